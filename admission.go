@@ -1,0 +1,329 @@
+package sandtrail
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Draft is an execution as somebody sent it, before the rules are applied.
+// Nil pointers and zero values mean "not given".
+type Draft struct {
+	ID            ID // zero: a UUIDv7 is made
+	UserID        string
+	StrategyID    string
+	Type          ExecutionType
+	Success       *bool // required
+	ExecutionTime *int  // required, milliseconds
+	MemoryUsed    *int
+	CPUUsage      *float64
+	TimedOut      bool
+	ErrorCount    *int     // nil: the number of metadata.errors
+	WarningCount  *int     // nil: the number of metadata.warnings
+	Classes       []string // nil: did not look
+	Metadata      json.RawMessage
+	CreatedAt     time.Time // zero: now
+}
+
+// Admitted is an execution that has passed every rule and may be appended.
+type Admitted struct {
+	Execution Execution
+	// TimeDefaulted is set when the draft had no createdAt; a retry of the
+	// same record then matches whatever time was stored first.
+	TimeDefaulted bool
+}
+
+// Admission holds what the rules depend on.
+type Admission struct {
+	Now       time.Time     // the server's clock
+	Retention time.Duration // 0: DefaultRetention; negative: records of any age
+}
+
+// Admit applies the rules of the record to a batch. It returns either all of
+// the batch, in order, or an *Error of CodeInvalid that names every broken
+// rule by path: "executionTime" for a batch of one, "[3].executionTime" in a
+// larger one.
+func (a Admission) Admit(drafts ...Draft) ([]Admitted, error) {
+	admitted := make([]Admitted, len(drafts))
+	var all problems
+	for i := range drafts {
+		var p problems
+		admitted[i] = a.admit(&drafts[i], &p)
+		for _, f := range p {
+			if len(drafts) > 1 {
+				f.Path = joinPath(fmt.Sprintf("[%d]", i), f.Path)
+			}
+			all = append(all, f)
+		}
+	}
+	if err := all.err("invalid execution"); err != nil {
+		return nil, err
+	}
+	return admitted, nil
+}
+
+func (a Admission) admit(d *Draft, p *problems) Admitted {
+	e := Execution{
+		ID: d.ID, UserID: d.UserID, StrategyID: d.StrategyID, Type: d.Type,
+		MemoryUsed: d.MemoryUsed, CPUUsage: d.CPUUsage, TimedOut: d.TimedOut,
+		Classes: d.Classes, CreatedAt: Millisecond(d.CreatedAt),
+	}
+	checkKey(p, "userId", d.UserID)
+	checkKey(p, "strategyId", d.StrategyID)
+	if d.Type != Validation && d.Type != Terminal {
+		p.add("executionType", "want VALIDATION or TERMINAL, got %q", d.Type)
+	}
+	if d.Success == nil {
+		p.add("success", "required")
+	} else {
+		e.Success = *d.Success
+	}
+	if e.Success && d.TimedOut {
+		p.add("timedOut", "a run that timed out did not succeed: success and timedOut are both true")
+	}
+	if d.ExecutionTime == nil {
+		p.add("executionTime", "required")
+	} else {
+		e.ExecutionTime = *d.ExecutionTime
+	}
+	checkCount(p, "executionTime", d.ExecutionTime)
+	checkCount(p, "memoryUsed", d.MemoryUsed)
+	checkCount(p, "errorCount", d.ErrorCount)
+	checkCount(p, "warningCount", d.WarningCount)
+	if c := d.CPUUsage; c != nil && (!(*c >= 0) || math.IsInf(*c, 0)) {
+		p.add("cpuUsage", "want a finite percentage of at least 0, got %v", *c)
+	}
+	checkClasses(p, d.Classes)
+
+	metadata, nErrors, nWarnings := checkMetadata(p, d.Metadata)
+	e.Metadata = metadata
+	e.ErrorCount, e.WarningCount = nErrors, nWarnings
+	if d.ErrorCount != nil {
+		e.ErrorCount = *d.ErrorCount
+	}
+	if d.WarningCount != nil {
+		e.WarningCount = *d.WarningCount
+	}
+
+	now := Millisecond(a.Now)
+	if d.CreatedAt.IsZero() {
+		e.CreatedAt = now
+	} else {
+		a.checkTime(p, e.CreatedAt, now)
+	}
+	if e.ID.IsZero() {
+		e.ID = NewID(now)
+	}
+	return Admitted{Execution: e, TimeDefaulted: d.CreatedAt.IsZero()}
+}
+
+func (a Admission) checkTime(p *problems, t, now time.Time) {
+	retention := a.Retention
+	if retention == 0 {
+		retention = DefaultRetention
+	}
+	switch {
+	case t.After(now.Add(MaxClockSkew)):
+		p.add("createdAt", "%s is more than %s in the future; check the clock of the machine that sent it",
+			t.Format(time.RFC3339Nano), MaxClockSkew)
+	case retention > 0 && t.Before(now.Add(-retention)):
+		p.add("createdAt", "%s is older than the retention window of %s, so the record would be deleted at once; import older records with a longer retention",
+			t.Format(time.RFC3339Nano), FormatDuration(retention))
+	case t.Year() < 1 || t.Year() > 9999:
+		p.add("createdAt", "the year must be from 1 to 9999")
+	}
+}
+
+func checkCount(p *problems, path string, n *int) {
+	if n != nil && (*n < 0 || *n > MaxInt) {
+		p.add(path, "want an integer from 0 to %d, got %d", MaxInt, *n)
+	}
+}
+
+func checkClasses(p *problems, classes []string) {
+	for i, name := range classes {
+		path := fmt.Sprintf("classesFound[%d]", i)
+		checkText(p, path, name, MaxClassBytes)
+		if name == "" || name != strings.TrimSpace(name) || strings.Contains(name, ",") {
+			p.add(path, "want a class name without commas or surrounding blanks, got %q", name)
+		}
+	}
+	if len(classes) > 0 && len(strings.Join(classes, ",")) > MaxMetadataBytes {
+		p.add("classesFound", "at most %d bytes in all", MaxMetadataBytes)
+	}
+}
+
+// checkMetadata returns the compact form and the number of errors and
+// warnings in it.
+func checkMetadata(p *problems, raw json.RawMessage) (compact json.RawMessage, nErrors, nWarnings int) {
+	if raw = bytes.TrimSpace(raw); len(raw) == 0 || string(raw) == "null" {
+		return nil, 0, 0
+	}
+	var buf bytes.Buffer
+	if err := json.Compact(&buf, raw); err != nil {
+		p.add("metadata", "not valid JSON: %v", err)
+		return nil, 0, 0
+	}
+	compact = buf.Bytes()
+	if len(compact) > MaxMetadataBytes {
+		p.add("metadata", "at most %d bytes of JSON, got %d; store large output elsewhere and keep its hash", MaxMetadataBytes, len(compact))
+		return nil, 0, 0
+	}
+	if compact[0] != '{' {
+		p.add("metadata", "want a JSON object")
+		return nil, 0, 0
+	}
+	members, err := objectMembers(compact)
+	if err != nil {
+		p.add("metadata", "%v", err)
+		return nil, 0, 0
+	}
+	if containsNUL(compact) {
+		p.add("metadata", "contains a NUL character (\\u0000), which no store can hold")
+	}
+	return compact, checkFindings(p, "metadata.errors", members["errors"]),
+		checkFindings(p, "metadata.warnings", members["warnings"])
+}
+
+// containsNUL reports whether compact JSON holds the escape \u0000.
+func containsNUL(compact []byte) bool {
+	for rest := compact; ; {
+		i := bytes.Index(rest, []byte(`\u0000`))
+		if i < 0 {
+			return false
+		}
+		backslashes := 0
+		for j := i - 1; j >= 0 && rest[j] == '\\'; j-- {
+			backslashes++
+		}
+		if backslashes%2 == 0 {
+			return true
+		}
+		rest = rest[i+2:]
+	}
+}
+
+func checkFindings(p *problems, path string, raw json.RawMessage) int {
+	if len(raw) == 0 || string(raw) == "null" {
+		return 0
+	}
+	var elements []json.RawMessage
+	if json.Unmarshal(raw, &elements) != nil {
+		p.add(path, "want an array of objects such as {\"severity\":\"error\",\"message\":\"…\"}")
+		return 0
+	}
+	for i, element := range elements {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		var f struct {
+			Severity   *string `json:"severity"`
+			Message    *string `json:"message"`
+			Line       *int    `json:"line"`
+			Column     *int    `json:"column"`
+			Code       *string `json:"code"`
+			Traceback  *string `json:"traceback"`
+			Suggestion *string `json:"suggestion"`
+		}
+		if err := json.Unmarshal(element, &f); err != nil {
+			p.add(at, "want an object with a message: %v", typeError(err))
+		} else if f.Message == nil {
+			p.add(joinPath(at, "message"), "required")
+		}
+	}
+	return len(elements)
+}
+
+// typeError words a json error for a person.
+func typeError(err error) string {
+	if te, ok := err.(*json.UnmarshalTypeError); ok {
+		if te.Field != "" {
+			return fmt.Sprintf("%s may not be a JSON %s", te.Field, te.Value)
+		}
+		return "got a JSON " + te.Value
+	}
+	return err.Error()
+}
+
+// SameContent reports whether a record that arrives under an id already
+// stored is a retry of it: every field equal, metadata compared as JSON, the
+// time left out when the retry brought none.
+func (a Admitted) SameContent(stored Execution) bool {
+	e := a.Execution
+	return e.ID == stored.ID && e.UserID == stored.UserID && e.StrategyID == stored.StrategyID &&
+		e.Type == stored.Type && e.Success == stored.Success && e.ExecutionTime == stored.ExecutionTime &&
+		equalPtr(e.MemoryUsed, stored.MemoryUsed) && equalPtr(e.CPUUsage, stored.CPUUsage) &&
+		e.TimedOut == stored.TimedOut && e.ErrorCount == stored.ErrorCount && e.WarningCount == stored.WarningCount &&
+		(e.Classes == nil) == (stored.Classes == nil) && slices.Equal(e.Classes, stored.Classes) &&
+		equalJSON(e.Metadata, stored.Metadata) &&
+		(a.TimeDefaulted || e.CreatedAt.Equal(stored.CreatedAt))
+}
+
+func equalPtr[T comparable](a, b *T) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}
+
+func equalJSON(a, b json.RawMessage) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	if a == nil || b == nil {
+		return false
+	}
+	x, errX := decodeExact(a)
+	y, errY := decodeExact(b)
+	return errX == nil && errY == nil && reflect.DeepEqual(x, y)
+}
+
+// decodeExact keeps numbers as they are written.
+func decodeExact(raw []byte) (value any, err error) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if err := dec.Decode(&value); err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, fmt.Errorf("more than one JSON value")
+	}
+	return value, nil
+}
+
+// Merge decides what an append does, given what is stored under the batch's
+// ids: which records are new, in batch order, and how many are retries. A
+// record whose id is stored, or stands earlier in the batch, with different
+// content makes the whole batch fail with an *Error of CodeConflict that
+// names its place.
+func Merge(batch []Admitted, stored map[ID]Execution) (fresh []Execution, duplicates int, err error) {
+	seen := make(map[ID]Execution, len(batch))
+	var p problems
+	for i, a := range batch {
+		other, known := stored[a.Execution.ID]
+		if !known {
+			other, known = seen[a.Execution.ID]
+		}
+		switch {
+		case !known:
+			seen[a.Execution.ID] = a.Execution
+			fresh = append(fresh, a.Execution)
+		case a.SameContent(other):
+			duplicates++
+		default:
+			path := "id"
+			if len(batch) > 1 {
+				path = fmt.Sprintf("[%d].id", i)
+			}
+			p.add(path, "%s is already taken by a record with different content", a.Execution.ID)
+		}
+	}
+	if len(p) > 0 {
+		return nil, 0, &Error{Code: CodeConflict, Message: "conflicting execution", Fields: p}
+	}
+	return fresh, duplicates, nil
+}

@@ -1,0 +1,93 @@
+package sandtrail
+
+import (
+	"fmt"
+	"time"
+)
+
+// Rule is a condition on a window of executions that somebody wants to hear
+// about.
+type Rule struct {
+	Name       string        `json:"name"`
+	Metric     Metric        `json:"metric"`
+	Window     time.Duration `json:"-"`         // looked back from now
+	Threshold  float64       `json:"threshold"` // fires strictly above it
+	MinSample  int64         `json:"minSample"` // fewer executions never fire; 0: DefaultMinSample
+	UserID     string        `json:"userId,omitempty"`
+	StrategyID string        `json:"strategyId,omitempty"`
+}
+
+// Metric is what a rule measures.
+type Metric string
+
+// The metrics.
+const (
+	FailureRate  Metric = "failureRate"  // percent
+	TimeoutRate  Metric = "timeoutRate"  // percent
+	P95Time      Metric = "p95Time"      // milliseconds
+	NoExecutions Metric = "noExecutions" // fires when the window is empty
+)
+
+// DefaultMinSample guards rules against verdicts over a handful of runs.
+const DefaultMinSample = 10
+
+// DefaultRule is the reference's: more than 30 % of the executions of the
+// last hour failed. As in the reference a single run is sample enough.
+func DefaultRule() Rule {
+	return Rule{Name: "high-failure-rate", Metric: FailureRate, Window: time.Hour, Threshold: 30, MinSample: 1}
+}
+
+// Verdict is what a rule says about a window.
+type Verdict struct {
+	Rule    Rule        `json:"rule"`
+	Firing  bool        `json:"firing"`
+	Value   *float64    `json:"value"` // of the metric; nil over nothing
+	Stats   WindowStats `json:"stats"`
+	Message string      `json:"message"`
+}
+
+// Evaluate applies the rule to the statistics of its window.
+func (r Rule) Evaluate(stats WindowStats) Verdict {
+	minSample := r.MinSample
+	if minSample == 0 {
+		minSample = DefaultMinSample
+	}
+	v := Verdict{Rule: r, Stats: stats}
+	switch r.Metric {
+	case FailureRate:
+		v.Value = stats.FailureRate()
+	case TimeoutRate:
+		v.Value = Rate(stats.TimedOut, stats.Total)
+	case P95Time:
+		v.Value = stats.P95Time
+	case NoExecutions:
+		total := float64(stats.Total)
+		v.Value = &total
+		v.Firing = stats.Total == 0
+	}
+	if r.Metric != NoExecutions {
+		v.Firing = v.Value != nil && stats.Total >= minSample && *v.Value > r.Threshold
+	}
+	v.Message = r.describe(v)
+	return v
+}
+
+func (r Rule) describe(v Verdict) string {
+	window := FormatDuration(r.Window)
+	switch {
+	case r.Metric == NoExecutions && v.Firing:
+		return fmt.Sprintf("%s: no executions in the last %s", r.Name, window)
+	case v.Value == nil:
+		return fmt.Sprintf("%s: no executions in the last %s", r.Name, window)
+	case r.Metric == FailureRate:
+		return fmt.Sprintf("%s: %.1f %% of the executions of the last %s failed (%d of %d, threshold %g %%)",
+			r.Name, *v.Value, window, v.Stats.Failed, v.Stats.Total, r.Threshold)
+	case r.Metric == TimeoutRate:
+		return fmt.Sprintf("%s: %.1f %% of the executions of the last %s timed out (%d of %d, threshold %g %%)",
+			r.Name, *v.Value, window, v.Stats.TimedOut, v.Stats.Total, r.Threshold)
+	case r.Metric == P95Time:
+		return fmt.Sprintf("%s: 95 %% of the executions of the last %s took up to %.0f ms (threshold %g ms)",
+			r.Name, window, *v.Value, r.Threshold)
+	}
+	return fmt.Sprintf("%s: %d executions in the last %s", r.Name, v.Stats.Total, window)
+}

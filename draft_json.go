@@ -1,0 +1,188 @@
+package sandtrail
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// UnmarshalJSON reads one record as the public contract writes it. Names are
+// matched exactly, unknown and repeated fields are refused, and every fault
+// is reported with its path, all at once. Values are only checked for their
+// JSON type here; the rules are Admission's.
+func (d *Draft) UnmarshalJSON(raw []byte) error {
+	*d = Draft{}
+	if !utf8.Valid(raw) {
+		return &Error{Code: CodeInvalid, Message: "invalid execution", Fields: []FieldError{{"", "not valid UTF-8"}}}
+	}
+	members, err := objectMembers(raw)
+	if err != nil {
+		return &Error{Code: CodeInvalid, Message: "invalid execution", Fields: []FieldError{{"", err.Error()}}}
+	}
+	var p problems
+	for name, value := range members {
+		d.setField(&p, name, value)
+	}
+	sortProblems(p)
+	return p.err("invalid execution")
+}
+
+func (d *Draft) setField(p *problems, name string, value json.RawMessage) {
+	null := string(value) == "null"
+	switch name {
+	case "id":
+		if !null {
+			var s string
+			if setJSON(p, name, value, &s, "a UUID string") {
+				id, err := ParseID(s)
+				if err != nil {
+					p.add(name, "%s, got %q", errBadID.Fields[0].Message, s)
+				}
+				d.ID = id
+			}
+		}
+	case "userId":
+		setJSON(p, name, value, &d.UserID, "a string")
+	case "strategyId":
+		setJSON(p, name, value, &d.StrategyID, "a string")
+	case "executionType":
+		setJSON(p, name, value, &d.Type, "VALIDATION or TERMINAL")
+	case "success":
+		setJSON(p, name, value, &d.Success, "true or false")
+	case "executionTime":
+		d.ExecutionTime = readInt(p, name, value)
+	case "memoryUsed":
+		d.MemoryUsed = readInt(p, name, value)
+	case "cpuUsage":
+		setJSON(p, name, value, &d.CPUUsage, "a number or null")
+	case "timedOut":
+		setJSON(p, name, value, &d.TimedOut, "true or false")
+	case "errorCount":
+		d.ErrorCount = readInt(p, name, value)
+	case "warningCount":
+		d.WarningCount = readInt(p, name, value)
+	case "classesFound":
+		d.Classes = readClasses(p, name, value)
+	case "metadata":
+		if !null {
+			d.Metadata = value
+		}
+	case "createdAt":
+		if !null {
+			d.CreatedAt = readTime(p, name, value)
+		}
+	default:
+		p.add(name, "unknown field; what else is known about a run goes into metadata")
+	}
+}
+
+func setJSON[T any](p *problems, path string, value json.RawMessage, into *T, want string) bool {
+	if err := json.Unmarshal(value, into); err != nil {
+		p.add(path, "want %s, got %s", want, abbreviate(value))
+		return false
+	}
+	return true
+}
+
+func readInt(p *problems, path string, value json.RawMessage) *int {
+	if string(value) == "null" {
+		return nil
+	}
+	n, err := strconv.Atoi(string(value))
+	if err != nil {
+		// 12.0 and 1.2e3 are integers too, to JSON and to JavaScript.
+		f, ferr := strconv.ParseFloat(string(value), 64)
+		if ferr != nil || f != float64(int64(f)) || f > 1e15 || f < -1e15 {
+			p.add(path, "want an integer, got %s", abbreviate(value))
+			return nil
+		}
+		n = int(f)
+	}
+	return &n
+}
+
+func readClasses(p *problems, path string, value json.RawMessage) []string {
+	if string(value) == "null" {
+		return nil
+	}
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return SplitClasses(&text)
+	}
+	classes := []string{}
+	setJSON(p, path, value, &classes, "an array of strings, a comma-separated string or null")
+	return classes
+}
+
+func readTime(p *problems, path string, value json.RawMessage) time.Time {
+	var s string
+	if !setJSON(p, path, value, &s, "an RFC 3339 time such as 2026-11-24T09:30:00.000Z") {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || t.IsZero() {
+		p.add(path, "want an RFC 3339 time with zone such as 2026-11-24T09:30:00.000Z, got %q", s)
+		return time.Time{}
+	}
+	return t
+}
+
+func abbreviate(value []byte) string {
+	const limit = 60
+	if len(value) <= limit {
+		return string(value)
+	}
+	cut := limit
+	for cut > 0 && !utf8.RuneStart(value[cut]) {
+		cut--
+	}
+	return string(value[:cut]) + "…"
+}
+
+// objectMembers splits a JSON object into its members and refuses repeated
+// names, which parsers disagree about.
+func objectMembers(raw []byte) (map[string]json.RawMessage, error) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	token, err := dec.Token()
+	if err != nil {
+		return nil, wordSyntax(err)
+	}
+	if token != json.Delim('{') {
+		return nil, errors.New("want a JSON object")
+	}
+	members := make(map[string]json.RawMessage, 16)
+	for dec.More() {
+		token, err := dec.Token()
+		if err != nil {
+			return nil, wordSyntax(err)
+		}
+		name, _ := token.(string)
+		if _, twice := members[name]; twice {
+			return nil, fmt.Errorf("the field %q is given twice", name)
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, wordSyntax(err)
+		}
+		members[name] = value
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, wordSyntax(err)
+	}
+	if dec.More() {
+		return nil, errors.New("more than one JSON value")
+	}
+	return members, nil
+}
+
+func wordSyntax(err error) error {
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("not valid JSON at byte %d: %w", syntax.Offset, err)
+	}
+	return fmt.Errorf("not valid JSON: %w", err)
+}

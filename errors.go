@@ -1,0 +1,152 @@
+package sandtrail
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Code says what kind of error an [Error] is. Codes are stable: they travel
+// over HTTP and decide exit statuses.
+type Code string
+
+// The codes.
+const (
+	CodeInvalid      Code = "invalid"      // the input breaks a rule; Fields says which
+	CodeNotFound     Code = "not_found"    // no such record, user, strategy, key
+	CodeConflict     Code = "conflict"     // the id or e-mail is taken by something else
+	CodeUnauthorized Code = "unauthorized" // no valid key
+	CodeForbidden    Code = "forbidden"    // a valid key that may not do this
+	CodeHeld         Code = "held"         // a legal hold or a finding refuses the removal
+	CodeRateLimited  Code = "rate_limited" // too many requests; try again later
+	CodeTooLarge     Code = "too_large"    // the request or record exceeds a limit
+	CodeUnavailable  Code = "unavailable"  // the store or server cannot be reached now; retry
+	CodeInternal     Code = "internal"     // a fault of ours
+)
+
+// Targets for errors.Is: any *Error with the same code matches.
+var (
+	ErrInvalid      = &Error{Code: CodeInvalid}
+	ErrNotFound     = &Error{Code: CodeNotFound}
+	ErrConflict     = &Error{Code: CodeConflict}
+	ErrUnauthorized = &Error{Code: CodeUnauthorized}
+	ErrForbidden    = &Error{Code: CodeForbidden}
+	ErrHeld         = &Error{Code: CodeHeld}
+	ErrRateLimited  = &Error{Code: CodeRateLimited}
+	ErrTooLarge     = &Error{Code: CodeTooLarge}
+	ErrUnavailable  = &Error{Code: CodeUnavailable}
+)
+
+// Error is the one error type that crosses package boundaries with a meaning.
+// Anything else that reaches an edge is an internal error.
+type Error struct {
+	Code    Code
+	Message string       // what was wrong and what to do, for a person
+	Fields  []FieldError // where, for CodeInvalid and CodeConflict
+	Err     error        // the cause, for logs; may be nil
+}
+
+// FieldError names one place in the input and what is wrong there.
+type FieldError struct {
+	// Path is the JSON path of the value, such as "executionTime",
+	// "[3].metadata.errors[0].message"; "" is the value as a whole.
+	Path    string `json:"path"`
+	Message string `json:"message"`
+}
+
+// Errorf makes an Error with a message; %w sets the cause.
+func Errorf(code Code, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Code: code, Message: err.Error(), Err: errors.Unwrap(err)}
+}
+
+// Error gives the message, then each field on the same line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Message)
+	for i, f := range e.Fields {
+		switch {
+		case i > 0:
+			b.WriteString("; ")
+		case e.Message != "":
+			b.WriteString(": ")
+		}
+		if f.Path != "" {
+			b.WriteString(f.Path + ": ")
+		}
+		b.WriteString(f.Message)
+	}
+	if b.Len() == 0 {
+		return string(e.Code)
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is matches any *Error target of the same code.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code
+}
+
+// CodeOf returns the code of the outermost *Error in err's chain:
+// CodeInternal for other errors, "" for nil.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return CodeInternal
+}
+
+// UnderPath prefixes every field path of an *Error in err's chain, so that a
+// decoder of a larger document can say where the part stood.
+func UnderPath(prefix string, err error) error {
+	var e *Error
+	if !errors.As(err, &e) || len(e.Fields) == 0 {
+		return err
+	}
+	moved := *e
+	moved.Fields = make([]FieldError, len(e.Fields))
+	for i, f := range e.Fields {
+		moved.Fields[i] = FieldError{joinPath(prefix, f.Path), f.Message}
+	}
+	return &moved
+}
+
+func joinPath(prefix, path string) string {
+	switch {
+	case prefix == "":
+		return path
+	case path == "":
+		return prefix
+	case path[0] == '[':
+		return prefix + path
+	}
+	return prefix + "." + path
+}
+
+// problems collects field errors while a value is checked.
+type problems []FieldError
+
+func (p *problems) add(path, format string, args ...any) {
+	*p = append(*p, FieldError{path, fmt.Sprintf(format, args...)})
+}
+
+func (p problems) err(message string) error {
+	if len(p) == 0 {
+		return nil
+	}
+	return &Error{Code: CodeInvalid, Message: message, Fields: p}
+}
+
+// sortProblems orders field errors by path, so that messages are stable.
+func sortProblems(p problems) {
+	slices.SortFunc(p, func(a, b FieldError) int { return strings.Compare(a.Path, b.Path) })
+}

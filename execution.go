@@ -1,0 +1,135 @@
+package sandtrail
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// ExecutionType says which kind of run a record describes.
+type ExecutionType string
+
+// The execution types of the reference.
+const (
+	Validation ExecutionType = "VALIDATION" // a check or a run of a strategy
+	Terminal   ExecutionType = "TERMINAL"   // an interactive session
+)
+
+// Limits of a record.
+const (
+	MaxMetadataBytes = 64 << 10
+	MaxClassBytes    = 255
+	MaxInt           = 1<<31 - 1 // the integer columns are 32 bits wide
+
+	// MaxClockSkew is how far ahead of our clock a record's time may be.
+	MaxClockSkew = 5 * time.Minute
+	// DefaultRetention is how long records are kept, and how old a new one
+	// may be.
+	DefaultRetention = 90 * 24 * time.Hour
+)
+
+// Execution is one stored run: who ran what, when, with what result and at
+// what cost. It is immutable once appended. Its JSON form is section 1 of the
+// public contract.
+type Execution struct {
+	ID            ID            `json:"id"`
+	UserID        string        `json:"userId"`
+	StrategyID    string        `json:"strategyId"`
+	Type          ExecutionType `json:"executionType"`
+	Success       bool          `json:"success"`
+	ExecutionTime int           `json:"executionTime"` // wall time, milliseconds
+	MemoryUsed    *int          `json:"memoryUsed"`    // peak of the process tree, MiB; nil: not measured
+	CPUUsage      *float64      `json:"cpuUsage"`      // 100 = one core busy; nil: not measured
+	TimedOut      bool          `json:"timedOut"`
+	ErrorCount    int           `json:"errorCount"`
+	WarningCount  int           `json:"warningCount"`
+	// Classes found in the source; nil: nobody looked, empty: none were found.
+	Classes []string `json:"classesFound"`
+	// Metadata is a compact JSON object, or nil.
+	Metadata  json.RawMessage `json:"metadata"`
+	CreatedAt time.Time       `json:"createdAt"` // end of the run, UTC, whole milliseconds
+
+	// User and Strategy are set on reads.
+	User     *User     `json:"user,omitempty"`
+	Strategy *Strategy `json:"strategy,omitempty"`
+}
+
+// Finding is one error or warning about a run, an element of
+// metadata.errors or metadata.warnings.
+type Finding struct {
+	Severity   string `json:"severity"` // "error" or "warning" by convention
+	Message    string `json:"message"`
+	Line       *int   `json:"line,omitempty"`
+	Column     *int   `json:"column,omitempty"`
+	Code       string `json:"code,omitempty"`
+	Traceback  string `json:"traceback,omitempty"`
+	Suggestion string `json:"suggestion,omitempty"`
+}
+
+// Findings returns metadata.errors and metadata.warnings; a part that is
+// absent or of another shape is empty.
+func (e Execution) Findings() (errs, warnings []Finding) {
+	var m map[string]json.RawMessage
+	if json.Unmarshal(e.Metadata, &m) != nil {
+		return nil, nil
+	}
+	return findings(m["errors"]), findings(m["warnings"])
+}
+
+func findings(raw json.RawMessage) []Finding {
+	var elements []json.RawMessage
+	if json.Unmarshal(raw, &elements) != nil {
+		return nil
+	}
+	out := make([]Finding, 0, len(elements))
+	for _, element := range elements {
+		var f Finding
+		if json.Unmarshal(element, &f) != nil {
+			f = Finding{Message: string(element)}
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// JoinClasses is the classes_found column for a list of classes: nil for nil,
+// "" for none.
+func JoinClasses(classes []string) *string {
+	if classes == nil {
+		return nil
+	}
+	joined := strings.Join(classes, ",")
+	return &joined
+}
+
+// SplitClasses is the inverse of JoinClasses. It forgives blanks around names
+// and empty names, which other writers leave.
+func SplitClasses(column *string) []string {
+	if column == nil {
+		return nil
+	}
+	classes := []string{}
+	for name := range strings.SplitSeq(*column, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			classes = append(classes, name)
+		}
+	}
+	return classes
+}
+
+// MetadataFromColumn is the metadata of a row somebody else may have written:
+// a JSON object as it is, any other text under the key "text", so that
+// nothing is lost and readers always see an object.
+func MetadataFromColumn(column *string) json.RawMessage {
+	if column == nil {
+		return nil
+	}
+	if strings.HasPrefix(strings.TrimLeft(*column, " \t\r\n"), "{") && json.Valid([]byte(*column)) {
+		return json.RawMessage(*column)
+	}
+	text, _ := json.Marshal(map[string]string{"text": *column})
+	return text
+}
+
+// Millisecond returns t in UTC cut to the precision that is stored.
+func Millisecond(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -1,0 +1,164 @@
+package sandtrail
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+// Page sizes.
+const (
+	DefaultLimit = 50
+	MaxLimit     = 1000
+)
+
+// Filter selects executions; zero fields select everything.
+type Filter struct {
+	UserID     string
+	StrategyID string
+	Type       ExecutionType
+	Success    *bool
+	TimedOut   *bool
+	Since      time.Time     // inclusive
+	Until      time.Time     // exclusive
+	Within     time.Duration // Since = now − Within, fixed when the first page is read
+
+	MinTime   *int   // executionTime ≥, milliseconds
+	MinMemory *int   // memoryUsed ≥, MiB
+	Text      string // metadata contains, ASCII case ignored
+}
+
+// Query is one page of a filter, newest first.
+type Query struct {
+	Filter Filter
+	Limit  int    // 1 to MaxLimit; 0: DefaultLimit
+	Cursor string // Page.NextCursor of the page before; "" starts
+}
+
+// Page is a stretch of executions, ordered by (CreatedAt, ID) descending.
+type Page struct {
+	Items      []Execution
+	NextCursor string // "" on the last page
+}
+
+// Position is a place in the order (CreatedAt, ID).
+type Position struct {
+	CreatedAt time.Time
+	ID        ID
+}
+
+// Plan is a query with its defaults filled in: what a store runs.
+type Plan struct {
+	Filter Filter // Within is resolved into Since
+	Limit  int
+	After  *Position // records strictly older than this; nil: from the newest
+
+	bound [8]byte
+}
+
+// Plan checks the query and resolves its cursor. Faults are *Errors of
+// CodeInvalid naming the field.
+func (q Query) Plan(now time.Time) (Plan, error) {
+	var p problems
+	f := q.Filter
+	plan := Plan{Filter: f, Limit: q.Limit, bound: f.fingerprint()}
+	if plan.Limit == 0 {
+		plan.Limit = DefaultLimit
+	}
+	if plan.Limit < 1 || plan.Limit > MaxLimit {
+		p.add("limit", "want 1 to %d, got %d", MaxLimit, q.Limit)
+	}
+	if f.Type != "" && f.Type != Validation && f.Type != Terminal {
+		p.add("executionType", "want VALIDATION or TERMINAL, got %q", f.Type)
+	}
+	if f.Within < 0 {
+		p.add("within", "want a positive duration")
+	}
+	for path, text := range map[string]string{"userId": f.UserID, "strategyId": f.StrategyID, "text": f.Text} {
+		checkText(&p, path, text, MaxNameBytes)
+	}
+	if f.Within > 0 {
+		plan.Filter.Within = 0
+		if since := Millisecond(now.Add(-f.Within)); since.After(f.Since) {
+			plan.Filter.Since = since
+		}
+	}
+	if q.Cursor != "" {
+		if err := plan.resume(q.Cursor); err != nil {
+			p.add("cursor", "%v", err)
+		}
+	}
+	if !f.Since.IsZero() && !f.Until.IsZero() && f.Until.Before(f.Since) {
+		p.add("until", "is before since")
+	}
+	sortProblems(p)
+	return plan, p.err("invalid query")
+}
+
+// Cursor is the cursor for the page after the one that ended at last.
+func (p Plan) Cursor(last Execution) string {
+	b := append([]byte{cursorVersion}, p.bound[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(unixMilli(p.Filter.Since)))
+	b = binary.BigEndian.AppendUint64(b, uint64(last.CreatedAt.UnixMilli()))
+	b = append(b, last.ID[:]...)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+const cursorVersion = 1
+
+func (p *Plan) resume(cursor string) error {
+	b, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil || len(b) != 1+8+8+8+16 || b[0] != cursorVersion {
+		return fmt.Errorf("not a cursor of this service; start again without one")
+	}
+	if [8]byte(b[1:9]) != p.bound {
+		return fmt.Errorf("belongs to another filter; start again without it")
+	}
+	p.Filter.Since = time.Time{}
+	if since := int64(binary.BigEndian.Uint64(b[9:17])); since != noTime {
+		p.Filter.Since = time.UnixMilli(since).UTC()
+	}
+	p.After = &Position{
+		CreatedAt: time.UnixMilli(int64(binary.BigEndian.Uint64(b[17:25]))).UTC(),
+		ID:        ID(b[25:41]),
+	}
+	return nil
+}
+
+const noTime = -1 << 63
+
+func unixMilli(t time.Time) int64 {
+	if t.IsZero() {
+		return noTime
+	}
+	return t.UnixMilli()
+}
+
+// fingerprint binds a cursor to the filter as it was asked.
+func (f Filter) fingerprint() [8]byte {
+	deref := func(v any) string {
+		switch v := v.(type) {
+		case *bool:
+			if v != nil {
+				return fmt.Sprint(*v)
+			}
+		case *int:
+			if v != nil {
+				return fmt.Sprint(*v)
+			}
+		}
+		return "-"
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %s %s %d %d %d %s %s %q",
+		f.UserID, f.StrategyID, f.Type, deref(f.Success), deref(f.TimedOut),
+		unixMilli(f.Since), unixMilli(f.Until), f.Within, deref(f.MinTime), deref(f.MinMemory), f.Text))
+	return [8]byte(sum[:8])
+}
+
+// OwnerQuery is one page of users or strategies, ordered by id ascending.
+type OwnerQuery struct {
+	Limit  int    // 1 to MaxLimit; 0: DefaultLimit
+	Cursor string // the last id of the page before; "" starts
+}

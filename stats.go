@@ -1,0 +1,286 @@
+package sandtrail
+
+import (
+	"fmt"
+	"time"
+)
+
+// StrategyStats is the reference's aggregate over all stored executions of a
+// strategy. Averages skip values that were not measured and are nil when
+// there is none; rates are percentages and nil over nothing.
+type StrategyStats struct {
+	StrategyID    string      `json:"strategyId"`
+	Count         int64       `json:"count"`
+	SuccessCount  int64       `json:"successCount"`
+	SuccessRate   *float64    `json:"successRate"`
+	TimedOutCount int64       `json:"timedOutCount"`
+	Avg           Averages    `json:"avg"`
+	Sum           Sums        `json:"sum"`
+	Percentiles   Percentiles `json:"percentiles"`
+}
+
+// Averages are arithmetic means of the measured values.
+type Averages struct {
+	ExecutionTime *float64 `json:"executionTime"` // milliseconds
+	MemoryUsed    *float64 `json:"memoryUsed"`    // MiB
+	CPUUsage      *float64 `json:"cpuUsage"`      // percent
+}
+
+// Sums are totals over all executions.
+type Sums struct {
+	ErrorCount   int64 `json:"errorCount"`
+	WarningCount int64 `json:"warningCount"`
+}
+
+// Percentiles of a distribution.
+type Percentiles struct {
+	ExecutionTime Quantiles `json:"executionTime"`
+}
+
+// Quantiles in milliseconds by nearest rank: the smallest recorded value with
+// at least that share of the values at or below it. Nil over nothing.
+type Quantiles struct {
+	P50 *float64 `json:"p50"`
+	P95 *float64 `json:"p95"`
+	P99 *float64 `json:"p99"`
+}
+
+// StrategyHealth looks at the last n executions of a strategy.
+type StrategyHealth struct {
+	StrategyID       string     `json:"strategyId"`
+	SuccessRate      *float64   `json:"successRate"`
+	AvgErrors        *float64   `json:"avgErrors"`
+	AvgWarnings      *float64   `json:"avgWarnings"`
+	LastValidated    *time.Time `json:"lastValidated"`    // newest createdAt
+	TotalValidations int64      `json:"totalValidations"` // how many were looked at
+}
+
+// Limits of StrategyHealth's last.
+const (
+	DefaultHealthLast = 100
+	MaxHealthLast     = 10000
+)
+
+// UserStats is the reference's user statistics over all stored executions.
+type UserStats struct {
+	UserID           string   `json:"userId"`
+	TotalExecutions  int64    `json:"totalExecutions"`
+	SuccessRate      *float64 `json:"successRate"`
+	AvgExecutionTime *float64 `json:"avgExecutionTime"` // milliseconds
+}
+
+// Rate is 100 × part/whole, nil over nothing.
+func Rate(part, whole int64) *float64 {
+	if whole == 0 {
+		return nil
+	}
+	rate := 100 * float64(part) / float64(whole)
+	return &rate
+}
+
+// Mean is sum/n, nil over nothing.
+func Mean(sum float64, n int64) *float64 {
+	if n == 0 {
+		return nil
+	}
+	mean := sum / float64(n)
+	return &mean
+}
+
+// Health computes StrategyHealth from the newest executions, newest first.
+func Health(strategyID string, newest []Execution) StrategyHealth {
+	var ok, errs, warnings int64
+	for _, e := range newest {
+		if e.Success {
+			ok++
+		}
+		errs += int64(e.ErrorCount)
+		warnings += int64(e.WarningCount)
+	}
+	n := int64(len(newest))
+	h := StrategyHealth{
+		StrategyID: strategyID, SuccessRate: Rate(ok, n),
+		AvgErrors: Mean(float64(errs), n), AvgWarnings: Mean(float64(warnings), n),
+		TotalValidations: n,
+	}
+	if n > 0 {
+		h.LastValidated = &newest[0].CreatedAt
+	}
+	return h
+}
+
+// Bucket is the width of a trend's buckets.
+type Bucket string
+
+// The bucket widths.
+const (
+	Day  Bucket = "day"
+	Hour Bucket = "hour"
+)
+
+// TrendQuery asks for executions per bucket from Since until Until. As in the
+// reference the window is exact: its oldest bucket is counted from Since on.
+type TrendQuery struct {
+	Since, Until time.Time      // inclusive, exclusive
+	Location     *time.Location // nil: UTC
+	Bucket       Bucket         // "": Day
+	UserID       string         // "" all
+	StrategyID   string         // "" all
+}
+
+// MaxTrendBuckets bounds an answer.
+const MaxTrendBuckets = 10000
+
+// TrendBucket is one element of a trend.
+type TrendBucket struct {
+	// Date is the local calendar day ("2026-11-24") or the start of the hour
+	// with its offset ("2026-11-24T13:00:00+01:00", "…Z" in UTC).
+	Date       string   `json:"date"`
+	Total      int64    `json:"total"`
+	Successful int64    `json:"successful"`
+	Failed     int64    `json:"failed"` // not successful, time-outs included
+	TimedOut   int64    `json:"timedOut"`
+	AvgTime    *float64 `json:"avgTime"`   // milliseconds
+	AvgMemory  *float64 `json:"avgMemory"` // MiB, of those measured
+	P95Time    *float64 `json:"p95Time"`   // milliseconds
+}
+
+// LastDays is the window of a trend: days of 24 hours back from now, as in the reference.
+func LastDays(now time.Time, days int) (since, until time.Time) {
+	now = Millisecond(now)
+	return now.Add(-time.Duration(days) * 24 * time.Hour), now.Add(MaxClockSkew)
+}
+
+// Edges returns the instants that separate the query's buckets, ascending:
+// bucket i is [edges[i], edges[i+1]). The first edge is Since, the last is
+// Until; all between are local midnights or local full hours.
+func (q TrendQuery) Edges() ([]time.Time, error) {
+	if q.Bucket != Day && q.Bucket != Hour && q.Bucket != "" {
+		return nil, Errorf(CodeInvalid, "bucket: want day or hour, got %q", q.Bucket)
+	}
+	if !q.Since.Before(q.Until) {
+		return nil, Errorf(CodeInvalid, "since must be before until")
+	}
+	edges := []time.Time{q.Since.UTC()}
+	for edge := q.next(q.Since); edge.Before(q.Until); edge = q.next(edge) {
+		if len(edges) > MaxTrendBuckets {
+			return nil, Errorf(CodeInvalid, "more than %d buckets; ask for fewer days or for day buckets", MaxTrendBuckets)
+		}
+		edges = append(edges, edge.UTC())
+	}
+	return append(edges, q.Until.UTC()), nil
+}
+
+// Label is the Date of the bucket that contains t.
+func (q TrendQuery) Label(t time.Time) string {
+	local := t.In(q.location())
+	if q.Bucket != Hour {
+		return local.Format(time.DateOnly)
+	}
+	return local.Add(-sinceFullHour(local)).Format(time.RFC3339)
+}
+
+func (q TrendQuery) location() *time.Location {
+	if q.Location == nil {
+		return time.UTC
+	}
+	return q.Location
+}
+
+// next is the first local midnight or full hour after t. Days can begin late
+// and hours can be cut short where clocks are changed.
+func (q TrendQuery) next(t time.Time) time.Time {
+	local := t.In(q.location())
+	_, change := local.ZoneBounds()
+	if q.Bucket == Hour {
+		full := local.Add(time.Hour - sinceFullHour(local))
+		if !change.IsZero() && change.Before(full) {
+			return change
+		}
+		return full
+	}
+	y, m, d := local.Date()
+	midnight := time.Date(y, m, d+1, 0, 0, 0, 0, local.Location())
+	if midnight.Day() == d || midnight.Hour() != 0 {
+		// Midnight does not exist there that day: it begins at the change.
+		start, end := midnight.ZoneBounds()
+		if midnight.Day() == d {
+			return end
+		}
+		return start
+	}
+	return midnight
+}
+
+func sinceFullHour(local time.Time) time.Duration {
+	return time.Duration(local.Minute())*time.Minute + time.Duration(local.Second())*time.Second +
+		time.Duration(local.Nanosecond())
+}
+
+// WindowStats summarises one window, for alerts and overviews.
+type WindowStats struct {
+	Total      int64    `json:"total"`
+	Successful int64    `json:"successful"`
+	Failed     int64    `json:"failed"`
+	TimedOut   int64    `json:"timedOut"`
+	AvgTime    *float64 `json:"avgTime"`   // milliseconds
+	AvgMemory  *float64 `json:"avgMemory"` // MiB
+	P95Time    *float64 `json:"p95Time"`   // milliseconds
+}
+
+// FailureRate is the share of failed executions in percent, nil over nothing.
+func (w WindowStats) FailureRate() *float64 { return Rate(w.Failed, w.Total) }
+
+// Window selects executions for WindowStats.
+type Window struct {
+	Since, Until time.Time // inclusive, exclusive
+	UserID       string    // "" all
+	StrategyID   string    // "" all
+}
+
+// Subject is what a ranking ranks.
+type Subject string
+
+// The subjects.
+const (
+	Strategies Subject = "strategy"
+	Users      Subject = "user"
+)
+
+// RankQuery asks which users or strategies stand out in a window.
+type RankQuery struct {
+	Subject      Subject
+	Since, Until time.Time
+	Order        RankOrder
+	Limit        int // 0: 10
+}
+
+// RankOrder is what a ranking is ordered by, descending; ties by id.
+type RankOrder string
+
+// The orders.
+const (
+	MostExecutions RankOrder = "executions"
+	MostFailures   RankOrder = "failures"
+)
+
+// Rank is one line of a ranking.
+type Rank struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"` // of the strategy; the user's e-mail
+	Total  int64  `json:"total"`
+	Failed int64  `json:"failed"`
+}
+
+// ParseLocation finds a time zone by its IANA name; "" is UTC. "Local" is
+// refused: an answer may not depend on the machine that gives it.
+func ParseLocation(name string) (*time.Location, error) {
+	if name == "Local" {
+		return nil, Errorf(CodeInvalid, "tz: name the zone, such as Europe/Paris")
+	}
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, &Error{Code: CodeInvalid, Message: fmt.Sprintf("tz: unknown time zone %q; want an IANA name such as Europe/Paris", name), Err: err}
+	}
+	return loc, nil
+}

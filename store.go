@@ -1,0 +1,161 @@
+package sandtrail
+
+import (
+	"context"
+	"time"
+)
+
+// The interfaces below are the contract of every store and of the client.
+// For all of them:
+//
+//   - Methods may be called concurrently, from several processes too.
+//   - When the context ends, a method returns promptly with an error that
+//     wraps ctx.Err(), and what it was writing is either wholly there or not
+//     at all.
+//   - A store or server that cannot be reached is ErrUnavailable; the call may
+//     be repeated.
+//   - Stores never read the clock and never make ids: both come in with the
+//     call.
+
+// Appender adds executions.
+type Appender interface {
+	// Append stores a batch, all or nothing. When it returns without error
+	// every record is durable and visible to every reader.
+	//
+	// A record whose id is already stored with the same content
+	// (Admitted.SameContent) is a duplicate and stored once, also when two
+	// calls race. One with different content fails the batch with
+	// ErrConflict. A user or strategy that does not exist fails it with
+	// ErrInvalid. Field paths are as in Admission.Admit. A batch may hold up
+	// to MaxBatch records; larger ones are ErrTooLarge.
+	Append(ctx context.Context, batch []Admitted) (Appended, error)
+}
+
+// MaxBatch is the largest batch that Append takes.
+const MaxBatch = 10000
+
+// Appended says what an append did.
+type Appended struct {
+	Accepted   int  `json:"accepted"`   // stored by this call
+	Duplicates int  `json:"duplicates"` // stored before, or earlier in the batch
+	IDs        []ID `json:"ids"`        // one per record of the batch, in its order
+}
+
+// Reader answers questions about single records.
+type Reader interface {
+	// Execution returns one record with its user and strategy, or ErrNotFound.
+	Execution(ctx context.Context, id ID) (Execution, error)
+
+	// Executions returns a page, newest first by (createdAt, id), each with
+	// its user and strategy. Walking all pages returns every record that was
+	// there from the first page to the last exactly once. now resolves
+	// Filter.Within.
+	Executions(ctx context.Context, q Query, now time.Time) (Page, error)
+}
+
+// Analyst answers questions about many records. Every answer counts exactly
+// the records that are committed when it is given, whoever wrote them.
+type Analyst interface {
+	// StrategyStats is ErrNotFound when the strategy does not exist; a
+	// strategy without executions has counts of 0 and nil rates.
+	StrategyStats(ctx context.Context, strategyID string) (StrategyStats, error)
+	// StrategyHealth looks at the last newest executions, 1 to MaxHealthLast.
+	StrategyHealth(ctx context.Context, strategyID string, last int) (StrategyHealth, error)
+	UserStats(ctx context.Context, userID string) (UserStats, error)
+	// Trends returns a bucket for each of q.Edges, empty ones too, newest
+	// first.
+	Trends(ctx context.Context, q TrendQuery) ([]TrendBucket, error)
+	WindowStats(ctx context.Context, w Window) (WindowStats, error)
+	Ranking(ctx context.Context, q RankQuery) ([]Rank, error)
+}
+
+// Owners keeps users and strategies.
+type Owners interface {
+	// PutUser creates or replaces; an e-mail that another user has is
+	// ErrConflict. What it wrote is durable when it returns.
+	PutUser(ctx context.Context, u User) error
+	User(ctx context.Context, id string) (User, error)
+	Users(ctx context.Context, q OwnerQuery) (OwnerPage[User], error)
+	// DeleteUser deletes the user and their executions and returns how many
+	// of those went; ErrNotFound when there is no such user.
+	DeleteUser(ctx context.Context, id string) (deleted int64, err error)
+
+	PutStrategy(ctx context.Context, s Strategy) error
+	Strategy(ctx context.Context, id string) (Strategy, error)
+	Strategies(ctx context.Context, q OwnerQuery) (OwnerPage[Strategy], error)
+	DeleteStrategy(ctx context.Context, id string) (deleted int64, err error)
+}
+
+// OwnerPage is a stretch of users or strategies in the order of their ids
+// (compared byte by byte).
+type OwnerPage[T any] struct {
+	Items      []T    `json:"items"`
+	NextCursor string `json:"nextCursor,omitempty"`
+}
+
+// Cleaner removes old records.
+type Cleaner interface {
+	// CountBefore returns how many executions are older than before.
+	CountBefore(ctx context.Context, before time.Time) (int64, error)
+	// Cleanup deletes the executions with createdAt < before and returns
+	// exactly how many. It works in short steps that do not stop writers;
+	// interrupted, it has deleted some, says how many beside the error, and
+	// can be called again.
+	Cleanup(ctx context.Context, before time.Time) (deleted int64, err error)
+}
+
+// Store is everything that a database, or a server in front of one, does for
+// its users.
+type Store interface {
+	Appender
+	Reader
+	Analyst
+	Owners
+	Cleaner
+	// Ping reports whether the store can serve now, ErrUnavailable if not.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// Migration is one step of a store's schema.
+type Migration struct {
+	Version int       `json:"version"`
+	Name    string    `json:"name"`
+	SQL     string    `json:"-"`         // what applying it runs
+	Applied time.Time `json:"appliedAt"` // zero: pending
+}
+
+// Check is one line of a store's examination by doctor.
+type Check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`        // what was found
+	Fix    string `json:"fix,omitempty"` // the command or statement that mends it
+}
+
+// Database is a store whose schema Sandtrail keeps: SQLite and PostgreSQL.
+type Database interface {
+	Store
+	// Migrations lists every migration in order, applied or pending.
+	Migrations(ctx context.Context) ([]Migration, error)
+	// Migrate applies the pending migrations, each in its transaction, under
+	// a lock: of several processes that start together one applies, the
+	// others wait and find nothing to do. It returns those it applied.
+	Migrate(ctx context.Context, now time.Time) ([]Migration, error)
+	// Doctor examines the database without changing it. Deep compares what is
+	// derived with the records and may read all of them.
+	Doctor(ctx context.Context, depth Depth, now time.Time) ([]Check, error)
+	// Maintain does one round of the work that keeps answers fast: creates
+	// partitions ahead, moves strays, folds what is pending. Safe to run in
+	// several processes; those that find the work taken return at once.
+	Maintain(ctx context.Context, now time.Time) error
+}
+
+// Depth says how thorough Doctor is.
+type Depth int
+
+// The depths.
+const (
+	Shallow Depth = iota
+	Deep
+)
