@@ -39,6 +39,28 @@ type Appended struct {
 	Accepted   int  `json:"accepted"`   // stored by this call
 	Duplicates int  `json:"duplicates"` // stored before, or earlier in the batch
 	IDs        []ID `json:"ids"`        // one per record of the batch, in its order
+
+	// Stored says of each record of the batch whether this call stored it
+	// (true) or it is a duplicate. Stores set it; it does not travel.
+	Stored []bool `json:"-"`
+}
+
+// NewAppended describes the append of a batch of which Merge found fresh to
+// be new.
+func NewAppended(batch []Admitted, fresh []Execution) Appended {
+	done := Appended{
+		Accepted: len(fresh), Duplicates: len(batch) - len(fresh),
+		IDs: make([]ID, len(batch)), Stored: make([]bool, len(batch)),
+	}
+	for i, a := range batch {
+		done.IDs[i] = a.Execution.ID
+		// fresh keeps the order of the batch, and a duplicate within the
+		// batch comes after its original.
+		if len(fresh) > 0 && fresh[0].ID == a.Execution.ID {
+			done.Stored[i], fresh = true, fresh[1:]
+		}
+	}
+	return done
 }
 
 // Reader answers questions about single records.

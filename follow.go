@@ -1,0 +1,26 @@
+package sandtrail
+
+import "context"
+
+// Follower hands out executions as they become visible, whoever wrote them.
+type Follower interface {
+	// Tip is the place behind everything that is visible now.
+	Tip(ctx context.Context) (Place, error)
+	// Follow returns up to limit executions that became visible after the
+	// place, with their users and strategies. Going on from the last one's
+	// place until nothing is left meets every execution exactly once, however
+	// late its transaction commits and whatever its createdAt; one deleted in
+	// between is left out. A place that is not one of this store's is
+	// ErrInvalid. Places survive restarts.
+	Follow(ctx context.Context, after Place, limit int) ([]Followed, error)
+}
+
+// Place is a point in the order in which executions became visible. Only the
+// store that made it can read it.
+type Place string
+
+// Followed is an execution and the place right behind it.
+type Followed struct {
+	Execution
+	Place Place
+}

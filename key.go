@@ -1,0 +1,133 @@
+package sandtrail
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+	"time"
+)
+
+// Role says what the holder of a key may do.
+type Role string
+
+// The roles.
+const (
+	RoleIngest  Role = "ingest"  // append executions, nothing else
+	RoleRead    Role = "read"    // read everything, or one user's records when bound to a user
+	RoleAuditor Role = "auditor" // read everything, export, verify, see the access log; change nothing
+	RoleAdmin   Role = "admin"   // everything
+)
+
+// Key is what is kept about an API key. The secret itself is not: it is shown
+// once, when NewKey makes it.
+type Key struct {
+	ID         ID         `json:"id"`
+	Name       string     `json:"name"`
+	Role       Role       `json:"role"`
+	UserID     string     `json:"userId,omitempty"` // RoleRead only: sees this user's records alone
+	Hash       KeyHash    `json:"-"`
+	CreatedAt  time.Time  `json:"createdAt"`
+	ExpiresAt  *time.Time `json:"expiresAt"`  // nil: never
+	LastUsedAt *time.Time `json:"lastUsedAt"` // to the minute; nil: not used yet
+	RevokedAt  *time.Time `json:"revokedAt"`  // nil: not revoked
+}
+
+// KeyHash is the SHA-256 of a key's secret. A secret has 256 random bits, so
+// a fast hash keeps it safe.
+type KeyHash [sha256.Size]byte
+
+const secretPrefix = "st_"
+
+// NewKey makes a key and its secret. Validate the key before storing it.
+func NewKey(name string, role Role, userID string, now time.Time) (Key, string) {
+	var random [32]byte
+	_, _ = rand.Read(random[:]) // crypto/rand.Read never fails
+	secret := secretPrefix + base64.RawURLEncoding.EncodeToString(random[:])
+	now = Millisecond(now)
+	return Key{ID: NewID(now), Name: name, Role: role, UserID: userID, Hash: HashSecret(secret), CreatedAt: now}, secret
+}
+
+// HashSecret is the hash that a key with this secret is found by.
+func HashSecret(secret string) KeyHash { return sha256.Sum256([]byte(secret)) }
+
+// IsSecret reports whether s looks like the secret of a key.
+func IsSecret(s string) bool {
+	random, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(s, secretPrefix))
+	return strings.HasPrefix(s, secretPrefix) && err == nil && len(random) == 32
+}
+
+// Validate reports every broken rule as an *Error of CodeInvalid.
+func (k Key) Validate() error {
+	var p problems
+	switch k.Role {
+	case RoleIngest, RoleRead, RoleAuditor, RoleAdmin:
+	default:
+		p.add("role", "want ingest, read, auditor or admin, got %q", k.Role)
+	}
+	if k.UserID != "" {
+		checkText(&p, "userId", k.UserID, MaxKeyBytes)
+		if k.Role != RoleRead {
+			p.add("userId", "only a read key can be bound to a user")
+		}
+	}
+	checkText(&p, "name", k.Name, MaxNameBytes)
+	if k.ExpiresAt != nil && !k.ExpiresAt.After(k.CreatedAt) {
+		p.add("expiresAt", "is not in the future")
+	}
+	return p.err("invalid key")
+}
+
+// ValidAt reports whether the key opens anything at that time.
+func (k Key) ValidAt(now time.Time) bool {
+	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
+}
+
+// Keyring keeps the keys. Every change is durable when its method returns.
+type Keyring interface {
+	CreateKey(ctx context.Context, k Key) error
+	// Keys returns all keys, revoked and expired ones too, in the order of
+	// their ids, which is that of their making.
+	Keys(ctx context.Context) ([]Key, error)
+	// KeyByHash is ErrNotFound when no key has that hash; a revoked or
+	// expired key is returned as it is.
+	KeyByHash(ctx context.Context, hash KeyHash) (Key, error)
+	// RevokeKey is ErrNotFound when there is no such key; the time of a key
+	// that is revoked already stays.
+	RevokeKey(ctx context.Context, id ID, now time.Time) error
+	// TouchKey notes a use. Unknown keys are ignored.
+	TouchKey(ctx context.Context, id ID, now time.Time) error
+}
+
+// Access is one line of the access log: an administrative act, an export or a
+// denied attempt.
+type Access struct {
+	ID      ID        `json:"id"` // a UUIDv7; newer lines have greater ids
+	At      time.Time `json:"at"`
+	KeyID   *ID       `json:"keyId"` // nil: no valid key, or the command line
+	Actor   string    `json:"actor"` // the key's name, "anonymous", or "cli"
+	Action  string    `json:"action"`
+	Object  string    `json:"object"`  // what was acted upon: an id, a filter, a path
+	Outcome Outcome   `json:"outcome"` // done or denied
+	Detail  string    `json:"detail"`
+	Remote  string    `json:"remote"` // address of the caller; "" on the command line
+}
+
+// Outcome says whether an access was let through.
+type Outcome string
+
+// The outcomes.
+const (
+	Done   Outcome = "done"
+	Denied Outcome = "denied"
+)
+
+// AccessLog keeps the access log.
+type AccessLog interface {
+	// LogAccess adds a line, durable when it returns.
+	LogAccess(ctx context.Context, a Access) error
+	// Accesses returns lines with an id below before, newest first; the zero
+	// id starts at the newest. limit is 1 to MaxLimit.
+	Accesses(ctx context.Context, before ID, limit int) ([]Access, error)
+}
