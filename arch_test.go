@@ -1,0 +1,127 @@
+package sandtrail_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const modulePath = "github.com/sandtrail/sandtrail"
+
+// edge is one allowed import: from a package below the module's path ("." is
+// the root, the domain) to another of ours, or to a module of somebody else.
+type edge struct{ from, to, why string }
+
+// Beside the standard library, nothing else is imported outside of tests.
+// docs/architecture.md tells the idea behind this table.
+var edges = []edge{
+	{"rollup", ".", "folds the domain's records into its statistics"},
+	{"rollup", "github.com/DataDog/sketches-go", "the sketch's mapping from values to bins"},
+	{"ledger", ".", "hashes the domain's records"},
+	{"ledger", "golang.org/x/mod", "the RFC 6962 hash tree and signed notes"},
+
+	{"sqlite", ".", "implements the store's contracts"},
+	{"sqlite", "rollup", "keeps and answers from the roll-ups"},
+	{"sqlite", "ledger", "keeps the ledger's leaves"},
+	{"sqlite", "modernc.org/sqlite", "the database"},
+	{"postgres", ".", "implements the store's contracts"},
+	{"postgres", "rollup", "keeps and answers from the roll-ups"},
+	{"postgres", "ledger", "keeps the ledger's leaves"},
+	{"postgres", "github.com/jackc/pgx/v5", "the database's native protocol"},
+	{"storetest", ".", "the contracts it holds stores to"},
+	{"storetest", "github.com/google/go-cmp", "shows how two answers differ"},
+	{"internal/pgtest", "github.com/jackc/pgx/v5", "creates the databases it lends"},
+
+	{"recorder", ".", "what it measures becomes a draft"},
+	{"recorder", "golang.org/x/sys", "process groups, subreaper, rusage"},
+	{"recorder", "github.com/creack/pty", "terminal sessions"},
+	{"outbox", ".", "what it keeps are drafts"},
+	{"client", ".", "implements the store's contracts over HTTP"},
+	{"client", "outbox", "keeps what the server could not take yet"},
+	{"notify", ".", "what it sends are verdicts"},
+	{"worker", ".", "works on any store"},
+	{"worker", "notify", "the alert loop sends what it finds"},
+
+	{"server", ".", "serves any store"},
+	{"server", "github.com/danielgtaylor/huma/v2", "typed calls, OpenAPI, problem documents"},
+	{"server", "github.com/klauspost/compress", "zstd request bodies"},
+	{"server", "github.com/prometheus/client_golang", "the metrics page"},
+	{"web", ".", "shows any store"},
+
+	{"cmd/sandtrail", ".", "main wires everything; nothing imports it"},
+	{"cmd/sandtrail", "sqlite", "one of the two databases"},
+	{"cmd/sandtrail", "postgres", "one of the two databases"},
+	{"cmd/sandtrail", "github.com/alecthomas/kong", "commands and flags"},
+	{"cmd/sandtrail", "github.com/jedib0t/go-pretty/v6", "tables and progress bars"},
+}
+
+func TestImportsStayInTheirRooms(t *testing.T) {
+	allowed := map[edge]bool{}
+	for _, e := range edges {
+		if e.why == "" {
+			t.Errorf("%s → %s is allowed without a reason", e.from, e.to)
+		}
+		allowed[edge{e.from, e.to, ""}] = true
+	}
+	for _, found := range imports(t) {
+		if !allowed[found] {
+			t.Errorf("%s imports %s: not an allowed edge; read docs/architecture.md, then move the code or add the edge with its reason to arch_test.go",
+				found.from, found.to)
+		}
+	}
+}
+
+// imports lists the edges that exist, without their reasons.
+func imports(t *testing.T) []edge {
+	t.Helper()
+	type listed struct {
+		ImportPath string
+		Standard   bool
+		Imports    []string
+		Module     *struct {
+			Path string
+			Main bool
+		}
+	}
+	out, err := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,Module", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	room := map[string]string{} // import path → name in the table, absent for the standard library
+	var ours []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		switch {
+		case p.Standard || p.Module == nil:
+		case p.Module.Main:
+			room[p.ImportPath] = roomOf(p.ImportPath)
+			ours = append(ours, p)
+		default:
+			room[p.ImportPath] = p.Module.Path
+		}
+	}
+	var found []edge
+	for _, p := range ours {
+		for _, path := range p.Imports {
+			if to, ok := room[path]; ok {
+				found = append(found, edge{from: room[p.ImportPath], to: to})
+			}
+		}
+	}
+	return found
+}
+
+func roomOf(importPath string) string {
+	if importPath == modulePath {
+		return "."
+	}
+	return strings.TrimPrefix(importPath, modulePath+"/")
+}
