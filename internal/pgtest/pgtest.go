@@ -1,0 +1,87 @@
+//go:build unix
+
+// Package pgtest gives tests fresh databases on a real PostgreSQL server.
+//
+// The first call starts a throw-away cluster from the binaries on the machine
+// and keeps it for the process; processes that it starts find it in the
+// environment and share it. To let many test binaries share one server, name
+// a superuser's URL in SANDTRAIL_TEST_POSTGRES.
+package pgtest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Env names the variable that holds the URL of a server to use.
+const Env = "SANDTRAIL_TEST_POSTGRES"
+
+// New creates an empty database and returns its URL. The database is dropped
+// when the test ends. Without PostgreSQL on the machine the test is skipped,
+// or fails where CI=true.
+func New(t testing.TB) string {
+	t.Helper()
+	server := Server(t)
+	name := "test_" + strings.ToLower(rand.Text()[:16])
+	exec(t, server, "CREATE DATABASE "+name)
+	t.Cleanup(func() { exec(t, server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatalf("%s: want a URL such as postgres://postgres@127.0.0.1:5432/postgres: %v", Env, err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// Server returns the URL of the server's maintenance database, as a superuser.
+func Server(t testing.TB) string {
+	t.Helper()
+	server, err := shared()
+	if err == nil {
+		return server
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Skipf("pgtest: %v", err)
+	return ""
+}
+
+// shared finds or starts the server once per process. It is set in the
+// environment for the processes that this one starts.
+var shared = sync.OnceValues(func() (string, error) {
+	if server := os.Getenv(Env); server != "" {
+		return server, nil
+	}
+	server, err := start()
+	if err != nil {
+		return "", err
+	}
+	if err := os.Setenv(Env, server); err != nil {
+		return "", fmt.Errorf("share the server's address: %w", err)
+	}
+	return server, nil
+})
+
+func exec(t testing.TB, server, sql string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		t.Fatalf("pgtest: connect: %v", err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, sql); err != nil {
+		t.Fatalf("pgtest: %s: %v", sql, err)
+	}
+}
