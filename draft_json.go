@@ -186,3 +186,35 @@ func wordSyntax(err error) error {
 	}
 	return fmt.Errorf("not valid JSON: %w", err)
 }
+
+// MarshalJSON writes the form that UnmarshalJSON reads; what was not given is
+// left out.
+func (d Draft) MarshalJSON() ([]byte, error) {
+	form := struct {
+		ID            string          `json:"id,omitempty"`
+		UserID        string          `json:"userId"`
+		StrategyID    string          `json:"strategyId"`
+		Type          ExecutionType   `json:"executionType"`
+		Success       *bool           `json:"success,omitempty"`
+		ExecutionTime *int            `json:"executionTime,omitempty"`
+		MemoryUsed    *int            `json:"memoryUsed"`
+		CPUUsage      *float64        `json:"cpuUsage"`
+		TimedOut      bool            `json:"timedOut"`
+		ErrorCount    *int            `json:"errorCount,omitempty"`
+		WarningCount  *int            `json:"warningCount,omitempty"`
+		Classes       []string        `json:"classesFound"`
+		Metadata      json.RawMessage `json:"metadata,omitempty"`
+		CreatedAt     string          `json:"createdAt,omitempty"`
+	}{
+		UserID: d.UserID, StrategyID: d.StrategyID, Type: d.Type, Success: d.Success,
+		ExecutionTime: d.ExecutionTime, MemoryUsed: d.MemoryUsed, CPUUsage: d.CPUUsage, TimedOut: d.TimedOut,
+		ErrorCount: d.ErrorCount, WarningCount: d.WarningCount, Classes: d.Classes, Metadata: d.Metadata,
+	}
+	if !d.ID.IsZero() {
+		form.ID = d.ID.String()
+	}
+	if !d.CreatedAt.IsZero() {
+		form.CreatedAt = d.CreatedAt.UTC().Format(time.RFC3339Nano)
+	}
+	return json.Marshal(form)
+}
