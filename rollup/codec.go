@@ -1,0 +1,214 @@
+package rollup
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// The encoding of each blob begins with its version. Integers are varints,
+// signed ones zigzag. A cell is its kind, then, unless it is empty, its
+// counters, the number of bins, and per bin the key, as the distance from the
+// key before, and the count.
+const version = 1
+
+const (
+	emptyCell       = 0
+	exactCell       = 1
+	logarithmicCell = 2
+)
+
+var errMalformed = errors.New("malformed roll-up")
+
+// MarshalBinary encodes the cell, for a total. It never fails.
+func (c Cell) MarshalBinary() ([]byte, error) { return c.append([]byte{version}), nil }
+
+// UnmarshalBinary decodes a total. No bytes at all are the empty cell.
+func (c *Cell) UnmarshalBinary(b []byte) error {
+	if len(b) == 0 {
+		*c = Cell{}
+		return nil
+	}
+	d := newDecoder(b)
+	d.cell(c)
+	return d.finish("total")
+}
+
+// MarshalSummary encodes the counts of the whole day.
+func (d *Day) MarshalSummary() []byte { return d.Summary.append([]byte{version}) }
+
+// UnmarshalSummary decodes the counts of the whole day and leaves the slots
+// alone. No bytes at all are the empty day.
+func (d *Day) UnmarshalSummary(b []byte) error {
+	if len(b) == 0 {
+		d.Summary = Part{}
+		return nil
+	}
+	dec := newDecoder(b)
+	dec.part(&d.Summary)
+	return dec.finish("day")
+}
+
+// MarshalSlots encodes the slots of the day.
+func (d *Day) MarshalSlots() []byte {
+	b := binary.AppendUvarint([]byte{version}, uint64(len(d.slots)))
+	for i := range d.slots {
+		b = append(b, byte(d.slots[i].index))
+		b = d.slots[i].append(b)
+	}
+	return b
+}
+
+// UnmarshalSlots decodes the slots of the day and leaves the summary alone. No
+// bytes at all are no slots.
+func (d *Day) UnmarshalSlots(b []byte) error {
+	if d.slots = d.slots[:0]; len(b) == 0 {
+		return nil
+	}
+	dec := newDecoder(b)
+	n := dec.uvarint()
+	for last := -1; n > 0 && dec.err == nil; n-- {
+		index := int(dec.byte())
+		if index <= last || index >= SlotsPerDay {
+			dec.fail()
+			break
+		}
+		last = index
+		d.slots = append(d.slots, slot{index: index})
+		dec.part(&d.slots[len(d.slots)-1].Part)
+	}
+	return dec.finish("slots of a day")
+}
+
+func (p *Part) append(b []byte) []byte { return p.Retired.append(p.Live.append(b)) }
+
+func (c *Cell) append(b []byte) []byte {
+	if c.IsEmpty() {
+		return append(b, emptyCell)
+	}
+	kind := byte(exactCell)
+	if c.times.logarithmic {
+		kind = logarithmicCell
+	}
+	b = append(b, kind)
+	for _, field := range c.fields() {
+		b = binary.AppendVarint(b, *field)
+	}
+	b = binary.AppendUvarint(b, uint64(len(c.times.bins)))
+	var last int64
+	for _, bin := range c.times.bins {
+		b = binary.AppendVarint(b, bin.key-last)
+		b = binary.AppendVarint(b, bin.count)
+		last = bin.key
+	}
+	return b
+}
+
+// decoder reads a blob; after a fault it yields zeros.
+type decoder struct {
+	rest []byte
+	err  error
+}
+
+func newDecoder(b []byte) *decoder {
+	d := &decoder{rest: b}
+	if v := d.byte(); v != version {
+		d.err = fmt.Errorf("roll-up of unknown version %d: written by a newer Sandtrail?", v)
+		d.rest = nil
+	}
+	return d
+}
+
+func (d *decoder) fail() {
+	if d.err == nil {
+		d.err = errMalformed
+	}
+	d.rest = nil
+}
+
+func (d *decoder) finish(what string) error {
+	if d.err == nil && len(d.rest) > 0 {
+		d.fail()
+	}
+	if d.err != nil {
+		return fmt.Errorf("decode %s: %w", what, d.err)
+	}
+	return nil
+}
+
+func (d *decoder) byte() byte {
+	if len(d.rest) == 0 {
+		d.fail()
+		return 0
+	}
+	b := d.rest[0]
+	d.rest = d.rest[1:]
+	return b
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.rest)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.rest = d.rest[n:]
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.rest)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.rest = d.rest[n:]
+	return v
+}
+
+func (d *decoder) part(p *Part) {
+	d.cell(&p.Live)
+	d.cell(&p.Retired)
+}
+
+// cell reuses the room for bins that c has.
+func (d *decoder) cell(c *Cell) {
+	*c = Cell{times: sketch{bins: c.times.bins[:0]}}
+	switch d.byte() {
+	case emptyCell:
+		return
+	case exactCell:
+	case logarithmicCell:
+		c.times.logarithmic = true
+	default:
+		d.fail()
+		return
+	}
+	for _, field := range c.fields() {
+		*field = d.varint()
+	}
+	d.bins(&c.times)
+}
+
+func (d *decoder) bins(s *sketch) {
+	n := d.uvarint()
+	if n > uint64(len(d.rest)/2) || (!s.logarithmic && n > ExactTimes) {
+		d.fail()
+		return
+	}
+	last := int64(math.MinInt64)
+	for range n {
+		step := d.varint()
+		b := bin{key: step, count: d.varint()}
+		if last != math.MinInt64 {
+			b.key = last + step
+		}
+		if b.key <= last || b.count == 0 || (s.logarithmic && (b.key < 0 || b.key > maxLogKey)) {
+			d.fail()
+			return
+		}
+		s.bins = append(s.bins, b)
+		last = b.key
+	}
+}
