@@ -67,6 +67,10 @@ func (s *sketch) merge(other *sketch, factor int64) {
 // mergeBins works in place from the back: it first makes room for the keys
 // that are new, which are few when many days are merged into one answer.
 func (s *sketch) mergeBins(other []bin, factor int64) {
+	if len(s.bins) == 0 && factor == 1 {
+		s.bins = append(s.bins, other...)
+		return
+	}
 	missing, emptied := 0, false
 	for i, j := 0, 0; j < len(other); j++ {
 		for i < len(s.bins) && s.bins[i].key < other[j].key {
