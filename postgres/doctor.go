@@ -1,0 +1,133 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Doctor examines the database.
+func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time) ([]sandtrail.Check, error) {
+	zone, err := s.checkZone(ctx)
+	if err != nil {
+		return nil, wrap("doctor", err)
+	}
+	migrations, err := s.checkMigrations(ctx)
+	if err != nil {
+		return nil, wrap("doctor", err)
+	}
+	checks := []sandtrail.Check{zone, migrations}
+	l, err := s.open(ctx)
+	if err != nil { // not migrated: the check above says so
+		return checks, nil
+	}
+	examinations := []func(context.Context, *layout, time.Time) (sandtrail.Check, error){s.checkAhead, s.checkStrays}
+	if depth == sandtrail.Deep {
+		examinations = append(examinations, s.checkIDs)
+	}
+	for _, examine := range examinations {
+		check, err := examine(ctx, l, now)
+		if err != nil {
+			return checks, wrap("doctor", err)
+		}
+		checks = append(checks, check)
+	}
+	return checks, nil
+}
+
+// checkZone looks at the zone that other clients' sessions get, through a
+// connection that asks for none. Ours are in UTC whatever it is.
+func (s *Store) checkZone(ctx context.Context) (sandtrail.Check, error) {
+	check := sandtrail.Check{Name: "session time zone"}
+	config := s.pool.Config().ConnConfig
+	delete(config.RuntimeParams, "timezone")
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return check, err
+	}
+	defer conn.Close(ctx)
+	var zone, database string
+	if err := conn.QueryRow(ctx, "SELECT current_setting('TimeZone'), current_database()").Scan(&zone, &database); err != nil {
+		return check, err
+	}
+	check.OK = isUTC(zone)
+	check.Detail = "sessions of this database are in " + zone
+	if !check.OK {
+		check.Detail += ", so that clients such as Prisma's driver adapter shift times"
+		check.Fix = "ALTER DATABASE " + quote(database) + " SET timezone TO 'UTC'"
+	}
+	return check, nil
+}
+
+func isUTC(zone string) bool {
+	switch strings.ToUpper(zone) {
+	case "UTC", "ETC/UTC", "GMT", "ETC/GMT", "UCT", "ETC/UCT", "ZULU", "ETC/ZULU":
+		return true
+	}
+	return false
+}
+
+func (s *Store) checkMigrations(ctx context.Context) (sandtrail.Check, error) {
+	list, err := s.Migrations(ctx)
+	if err != nil {
+		return sandtrail.Check{}, err
+	}
+	check := sandtrail.Check{Name: "migrations", OK: true, Detail: fmt.Sprintf("all %d applied", len(list))}
+	if n := pending(list); n > 0 {
+		check.OK, check.Detail, check.Fix = false, fmt.Sprintf("%d of %d pending", n, len(list)), "sandtrail migrate"
+	}
+	return check, nil
+}
+
+func (s *Store) checkAhead(ctx context.Context, l *layout, now time.Time) (sandtrail.Check, error) {
+	weeks, err := weeksIn(ctx, s.pool, l)
+	if err != nil {
+		return sandtrail.Check{}, err
+	}
+	ahead := 0
+	for _, start := range weeks {
+		if start.After(now) {
+			ahead++
+		}
+	}
+	check := sandtrail.Check{Name: "partitions ahead", OK: ahead > 0, Detail: fmt.Sprintf("%d partitions, %d of them for coming weeks", len(weeks), ahead)}
+	if !check.OK {
+		check.Fix = "sandtrail migrate, or keep sandtrail serve running"
+	}
+	return check, nil
+}
+
+func (s *Store) checkStrays(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
+	var n int64
+	if err := s.pool.QueryRow(ctx, l.sql("SELECT count(*) FROM {schema}.logs_default")).Scan(&n); err != nil {
+		return sandtrail.Check{}, err
+	}
+	check := sandtrail.Check{Name: "default partition", OK: n == 0, Detail: fmt.Sprintf("%d rows wait for a partition of their own", n)}
+	if !check.OK {
+		check.Fix = "sandtrail migrate, or keep sandtrail serve running"
+	}
+	return check, nil
+}
+
+// checkIDs compares the table of ids with the executions.
+func (s *Store) checkIDs(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
+	var missing, extra, repeated int64
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, l.sql(`
+			SELECT count(*) FILTER (WHERE i.id IS NULL), count(*) FILTER (WHERE e.id IS NULL), count(e.id) - count(DISTINCT e.id)
+			FROM {logs} e FULL JOIN {schema}.ids i ON i.id = e.id AND i.created_at = e.created_at`)).Scan(&missing, &extra, &repeated)
+	})
+	check := sandtrail.Check{
+		Name: "ids", OK: missing+extra+repeated == 0,
+		Detail: fmt.Sprintf("%d executions without an entry, %d entries without an execution, %d ids used again", missing, extra, repeated),
+	}
+	if !check.OK {
+		check.Fix = "somebody wrote to a partition directly or disabled the triggers of the table; restore them and the rows from a backup"
+	}
+	return check, err
+}

@@ -1,0 +1,115 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// SQLSTATEs that mean something to us.
+const (
+	uniqueViolation      = "23505"
+	foreignKeyViolation  = "23503"
+	notNullViolation     = "23502"
+	checkViolation       = "23514"
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+	lockNotAvailable     = "55P03"
+	undefinedTable       = "42P01"
+	invalidSchema        = "3F000"
+	invalidText          = "22P02" // not a UUID, where the application's keys are UUIDs
+	insufficientRights   = "42501"
+)
+
+var errNotMigrated = &sandtrail.Error{
+	Code:    sandtrail.CodeUnavailable,
+	Message: "the database has no Sandtrail tables yet: run sandtrail migrate",
+}
+
+// state is the SQLSTATE of an error of the server, "" for others.
+func state(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// constraint is the name of the constraint that a server's error names.
+func constraint(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.ConstraintName
+	}
+	return ""
+}
+
+func isTransient(err error) bool {
+	code := state(err)
+	return code == serializationFailure || code == deadlockDetected
+}
+
+// wrap says what was being done and gives the error its code. Errors that
+// have one keep it.
+func wrap(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var ours *sandtrail.Error
+	if errors.As(err, &ours) {
+		return err
+	}
+	err = fmt.Errorf("%s: %w", doing, err)
+	code, hint := classify(err)
+	if code == sandtrail.CodeInternal {
+		return err
+	}
+	return &sandtrail.Error{Code: code, Message: err.Error() + hint, Err: err}
+}
+
+// classify finds what an error of the driver means to a caller.
+func classify(err error) (code sandtrail.Code, hint string) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return sandtrail.CodeInternal, "" // the caller's own doing, found by errors.Is
+	}
+	var network net.Error
+	var connect *pgconn.ConnectError
+	switch class := state(err); {
+	case class == undefinedTable || class == invalidSchema:
+		return sandtrail.CodeUnavailable, "; run sandtrail migrate"
+	case class == insufficientRights:
+		return sandtrail.CodeForbidden, "; connect as the tables' owner or grant the rights"
+	case strings.HasPrefix(class, "08"), strings.HasPrefix(class, "57P"), strings.HasPrefix(class, "53"),
+		class == lockNotAvailable, class == serializationFailure, class == deadlockDetected, class == "25006":
+		return sandtrail.CodeUnavailable, ""
+	case strings.HasPrefix(class, "22"), class == notNullViolation, class == checkViolation:
+		return sandtrail.CodeInvalid, ""
+	case class != "" && !errors.As(err, &connect):
+		return sandtrail.CodeInternal, ""
+	case errors.As(err, &connect), errors.As(err, &network), pgconn.SafeToRetry(err), isClosed(err):
+		return sandtrail.CodeUnavailable, ""
+	}
+	return sandtrail.CodeInternal, ""
+}
+
+// isClosed recognises a connection that ended under a query.
+func isClosed(err error) bool {
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+}
+
+// notFound replaces the driver's "no rows", and its complaint that a key is
+// not a UUID, by the contract's error.
+func notFound(err error, format string, args ...any) error {
+	if errors.Is(err, pgx.ErrNoRows) || state(err) == invalidText {
+		return sandtrail.Errorf(sandtrail.CodeNotFound, format, args...)
+	}
+	return err
+}

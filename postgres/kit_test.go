@@ -1,0 +1,123 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/pgtest"
+	"github.com/sandtrail/sandtrail/postgres"
+)
+
+// now is a Wednesday.
+var now = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+
+// open returns a migrated store on a fresh database, and its URL.
+func open(t testing.TB) (*postgres.Store, string) {
+	t.Helper()
+	url := pgtest.New(t)
+	s := openAt(t, url, postgres.Options{})
+	migrate(t, s)
+	return s, url
+}
+
+func openAt(t testing.TB, url string, options postgres.Options) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), url, options)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func migrate(t testing.TB, s *postgres.Store) []sandtrail.Migration {
+	t.Helper()
+	applied, err := s.Migrate(t.Context(), now)
+	if err != nil {
+		t.Fatalf("migrate: %v", err)
+	}
+	return applied
+}
+
+// foreign is another client's connection.
+func foreign(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+func exec(t testing.TB, conn *pgx.Conn, sql string, args ...any) int64 {
+	t.Helper()
+	tag, err := conn.Exec(t.Context(), sql, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return tag.RowsAffected()
+}
+
+// value reads a single value.
+func value[T any](t testing.TB, conn *pgx.Conn, sql string, args ...any) (v T) {
+	t.Helper()
+	if err := conn.QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
+
+// putOwners makes users u0… and strategies s0….
+func putOwners(t testing.TB, s *postgres.Store, n int) {
+	t.Helper()
+	for i := range n {
+		user := sandtrail.User{ID: fmt.Sprint("u", i), Email: fmt.Sprintf("u%d@example.com", i)}
+		if err := s.PutUser(t.Context(), user); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.PutStrategy(t.Context(), sandtrail.Strategy{ID: fmt.Sprint("s", i), Name: fmt.Sprint("Strategy ", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// execution is a record of u0 and s0 at a time.
+func execution(at time.Time, change ...func(*sandtrail.Execution)) sandtrail.Admitted {
+	e := sandtrail.Execution{
+		ID: sandtrail.NewID(at), UserID: "u0", StrategyID: "s0", Type: sandtrail.Validation,
+		Success: true, ExecutionTime: 120, CreatedAt: sandtrail.Millisecond(at),
+	}
+	for _, f := range change {
+		f(&e)
+	}
+	return sandtrail.Admitted{Execution: e}
+}
+
+func appendAll(t testing.TB, s *postgres.Store, batch ...sandtrail.Admitted) sandtrail.Appended {
+	t.Helper()
+	done, err := s.Append(t.Context(), batch)
+	if err != nil {
+		t.Fatalf("append: %v", err)
+	}
+	return done
+}
+
+// deepCheck fails the test when what is derived differs from the records.
+func deepCheck(t testing.TB, s *postgres.Store) {
+	t.Helper()
+	checks, err := s.Doctor(t.Context(), sandtrail.Deep, now)
+	if err != nil {
+		t.Fatalf("doctor: %v", err)
+	}
+	for _, c := range checks {
+		if !c.OK {
+			t.Errorf("doctor: %s: %s (%s)", c.Name, c.Detail, c.Fix)
+		}
+	}
+}

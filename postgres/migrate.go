@@ -1,0 +1,244 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Migration files are named VERSION_NAME.sql and run in the order of their
+// versions, with names filled in by layout.sql.
+//
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// Migrations lists all migrations with the SQL they run in this database.
+func (s *Store) Migrations(ctx context.Context) ([]sandtrail.Migration, error) {
+	var list []sandtrail.Migration
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		l, _, err := s.destination(ctx, tx)
+		if err != nil {
+			return err
+		}
+		list, err = migrationsIn(ctx, tx, l)
+		return err
+	})
+	return list, wrap("list migrations", err)
+}
+
+// Migrate applies what is pending. A database that has a table
+// sandbox_execution_logs of another make is refused with CodeConflict, unless
+// Options.Adopt is set.
+func (s *Store) Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migration, error) {
+	var applied []sandtrail.Migration
+	for {
+		var step *sandtrail.Migration
+		err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
+			step, err = s.migrateStep(ctx, tx, now)
+			return err
+		})
+		if err != nil {
+			return applied, wrap("migrate", err)
+		}
+		if step == nil {
+			break
+		}
+		applied = append(applied, *step)
+	}
+	if _, err := s.open(ctx); err != nil {
+		return applied, err
+	}
+	return applied, s.Maintain(ctx, now)
+}
+
+// migrateStep applies the first pending migration, nil when there is none.
+// The lock makes servers that start together take turns; whoever comes later
+// sees what the first has done.
+func (s *Store) migrateStep(ctx context.Context, tx pgx.Tx, now time.Time) (*sandtrail.Migration, error) {
+	if err := lock(ctx, tx, s.options.Schema, "migrate"); err != nil {
+		return nil, err
+	}
+	l, remembered, err := s.destination(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := migrationsIn(ctx, tx, l)
+	if err != nil {
+		return nil, err
+	}
+	pending := slices.IndexFunc(list, func(m sandtrail.Migration) bool { return m.Applied.IsZero() })
+	if pending < 0 {
+		return nil, nil
+	}
+	step := &list[pending]
+	step.Applied = sandtrail.Millisecond(now)
+	if !remembered {
+		if err := s.begin(ctx, tx, l, step); err != nil {
+			return nil, err
+		}
+	} else if _, err := tx.Exec(ctx, step.SQL); err != nil {
+		return nil, wrapf(err, "migration %d (%s)", step.Version, step.Name)
+	}
+	_, err = tx.Exec(ctx, l.sql("INSERT INTO {schema}.migrations (version, name, applied_at) VALUES ($1, $2, $3)"),
+		step.Version, step.Name, step.Applied)
+	return step, err
+}
+
+// begin applies the first migration: makes the schema, remembers where things
+// are, takes over an existing table.
+func (s *Store) begin(ctx context.Context, tx pgx.Tx, l *layout, first *sandtrail.Migration) error {
+	found, err := inspectLogs(ctx, tx, l)
+	if err != nil {
+		return err
+	}
+	if found != nil && !s.options.Adopt {
+		return found.refusal()
+	}
+	if found != nil {
+		if err := found.check(ctx, tx); err != nil {
+			return err
+		}
+	}
+	value, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	for _, statement := range []string{l.sql(bootstrap), found.aside(l), first.SQL} {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return wrapf(err, "migration %d (%s)", first.Version, first.Name)
+		}
+	}
+	if _, err := tx.Exec(ctx, l.sql("INSERT INTO {schema}.settings (name, value) VALUES ('layout', $1)"), value); err != nil {
+		return err
+	}
+	if found == nil {
+		return nil
+	}
+	return found.adopt(ctx, tx, l)
+}
+
+// bootstrap makes what migrations themselves need.
+const bootstrap = `
+CREATE SCHEMA IF NOT EXISTS {schema};
+CREATE TABLE {schema}.migrations (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz(3) NOT NULL);
+CREATE TABLE {schema}.settings (name text PRIMARY KEY, value jsonb NOT NULL);
+`
+
+// destination is the layout of a migrated database, or the one that a
+// database not migrated yet will get.
+func (s *Store) destination(ctx context.Context, tx pgx.Tx) (l *layout, remembered bool, err error) {
+	var exists bool
+	err = tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", quote(s.options.Schema)+".settings").Scan(&exists)
+	if err != nil {
+		return nil, false, wrap("look for settings", err)
+	}
+	if !exists {
+		l, err = survey(ctx, tx, s.options)
+		return l, false, err
+	}
+	if l, err = readLayout(ctx, tx, s.options.Schema); err != nil {
+		return nil, false, err
+	}
+	return l, true, l.agree(s.options)
+}
+
+// lock waits for one of our advisory locks and holds it to the end of the
+// transaction.
+func lock(ctx context.Context, tx pgx.Tx, schema, name string) error {
+	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", lockName(schema, name))
+	return wrapf(err, "wait for the %s lock", name)
+}
+
+// tryLock is lock without the waiting.
+func tryLock(ctx context.Context, tx pgx.Tx, schema, name string) (ok bool, err error) {
+	err = tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", lockName(schema, name)).Scan(&ok)
+	return ok, wrapf(err, "take the %s lock", name)
+}
+
+func lockName(schema, name string) string { return "sandtrail " + schema + " " + name }
+
+// migrationsIn reads the embedded migrations and when each was applied.
+func migrationsIn(ctx context.Context, q querier, l *layout) ([]sandtrail.Migration, error) {
+	list, err := embedded(l)
+	if err != nil {
+		return nil, err
+	}
+	applied, err := appliedIn(ctx, q, l)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		list[i].Applied = applied[list[i].Version]
+		delete(applied, list[i].Version)
+	}
+	for version := range applied {
+		return nil, sandtrail.Errorf(sandtrail.CodeConflict,
+			"the database has migration %d, which this version of Sandtrail does not know; use the newer version", version)
+	}
+	return list, nil
+}
+
+func embedded(l *layout) ([]sandtrail.Migration, error) {
+	files, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	list := make([]sandtrail.Migration, 0, len(files))
+	for _, file := range files {
+		number, name, _ := strings.Cut(strings.TrimSuffix(path.Base(file), ".sql"), "_")
+		version, err := strconv.Atoi(number)
+		if err != nil {
+			return nil, fmt.Errorf("migration file %s: %w", file, err)
+		}
+		text, err := migrationFiles.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, sandtrail.Migration{Version: version, Name: name, SQL: l.sql(string(text))})
+	}
+	slices.SortFunc(list, func(a, b sandtrail.Migration) int { return cmp.Compare(a.Version, b.Version) })
+	return list, nil
+}
+
+func appliedIn(ctx context.Context, q querier, l *layout) (map[int]time.Time, error) {
+	applied := map[int]time.Time{}
+	var exists bool
+	err := q.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", l.sql("{schema}.migrations")).Scan(&exists)
+	if err != nil || !exists {
+		return applied, wrap("look for migrations", err)
+	}
+	rows, err := q.Query(ctx, l.sql("SELECT version, applied_at FROM {schema}.migrations"))
+	if err != nil {
+		return nil, wrap("read migrations", err)
+	}
+	var version int
+	var at time.Time
+	_, err = pgx.ForEachRow(rows, []any{&version, &at}, func() error {
+		applied[version] = at.UTC()
+		return nil
+	})
+	return applied, wrap("read migrations", err)
+}
+
+// pending counts the migrations that are not applied.
+func pending(list []sandtrail.Migration) (n int) {
+	for _, m := range list {
+		if m.Applied.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+

@@ -1,0 +1,185 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// PutUser creates or replaces a user.
+func (s *Store) PutUser(ctx context.Context, u sandtrail.User) error {
+	if err := u.Validate(); err != nil {
+		return err
+	}
+	l, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	columns, values, set := "{users.id}, {users.email}, {users.name}", "$1, $2, $3", ", {users.name} = $3"
+	args := []any{u.ID, u.Email, u.Name}
+	if l.Users.Name == "" {
+		columns, values, set, args = "{users.id}, {users.email}", "$1, $2", "", args[:2]
+	}
+	_, err = s.pool.Exec(ctx, l.sql(fmt.Sprintf(
+		"INSERT INTO {users} (%s) VALUES (%s) ON CONFLICT ({users.id}) DO UPDATE SET {users.email} = $2%s", columns, values, set)), args...)
+	if state(err) == uniqueViolation {
+		return &sandtrail.Error{
+			Code: sandtrail.CodeConflict, Message: "conflicting user", Err: err,
+			Fields: []sandtrail.FieldError{{Path: "email", Message: fmt.Sprintf("%q belongs to another user", u.Email)}},
+		}
+	}
+	return wrapf(err, "put user %q", u.ID)
+}
+
+// User returns one user.
+func (s *Store) User(ctx context.Context, id string) (u sandtrail.User, err error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return u, err
+	}
+	err = s.pool.QueryRow(ctx, l.sql("SELECT "+selectUser+" FROM {users} u WHERE u.{users.id} = $1"), id).Scan(&u.ID, &u.Email, &u.Name)
+	return u, wrap("read user", notFound(err, "no user with id %q", id))
+}
+
+const (
+	selectUser     = "u.{users.id}::text, coalesce(u.{users.email}, ''), {u.name}"
+	selectStrategy = "{strategies.id}::text, {strategies.name}"
+)
+
+// Users returns a page of users.
+func (s *Store) Users(ctx context.Context, q sandtrail.OwnerQuery) (sandtrail.OwnerPage[sandtrail.User], error) {
+	return ownerPage(ctx, s, q, selectUser+" FROM {users} u", "{users.order}", func(u sandtrail.User) string { return u.ID })
+}
+
+// PutStrategy creates or replaces a strategy.
+func (s *Store) PutStrategy(ctx context.Context, st sandtrail.Strategy) error {
+	if err := st.Validate(); err != nil {
+		return err
+	}
+	l, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.pool.Exec(ctx, l.sql(`INSERT INTO {strategies} ({strategies.id}, {strategies.name}) VALUES ($1, $2)
+		ON CONFLICT ({strategies.id}) DO UPDATE SET {strategies.name} = $2`), st.ID, st.Name)
+	return wrapf(err, "put strategy %q", st.ID)
+}
+
+// Strategy returns one strategy.
+func (s *Store) Strategy(ctx context.Context, id string) (st sandtrail.Strategy, err error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return st, err
+	}
+	err = s.pool.QueryRow(ctx, l.sql("SELECT "+selectStrategy+" FROM {strategies} WHERE {strategies.id} = $1"), id).Scan(&st.ID, &st.Name)
+	return st, wrap("read strategy", notFound(err, "no strategy with id %q", id))
+}
+
+// Strategies returns a page of strategies.
+func (s *Store) Strategies(ctx context.Context, q sandtrail.OwnerQuery) (sandtrail.OwnerPage[sandtrail.Strategy], error) {
+	return ownerPage(ctx, s, q, selectStrategy+" FROM {strategies}", "{strategies.order}", func(st sandtrail.Strategy) string { return st.ID })
+}
+
+// ownerPage reads a page of what selected selects, by order.
+func ownerPage[T any](ctx context.Context, s *Store, q sandtrail.OwnerQuery, selected, order string, id func(T) string) (sandtrail.OwnerPage[T], error) {
+	var page sandtrail.OwnerPage[T]
+	if q.Limit == 0 {
+		q.Limit = sandtrail.DefaultLimit
+	}
+	if q.Limit < 1 || q.Limit > sandtrail.MaxLimit {
+		return page, sandtrail.Errorf(sandtrail.CodeInvalid, "limit: want 1 to %d, got %d", sandtrail.MaxLimit, q.Limit)
+	}
+	l, err := s.open(ctx)
+	if err != nil {
+		return page, err
+	}
+	var c conditions
+	if q.Cursor != "" {
+		c.add(order+" > $", q.Cursor)
+	}
+	rows, err := s.pool.Query(ctx, l.sql(fmt.Sprintf("SELECT %s %s ORDER BY %s LIMIT %d", selected, c.where(), order, q.Limit+1)), c.args...)
+	if err != nil {
+		return page, wrap("list owners", err)
+	}
+	page.Items, err = pgx.CollectRows(rows, pgx.RowToStructByPos[T])
+	if state(err) == invalidText {
+		return page, sandtrail.Errorf(sandtrail.CodeInvalid, "cursor: not a cursor of this service; start again without one")
+	}
+	if len(page.Items) > q.Limit {
+		page.Items = page.Items[:q.Limit]
+		page.NextCursor = id(page.Items[q.Limit-1])
+	}
+	return page, wrap("list owners", err)
+}
+
+// purgeBatch is how many executions one transaction of a purge deletes.
+const purgeBatch = 5000
+
+// DeleteUser deletes the user's executions in short transactions, then the
+// user. Interrupted, it can be called again.
+func (s *Store) DeleteUser(ctx context.Context, id string) (int64, error) {
+	if _, err := s.User(ctx, id); err != nil {
+		return 0, err
+	}
+	deleted, err := s.purge(ctx, "{users}", "{users.id}", "user_id", id)
+	return deleted, wrapf(err, "delete user %q", id)
+}
+
+// DeleteStrategy is DeleteUser for strategies.
+func (s *Store) DeleteStrategy(ctx context.Context, id string) (int64, error) {
+	if _, err := s.Strategy(ctx, id); err != nil {
+		return 0, err
+	}
+	deleted, err := s.purge(ctx, "{strategies}", "{strategies.id}", "strategy_id", id)
+	return deleted, wrapf(err, "delete strategy %q", id)
+}
+
+// purge deletes an owner and their executions, oldest first.
+func (s *Store) purge(ctx context.Context, table, key, reference, id string) (deleted int64, err error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for {
+		n, err := s.purgeSome(ctx, l, reference, id)
+		deleted += n
+		if err != nil {
+			return deleted, err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	var last int64
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		// The lock keeps new executions out until the owner is gone.
+		if _, err := tx.Exec(ctx, l.sql("SELECT FROM "+table+" WHERE "+key+" = $1 FOR UPDATE"), id); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, l.sql("DELETE FROM {logs} WHERE "+reference+" = $1"), id)
+		if err != nil {
+			return err
+		}
+		last = tag.RowsAffected()
+		_, err = tx.Exec(ctx, l.sql("DELETE FROM "+table+" WHERE "+key+" = $1"), id)
+		return err
+	})
+	if err != nil {
+		return deleted, err
+	}
+	return deleted + last, nil
+}
+
+// purgeSome deletes the oldest purgeBatch executions of an owner, none when
+// fewer are left.
+func (s *Store) purgeSome(ctx context.Context, l *layout, reference, id string) (int64, error) {
+	tag, err := s.pool.Exec(ctx, l.sql(fmt.Sprintf(`
+		WITH boundary AS (
+			SELECT created_at, id FROM {logs} WHERE %[1]s = $1 ORDER BY created_at, id OFFSET %[2]d LIMIT 1)
+		DELETE FROM {logs} e USING boundary b
+		WHERE e.%[1]s = $1 AND (e.created_at, e.id) < (b.created_at, b.id)`, reference, purgeBatch)), id)
+	return tag.RowsAffected(), err
+}

@@ -1,0 +1,223 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	week = 7 * 24 * time.Hour
+	// weeksAhead is how many partitions beyond the current one exist.
+	weeksAhead = 4
+	// maxWeeksOnDemand bounds the partitions that one append makes; what lies
+	// in further weeks goes to the default partition until Maintain moves it.
+	maxWeeksOnDemand = 64
+	// lockPatience is how long statements that need a short strong lock wait
+	// for it before they let others pass and try again.
+	lockPatience = 300 * time.Millisecond
+)
+
+// weekOf is the start of the week that contains t: Monday, midnight UTC.
+func weekOf(t time.Time) time.Time {
+	t = t.UTC()
+	day := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
+	return day.AddDate(0, 0, -(int(t.Weekday())+6)%7)
+}
+
+// isOutlandish reports times that get no partition of their own: clocks gone
+// wrong would fill the catalog with partitions.
+func isOutlandish(t time.Time) bool { return t.Year() < 1970 || t.Year() > 2199 }
+
+func partitionName(start time.Time) string { return "logs_" + start.Format("20060102") }
+
+// weekSet remembers which weeks are known to have a partition. That a week in
+// it lost its partition meanwhile does no harm: rows then go to the default
+// partition.
+type weekSet struct {
+	mu    sync.Mutex
+	known map[time.Time]bool
+}
+
+// without returns the weeks of the times that are not known.
+func (w *weekSet) without(times []time.Time) []time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var missing []time.Time
+	for _, t := range times {
+		if start := weekOf(t); !w.known[start] && !slices.Contains(missing, start) && !isOutlandish(start) {
+			missing = append(missing, start)
+		}
+	}
+	return missing
+}
+
+func (w *weekSet) replace(weeks []time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.known = make(map[time.Time]bool, len(weeks))
+	for _, start := range weeks {
+		w.known[start] = true
+	}
+}
+
+// oldest is the start of the oldest partition known, the zero time for none.
+func (w *weekSet) oldest() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var first time.Time
+	for start := range w.known {
+		if first.IsZero() || start.Before(first) {
+			first = start
+		}
+	}
+	return first
+}
+
+// ensureWeeks makes the partitions that the times lack. It does what it can:
+// where it fails the default partition takes the rows.
+func (s *Store) ensureWeeks(ctx context.Context, l *layout, times []time.Time) error {
+	missing := s.weeks.without(times)
+	if len(missing) == 0 {
+		return nil
+	}
+	if err := s.refreshWeeks(ctx, l); err != nil {
+		return err
+	}
+	missing = s.weeks.without(missing)
+	for _, start := range missing[:min(len(missing), maxWeeksOnDemand)] {
+		if err := s.addWeek(ctx, l, start); err != nil {
+			return err
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return s.refreshWeeks(ctx, l)
+}
+
+func (s *Store) refreshWeeks(ctx context.Context, l *layout) error {
+	weeks, err := weeksIn(ctx, s.pool, l)
+	if err == nil {
+		s.weeks.replace(weeks)
+	}
+	return err
+}
+
+// weeksIn lists the weeks that have a partition, oldest first.
+func weeksIn(ctx context.Context, q querier, l *layout) ([]time.Time, error) {
+	rows, err := q.Query(ctx, `
+		SELECT to_date(substr(c.relname, 6), 'YYYYMMDD') FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhparent = to_regclass($1) AND c.relname ~ '^logs_[0-9]{8}$' ORDER BY 1`, l.sql("{logs}"))
+	if err != nil {
+		return nil, wrap("list partitions", err)
+	}
+	weeks, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
+	return weeks, wrap("list partitions", err)
+}
+
+// addWeek makes one partition in a transaction of its own, so that its locks
+// are short.
+func (s *Store) addWeek(ctx context.Context, l *layout, start time.Time) error {
+	return s.withShortLocks(ctx, func(tx pgx.Tx) error {
+		if err := lock(ctx, tx, l.Schema, "partitions"); err != nil {
+			return err
+		}
+		var exists bool
+		err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", quote(l.Schema)+"."+partitionName(start)).Scan(&exists)
+		if err != nil || exists {
+			return wrap("look for partition", err)
+		}
+		return createWeek(ctx, tx, l, start)
+	})
+}
+
+// createWeek makes a partition and moves into it what the default partition
+// holds of its week. The default partition is locked meanwhile: nothing can
+// arrive there that belongs here.
+func createWeek(ctx context.Context, tx pgx.Tx, l *layout, start time.Time) error {
+	name := quote(l.Schema) + "." + partitionName(start)
+	from, to := start.Format(time.DateOnly)+" 00:00:00+00", start.Add(week).Format(time.DateOnly)+" 00:00:00+00"
+	_, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`
+		LOCK TABLE ONLY {logs} IN SHARE UPDATE EXCLUSIVE MODE;
+		LOCK TABLE {schema}.logs_default IN ACCESS EXCLUSIVE MODE;
+		CREATE TABLE %[1]s (LIKE {logs} INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+		WITH strays AS (
+			DELETE FROM {schema}.logs_default WHERE created_at >= '%[2]s' AND created_at < '%[3]s' RETURNING *)
+		INSERT INTO %[1]s SELECT * FROM strays;
+		ALTER TABLE {logs} ATTACH PARTITION %[1]s FOR VALUES FROM ('%[2]s') TO ('%[3]s')`, name, from, to)))
+	return wrapf(err, "create partition %s", name)
+}
+
+// withShortLocks runs f in a transaction that gives up waiting for locks soon
+// and tries again, so that those who queue behind it are let through.
+func (s *Store) withShortLocks(ctx context.Context, f func(pgx.Tx) error) error {
+	var err error
+	for pause := 10 * time.Millisecond; pause < 10*time.Second; pause *= 2 {
+		err = s.inTx(ctx, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", lockPatience.Milliseconds())); err != nil {
+				return err
+			}
+			return f(tx)
+		})
+		if state(err) != lockNotAvailable {
+			return err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Maintain makes the partitions of the coming weeks and moves rows out of the
+// default partition.
+func (s *Store) Maintain(ctx context.Context, now time.Time) error {
+	l, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.refreshWeeks(ctx, l); err != nil {
+		return err
+	}
+	strays, err := strayWeeks(ctx, s.pool, l)
+	if err != nil {
+		return err
+	}
+	ahead := make([]time.Time, 0, weeksAhead+1)
+	for i := range weeksAhead + 1 {
+		ahead = append(ahead, weekOf(now).Add(time.Duration(i)*week))
+	}
+	for _, start := range s.weeks.without(append(ahead, strays...)) {
+		if err := s.addWeek(ctx, l, start); err != nil {
+			return err
+		}
+	}
+	return s.refreshWeeks(ctx, l)
+}
+
+// strayWeeks lists the weeks of which the default partition holds rows.
+func strayWeeks(ctx context.Context, q querier, l *layout) ([]time.Time, error) {
+	rows, err := q.Query(ctx, l.sql(
+		"SELECT DISTINCT date_trunc('week', created_at AT TIME ZONE 'UTC') FROM {schema}.logs_default ORDER BY 1"))
+	if err != nil {
+		return nil, wrap("look for strays", err)
+	}
+	weeks, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
+	return weeks, wrap("look for strays", err)
+}

@@ -1,0 +1,155 @@
+// Package postgres is the store on PostgreSQL, 14 or later.
+//
+// The executions are in one table, partitioned by week, that other clients
+// may read and write; triggers keep what is derived from it. Everything else
+// that is Sandtrail's lives in a schema of its own.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Options say where things are in the database. They matter to the migration
+// that creates them, which remembers them; later zero values mean "as
+// remembered" and other values must agree with it.
+type Options struct {
+	Schema     string // of Sandtrail's own tables and the partitions; "": sandtrail
+	Users      OwnerTable
+	Strategies OwnerTable
+	// Adopt lets Migrate convert a table sandbox_execution_logs that another
+	// tool made from the reference's model.
+	Adopt bool
+}
+
+// OwnerTable names the application's table of users or strategies and its
+// columns as they are spelled in the database. Zero fields mean the default.
+type OwnerTable struct {
+	Table string // "users" or "strategies"; a schema may precede it: "app.User"
+	ID    string // "id"
+	Email string // "email"; of users only
+	Name  string // "name"
+}
+
+// Store is a sandtrail.Database on PostgreSQL.
+type Store struct {
+	pool    *pgxpool.Pool
+	options Options
+	layout  atomic.Pointer[layout] // nil: not seen migrated yet
+	weeks   weekSet
+}
+
+var _ sandtrail.Database = (*Store)(nil)
+
+// Open connects to a database and checks that it answers. It changes nothing:
+// a new database is usable after Migrate. Of the URL's parameters those that
+// only Prisma knows are understood or ignored.
+func Open(ctx context.Context, databaseURL string, options Options) (*Store, error) {
+	config, err := poolConfig(databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if options.Schema == "" {
+		options.Schema = defaultSchema
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, wrap("open database", err)
+	}
+	s := &Store{pool: pool, options: options}
+	if err := s.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	if _, err := s.open(ctx); err != nil && !errors.Is(err, errNotMigrated) {
+		pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func poolConfig(databaseURL string) (*pgxpool.Config, error) {
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		// The error repeats the URL, which may hold a password.
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "database: want a URL such as postgres://user@host:5432/name")
+	}
+	values := u.Query()
+	if schema := values.Get("schema"); schema != "" && !values.Has("search_path") {
+		values.Set("search_path", pgx.Identifier{schema}.Sanitize())
+	}
+	for _, prismaOnly := range []string{"schema", "connection_limit", "pool_timeout", "pgbouncer", "socket_timeout", "statement_cache_size"} {
+		values.Del(prismaOnly)
+	}
+	u.RawQuery = values.Encode()
+	config, err := pgxpool.ParseConfig(u.String())
+	if err != nil {
+		return nil, &sandtrail.Error{Code: sandtrail.CodeInvalid, Message: "database: the URL is not understood: " + err.Error(), Err: err}
+	}
+	params := config.ConnConfig.RuntimeParams
+	params["timezone"] = "UTC"
+	params["application_name"] = "sandtrail"
+	// A plan for all parameters would open every partition; one made for the
+	// actual times opens those that can hold them.
+	params["plan_cache_mode"] = "force_custom_plan"
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = 10 * time.Second
+	}
+	return config, nil
+}
+
+// Ping asks the server for a sign of life.
+func (s *Store) Ping(ctx context.Context) error { return wrap("ping", s.pool.Ping(ctx)) }
+
+// Close ends all connections; calls under way finish first.
+func (s *Store) Close() error {
+	s.pool.Close()
+	return nil
+}
+
+// querier is a pool, a connection or a transaction.
+type querier interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// inTx runs f in a transaction, again when PostgreSQL ended it for reasons
+// that another try may not meet.
+func (s *Store) inTx(ctx context.Context, f func(pgx.Tx) error) error {
+	var err error
+	for range 10 {
+		err = pgx.BeginFunc(ctx, s.pool, f)
+		if !isTransient(err) {
+			return err
+		}
+	}
+	return err
+}
+
+// quoteTable spells a table's name, with or without its schema, for SQL.
+func quoteTable(name string) string {
+	schema, table, qualified := strings.Cut(name, ".")
+	if !qualified {
+		return pgx.Identifier{name}.Sanitize()
+	}
+	return pgx.Identifier{schema, table}.Sanitize()
+}
+
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// wrapf is wrap with a formatted description of what was being done.
+func wrapf(err error, format string, args ...any) error {
+	return wrap(fmt.Sprintf(format, args...), err)
+}

@@ -1,0 +1,69 @@
+package postgres_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+func TestRecordsComeBack(t *testing.T) {
+	s, _ := open(t)
+	putOwners(t, s, 2)
+	memory, cpu := 12, 99.5
+	full := execution(now, func(e *sandtrail.Execution) {
+		e.Success, e.TimedOut, e.MemoryUsed, e.CPUUsage = false, true, &memory, &cpu
+		e.ErrorCount, e.WarningCount = 1, 2
+		e.Classes, e.Metadata = []string{"A", "B"}, []byte(`{"errors":[{"severity":"error","message":"é, \"x\""}]}`)
+	})
+	bare := execution(now.Add(-time.Hour))
+	if done := appendAll(t, s, full, bare); done.Accepted != 2 {
+		t.Fatalf("accepted %d, want 2", done.Accepted)
+	}
+	if done := appendAll(t, s, bare, full); done.Duplicates != 2 {
+		t.Fatalf("duplicates %d, want 2", done.Duplicates)
+	}
+	page, err := s.Executions(t.Context(), sandtrail.Query{Filter: sandtrail.Filter{UserID: "u0"}}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []sandtrail.Admitted{full, bare} {
+		if got := page.Items[i]; !want.SameContent(got) || got.Strategy.Name != "Strategy 0" || got.User.Email != "u0@example.com" {
+			t.Errorf("record %d: got %+v, want %+v", i, got, want)
+		}
+		got, err := s.Execution(t.Context(), want.Execution.ID)
+		if err != nil || !want.SameContent(got) {
+			t.Errorf("by id: got %+v, %v", got, err)
+		}
+	}
+	if _, err := s.Execution(t.Context(), sandtrail.NewID(now)); !errors.Is(err, sandtrail.ErrNotFound) {
+		t.Errorf("unknown id: %v, want ErrNotFound", err)
+	}
+	stats, err := s.StrategyStats(t.Context(), "s0")
+	if err != nil || stats.Count != 2 || *stats.SuccessRate != 50 || *stats.Avg.MemoryUsed != 12 || *stats.Percentiles.ExecutionTime.P99 != 120 {
+		t.Errorf("stats: %+v, %v", stats, err)
+	}
+	health, err := s.StrategyHealth(t.Context(), "s0", 100)
+	if err != nil || health.TotalValidations != 2 || !health.LastValidated.Equal(now) {
+		t.Errorf("health: %+v, %v", health, err)
+	}
+	q := sandtrail.TrendQuery{}
+	q.Since, q.Until = sandtrail.LastDays(now, 7)
+	trends, err := s.Trends(t.Context(), q)
+	if err != nil || len(trends) != 8 || trends[0].Total != 2 || trends[1].Total != 0 {
+		t.Errorf("trends: %+v, %v", trends, err)
+	}
+	ranks, err := s.Ranking(t.Context(), sandtrail.RankQuery{Subject: sandtrail.Users, Since: q.Since, Until: q.Until, Order: sandtrail.MostFailures})
+	if err != nil || len(ranks) != 1 || ranks[0] != (sandtrail.Rank{ID: "u0", Name: "u0@example.com", Total: 2, Failed: 1}) {
+		t.Errorf("ranking: %+v, %v", ranks, err)
+	}
+	deepCheck(t, s)
+	if n, err := s.Cleanup(t.Context(), now); err != nil || n != 1 {
+		t.Errorf("cleanup: %d, %v; want 1", n, err)
+	}
+	if n, err := s.DeleteUser(t.Context(), "u0"); err != nil || n != 1 {
+		t.Errorf("delete user: %d, %v; want 1", n, err)
+	}
+	deepCheck(t, s)
+}

@@ -1,0 +1,205 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Execution finds a record's time by its id, then the record in the partition
+// of that time.
+func (s *Store) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return sandtrail.Execution{}, err
+	}
+	var e sandtrail.Execution
+	for range 2 { // its time may be changed between the two looks
+		if e, err = s.executionOnce(ctx, l, id); !errors.Is(err, pgx.ErrNoRows) {
+			break
+		}
+	}
+	return e, wrap("read execution", notFound(err, "no execution with id %s", id))
+}
+
+func (s *Store) executionOnce(ctx context.Context, l *layout, id sandtrail.ID) (sandtrail.Execution, error) {
+	var at time.Time
+	if err := s.pool.QueryRow(ctx, l.sql("SELECT created_at FROM {schema}.ids WHERE id = $1"), [16]byte(id)).Scan(&at); err != nil {
+		return sandtrail.Execution{}, err
+	}
+	rows, err := s.pool.Query(ctx, l.owned("SELECT * FROM {logs} WHERE created_at = $1 AND id = $2"), at, [16]byte(id))
+	if err != nil {
+		return sandtrail.Execution{}, err
+	}
+	return pgx.CollectExactlyOneRow(rows, scanOwned)
+}
+
+// owned reads the executions that a query selects with their users and
+// strategies, newest first.
+func (l *layout) owned(query string) string {
+	return l.sql(`SELECT ` + selectLogs + `, coalesce(u.{users.email}, ''), {u.name}, s.{strategies.name}
+		FROM (` + query + `) e
+		JOIN {users} u ON u.{users.id} = e.user_id
+		JOIN {strategies} s ON s.{strategies.id} = e.strategy_id
+		ORDER BY e.created_at DESC, e.id DESC`)
+}
+
+// Executions walks back in time in windows that grow, so that a page of
+// recent records opens a few partitions however many there are.
+func (s *Store) Executions(ctx context.Context, q sandtrail.Query, now time.Time) (sandtrail.Page, error) {
+	plan, err := q.Plan(now)
+	if err != nil {
+		return sandtrail.Page{}, err
+	}
+	l, err := s.open(ctx)
+	if err != nil {
+		return sandtrail.Page{}, err
+	}
+	var items []sandtrail.Execution
+	for w := range s.windows(plan, now) {
+		stretch, err := s.stretch(ctx, l, plan, w, plan.Limit+1-len(items))
+		if err != nil {
+			return sandtrail.Page{}, wrap("list executions", notFoundIsEmpty(err))
+		}
+		if items = append(items, stretch...); len(items) > plan.Limit {
+			break
+		}
+	}
+	page := sandtrail.Page{Items: items}
+	if len(items) > plan.Limit {
+		page.Items = items[:plan.Limit]
+		page.NextCursor = plan.Cursor(page.Items[plan.Limit-1])
+	}
+	return page, nil
+}
+
+// span is a half-open stretch of time; zero ends are open.
+type span struct{ since, until time.Time }
+
+const firstWindow = 4 * week
+
+// windows yields the spans in which to look for a plan's records, newest
+// first. The last one has no lower end but the filter's own.
+func (s *Store) windows(plan sandtrail.Plan, now time.Time) func(yield func(span) bool) {
+	return func(yield func(span) bool) {
+		lowest := plan.Filter.Since
+		floor := s.weeks.oldest() // below it are strays alone
+		if lowest.After(floor) {
+			floor = lowest
+		}
+		until := plan.Filter.Until
+		from := now
+		if plan.After != nil {
+			from = plan.After.CreatedAt
+		}
+		if !until.IsZero() && until.Before(from) {
+			from = until
+		}
+		for width := firstWindow; ; width *= 4 {
+			since := weekOf(from.Add(-width))
+			if !since.After(floor) || width > 64*firstWindow {
+				yield(span{lowest, until})
+				return
+			}
+			if !yield(span{since, until}) {
+				return
+			}
+			until, from = since, since
+		}
+	}
+}
+
+// stretch reads up to limit of the plan's records within a span.
+func (s *Store) stretch(ctx context.Context, l *layout, plan sandtrail.Plan, w span, limit int) ([]sandtrail.Execution, error) {
+	var c conditions
+	c.filter(plan.Filter)
+	c.span(w)
+	if after := plan.After; after != nil {
+		c.add("created_at <= $", after.CreatedAt)
+		c.add("(created_at, id) < ($, $)", after.CreatedAt, [16]byte(after.ID))
+	}
+	query := fmt.Sprintf("SELECT * FROM {logs} %s ORDER BY created_at DESC, id DESC LIMIT %d", c.where(), limit)
+	rows, err := s.pool.Query(ctx, l.owned(query), c.args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanOwned)
+}
+
+// notFoundIsEmpty forgives a filter by something that cannot be a key.
+func notFoundIsEmpty(err error) error {
+	if state(err) == invalidText {
+		return nil
+	}
+	return err
+}
+
+// conditions collects the parts of a WHERE clause and their arguments.
+type conditions struct {
+	parts []string
+	args  []any
+}
+
+// add appends a condition in which each $ stands for the next argument.
+func (c *conditions) add(condition string, args ...any) {
+	for _, arg := range args {
+		c.args = append(c.args, arg)
+		condition = strings.Replace(condition, "$", fmt.Sprintf("\x00%d", len(c.args)), 1)
+	}
+	c.parts = append(c.parts, strings.ReplaceAll(condition, "\x00", "$"))
+}
+
+func (c *conditions) span(w span) {
+	if !w.since.IsZero() {
+		c.add("created_at >= $", w.since)
+	}
+	if !w.until.IsZero() {
+		c.add("created_at < $", w.until)
+	}
+}
+
+// owners restricts to a user and a strategy, "" meaning all.
+func (c *conditions) owners(userID, strategyID string) {
+	if userID != "" {
+		c.add("user_id = $", userID)
+	}
+	if strategyID != "" {
+		c.add("strategy_id = $", strategyID)
+	}
+}
+
+// filter adds all of a filter but its times.
+func (c *conditions) filter(f sandtrail.Filter) {
+	c.owners(f.UserID, f.StrategyID)
+	if f.Type != "" {
+		c.add("execution_type = $", string(f.Type))
+	}
+	if f.Success != nil { // literal, so that the partial index is found
+		c.add(map[bool]string{true: "success", false: "NOT success"}[*f.Success])
+	}
+	if f.TimedOut != nil {
+		c.add("timed_out = $", *f.TimedOut)
+	}
+	if f.MinTime != nil {
+		c.add("execution_time >= $::bigint", *f.MinTime)
+	}
+	if f.MinMemory != nil {
+		c.add("memory_used >= $::bigint", *f.MinMemory)
+	}
+	if f.Text != "" { // the C collation knows no case but ASCII's
+		c.add(`strpos(lower(metadata COLLATE "C"), lower($::text COLLATE "C")) > 0`, f.Text)
+	}
+}
+
+func (c *conditions) where() string {
+	if len(c.parts) == 0 {
+		return ""
+	}
+	return "WHERE " + strings.Join(c.parts, " AND ")
+}
