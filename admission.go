@@ -327,3 +327,22 @@ func Merge(batch []Admitted, stored map[ID]Execution) (fresh []Execution, duplic
 	}
 	return fresh, duplicates, nil
 }
+
+// UnknownOwners is the error of an append whose records name users or
+// strategies that do not exist: which, for which record, and how to add them.
+func UnknownOwners(batch []Admitted, noUser, noStrategy map[string]bool, cause error) error {
+	var p problems
+	for i, a := range batch {
+		prefix := ""
+		if len(batch) > 1 {
+			prefix = fmt.Sprintf("[%d]", i)
+		}
+		if id := a.Execution.UserID; noUser[id] {
+			p.add(joinPath(prefix, "userId"), "there is no user %q; add it with: sandtrail users add %s --email ADDRESS", id, id)
+		}
+		if id := a.Execution.StrategyID; noStrategy[id] {
+			p.add(joinPath(prefix, "strategyId"), "there is no strategy %q; add it with: sandtrail strategies add %s --name NAME", id, id)
+		}
+	}
+	return &Error{Code: CodeInvalid, Message: "invalid execution", Fields: p, Err: cause}
+}

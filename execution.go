@@ -133,3 +133,14 @@ func MetadataFromColumn(column *string) json.RawMessage {
 
 // Millisecond returns t in UTC cut to the precision that is stored.
 func Millisecond(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// CeilMillisecond returns the first whole millisecond at or after t, in UTC.
+// A record lies at or after t, or before it, exactly when it does so for this
+// instant: stores compare with it.
+func CeilMillisecond(t time.Time) time.Time {
+	whole := Millisecond(t)
+	if whole.Before(t) {
+		whole = whole.Add(time.Millisecond)
+	}
+	return whole
+}

@@ -79,9 +79,10 @@ func (q Query) Plan(now time.Time) (Plan, error) {
 	for path, text := range map[string]string{"userId": f.UserID, "strategyId": f.StrategyID, "text": f.Text} {
 		checkText(&p, path, text, MaxNameBytes)
 	}
+	plan.Filter.Since, plan.Filter.Until = CeilMillisecond(f.Since), CeilMillisecond(f.Until)
 	if f.Within > 0 {
 		plan.Filter.Within = 0
-		if since := Millisecond(now.Add(-f.Within)); since.After(f.Since) {
+		if since := CeilMillisecond(now.Add(-f.Within)); since.After(f.Since) {
 			plan.Filter.Since = since
 		}
 	}
@@ -161,4 +162,17 @@ func (f Filter) fingerprint() [8]byte {
 type OwnerQuery struct {
 	Limit  int    // 1 to MaxLimit; 0: DefaultLimit
 	Cursor string // the last id of the page before; "" starts
+}
+
+// Plan checks the query and fills in its default.
+func (q OwnerQuery) Plan() (OwnerQuery, error) {
+	var p problems
+	if q.Limit == 0 {
+		q.Limit = DefaultLimit
+	}
+	if q.Limit < 1 || q.Limit > MaxLimit {
+		p.add("limit", "want 1 to %d, got %d", MaxLimit, q.Limit)
+	}
+	checkText(&p, "cursor", q.Cursor, MaxKeyBytes)
+	return q, p.err("invalid query")
 }

@@ -233,7 +233,7 @@ func (w WindowStats) FailureRate() *float64 { return Rate(w.Failed, w.Total) }
 
 // Window selects executions for WindowStats.
 type Window struct {
-	Since, Until time.Time // inclusive, exclusive
+	Since, Until time.Time // inclusive, exclusive; zero: no bound
 	UserID       string    // "" all
 	StrategyID   string    // "" all
 }
@@ -250,9 +250,39 @@ const (
 // RankQuery asks which users or strategies stand out in a window.
 type RankQuery struct {
 	Subject      Subject
-	Since, Until time.Time
-	Order        RankOrder
-	Limit        int // 0: 10
+	Since, Until time.Time // inclusive, exclusive; zero: no bound
+	Order        RankOrder // "": MostExecutions
+	Limit        int       // 1 to MaxLimit; 0: 10
+}
+
+// Plan checks the query and fills in its defaults.
+func (q RankQuery) Plan() (RankQuery, error) {
+	var p problems
+	if q.Limit == 0 {
+		q.Limit = 10
+	}
+	if q.Limit < 1 || q.Limit > MaxLimit {
+		p.add("limit", "want 1 to %d, got %d", MaxLimit, q.Limit)
+	}
+	if q.Order == "" {
+		q.Order = MostExecutions
+	}
+	if q.Order != MostExecutions && q.Order != MostFailures {
+		p.add("order", "want executions or failures, got %q", q.Order)
+	}
+	if q.Subject != Strategies && q.Subject != Users {
+		p.add("subject", "want strategy or user, got %q", q.Subject)
+	}
+	return q, p.err("invalid ranking")
+}
+
+// CheckHealthLast checks the last of StrategyHealth.
+func CheckHealthLast(last int) error {
+	var p problems
+	if last < 1 || last > MaxHealthLast {
+		p.add("last", "want 1 to %d, got %d", MaxHealthLast, last)
+	}
+	return p.err("invalid query")
 }
 
 // RankOrder is what a ranking is ordered by, descending; ties by id.
@@ -264,7 +294,8 @@ const (
 	MostFailures   RankOrder = "failures"
 )
 
-// Rank is one line of a ranking.
+// Rank is one line of a ranking: a subject with at least one execution in the
+// window.
 type Rank struct {
 	ID     string `json:"id"`
 	Name   string `json:"name"` // of the strategy; the user's e-mail

@@ -1,0 +1,131 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// deletesPerStep keeps a step of a long removal so short that writers hardly
+// notice it.
+const deletesPerStep = 500
+
+// pagesPerStep is how many free pages one step gives back to the file system.
+const pagesPerStep = 256
+
+// CountBefore returns how many executions are older than before.
+func (s *Store) CountBefore(ctx context.Context, before time.Time) (n int64, err error) {
+	err = s.read(ctx, "count old executions", func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM sandbox_execution_logs WHERE created_at < ?", bound(before)).Scan(&n)
+	})
+	return n, err
+}
+
+// Cleanup deletes the executions older than before, step by step, and gives
+// the disk back. The deletions it has counted are on disk, also when it
+// returns an error.
+func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, err error) {
+	deleted, err = s.deleteInSteps(ctx, "cleanup", "created_at < ?", bound(before))
+	if err == nil && deleted > 0 {
+		err = s.shrink(ctx)
+	}
+	return deleted, err
+}
+
+// deleteInSteps deletes the executions that a condition selects.
+func (s *Store) deleteInSteps(ctx context.Context, what, condition string, arg any) (deleted int64, err error) {
+	text := fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE rowid IN
+		(SELECT rowid FROM sandbox_execution_logs WHERE %s LIMIT %d)`, condition, deletesPerStep)
+	for {
+		var step int64
+		err := s.write(ctx, what, func(tx *sql.Tx) (err error) {
+			step, err = execCount(ctx, tx, text, arg)
+			return err
+		})
+		if err != nil {
+			return deleted, err
+		}
+		deleted += step
+		if step < deletesPerStep {
+			return deleted, nil
+		}
+	}
+}
+
+func execCount(ctx context.Context, tx *sql.Tx, text string, args ...any) (int64, error) {
+	result, err := tx.ExecContext(ctx, text, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// shrink gives free pages back to the file system, step by step.
+func (s *Store) shrink(ctx context.Context) error {
+	const what = "give disk space back"
+	for {
+		free, err := s.pragmaInt(ctx, "freelist_count")
+		if err != nil || free == 0 {
+			return err
+		}
+		err = s.write(ctx, what, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", pagesPerStep))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		left, err := s.pragmaInt(ctx, "freelist_count")
+		if err != nil || left >= free {
+			return err // others are using up or freeing pages meanwhile, or the file was made without auto_vacuum
+		}
+	}
+}
+
+func (s *Store) pragmaInt(ctx context.Context, pragma string) (n int64, err error) {
+	err = s.read(ctx, "read "+pragma, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, "PRAGMA "+pragma).Scan(&n)
+	})
+	return n, err
+}
+
+// DeleteUser deletes a user and their executions, the executions first and
+// step by step. Interrupted, it has deleted some; the user is still there and
+// it can be called again.
+func (s *Store) DeleteUser(ctx context.Context, id string) (deleted int64, err error) {
+	return deleteOwner(ctx, s, users, id)
+}
+
+// DeleteStrategy deletes a strategy as DeleteUser does a user.
+func (s *Store) DeleteStrategy(ctx context.Context, id string) (deleted int64, err error) {
+	return deleteOwner(ctx, s, strategies, id)
+}
+
+func deleteOwner[T any](ctx context.Context, s *Store, o owner[T], id string) (deleted int64, err error) {
+	what := "delete " + o.noun
+	err = s.read(ctx, what, func(tx *sql.Tx) error { return o.exists(ctx, tx, id) })
+	if err != nil {
+		return 0, err
+	}
+	deleted, err = s.deleteInSteps(ctx, what, o.column+" = ?", id)
+	if err != nil {
+		return deleted, err
+	}
+	// What has come in since goes together with the owner.
+	var late int64
+	err = s.write(ctx, what, func(tx *sql.Tx) (err error) {
+		if late, err = execCount(ctx, tx, "DELETE FROM sandbox_execution_logs WHERE "+o.column+" = ?", id); err != nil {
+			return err
+		}
+		gone, err := execCount(ctx, tx, "DELETE FROM "+o.table+" WHERE id = ?", id)
+		if err == nil && gone == 0 {
+			err = o.notFound(id)
+		}
+		return err
+	})
+	if err != nil {
+		return deleted, err
+	}
+	return deleted + late, nil
+}

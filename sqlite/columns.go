@@ -1,0 +1,96 @@
+package sqlite
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+const timeLayout = "2006-01-02 15:04:05.000"
+
+// formatTime is a created_at column.
+func formatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
+
+// bound is the column value to compare with for an instant that may lie
+// outside the years a record can have.
+func bound(t time.Time) string {
+	t = sandtrail.CeilMillisecond(t)
+	switch {
+	case t.Year() < 1:
+		return "" // before every time
+	case t.Year() > 9999:
+		return "~" // after every time
+	}
+	return formatTime(t)
+}
+
+// timestamp scans a created_at column.
+type timestamp struct{ time.Time }
+
+// Scan is part of sql.Scanner.
+func (t *timestamp) Scan(src any) (err error) {
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("want a time as text, got %T", src)
+	}
+	t.Time, err = time.Parse(timeLayout, text)
+	return err
+}
+
+// executionID scans an id column.
+type executionID struct{ sandtrail.ID }
+
+// Scan is part of sql.Scanner.
+func (id *executionID) Scan(src any) (err error) {
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("want an id as text, got %T", src)
+	}
+	id.ID, err = sandtrail.ParseID(text)
+	return err
+}
+
+// recordColumns are the columns of an execution in the order of recordArgs
+// and scanRecord, each after a prefix such as "e.".
+const recordColumns = `id, user_id, strategy_id, execution_type, success, execution_time, memory_used, cpu_usage,
+	timed_out, error_count, warning_count, classes_found, metadata, created_at`
+
+const recordWidth = 14
+
+// appendRecordArgs appends the values of an execution's columns.
+func appendRecordArgs(args []any, e *sandtrail.Execution) []any {
+	var metadata any
+	if e.Metadata != nil {
+		metadata = string(e.Metadata)
+	}
+	return append(args,
+		e.ID.String(), e.UserID, e.StrategyID, string(e.Type), e.Success, e.ExecutionTime,
+		value(e.MemoryUsed), value(e.CPUUsage), e.TimedOut, e.ErrorCount, e.WarningCount,
+		value(sandtrail.JoinClasses(e.Classes)), metadata, formatTime(e.CreatedAt))
+}
+
+// value is a pointer as a column: NULL for nil.
+func value[T any](p *T) any {
+	if p == nil {
+		return nil
+	}
+	return *p
+}
+
+// scanRecord reads the columns of an execution, and more after them.
+func scanRecord(scan func(...any) error, e *sandtrail.Execution, more ...any) error {
+	var id executionID
+	var classes, metadata *string
+	var at timestamp
+	into := append([]any{
+		&id, &e.UserID, &e.StrategyID, &e.Type, &e.Success, &e.ExecutionTime, &e.MemoryUsed, &e.CPUUsage,
+		&e.TimedOut, &e.ErrorCount, &e.WarningCount, &classes, &metadata, &at,
+	}, more...)
+	if err := scan(into...); err != nil {
+		return err
+	}
+	e.ID, e.CreatedAt = id.ID, at.Time
+	e.Classes, e.Metadata = sandtrail.SplitClasses(classes), sandtrail.MetadataFromColumn(metadata)
+	return nil
+}

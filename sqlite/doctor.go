@@ -1,0 +1,122 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Maintain has nothing to do yet: the answers come from the records.
+func (s *Store) Maintain(context.Context, time.Time) error { return nil }
+
+// Doctor examines the file without changing it. Deep reads all of it.
+func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, _ time.Time) (checks []sandtrail.Check, err error) {
+	err = s.read(ctx, "examine", func(tx *sql.Tx) error {
+		checks = nil
+		for _, examine := range examinations(depth) {
+			check, err := examine(ctx, s, tx)
+			if err != nil {
+				return err
+			}
+			checks = append(checks, check)
+		}
+		return nil
+	})
+	return checks, err
+}
+
+type examination func(context.Context, *Store, *sql.Tx) (sandtrail.Check, error)
+
+func examinations(depth sandtrail.Depth) []examination {
+	all := []examination{checkMigrations, checkJournalMode, checkAutoVacuum, checkSize}
+	if depth == sandtrail.Deep {
+		return append(all, checkIntegrity("integrity_check"), checkForeignKeys)
+	}
+	return append(all, checkIntegrity("quick_check"))
+}
+
+func checkMigrations(ctx context.Context, s *Store, tx *sql.Tx) (sandtrail.Check, error) {
+	c := sandtrail.Check{Name: "migrations", OK: true, Detail: "all are applied"}
+	pending, err := pendingMigrations(ctx, tx)
+	if pending > 0 {
+		c.OK, c.Detail = false, fmt.Sprintf("%d are pending", pending)
+		c.Fix = "sandtrail migrate --db sqlite:" + s.path
+	}
+	return c, err
+}
+
+func checkJournalMode(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
+	c := sandtrail.Check{Name: "write-ahead log"}
+	err := tx.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&c.Detail)
+	if c.OK = c.Detail == "wal"; !c.OK {
+		c.Fix = "PRAGMA journal_mode = WAL"
+	}
+	c.Detail = "journal mode is " + c.Detail
+	return c, err
+}
+
+func checkAutoVacuum(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
+	c := sandtrail.Check{Name: "space can be given back", OK: true, Detail: "auto_vacuum is incremental"}
+	var mode int
+	err := tx.QueryRowContext(ctx, "PRAGMA auto_vacuum").Scan(&mode)
+	if mode != 2 {
+		c.OK, c.Detail = false, "auto_vacuum is not incremental: the file never shrinks"
+		c.Fix = "PRAGMA auto_vacuum = INCREMENTAL; VACUUM"
+	}
+	return c, err
+}
+
+func checkSize(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
+	var pages, free, size int64
+	err := tx.QueryRowContext(ctx, `SELECT page_count, freelist_count, page_size
+		FROM pragma_page_count, pragma_freelist_count, pragma_page_size`).Scan(&pages, &free, &size)
+	return sandtrail.Check{
+		Name: "size", OK: true,
+		Detail: fmt.Sprintf("%.1f MiB, of which %.1f MiB free", mib(pages*size), mib(free*size)),
+	}, err
+}
+
+func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+
+func checkIntegrity(pragma string) examination {
+	return func(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
+		c := sandtrail.Check{Name: "integrity", OK: true, Detail: pragma + " found no damage"}
+		found, err := texts(ctx, tx, "PRAGMA "+pragma+"(10)")
+		if len(found) != 1 || found[0] != "ok" {
+			c.OK, c.Detail, c.Fix = false, strings.Join(found, "; "), "restore a backup"
+		}
+		return c, err
+	}
+}
+
+func checkForeignKeys(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
+	c := sandtrail.Check{Name: "foreign keys", OK: true, Detail: "every execution has its user and strategy"}
+	found, err := texts(ctx, tx, `SELECT DISTINCT l.id || ' lacks its row in ' || f.parent
+		FROM pragma_foreign_key_check AS f JOIN sandbox_execution_logs AS l ON l.rowid = f.rowid
+		WHERE f."table" = 'sandbox_execution_logs' LIMIT 10`)
+	if len(found) > 0 {
+		c.OK, c.Detail = false, "executions without an owner, for example "+strings.Join(found, ", ")
+		c.Fix = "add the missing users and strategies, or delete the executions"
+	}
+	return c, err
+}
+
+func texts(ctx context.Context, tx *sql.Tx, query string) (found []string, err error) {
+	rows, err := tx.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		found = append(found, text)
+	}
+	return found, rows.Err()
+}

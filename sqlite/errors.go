@@ -1,0 +1,78 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// resultCode is SQLite's extended result code of err, 0 if there is none.
+func resultCode(err error) int {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		return e.Code()
+	}
+	return 0
+}
+
+// primary is the result code without its extension.
+func primary(code int) int { return code & 0xff }
+
+// isBusy reports whether another process holds a lock that will go away.
+func isBusy(err error) bool {
+	code := primary(resultCode(err))
+	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
+}
+
+// translate gives a driver's error its code and a message that says what to
+// do. An error that has its code already is left alone.
+func (s *Store) translate(ctx context.Context, what string, err error) error {
+	var coded *sandtrail.Error
+	if errors.As(err, &coded) {
+		return err
+	}
+	unavailable := func(why string) error {
+		return sandtrail.Errorf(sandtrail.CodeUnavailable, "%s: %s: %s: %w", what, s.path, why, err)
+	}
+	switch primary(resultCode(err)) {
+	case sqlite3.SQLITE_FULL:
+		return unavailable("the disk is full; make room and repeat")
+	case sqlite3.SQLITE_IOERR:
+		return unavailable("the disk reports an error; check it and the file system")
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
+		return unavailable("cannot be opened; check its permissions and those of its directory")
+	case sqlite3.SQLITE_READONLY:
+		return unavailable("cannot be written; check its permissions and those of its directory")
+	case sqlite3.SQLITE_NOTADB:
+		return unavailable("is not an SQLite database; give another path")
+	case sqlite3.SQLITE_CORRUPT:
+		return unavailable("is damaged; restore a backup (sandtrail doctor says what is wrong)")
+	case sqlite3.SQLITE_TOOBIG:
+		return sandtrail.Errorf(sandtrail.CodeTooLarge, "%s: a value is too large: %w", what, err)
+	case sqlite3.SQLITE_ERROR:
+		if pending := s.behind(ctx); pending > 0 {
+			return s.errPending(pending)
+		}
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// behind returns how many migrations are missing, 0 when it cannot tell.
+func (s *Store) behind(ctx context.Context) (pending int) {
+	_ = inTx(ctx, s.readers.DB, func(tx *sql.Tx) (err error) {
+		pending, err = pendingMigrations(ctx, tx)
+		return err
+	})
+	return pending
+}
+
+func (s *Store) errPending(n int) error {
+	return sandtrail.Errorf(sandtrail.CodeUnavailable,
+		"the schema of %s lacks %d migrations; run: sandtrail migrate --db sqlite:%s", s.path, n, s.path)
+}

@@ -1,0 +1,175 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+const (
+	byUser     = "sandbox_execution_logs_user_id_created_at_id_idx"
+	byStrategy = "sandbox_execution_logs_strategy_id_created_at_id_idx"
+	byTime     = "sandbox_execution_logs_created_at_id_idx"
+	failures   = "sandbox_execution_logs_failures_idx"
+)
+
+// Execution returns one record with its user and strategy.
+func (s *Store) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
+	found, err := s.executions(ctx, "read execution", withOwners("")+" WHERE e.id = ?", id.String())
+	if err != nil {
+		return sandtrail.Execution{}, err
+	}
+	if len(found) == 0 {
+		return sandtrail.Execution{}, sandtrail.Errorf(sandtrail.CodeNotFound, "there is no execution %s", id)
+	}
+	return found[0], nil
+}
+
+// Executions returns a page, newest first.
+func (s *Store) Executions(ctx context.Context, q sandtrail.Query, now time.Time) (sandtrail.Page, error) {
+	plan, err := q.Plan(now)
+	if err != nil {
+		return sandtrail.Page{}, err
+	}
+	text, args := listQuery(plan)
+	items, err := s.executions(ctx, "list executions", text, args...)
+	if err != nil {
+		return sandtrail.Page{}, err
+	}
+	page := sandtrail.Page{Items: items}
+	if len(items) > plan.Limit {
+		page.Items = items[:plan.Limit]
+		page.NextCursor = plan.Cursor(page.Items[plan.Limit-1])
+	}
+	return page, nil
+}
+
+// listQuery is the statement of a page, with one row more than the page to
+// see whether another follows.
+func listQuery(plan sandtrail.Plan) (text string, args []any) {
+	f := plan.Filter
+	var where conditions
+	where.addIf(f.UserID != "", "e.user_id = ?", f.UserID)
+	where.addIf(f.StrategyID != "", "e.strategy_id = ?", f.StrategyID)
+	where.addIf(f.Type != "", "e.execution_type = ?", string(f.Type))
+	if f.Success != nil {
+		// Literals: the planner must see that the partial index applies.
+		where.add(map[bool]string{true: "e.success = 1", false: "e.success = 0"}[*f.Success])
+	}
+	if f.TimedOut != nil {
+		where.add("e.timed_out = ?", *f.TimedOut)
+	}
+	if f.MinTime != nil {
+		where.add("e.execution_time >= ?", *f.MinTime)
+	}
+	if f.MinMemory != nil {
+		where.add("e.memory_used >= ?", *f.MinMemory)
+	}
+	where.addIf(f.Text != "", `e.metadata LIKE ? ESCAPE '\'`, "%"+escapeLike.Replace(f.Text)+"%")
+	where.window("e.", f.Since, f.Until)
+	if after := plan.After; after != nil {
+		where.add("(e.created_at, e.id) < (?, ?)", bound(after.CreatedAt), after.ID.String())
+	}
+	return withOwners(listIndex(f)) + where.text() + " ORDER BY e.created_at DESC, e.id DESC LIMIT ?",
+		append(where.args, plan.Limit+1)
+}
+
+var escapeLike = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+// listIndex is the index that has a filter's records in order. It is named in
+// the statement, so that no statistics can talk the planner out of it.
+func listIndex(f sandtrail.Filter) string {
+	switch {
+	case f.UserID != "":
+		return byUser
+	case f.StrategyID != "":
+		return byStrategy
+	case f.Success != nil && !*f.Success:
+		return failures
+	}
+	return byTime
+}
+
+// withOwners selects executions with their users and strategies. CROSS JOIN
+// keeps the planner from starting with the owners.
+func withOwners(index string) string {
+	if index != "" {
+		index = " INDEXED BY " + index
+	}
+	return "SELECT " + ofExecution + ", u.email, u.name, s.name FROM sandbox_execution_logs AS e" + index +
+		" CROSS JOIN users AS u ON u.id = e.user_id CROSS JOIN strategies AS s ON s.id = e.strategy_id"
+}
+
+var ofExecution = "e." + strings.Join(strings.Fields(recordColumns), " e.")
+
+// executions runs a statement that starts with withOwners. One statement
+// reads one snapshot.
+func (s *Store) executions(ctx context.Context, what, text string, args ...any) (found []sandtrail.Execution, err error) {
+	err = s.query(ctx, what, text, args, func(rows *sql.Rows) error {
+		found = []sandtrail.Execution{}
+		for rows.Next() {
+			var e sandtrail.Execution
+			var user sandtrail.User
+			var strategy sandtrail.Strategy
+			if err := scanRecord(rows.Scan, &e, &user.Email, &user.Name, &strategy.Name); err != nil {
+				return err
+			}
+			user.ID, strategy.ID = e.UserID, e.StrategyID
+			e.User, e.Strategy = &user, &strategy
+			found = append(found, e)
+		}
+		return rows.Err()
+	})
+	return found, err
+}
+
+// query runs one prepared statement on a reader and hands its rows to scan.
+func (s *Store) query(ctx context.Context, what, text string, args []any, scan func(*sql.Rows) error) error {
+	return s.retry(ctx, what, func() error {
+		if err := s.present(); err != nil {
+			return err
+		}
+		stmt, err := s.readers.prepare(ctx, text)
+		if err != nil {
+			return err
+		}
+		rows, err := stmt.QueryContext(ctx, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		return scan(rows)
+	})
+}
+
+// conditions collects the parts of a WHERE clause and their arguments.
+type conditions struct {
+	parts []string
+	args  []any
+}
+
+func (c *conditions) add(part string, args ...any) {
+	c.parts, c.args = append(c.parts, part), append(c.args, args...)
+}
+
+func (c *conditions) addIf(given bool, part string, arg any) {
+	if given {
+		c.add(part, arg)
+	}
+}
+
+// window adds the bounds of a stretch of time; zero times are none.
+func (c *conditions) window(prefix string, since, until time.Time) {
+	c.addIf(!since.IsZero(), prefix+"created_at >= ?", bound(since))
+	c.addIf(!until.IsZero(), prefix+"created_at < ?", bound(until))
+}
+
+func (c *conditions) text() string {
+	if len(c.parts) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(c.parts, " AND ")
+}

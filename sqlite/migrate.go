@@ -1,0 +1,146 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// allMigrations reads the embedded steps: files named 0001_name.sql, applied
+// in order, never changed once released.
+func allMigrations() ([]sandtrail.Migration, error) {
+	names, err := fs.Glob(migrationFiles, "migrations/*.sql") // sorted
+	if err != nil {
+		return nil, err
+	}
+	all := make([]sandtrail.Migration, len(names))
+	for i, name := range names {
+		text, err := migrationFiles.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		number, title, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(name, "migrations/"), ".sql"), "_")
+		version, err := strconv.Atoi(number)
+		if err != nil {
+			return nil, fmt.Errorf("migration %s: %w", name, err)
+		}
+		all[i] = sandtrail.Migration{Version: version, Name: title, SQL: string(text)}
+	}
+	return all, nil
+}
+
+// Migrations lists every migration in order, applied or pending.
+func (s *Store) Migrations(ctx context.Context) (all []sandtrail.Migration, err error) {
+	err = s.read(ctx, "list migrations", func(tx *sql.Tx) (err error) {
+		all, err = migrationsIn(ctx, tx)
+		return err
+	})
+	return all, err
+}
+
+// Migrate applies the pending migrations in one transaction that holds the
+// write lock: of several processes that start together one applies, the
+// others wait and find nothing to do.
+func (s *Store) Migrate(ctx context.Context, now time.Time) (applied []sandtrail.Migration, err error) {
+	err = s.write(ctx, "migrate", func(tx *sql.Tx) error {
+		applied = nil
+		if _, err := tx.ExecContext(ctx, createMigrations); err != nil {
+			return err
+		}
+		all, err := migrationsIn(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, m := range all {
+			if !m.Applied.IsZero() {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, m.SQL); err != nil {
+				return fmt.Errorf("migration %d (%s): %w", m.Version, m.Name, err)
+			}
+			m.Applied = sandtrail.Millisecond(now)
+			if _, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_migrations (version, name, applied_at) VALUES (?, ?, ?)`,
+				m.Version, m.Name, formatTime(m.Applied)); err != nil {
+				return err
+			}
+			applied = append(applied, m)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return applied, nil
+}
+
+const createMigrations = `
+CREATE TABLE IF NOT EXISTS sandtrail_migrations (
+  version    INTEGER NOT NULL PRIMARY KEY,
+  name       TEXT NOT NULL,
+  applied_at TEXT NOT NULL
+) STRICT`
+
+// migrationsIn is the list as a snapshot sees it. A file that a newer
+// Sandtrail has migrated is refused: this one does not know what it means.
+func migrationsIn(ctx context.Context, tx *sql.Tx) ([]sandtrail.Migration, error) {
+	all, err := allMigrations()
+	if err != nil {
+		return nil, err
+	}
+	applied, err := appliedMigrations(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		all[i].Applied = applied[all[i].Version]
+		delete(applied, all[i].Version)
+	}
+	for version := range applied {
+		return nil, sandtrail.Errorf(sandtrail.CodeUnavailable,
+			"the database has migration %d, which this version of sandtrail does not know; use a newer one", version)
+	}
+	return all, nil
+}
+
+func appliedMigrations(ctx context.Context, tx *sql.Tx) (map[int]time.Time, error) {
+	var known bool
+	if err := tx.QueryRowContext(ctx,
+		`SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'sandtrail_migrations')`).Scan(&known); err != nil || !known {
+		return nil, err
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT version, applied_at FROM sandtrail_migrations`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	applied := map[int]time.Time{}
+	for rows.Next() {
+		var version int
+		var at timestamp
+		if err := rows.Scan(&version, &at); err != nil {
+			return nil, err
+		}
+		applied[version] = at.Time
+	}
+	return applied, rows.Err()
+}
+
+func pendingMigrations(ctx context.Context, tx *sql.Tx) (n int, err error) {
+	all, err := migrationsIn(ctx, tx)
+	for _, m := range all {
+		if m.Applied.IsZero() {
+			n++
+		}
+	}
+	return n, err
+}
