@@ -33,6 +33,7 @@ var edges = []edge{
 	{"postgres", "github.com/jackc/pgx/v5", "the database's native protocol"},
 	{"storetest", ".", "the contracts it holds stores to"},
 	{"storetest", "github.com/google/go-cmp", "shows how two answers differ"},
+	{"internal/sample", ".", "makes drafts that look real, for tests and measurements"},
 	{"internal/pgtest", "github.com/jackc/pgx/v5", "creates the databases it lends"},
 
 	{"recorder", ".", "what it measures becomes a draft"},
@@ -50,6 +51,7 @@ var edges = []edge{
 	{"server", "github.com/klauspost/compress", "zstd request bodies"},
 	{"server", "github.com/prometheus/client_golang", "the metrics page"},
 	{"web", ".", "shows any store"},
+	{"prisma", ".", "its errors"},
 
 	{"cmd/sandtrail", ".", "main wires everything; nothing imports it"},
 	{"cmd/sandtrail", "sqlite", "one of the two databases"},

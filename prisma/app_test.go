@@ -1,0 +1,204 @@
+package prisma_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/sandtrail/sandtrail/prisma"
+)
+
+// app is the application in testdata/app, running against a database.
+type app struct {
+	calls   io.Writer
+	answers *bufio.Reader
+	stderr  bytes.Buffer
+}
+
+// startApp builds the application with a client made from what this package
+// prints, and starts it. It ends with the test.
+func startApp(t *testing.T, databaseURL string) *app {
+	t.Helper()
+	dir := checkOut(t)
+	write(t, dir, "prisma/schema.prisma", printed(t, prisma.Schema))
+	write(t, dir, "prisma.config.ts", printed(t, prisma.Config))
+	run(t, dir, "prisma", "generate")
+	run(t, dir, "tsc")
+
+	a := &app{}
+	cmd := exec.CommandContext(t.Context(), "node", "dist/main.js")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "DATABASE_URL="+databaseURL)
+	cmd.Stderr = &a.stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil && t.Context().Err() == nil {
+			t.Errorf("the application ended with %v\n%s", err, &a.stderr)
+		}
+	})
+	a.calls, a.answers = in, bufio.NewReader(out)
+	return a
+}
+
+// answer is what a call of the application came to.
+type answer struct {
+	Result json.RawMessage
+	Logged []string
+	Error  string
+}
+
+// ask calls a function of the application.
+func (a *app) ask(t *testing.T, call string, arguments ...any) answer {
+	t.Helper()
+	if arguments == nil {
+		arguments = []any{}
+	}
+	line, err := json.Marshal(map[string]any{"call": call, "arguments": arguments})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.calls.Write(append(line, '\n')); err != nil {
+		t.Fatalf("%s: %v\n%s", call, err, &a.stderr)
+	}
+	line, err = a.answers.ReadBytes('\n')
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", call, err, &a.stderr)
+	}
+	var got answer
+	if err := json.Unmarshal(line, &got); err != nil {
+		t.Fatalf("%s answered %s: %v", call, line, err)
+	}
+	return got
+}
+
+// do is ask for a call that has to succeed.
+func (a *app) do(t *testing.T, call string, arguments ...any) answer {
+	t.Helper()
+	got := a.ask(t, call, arguments...)
+	if got.Error != "" {
+		t.Fatalf("%s: %s", call, got.Error)
+	}
+	return got
+}
+
+// get calls a function of the application and decodes its result.
+func get[T any](t *testing.T, a *app, call string, arguments ...any) T {
+	t.Helper()
+	raw := a.do(t, call, arguments...).Result
+	var result T
+	if err := json.Unmarshal(raw, &result); err != nil {
+		t.Fatalf("%s answered %s: %v", call, raw, err)
+	}
+	return result
+}
+
+// checkOut copies the application's own files to a folder of the test, beside
+// the packages of its lockfile, which are installed once per checkout.
+func checkOut(t *testing.T) string {
+	t.Helper()
+	source, err := filepath.Abs("testdata/app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	install(t, source)
+	dir := t.TempDir()
+	if err := os.Symlink(filepath.Join(source, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"package.json", "tsconfig.json", "src/main.ts", "src/reference.ts"} {
+		content, err := os.ReadFile(filepath.Join(source, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir, name, string(content))
+	}
+	return dir
+}
+
+// install makes node_modules what the lockfile says, unless it is already.
+func install(t *testing.T, dir string) {
+	t.Helper()
+	if _, err := exec.LookPath("npm"); err != nil {
+		unavailable(t, "Node.js 20 with npm is needed (Debian: apt-get install nodejs npm)")
+	}
+	want, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed := filepath.Join(dir, "node_modules", "installed-package-lock.json")
+	if have, err := os.ReadFile(installed); err == nil && bytes.Equal(have, want) {
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		unavailable(t, fmt.Sprintf("npm ci: %v\n%s", err, out))
+	}
+	if err := os.WriteFile(installed, want, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// unavailable skips the test where something is missing, and fails it in CI.
+func unavailable(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// run runs a program of the application's packages.
+func run(t *testing.T, dir, program string, arguments ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), filepath.Join("node_modules", ".bin", program), arguments...)
+	cmd.Dir = dir
+	// Prisma asks for its engine of native code although generate never
+	// starts it; any file will do, and nothing is downloaded.
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(os.Environ(), "PRISMA_SCHEMA_ENGINE_BINARY="+self,
+		"PRISMA_HIDE_UPDATE_MESSAGE=1", "CHECKPOINT_DISABLE=1", "NO_COLOR=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s %v: %v\n%s", program, arguments, err, out)
+	}
+}
+
+func printed(t *testing.T, output func(prisma.Options) (string, error)) string {
+	t.Helper()
+	text, err := output(prisma.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func write(t *testing.T, dir, name, content string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,70 @@
+package prisma_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sandtrail/sandtrail/prisma"
+)
+
+// existing is the schema of an application before it moves in.
+const existing = `generator client {
+  provider = "prisma-client-js"
+}
+
+datasource db {
+  provider = "postgresql"
+}
+
+model User {
+  id    String @id @default(cuid())
+  email String @unique
+  name  String?
+  plan  String @default("free")
+  // more fields of User
+  @@map("users")
+}
+
+model Strategy {
+  id   String @id @default(cuid())
+  name String
+  // more fields of Strategy
+  @@map("strategies")
+}
+`
+
+func TestPrismaAcceptsTheSchema(t *testing.T) {
+	addition, err := prisma.Addition(prisma.Options{})
+	check(t, err)
+	custom, err := prisma.Schema(elsewhere)
+	check(t, err)
+	for name, schema := range map[string]string{
+		"whole, other names":          custom,
+		"addition to existing models": followed(t, existing, addition),
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := checkOut(t)
+			write(t, dir, "prisma/schema.prisma", schema)
+			write(t, dir, "prisma.config.ts", printed(t, prisma.Config))
+			run(t, dir, "prisma", "validate")
+		})
+	}
+}
+
+// followed does to a schema what the comments of an addition ask for.
+func followed(t *testing.T, schema, addition string) string {
+	t.Helper()
+	var model string
+	for line := range strings.Lines(addition) {
+		if after, ok := strings.CutPrefix(line, "// In the model "); ok {
+			model, _, _ = strings.Cut(after, ",")
+		} else if field, ok := strings.CutPrefix(line, "//   "); ok {
+			place := "  // more fields of " + model + "\n"
+			if !strings.Contains(schema, place) {
+				t.Fatalf("the addition names a model %q", model)
+			}
+			schema = strings.Replace(schema, place, "  "+field, 1)
+		}
+	}
+	return schema + "\n" + addition
+}
