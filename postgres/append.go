@@ -42,10 +42,18 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 		}
 		// Somebody else has stored one of the ids since we looked: look again.
 	}
-	if state(err) == foreignKeyViolation {
+	if state(err) == foreignKeyViolation || !l.canOwn(batch) {
 		err = s.unknownOwners(ctx, l, batch, err)
 	}
 	return sandtrail.Appended{}, wrap("append executions", err)
+}
+
+// canOwn reports whether all users and strategies of the batch are of the
+// type that the application's keys have. The driver refuses to send others.
+func (l *layout) canOwn(batch []sandtrail.Admitted) bool {
+	return !slices.ContainsFunc(batch, func(a sandtrail.Admitted) bool {
+		return !l.Users.canBe(a.Execution.UserID) || !l.Strategies.canBe(a.Execution.StrategyID)
+	})
 }
 
 // maxRaces bounds the repetitions of an append whose ids others store at the

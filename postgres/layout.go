@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,7 +72,7 @@ func (l *layout) name() {
 		"{users.id}", quote(l.Users.ID),
 		"{users.order}", l.Users.order(),
 		"{users.email}", quote(l.Users.Email),
-		"{users.name}", quote(l.Users.Name),
+		"{users.name}", quote(cmp.Or(l.Users.Name, "name")),
 		"{users.type}", l.Users.columnType(),
 		"{u.name}", l.Users.nameOf("u"),
 		"{strategies}", l.Strategies.qualified(),
@@ -80,6 +81,15 @@ func (l *layout) name() {
 		"{strategies.name}", quote(l.Strategies.Name),
 		"{strategies.type}", l.Strategies.columnType(),
 	)
+}
+
+// canBe reports whether a value can be one of the ids at all.
+func (o owner) canBe(id string) bool {
+	if o.Type != "uuid" {
+		return true
+	}
+	_, err := sandtrail.ParseID(id)
+	return err == nil
 }
 
 // columnType is the type of the column that references the id. Ids are

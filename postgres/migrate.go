@@ -241,4 +241,3 @@ func pending(list []sandtrail.Migration) (n int) {
 	}
 	return n
 }
-

@@ -30,62 +30,67 @@ pg_ctl -D data -m immediate stop >>log 2>&1
 cd / && rm -rf "$1"
 `
 
-// start makes a cluster on a free port and returns its URL.
-func start() (string, error) {
+// cluster is a server that tests may use.
+type cluster struct {
+	url string
+	// hold is the standard input of the keeper, nil for a server that is not
+	// ours. Nobody closes it: the end of the process does.
+	hold *os.File
+}
+
+// start makes a cluster on a free port.
+func start() (*cluster, error) {
 	bin, err := findBinaries()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "pgtest")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	attr, err := unprivileged(dir)
 	if err != nil {
-		return "", errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	port, err := freePort()
 	if err != nil {
-		return "", errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := keep(dir, bin, port, attr); err != nil {
-		return "", err
+	hold, err := keep(dir, bin, port, attr)
+	if err != nil {
+		return nil, err
 	}
-	return "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable", nil
+	return &cluster{url: "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable", hold: hold}, nil
 }
 
-// keep runs the keeper and returns when the server accepts connections.
-func keep(dir, bin, port string, attr *syscall.SysProcAttr) error {
+// keep runs the keeper and returns its standard input when the server accepts
+// connections.
+func keep(dir, bin, port string, attr *syscall.SysProcAttr) (hold *os.File, err error) {
 	held, hold, err := os.Pipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	said, say, err := os.Pipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cmd := osexec.Command("/bin/sh", "-c", keeper, "keeper", dir, bin, port)
 	cmd.Stdin, cmd.Stdout, cmd.SysProcAttr = held, say, attr
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start the server: %w", err)
+		return nil, fmt.Errorf("start the server: %w", err)
 	}
 	held.Close()
 	say.Close()
-	keepOpen = hold
 	defer said.Close()
 	var output bytes.Buffer
 	for lines := bufio.NewScanner(said); lines.Scan(); output.WriteByte('\n') {
 		if lines.Text() == "ready" {
-			return nil
+			return hold, nil
 		}
 		output.Write(lines.Bytes())
 	}
-	return fmt.Errorf("the server did not start:\n%s", &output)
+	return nil, fmt.Errorf("the server did not start:\n%s", &output)
 }
-
-// keepOpen is the keeper's standard input. It is never closed: the end of the
-// process closes it.
-var keepOpen *os.File
 
 // unprivileged lets the server run as user postgres when we are root, which
 // it refuses to run as. Its own process group spares it the terminal's ^C.

@@ -47,7 +47,7 @@ func Server(t testing.TB) string {
 	t.Helper()
 	server, err := shared()
 	if err == nil {
-		return server
+		return server.url
 	}
 	if os.Getenv("CI") == "true" {
 		t.Fatalf("pgtest: %v", err)
@@ -58,16 +58,16 @@ func Server(t testing.TB) string {
 
 // shared finds or starts the server once per process. It is set in the
 // environment for the processes that this one starts.
-var shared = sync.OnceValues(func() (string, error) {
+var shared = sync.OnceValues(func() (*cluster, error) {
 	if server := os.Getenv(Env); server != "" {
-		return server, nil
+		return &cluster{url: server}, nil
 	}
 	server, err := start()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if err := os.Setenv(Env, server); err != nil {
-		return "", fmt.Errorf("share the server's address: %w", err)
+	if err := os.Setenv(Env, server.url); err != nil {
+		return nil, fmt.Errorf("share the server's address: %w", err)
 	}
 	return server, nil
 })

@@ -1,0 +1,207 @@
+package postgres_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/postgres"
+)
+
+// partitions lists the partitions that hold rows, with their number.
+const partitions = `SELECT coalesce(string_agg(p || '=' || n, ' ' ORDER BY p), '')
+	FROM (SELECT tableoid::regclass::text AS p, count(*) AS n FROM sandbox_execution_logs GROUP BY 1) c`
+
+func TestAppendMakesThePartitionsItNeeds(t *testing.T) {
+	s, url := open(t)
+	putOwners(t, s, 1)
+	appendAll(t, s, execution(now), execution(now.AddDate(0, 0, -80)), execution(now.AddDate(-9, 0, 0)))
+	got := value[string](t, foreign(t, url), partitions)
+	if want := "sandtrail.logs_20171120=1 sandtrail.logs_20260831=1 sandtrail.logs_20261123=1"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	deepCheck(t, s)
+}
+
+func TestForeignRowsOfAnyTimeAreTakenAndMoved(t *testing.T) {
+	s, url := open(t)
+	putOwners(t, s, 1)
+	conn := foreign(t, url)
+	exec(t, conn, `INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time)
+		VALUES ('u0', 's0', 'VALIDATION', true, 5)`) // id and time by default
+	for _, days := range []int{0, 120, 121, 400, -100} {
+		exec(t, conn, `INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time, created_at)
+			VALUES ('u0', 's0', 'VALIDATION', true, 5, $1)`, now.AddDate(0, 0, -days))
+	}
+	q := sandtrail.Query{Limit: 1}
+	read := 0
+	for page, err := s.Executions(t.Context(), q, now); ; page, err = s.Executions(t.Context(), q, now) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		read += len(page.Items)
+		if q.Cursor = page.NextCursor; q.Cursor == "" {
+			break
+		}
+	}
+	if read != 6 {
+		t.Errorf("read %d of 6 rows before they were moved", read)
+	}
+	if strays := value[int](t, conn, "SELECT count(*) FROM sandtrail.logs_default"); strays == 0 {
+		t.Error("no stray row to move")
+	}
+	if err := s.Maintain(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	if got := value[string](t, conn, partitions); strings.Contains(got, "default") || strings.Count(got, "=") < 4 {
+		t.Errorf("after Maintain: %s", got)
+	}
+	deepCheck(t, s)
+}
+
+func TestIDsAreUniqueAcrossPartitionsWhoeverWrites(t *testing.T) {
+	s, url := open(t)
+	putOwners(t, s, 1)
+	a := execution(now)
+	appendAll(t, s, a)
+	_, err := foreign(t, url).Exec(t.Context(), `INSERT INTO sandbox_execution_logs
+		(id, user_id, strategy_id, execution_type, success, execution_time, created_at)
+		VALUES ($1, 'u0', 's0', 'VALIDATION', true, 5, $2)`, a.Execution.ID.String(), now.AddDate(0, -1, 0))
+	if err == nil {
+		t.Error("the same id was stored in two partitions")
+	}
+	moved := execution(now.AddDate(0, 0, -14), func(e *sandtrail.Execution) { e.ID = a.Execution.ID })
+	if _, err := s.Append(t.Context(), []sandtrail.Admitted{moved}); !errors.Is(err, sandtrail.ErrConflict) {
+		t.Errorf("the same id at another time: %v, want ErrConflict", err)
+	}
+	moved.TimeDefaulted = true
+	if done := appendAll(t, s, moved); done.Duplicates != 1 {
+		t.Errorf("the same record retried without its time: %+v, want a duplicate", done)
+	}
+}
+
+func TestForeignChangesAreFollowed(t *testing.T) {
+	s, url := open(t)
+	putOwners(t, s, 4)
+	conn := foreign(t, url)
+	var batch []sandtrail.Admitted
+	for i := range 200 {
+		batch = append(batch, execution(now.Add(-time.Duration(i)*13*time.Hour), func(e *sandtrail.Execution) {
+			e.UserID, e.StrategyID = fmt.Sprint("u", i%4), fmt.Sprint("s", i%3)
+		}))
+	}
+	appendAll(t, s, batch...)
+	for _, statement := range []string{
+		"UPDATE sandbox_execution_logs SET created_at = created_at - interval '30 days' WHERE user_id = 'u1'", // to other partitions
+		"UPDATE sandbox_execution_logs SET id = gen_random_uuid() WHERE strategy_id = 's1'",
+		"UPDATE users SET id = 'renamed' WHERE id = 'u2'",
+		"DELETE FROM users WHERE id = 'u0'",
+		"DELETE FROM strategies WHERE id = 's2'",
+		"DELETE FROM sandbox_execution_logs WHERE user_id = 'renamed' AND success",
+		`INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time)
+			SELECT 'u1', 's1', 'TERMINAL', false, n FROM generate_series(1, 50) n`,
+		"TRUNCATE sandbox_execution_logs",
+	} {
+		exec(t, conn, statement)
+		if err := s.Maintain(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		deepCheck(t, s)
+	}
+	if n := value[int](t, conn, "SELECT count(*) FROM sandtrail.ids"); n != 0 {
+		t.Errorf("%d ids are left of no executions", n)
+	}
+}
+
+func TestDoctorFindsLocalTime(t *testing.T) {
+	s, url := open(t)
+	conn := foreign(t, url)
+	database := value[string](t, conn, "SELECT current_database()")
+	exec(t, conn, "ALTER DATABASE "+database+" SET timezone TO 'Europe/Paris'")
+	checks, err := s.Doctor(t.Context(), sandtrail.Shallow, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := checks[0]; c.OK || !strings.Contains(c.Detail, "Europe/Paris") || c.Fix != `ALTER DATABASE "`+database+`" SET timezone TO 'UTC'` {
+		t.Errorf("got %+v", c)
+	}
+	exec(t, conn, checks[0].Fix)
+	deepCheck(t, s)
+}
+
+func TestLocalSessionsDoNotShiftOurTimes(t *testing.T) {
+	s, url := open(t)
+	conn := foreign(t, url)
+	exec(t, conn, "ALTER DATABASE "+value[string](t, conn, "SELECT current_database()")+" SET timezone TO 'Asia/Kolkata'")
+	local := openAt(t, url, postgres.Options{})
+	putOwners(t, s, 1)
+	a := execution(now.Add(-7 * 24 * time.Hour))
+	appendAll(t, local, a)
+	if err := local.Maintain(t.Context(), now.AddDate(0, 1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := local.Execution(t.Context(), a.Execution.ID)
+	if err != nil || !got.CreatedAt.Equal(a.Execution.CreatedAt) {
+		t.Errorf("got %v, %v, want %v", got.CreatedAt, err, a.Execution.CreatedAt)
+	}
+	if n := value[int](t, conn, `SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = 'sandtrail' AND relname = 'logs_20261116'`); n != 1 {
+		t.Error("the week does not begin on Monday in UTC")
+	}
+}
+
+func TestCleanupDropsWholeWeeksAndCountsExactly(t *testing.T) {
+	s, url := open(t)
+	putOwners(t, s, 1)
+	var batch []sandtrail.Admitted
+	before := now.AddDate(0, 0, -20)
+	for i := range 1000 {
+		batch = append(batch, execution(now.Add(-time.Duration(i)*time.Hour)))
+	}
+	batch = append(batch, execution(before), execution(before.Add(-time.Millisecond)))
+	appendAll(t, s, batch...)
+	conn := foreign(t, url)
+	exec(t, conn, `INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time, created_at)
+		VALUES ('u0', 's0', 'VALIDATION', true, 5, '2000-01-01')`) // a stray
+	want, err := s.CountBefore(t.Context(), before)
+	if err != nil || want != value[int64](t, conn, "SELECT count(*) FROM sandbox_execution_logs WHERE created_at < $1", before) {
+		t.Fatalf("counted %d, %v", want, err)
+	}
+	if got, err := s.Cleanup(t.Context(), before); err != nil || got != want {
+		t.Errorf("deleted %d, %v; want %d", got, err, want)
+	}
+	if oldest := value[time.Time](t, conn, "SELECT min(created_at) FROM sandbox_execution_logs"); !oldest.Equal(before) {
+		t.Errorf("oldest left: %v, want %v", oldest, before)
+	}
+	if n := value[int](t, conn, "SELECT count(*) FROM pg_class WHERE relname LIKE 'logs_20261019'"); n != 0 {
+		t.Error("a week that is old as a whole still has its partition")
+	}
+	deepCheck(t, s)
+}
+
+func TestPurgeInBatches(t *testing.T) {
+	s, _ := open(t)
+	putOwners(t, s, 2)
+	for range 2 {
+		var batch []sandtrail.Admitted
+		for i := range 6000 {
+			batch = append(batch, execution(now.Add(-time.Duration(i)*time.Minute), func(e *sandtrail.Execution) {
+				e.UserID = fmt.Sprint("u", i%2)
+			}))
+		}
+		appendAll(t, s, batch...)
+	}
+	if n, err := s.DeleteUser(t.Context(), "u1"); err != nil || n != 6000 {
+		t.Errorf("user: %d, %v; want 6000", n, err)
+	}
+	if n, err := s.DeleteStrategy(t.Context(), "s0"); err != nil || n != 6000 {
+		t.Errorf("strategy: %d, %v; want 6000", n, err)
+	}
+	if _, err := s.DeleteStrategy(t.Context(), "s0"); !errors.Is(err, sandtrail.ErrNotFound) {
+		t.Errorf("deleted twice: %v", err)
+	}
+	deepCheck(t, s)
+}
