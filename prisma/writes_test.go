@@ -23,6 +23,9 @@ func (f fixture) data(i int, age time.Duration, more data) data {
 	return d
 }
 
+// count is what Prisma answers to writes of many rows.
+type count struct{ Count int }
+
 const day = 24 * time.Hour
 
 // createThroughPrisma writes rows in all ways that Prisma has, some of them
@@ -46,10 +49,8 @@ func (f fixture) createThroughPrisma(t *testing.T) {
 		}))
 		many = append(many, f.data(i, 100*day+time.Duration(i)*day, nil))
 	}
-	var result struct{ Count int }
-	result = get[struct{ Count int }](t, f.app, "createMany", many)
-	if result.Count != len(many) {
-		t.Errorf("createMany wrote %d rows of %d", result.Count, len(many))
+	if got := get[count](t, f.app, "createMany", many).Count; got != len(many) {
+		t.Errorf("createMany wrote %d rows of %d", got, len(many))
 	}
 }
 
@@ -76,13 +77,26 @@ func (f fixture) updateThroughPrisma(t *testing.T) {
 	// Into another week, hence another partition.
 	f.sameRecord(t, get[row](t, f.app, "update", id, data{"createdAt": f.now.Add(-50 * day).Format(time.RFC3339Nano)}))
 
-	for i, upsert := range []string{"upsertIncluding", "upsertByKey"} {
+	for i, upsert := range []string{"upsertIncluding", "upsertSelecting", "upsertByKey"} {
 		inserted := f.data(i, time.Duration(4+i)*time.Hour, data{"id": sandtrail.NewID(f.now).String()})
 		f.app.do(t, upsert, inserted)
 		inserted["warningCount"] = 5
-		f.sameRecord(t, withoutRelations(get[row](t, f.app, upsert, inserted)))
+		f.app.do(t, upsert, inserted)
+		changed := get[row](t, f.app, "find", inserted["id"])
+		if changed.WarningCount != 5 {
+			t.Errorf("%s left warningCount at %d", upsert, changed.WarningCount)
+		}
+		f.sameRecord(t, changed)
 	}
 	f.refusals(t, record)
+
+	skipping := []data{f.data(0, 3*time.Hour, data{"id": sandtrail.NewID(f.now).String()})}
+	for _, want := range []int{1, 0} {
+		if got := get[count](t, f.app, "createManySkipping", skipping).Count; got != want {
+			t.Errorf("createMany with skipDuplicates wrote %d rows, want %d", got, want)
+		}
+	}
+	f.app.do(t, "delete", skipping[0]["id"])
 
 	// A record that Prisma wrote is a duplicate when Sandtrail gets it again.
 	again := f.rows(t, sandtrail.Filter{UserID: "prisma-user", Type: sandtrail.Terminal})[0]
@@ -96,21 +110,17 @@ func (f fixture) updateThroughPrisma(t *testing.T) {
 	}
 }
 
-func withoutRelations(r row) row {
-	r.User, r.Strategy = nil, nil
-	return r
-}
-
 // refusals are what docs/prisma.md promises to fail, with the code by which an
 // application recognises it.
 func (f fixture) refusals(t *testing.T, stored data) {
 	t.Helper()
 	for name, test := range map[string]struct {
 		call string
-		data data
+		data any
 		want string
 	}{
 		"an id taken at another time": {"create", f.data(1, 30*day, data{"id": stored["id"]}), "P2002"},
+		"the same, skipping":          {"createManySkipping", []data{f.data(1, 30*day, data{"id": stored["id"]})}, "P2002"},
 		"a user who does not exist":   {"create", f.data(1, time.Hour, data{"userId": "nobody"}), "P2003"},
 		"another type of execution":   {"create", f.data(1, time.Hour, data{"executionType": "OTHER"}), "execution_type_check"},
 		"a plain upsert by id":        {"upsertPlain", stored, "ON CONFLICT"},

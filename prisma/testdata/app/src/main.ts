@@ -23,12 +23,16 @@ const writes = {
   find: (id: string) => logs.findUnique({ where: { id } }),
   create: (data: Data) => logs.create({ data }),
   createMany: (data: Data[]) => logs.createMany({ data }),
+  createManySkipping: (data: Data[]) => logs.createMany({ data, skipDuplicates: true }),
+  delete: (id: string) => logs.delete({ where: { id } }),
   update: (id: string, data: Partial<Data>) => logs.update({ where: { id }, data }),
   deleteMany: (where: Prisma.SandboxExecutionLogWhereInput) => logs.deleteMany({ where }),
 
   upsertPlain: (data: Data) => logs.upsert({ where: { id: data.id }, create: data, update: data }),
   upsertIncluding: (data: Data) =>
     logs.upsert({ where: { id: data.id }, create: data, update: data, include: { strategy: true } }),
+  upsertSelecting: (data: Data) =>
+    logs.upsert({ where: { id: data.id }, create: data, update: data, select: { id: true, strategy: { select: { name: true } } } }),
   upsertByKey: ({ id, userId, createdAt, ...rest }: Data) =>
     logs.upsert({
       where: { userId_createdAt_id: { userId, createdAt, id } },
