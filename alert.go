@@ -91,3 +91,9 @@ func (r Rule) describe(v Verdict) string {
 	}
 	return fmt.Sprintf("%s: %d executions in the last %s", r.Name, v.Stats.Total, window)
 }
+
+// At is the window that the rule looks at at that time. It reaches a little
+// into the future, as the clocks of recorders may be ahead of ours.
+func (r Rule) At(now time.Time) Window {
+	return Window{Since: now.Add(-r.Window), Until: now.Add(MaxClockSkew), UserID: r.UserID, StrategyID: r.StrategyID}
+}

@@ -108,8 +108,8 @@ type Access struct {
 	KeyID   *ID       `json:"keyId"` // nil: no valid key, or the command line
 	Actor   string    `json:"actor"` // the key's name, "anonymous", or "cli"
 	Action  string    `json:"action"`
-	Object  string    `json:"object"`  // what was acted upon: an id, a filter, a path
-	Outcome Outcome   `json:"outcome"` // done or denied
+	Object  string    `json:"object"` // what was acted upon: an id, a filter, a path
+	Outcome Outcome   `json:"outcome"`
 	Detail  string    `json:"detail"`
 	Remote  string    `json:"remote"` // address of the caller; "" on the command line
 }
@@ -119,8 +119,8 @@ type Outcome string
 
 // The outcomes.
 const (
-	Done   Outcome = "done"
-	Denied Outcome = "denied"
+	Allowed Outcome = "allowed" // noted before it is done
+	Denied  Outcome = "denied"
 )
 
 // AccessLog keeps the access log.

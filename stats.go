@@ -1,7 +1,6 @@
 package sandtrail
 
 import (
-	"fmt"
 	"time"
 )
 
@@ -306,12 +305,15 @@ type Rank struct {
 // ParseLocation finds a time zone by its IANA name; "" is UTC. "Local" is
 // refused: an answer may not depend on the machine that gives it.
 func ParseLocation(name string) (*time.Location, error) {
+	var p problems
 	if name == "Local" {
-		return nil, Errorf(CodeInvalid, "tz: name the zone, such as Europe/Paris")
+		p.add("tz", "name the zone, such as Europe/Paris")
+		return nil, p.err("")
 	}
-	loc, err := time.LoadLocation(name)
+	location, err := time.LoadLocation(name)
 	if err != nil {
-		return nil, &Error{Code: CodeInvalid, Message: fmt.Sprintf("tz: unknown time zone %q; want an IANA name such as Europe/Paris", name), Err: err}
+		p.add("tz", "unknown time zone %q; want an IANA name such as Europe/Paris", name)
+		return nil, &Error{Code: CodeInvalid, Fields: p, Err: err}
 	}
-	return loc, nil
+	return location, nil
 }

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Page is a stretch of a list.
+type Page[T any] struct {
+	Items      []T     `json:"items" nullable:"false"`
+	NextCursor *string `json:"nextCursor" doc:"Ask for the next page with it; null on the last page."`
+}
+
+// NewPage is the page with these items; a nil slice becomes an empty list.
+func NewPage[T any](items []T, next string) Page[T] {
+	p := Page[T]{Items: items}
+	if items == nil {
+		p.Items = []T{}
+	}
+	if next != "" {
+		p.NextCursor = &next
+	}
+	return p
+}
+
+// Next is the next page's cursor, "" on the last page.
+func (p Page[T]) Next() string {
+	if p.NextCursor == nil {
+		return ""
+	}
+	return *p.NextCursor
+}
+
+// Appended answers an append.
+type Appended struct {
+	Accepted   int64          `json:"accepted" doc:"Records stored by this request."`
+	Duplicates int64          `json:"duplicates" doc:"Records that were stored already, or stand twice in the request."`
+	IDs        []sandtrail.ID `json:"ids" doc:"One id per record, in order. null for NDJSON of more than 10000 records."`
+}
+
+// Deleted answers a removal.
+type Deleted struct {
+	Deleted int64 `json:"deleted" doc:"Executions that were deleted."`
+}
+
+// Count answers a question of how many.
+type Count struct {
+	Count int64 `json:"count"`
+}
+
+// OwnerUser is the body of a PUT of a user; the id in the path counts.
+type OwnerUser struct {
+	ID    string  `json:"id,omitempty" doc:"May be left out; if given, the id in the path."`
+	Email string  `json:"email" doc:"Unique." example:"ada@example.com"`
+	Name  *string `json:"name,omitempty" nullable:"true" example:"Ada"`
+}
+
+// OwnerStrategy is the body of a PUT of a strategy; the id in the path counts.
+type OwnerStrategy struct {
+	ID   string `json:"id,omitempty" doc:"May be left out; if given, the id in the path."`
+	Name string `json:"name" example:"Moving average"`
+}
+
+// Cleanup asks for a removal of old records: exactly one of the fields.
+type Cleanup struct {
+	OlderThan string     `json:"olderThan,omitempty" doc:"A length of time back from now." example:"90d"`
+	Before    *time.Time `json:"before,omitempty" doc:"Executions with an earlier createdAt go."`
+}
+
+// NewKey asks for a key.
+type NewKey struct {
+	Name      string         `json:"name,omitempty" example:"ci"`
+	Role      sandtrail.Role `json:"role" enum:"ingest,read,auditor,admin"`
+	UserID    string         `json:"userId,omitempty" doc:"read only: the key sees this user's records alone."`
+	ExpiresIn string         `json:"expiresIn,omitempty" doc:"A length of time from now; never if left out." example:"30d"`
+}
+
+// CreatedKey answers it: the only time the secret is shown.
+type CreatedKey struct {
+	sandtrail.Key
+	Secret string `json:"secret" doc:"Send it as Authorization: Bearer. It is not kept and cannot be shown again."`
+}
+
+// Alerts answers the question which rules fire.
+type Alerts struct {
+	Firing bool    `json:"firing" doc:"Whether any rule fires."`
+	Alerts []Alert `json:"alerts" nullable:"false" doc:"Every rule with what it says now."`
+}
+
+// Alert is a rule and its verdict.
+type Alert struct {
+	Name       string                `json:"name"`
+	Metric     sandtrail.Metric      `json:"metric" enum:"failureRate,timeoutRate,p95Time,noExecutions"`
+	Window     string                `json:"window" doc:"Looked back from now." example:"1h"`
+	Threshold  float64               `json:"threshold" doc:"Fires strictly above it."`
+	MinSample  int64                 `json:"minSample" doc:"Fewer executions never fire."`
+	UserID     string                `json:"userId,omitempty"`
+	StrategyID string                `json:"strategyId,omitempty"`
+	Firing     bool                  `json:"firing"`
+	Value      *float64              `json:"value" doc:"Of the metric; null over nothing."`
+	Message    string                `json:"message"`
+	Stats      sandtrail.WindowStats `json:"stats"`
+}
+
+// NewAlert describes a verdict.
+func NewAlert(v sandtrail.Verdict) Alert {
+	r := v.Rule
+	return Alert{
+		Name: r.Name, Metric: r.Metric, Window: sandtrail.FormatDuration(r.Window), Threshold: r.Threshold,
+		MinSample: r.MinSample, UserID: r.UserID, StrategyID: r.StrategyID,
+		Firing: v.Firing, Value: v.Value, Message: v.Message, Stats: v.Stats,
+	}
+}

@@ -1,0 +1,147 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+)
+
+func (s *Server) registerAdministration() {
+	register(s, operation("GET /v1/cleanup", "countOld", "Count what a cleanup would delete", ""), s.countOld)
+	register(s, operation("POST /v1/cleanup", "cleanup", "Delete old executions", ""), s.cleanup)
+	register(s, operation("GET /v1/keys", "listKeys", "List keys", "Without their secrets, which are not kept."), s.listKeys)
+	create := operation("POST /v1/keys", "createKey", "Make a key", "The answer is the only time its secret is shown.")
+	create.DefaultStatus = 201
+	register(s, create, s.createKey)
+	register(s, operation("DELETE /v1/keys/{id}", "revokeKey", "Revoke a key",
+		"Other servers on the same database notice within seconds."), s.revokeKey)
+	register(s, operation("GET /v1/access-log", "accessLog", "Read the access log",
+		"Administrative acts, exports and denied attempts, newest first."), s.accessLog)
+}
+
+type countInput struct {
+	OlderThan string    `query:"olderThan" example:"90d"`
+	Before    time.Time `query:"before"`
+}
+
+func (s *Server) countOld(ctx context.Context, in *countInput) (*body[api.Count], error) {
+	ask := api.Cleanup{OlderThan: in.OlderThan}
+	if !in.Before.IsZero() {
+		ask.Before = &in.Before
+	}
+	before, err := s.cutOff(ask)
+	if err != nil {
+		return nil, err
+	}
+	count, err := s.store.CountBefore(ctx, before)
+	return answer(api.Count{Count: count}, err)
+}
+
+type cleanupInput struct{ Body api.Cleanup }
+
+func (s *Server) cleanup(ctx context.Context, in *cleanupInput) (*body[api.Deleted], error) {
+	before, err := s.cutOff(in.Body)
+	if err != nil {
+		return nil, err
+	}
+	deleted, err := s.store.Cleanup(ctx, before)
+	if err != nil {
+		problem := s.problem(ctx, err, "body")
+		problem.Deleted = &deleted
+		return nil, problem
+	}
+	s.logger(ctx).Info("cleanup", "before", before, "deleted", deleted, "by", callerOf(ctx).name())
+	return answer(api.Deleted{Deleted: deleted}, nil)
+}
+
+// cutOff is the time before which records are old.
+func (s *Server) cutOff(ask api.Cleanup) (time.Time, error) {
+	if (ask.OlderThan == "") == (ask.Before == nil) {
+		return time.Time{}, sandtrail.Errorf(sandtrail.CodeInvalid, `give either olderThan, such as "90d", or before`)
+	}
+	if ask.Before != nil {
+		return *ask.Before, nil
+	}
+	age, err := sandtrail.ParseDuration(ask.OlderThan)
+	if err != nil {
+		return time.Time{}, atField("olderThan", err)
+	}
+	return sandtrail.Millisecond(s.now().Add(-age)), nil
+}
+
+func (s *Server) listKeys(ctx context.Context, _ *struct{}) (*body[api.Page[sandtrail.Key]], error) {
+	if s.cfg.Keys == nil {
+		return answer(api.NewPage[sandtrail.Key](nil, ""), nil)
+	}
+	keys, err := s.cfg.Keys.Keys(ctx)
+	return answer(api.NewPage(keys, ""), err)
+}
+
+type createKeyInput struct{ Body api.NewKey }
+
+func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*body[api.CreatedKey], error) {
+	if s.cfg.Keys == nil {
+		return nil, errNoKeys
+	}
+	key, secret := sandtrail.NewKey(in.Body.Name, in.Body.Role, in.Body.UserID, s.now())
+	if in.Body.ExpiresIn != "" {
+		lifetime, err := sandtrail.ParseDuration(in.Body.ExpiresIn)
+		if err != nil {
+			return nil, atField("expiresIn", err)
+		}
+		expires := key.CreatedAt.Add(lifetime)
+		key.ExpiresAt = &expires
+	}
+	if err := key.Validate(); err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Keys.CreateKey(ctx, key); err != nil {
+		return nil, err
+	}
+	s.gate.forget()
+	return answer(api.CreatedKey{Key: key, Secret: secret}, nil)
+}
+
+var errNoKeys = sandtrail.Errorf(sandtrail.CodeUnavailable, "this server's store keeps no keys")
+
+type keyInput struct {
+	ID string `path:"id" format:"uuid"`
+}
+
+func (s *Server) revokeKey(ctx context.Context, in *keyInput) (*struct{}, error) {
+	if s.cfg.Keys == nil {
+		return nil, errNoKeys
+	}
+	id, err := sandtrail.ParseID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Keys.RevokeKey(ctx, id, sandtrail.Millisecond(s.now())); err != nil {
+		return nil, err
+	}
+	s.gate.forget()
+	return nil, nil
+}
+
+var errBadCursor = errors.New("not a cursor of this list; start again without one")
+
+func (s *Server) accessLog(ctx context.Context, in *PageInput) (*body[api.Page[sandtrail.Access]], error) {
+	var before sandtrail.ID
+	if in.Cursor != "" {
+		if err := before.UnmarshalText([]byte(in.Cursor)); err != nil {
+			return nil, atField("cursor", errBadCursor)
+		}
+	}
+	if s.cfg.AccessLog == nil {
+		return answer(api.NewPage[sandtrail.Access](nil, ""), nil)
+	}
+	lines, err := s.cfg.AccessLog.Accesses(ctx, before, in.Limit)
+	next := ""
+	if len(lines) == in.Limit {
+		next = lines[len(lines)-1].ID.String()
+	}
+	return answer(api.NewPage(lines, next), err)
+}

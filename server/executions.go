@@ -1,0 +1,139 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+)
+
+// FilterInput is the part of a call that selects executions, as
+// sandtrail.Filter does. Like the other parts it is exported for the API
+// library alone, which sees no others.
+type FilterInput struct {
+	UserID     string         `query:"userId"`
+	StrategyID string         `query:"strategyId"`
+	Type       string         `query:"executionType" enum:"VALIDATION,TERMINAL"`
+	Success    optional[bool] `query:"success"`
+	TimedOut   optional[bool] `query:"timedOut"`
+	Since      time.Time      `query:"since" doc:"createdAt at or after it."`
+	Until      time.Time      `query:"until" doc:"createdAt before it."`
+	Within     string         `query:"within" doc:"createdAt within this length of time before the first page is read." example:"1h"`
+	MinTime    optional[int]  `query:"minTime" doc:"executionTime of at least so many milliseconds."`
+	MinMemory  optional[int]  `query:"minMemory" doc:"memoryUsed of at least so many MiB."`
+	Text       string         `query:"text" doc:"metadata contains it; the case of ASCII letters does not matter."`
+}
+
+// filter is the domain's filter, confined to what the caller may see.
+func (in *FilterInput) filter(ctx context.Context) (sandtrail.Filter, error) {
+	user, err := ownUser(ctx, in.UserID)
+	if err != nil {
+		return sandtrail.Filter{}, err
+	}
+	f := sandtrail.Filter{
+		UserID: user, StrategyID: in.StrategyID, Type: sandtrail.ExecutionType(in.Type),
+		Success: in.Success.pointer(), TimedOut: in.TimedOut.pointer(),
+		Since: in.Since, Until: in.Until, MinTime: in.MinTime.pointer(), MinMemory: in.MinMemory.pointer(), Text: in.Text,
+	}
+	if in.Within != "" {
+		if f.Within, err = sandtrail.ParseDuration(in.Within); err != nil {
+			return f, atField("within", err)
+		}
+	}
+	return f, nil
+}
+
+// atField says which field an error without one is about.
+func atField(path string, err error) error {
+	return &sandtrail.Error{
+		Code: sandtrail.CodeInvalid, Err: err,
+		Fields: []sandtrail.FieldError{{Path: path, Message: err.Error()}},
+	}
+}
+
+// PageInput is the part of a call that asks for a page.
+type PageInput struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"50"`
+	Cursor string `query:"cursor" doc:"nextCursor of the page before; it belongs to the same filter."`
+}
+
+func (s *Server) registerExecutions() {
+	s.HandleFunc("POST /v1/executions", s.appendExecutions)
+	s.documentAppend()
+
+	register(s, operation("GET /v1/executions", "listExecutions", "List executions",
+		"Newest first. Walking all pages meets every record once that was there from the first page to the last."),
+		s.listExecutions)
+	register(s, operation("GET /v1/executions/{id}", "getExecution", "Read one execution", ""), s.getExecution)
+
+	register(s, streaming(operation("GET "+streamPath, "streamExecutions", "Follow executions as they are committed",
+		"Server-sent events, one for each committed record, whoever wrote it. The data of an event is the record; its id is the place to go on from."),
+		"text/event-stream"), s.streamExecutions)
+	register(s, streaming(operation("GET /v1/export", "exportExecutions", "Export executions",
+		"Newest first, of any number. A connection that is cut short means that records are missing."),
+		"application/x-ndjson", "text/csv"), s.export)
+}
+
+type listInput struct {
+	FilterInput
+	PageInput
+}
+
+func (s *Server) listExecutions(ctx context.Context, in *listInput) (*body[api.Page[sandtrail.Execution]], error) {
+	filter, err := in.filter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	page, err := s.store.Executions(ctx, sandtrail.Query{Filter: filter, Limit: in.Limit, Cursor: in.Cursor}, s.now())
+	return answer(api.NewPage(page.Items, page.NextCursor), err)
+}
+
+type executionInput struct {
+	ID          string `path:"id" format:"uuid"`
+	IfNoneMatch string `header:"If-None-Match"`
+}
+
+type executionOutput struct {
+	Status       int
+	ETag         string `header:"ETag"`
+	CacheControl string `header:"Cache-Control"`
+	Body         *sandtrail.Execution
+}
+
+func (s *Server) getExecution(ctx context.Context, in *executionInput) (*executionOutput, error) {
+	id, err := sandtrail.ParseID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.store.Execution(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if bound := callerOf(ctx).userID; bound != "" && e.UserID != bound {
+		return nil, sandtrail.Errorf(sandtrail.CodeNotFound, "there is no execution %s", id)
+	}
+	tag, err := etag(e)
+	if err != nil {
+		return nil, err
+	}
+	out := &executionOutput{Status: 200, ETag: tag, CacheControl: "private, no-cache", Body: &e}
+	if in.IfNoneMatch == tag {
+		out.Status, out.Body = 304, nil
+	}
+	return out, nil
+}
+
+// etag changes when the record's answer does: the record itself never does,
+// the names beside it may.
+func etag(e sandtrail.Execution) (string, error) {
+	raw, err := json.Marshal(e)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(raw)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`, nil
+}

@@ -1,0 +1,100 @@
+package server
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+type exportInput struct {
+	FilterInput
+	Format string `query:"format" enum:"ndjson,csv" default:"ndjson"`
+}
+
+// export streams everything that the filter selects, newest first.
+func (s *Server) export(ctx context.Context, in *exportInput) (*huma.StreamResponse, error) {
+	filter, err := in.filter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q := sandtrail.Query{Filter: filter, Limit: sandtrail.MaxLimit}
+	first, err := s.store.Executions(ctx, q, s.now())
+	if err != nil {
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(c huma.Context) {
+		_, w := humago.Unwrap(c)
+		out := newIdleWriter(w, s.cfg.Limits.IdleTime)
+		write := exportHeader(w, out, in.Format)
+		if err := s.exportPages(ctx, q, first, write); err != nil {
+			s.logger(ctx).Warn("export stopped", "error", err)
+			// The status is sent already: a connection cut short is the one
+			// way left to say that this is not all.
+			panic(http.ErrAbortHandler)
+		}
+	}}, nil
+}
+
+func (s *Server) exportPages(ctx context.Context, q sandtrail.Query, page sandtrail.Page, write func([]sandtrail.Execution) error) error {
+	for {
+		if err := write(page.Items); err != nil {
+			return err
+		}
+		if page.NextCursor == "" {
+			return nil
+		}
+		q.Cursor = page.NextCursor
+		var err error
+		if page, err = s.store.Executions(ctx, q, s.now()); err != nil {
+			return err
+		}
+	}
+}
+
+// exportHeader begins the answer and returns what writes records into it.
+func exportHeader(w http.ResponseWriter, out io.Writer, format string) func([]sandtrail.Execution) error {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Disposition", `attachment; filename="executions.`+format+`"`)
+	if format == "csv" {
+		header.Set("Content-Type", "text/csv; charset=utf-8")
+		return csvWriter(out)
+	}
+	header.Set("Content-Type", "application/x-ndjson")
+	encoder := json.NewEncoder(out)
+	return func(records []sandtrail.Execution) error {
+		for _, e := range records {
+			if err := encoder.Encode(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func csvWriter(out io.Writer) func([]sandtrail.Execution) error {
+	w := csv.NewWriter(out)
+	headed := false
+	return func(records []sandtrail.Execution) error {
+		if !headed {
+			headed = true
+			if err := w.Write(sandtrail.CSVHeader()); err != nil {
+				return err
+			}
+		}
+		for _, e := range records {
+			if err := w.Write(e.CSVRecord()); err != nil {
+				return err
+			}
+		}
+		w.Flush()
+		return w.Error()
+	}
+}

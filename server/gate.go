@@ -1,0 +1,312 @@
+package server
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+const (
+	// keyMemory is how long a key is believed without looking it up again:
+	// how long a revocation on another server takes to be noticed.
+	keyMemory = 2 * time.Second
+	// touchEvery is the precision of Key.LastUsedAt.
+	touchEvery = time.Minute
+	// deniedPerSecond bounds what strangers can write into the access log.
+	deniedPerSecond = 10
+)
+
+// caller is who sent a request.
+type caller struct {
+	key    *sandtrail.Key // nil: the server has no keys
+	role   sandtrail.Role
+	userID string // "": not bound to a user
+	remote string
+}
+
+// grant is the bit that the caller needs in a route's grants.
+func (c caller) grant() grants {
+	switch {
+	case c.role == sandtrail.RoleRead && c.userID != "":
+		return byBound
+	case c.role == sandtrail.RoleRead:
+		return byReader
+	case c.role == sandtrail.RoleIngest:
+		return byIngest
+	case c.role == sandtrail.RoleAuditor:
+		return byAuditor
+	case c.role == sandtrail.RoleAdmin:
+		return byAdmin
+	}
+	return 0
+}
+
+func (c caller) name() string {
+	switch {
+	case c.key == nil && c.role == "":
+		return "anonymous"
+	case c.key == nil:
+		return "local"
+	case c.key.Name == "":
+		return c.key.ID.String()
+	}
+	return c.key.Name
+}
+
+type callerKey struct{}
+
+// callerOf is who sent the request; a caller without rights if nobody asked.
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
+}
+
+// gate decides who comes in.
+type gate struct {
+	keys   sandtrail.Keyring
+	access sandtrail.AccessLog
+	now    func() time.Time
+	log    *slog.Logger
+	rate   rate.Limit
+	touch  chan sandtrail.ID
+	denied *rate.Limiter
+
+	mu       sync.Mutex
+	known    map[sandtrail.KeyHash]*knownKey
+	isKeyed  bool      // a key exists; that never changes back
+	lookedAt time.Time // when we last looked for one
+}
+
+// knownKey is a key that was looked up. Only keys that exist are remembered,
+// so the memory is bounded by their number.
+type knownKey struct {
+	key       sandtrail.Key
+	at        time.Time
+	touchedAt time.Time
+	limiter   *rate.Limiter
+}
+
+func newGate(cfg Config) *gate {
+	return &gate{
+		keys: cfg.Keys, access: cfg.AccessLog, now: cfg.Now, log: cfg.Log, rate: rate.Limit(cfg.Limits.Rate),
+		touch: make(chan sandtrail.ID, 64), denied: rate.NewLimiter(deniedPerSecond, 10*deniedPerSecond),
+		known: make(map[sandtrail.KeyHash]*knownKey),
+	}
+}
+
+// run notes in the store when keys were used.
+func (g *gate) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case id := <-g.touch:
+			if err := g.keys.TouchKey(ctx, id, g.now()); err != nil && ctx.Err() == nil {
+				g.log.Warn("note the use of a key", "key", id, "error", err)
+			}
+		}
+	}
+}
+
+// isOpen reports whether no key has ever been made, so that the server is
+// open to everybody on this machine.
+func (g *gate) isOpen(ctx context.Context) (bool, error) {
+	if g.keys == nil {
+		return true, nil
+	}
+	g.mu.Lock()
+	keyed, fresh := g.isKeyed, g.now().Sub(g.lookedAt) < keyMemory
+	g.mu.Unlock()
+	if keyed || fresh {
+		return !keyed, nil
+	}
+	keys, err := g.keys.Keys(ctx)
+	if err != nil {
+		return false, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.isKeyed, g.lookedAt = len(keys) > 0, g.now()
+	return !g.isKeyed, nil
+}
+
+// forget makes the next request look its key up again.
+func (g *gate) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(g.known)
+	g.lookedAt = time.Time{}
+}
+
+// identify finds out who sent a request.
+func (g *gate) identify(r *http.Request) (caller, error) {
+	remote, _, _ := net.SplitHostPort(r.RemoteAddr)
+	stranger := caller{remote: remote}
+	if secret, given := bearer(r); given {
+		known, err := g.lookUp(r.Context(), secret)
+		if err != nil {
+			return stranger, err
+		}
+		if !known.limiter.AllowN(g.now(), 1) {
+			return stranger, sandtrail.Errorf(sandtrail.CodeRateLimited, "more than %g requests a second with this key; try again in a second", float64(g.rate))
+		}
+		key := known.key
+		return caller{key: &key, role: key.Role, userID: key.UserID, remote: remote}, nil
+	}
+	open, err := g.isOpen(r.Context())
+	if err != nil {
+		return stranger, err
+	}
+	if !open {
+		return stranger, sandtrail.Errorf(sandtrail.CodeUnauthorized, "no key was given; send it as Authorization: Bearer st_…")
+	}
+	if err := checkLocal(r); err != nil {
+		return stranger, err
+	}
+	return caller{role: sandtrail.RoleAdmin, remote: remote}, nil
+}
+
+func bearer(r *http.Request) (secret string, given bool) {
+	header := r.Header.Get("Authorization")
+	scheme, secret, _ := strings.Cut(header, " ")
+	if header == "" {
+		return "", false
+	}
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", true
+	}
+	return strings.TrimSpace(secret), true
+}
+
+func (g *gate) lookUp(ctx context.Context, secret string) (*knownKey, error) {
+	invalid := sandtrail.Errorf(sandtrail.CodeUnauthorized, "the key is not valid: unknown, expired or revoked")
+	if g.keys == nil || !sandtrail.IsSecret(secret) {
+		return nil, invalid
+	}
+	hash := sandtrail.HashSecret(secret)
+	known, err := g.remember(ctx, hash)
+	if errors.Is(err, sandtrail.ErrNotFound) {
+		return nil, invalid
+	}
+	if err != nil {
+		return nil, err
+	}
+	if subtle.ConstantTimeCompare(known.key.Hash[:], hash[:]) != 1 || !known.key.ValidAt(g.now()) {
+		return nil, invalid
+	}
+	g.noteUse(known)
+	return known, nil
+}
+
+func (g *gate) remember(ctx context.Context, hash sandtrail.KeyHash) (*knownKey, error) {
+	g.mu.Lock()
+	known := g.known[hash]
+	fresh := known != nil && g.now().Sub(known.at) < keyMemory
+	g.mu.Unlock()
+	if fresh {
+		return known, nil
+	}
+	key, err := g.keys.KeyByHash(ctx, hash)
+	if err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	renewed := &knownKey{key: key, at: g.now(), limiter: rate.NewLimiter(g.rate, 2*int(g.rate)+1)}
+	if known != nil {
+		renewed.limiter, renewed.touchedAt = known.limiter, known.touchedAt
+	}
+	g.known[hash] = renewed
+	return renewed, nil
+}
+
+func (g *gate) noteUse(known *knownKey) {
+	g.mu.Lock()
+	due := g.now().Sub(known.touchedAt) >= touchEvery
+	if due {
+		known.touchedAt = g.now()
+	}
+	g.mu.Unlock()
+	if !due {
+		return
+	}
+	select {
+	case g.touch <- known.key.ID:
+	default: // the next use will be noted
+	}
+}
+
+// checkLocal keeps web pages of other origins, and names that an attacker
+// points at this machine, away from a server without keys.
+func checkLocal(r *http.Request) error {
+	if !isLocalHost(r.Host) {
+		return sandtrail.Errorf(sandtrail.CodeForbidden, "without keys the server answers to localhost only, not to %q; make a key with `sandtrail keys create --role admin`", r.Host)
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+			return sandtrail.Errorf(sandtrail.CodeForbidden, "without keys the server does not answer pages of other sites")
+		}
+		return nil
+	}
+	if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
+		return sandtrail.Errorf(sandtrail.CodeForbidden, "without keys the server does not answer pages of other sites, such as %q", origin)
+	}
+	return nil
+}
+
+func isLocalHost(hostPort string) bool {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		host = strings.Trim(hostPort, "[]")
+	}
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+// record adds a line to the access log.
+func (g *gate) record(r *http.Request, c caller, act string, outcome sandtrail.Outcome, detail string) error {
+	if g.access == nil {
+		return nil
+	}
+	now := sandtrail.Millisecond(g.now())
+	line := sandtrail.Access{
+		ID: sandtrail.NewID(now), At: now, Actor: c.name(), Action: act,
+		Object: clip(r.URL.RequestURI()), Outcome: outcome, Detail: clip(detail), Remote: c.remote,
+	}
+	if c.key != nil {
+		line.KeyID = &c.key.ID
+	}
+	return g.access.LogAccess(r.Context(), line)
+}
+
+// clip bounds what a caller can make us keep.
+func clip(s string) string {
+	const limit = 1024
+	if len(s) > limit {
+		s = s[:limit]
+	}
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "�")
+}
+
+// recordDenied notes a refusal. It never fails the answer, which is a refusal
+// already, and lets no flood of them into the store.
+func (g *gate) recordDenied(r *http.Request, c caller, act string, cause error) {
+	if !g.denied.AllowN(g.now(), 1) {
+		return
+	}
+	if err := g.record(r, c, act, sandtrail.Denied, cause.Error()); err != nil {
+		g.log.Error("note a denied attempt", "action", act, "error", err)
+	}
+}

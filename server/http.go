@@ -1,0 +1,186 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/klauspost/compress/gzhttp"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+// wrap puts around every request what has nothing to do with what it asks.
+func (s *Server) wrap(next http.Handler) (http.Handler, error) {
+	compress, err := gzhttp.NewWrapper(
+		gzhttp.EnableZstd(true), gzhttp.PreferZstd(true), gzhttp.MinSize(1024),
+		gzhttp.ExceptContentTypes([]string{"text/event-stream", "image/*", "font/*"}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	compressed := compress(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := requestID(r)
+		w.Header().Set(requestIDHeader, id)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
+		defer s.recoverPanic(w, r)
+		if r.URL.Path == streamPath {
+			next.ServeHTTP(w, r) // each event must leave at once
+			return
+		}
+		compressed.ServeHTTP(w, r)
+	}), nil
+}
+
+type requestIDKey struct{}
+
+// requestID is the caller's own id of the request if it is presentable, else
+// a new one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get(requestIDHeader)
+	if id == "" || len(id) > 128 {
+		return sandtrail.NewID(time.Now()).String()
+	}
+	for _, c := range []byte(id) {
+		if c <= ' ' || c > '~' {
+			return sandtrail.NewID(time.Now()).String()
+		}
+	}
+	return id
+}
+
+func (s *Server) logger(ctx context.Context) *slog.Logger {
+	return s.log.With("request", ctx.Value(requestIDKey{}))
+}
+
+func (s *Server) recoverPanic(w http.ResponseWriter, r *http.Request) {
+	fault := recover()
+	switch fault {
+	case nil:
+		return
+	case http.ErrAbortHandler:
+		panic(fault) // cuts the connection, which is what was wanted
+	}
+	s.metrics.panics.Inc()
+	s.logger(r.Context()).Error("panic", "path", r.URL.Path, "panic", fault, "stack", string(debug.Stack()))
+	s.writeProblem(w, r, errors.New("panic"), "")
+}
+
+// limit refuses what is beyond the number of requests that are served at once
+// and bounds how long one may take.
+func (s *Server) limit(slots chan struct{}, endless bool, w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	default:
+		s.writeProblem(w, r, sandtrail.Errorf(sandtrail.CodeUnavailable, "the server has as many requests as it serves at once; try again in a second"), "")
+		return
+	}
+	if endless {
+		handle(w, r)
+		return
+	}
+	limits := s.cfg.Limits
+	control := http.NewResponseController(w)
+	// Writers without deadlines, as in tests, need none.
+	_ = control.SetReadDeadline(time.Now().Add(limits.IdleTime))
+	_ = control.SetWriteDeadline(time.Now().Add(limits.RequestTime + limits.IdleTime))
+	ctx, cancel := context.WithTimeout(r.Context(), limits.RequestTime)
+	defer cancel()
+	handle(w, r.WithContext(ctx))
+}
+
+// writeProblem answers with an error. origin is where its field paths start.
+func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, err error, origin string) {
+	sendProblem(w, s.problem(r.Context(), err, origin))
+}
+
+// problem describes an error to the caller, and to the log if it is ours.
+func (s *Server) problem(ctx context.Context, err error, origin string) *api.Problem {
+	var known *api.Problem
+	if errors.As(err, &known) {
+		return known
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		err = &sandtrail.Error{Code: sandtrail.CodeUnavailable, Message: "the answer took too long; ask for less, or try again later", Err: err}
+	case errors.Is(err, context.Canceled):
+		err = &sandtrail.Error{Code: sandtrail.CodeUnavailable, Message: "the request was cancelled", Err: err}
+	}
+	switch sandtrail.CodeOf(err) {
+	case sandtrail.CodeInternal:
+		s.logger(ctx).Error("request failed", "error", err)
+	case sandtrail.CodeUnavailable:
+		s.logger(ctx).Warn("request failed", "error", err, "cause", errors.Unwrap(err))
+	}
+	return api.NewProblem(err, origin)
+}
+
+func sendProblem(w http.ResponseWriter, p *api.Problem) {
+	header := w.Header()
+	switch p.Status {
+	case http.StatusUnauthorized:
+		header.Set("WWW-Authenticate", `Bearer realm="sandtrail"`)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		header.Set("Retry-After", "1")
+	}
+	header.Set("Content-Type", api.ProblemType)
+	writeJSON(w, p.Status, p)
+}
+
+// sendJSON answers with a value.
+func sendJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	writeJSON(w, status, value)
+}
+
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value) // a caller that is gone needs no answer
+}
+
+// idleWriter gives every write its own deadline, so that a caller who takes
+// nothing for that long is cut off while a slow one is served.
+type idleWriter struct {
+	w       io.Writer
+	control *http.ResponseController
+	idle    time.Duration
+}
+
+func newIdleWriter(w http.ResponseWriter, idle time.Duration) *idleWriter {
+	return &idleWriter{w: w, control: http.NewResponseController(w), idle: idle}
+}
+
+func (w *idleWriter) Write(b []byte) (int, error) {
+	_ = w.control.SetWriteDeadline(time.Now().Add(w.idle))
+	return w.w.Write(b)
+}
+
+// flush sends what is buffered.
+func (w *idleWriter) flush() error {
+	_ = w.control.SetWriteDeadline(time.Now().Add(w.idle))
+	return w.control.Flush()
+}
+
+// idleReader is idleWriter for a request's body.
+type idleReader struct {
+	r       io.Reader
+	control *http.ResponseController
+	idle    time.Duration
+}
+
+func (r *idleReader) Read(b []byte) (int, error) {
+	_ = r.control.SetReadDeadline(time.Now().Add(r.idle))
+	return r.r.Read(b)
+}

@@ -1,0 +1,97 @@
+package server
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics is what Prometheus is told.
+type metrics struct {
+	handler http.Handler
+
+	requests     *prometheus.HistogramVec // by route, status
+	inFlight     prometheus.Gauge
+	streams      prometheus.Gauge
+	streamed     prometheus.Counter
+	accepted     prometheus.Counter
+	duplicates   prometheus.Counter
+	appendErrors *prometheus.CounterVec // by code
+	groupSize    prometheus.Histogram
+	denied       prometheus.Counter
+	panics       prometheus.Counter
+}
+
+// newMetrics has its own registry, so that several servers of one process do
+// not collide, and shows another one beside it if given.
+func newMetrics(also prometheus.Gatherer) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "sandtrail_" + name, Help: help})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "sandtrail_" + name, Help: help})
+	}
+	m := &metrics{
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "sandtrail_http_request_duration_seconds", Help: "Requests by route and status.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"route", "status"}),
+		inFlight:   gauge("http_requests_in_flight", "Requests that are being served."),
+		streams:    gauge("live_streams", "Live streams that are open."),
+		streamed:   counter("live_records_total", "Records sent over live streams."),
+		accepted:   counter("executions_accepted_total", "Executions stored by this server."),
+		duplicates: counter("executions_duplicate_total", "Executions that were stored already."),
+		appendErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sandtrail_append_errors_total", Help: "Batches that were not stored, by code.",
+		}, []string{"code"}),
+		groupSize: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "sandtrail_group_commit_records", Help: "Records that shared a transaction.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
+		}),
+		denied: counter("denied_total", "Requests without a valid key, or with one that may not do that."),
+		panics: counter("panics_total", "Requests that met a fault of the program."),
+	}
+	registry := prometheus.NewRegistry()
+	all := []prometheus.Collector{
+		m.requests, m.inFlight, m.streams, m.streamed, m.accepted, m.duplicates, m.appendErrors,
+		m.groupSize, m.denied, m.panics,
+	}
+	all = append(all, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(all...)
+	gatherer := prometheus.Gatherers{registry}
+	if also != nil {
+		gatherer = append(gatherer, also)
+	}
+	m.handler = promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})
+	return m
+}
+
+// measure notes how long a request took and how it ended.
+func (m *metrics) measure(route string, w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {
+	m.inFlight.Inc()
+	start := time.Now()
+	noted := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+	defer func() {
+		m.inFlight.Dec()
+		m.requests.WithLabelValues(route, strconv.Itoa(noted.status)).Observe(time.Since(start).Seconds())
+	}()
+	handle(noted, r)
+}
+
+// statusWriter remembers the status.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController through.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

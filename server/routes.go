@@ -1,0 +1,154 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+)
+
+// grants says which callers a route lets in.
+type grants uint8
+
+const (
+	byIngest grants = 1 << iota
+	byReader
+	byBound // a read key bound to one user: the handler confines it to that user
+	byAuditor
+	byAdmin
+	byAnybody // no key needed
+
+	writers = byIngest | byAdmin
+	seers   = byReader | byAuditor | byAdmin // see everybody's records
+	readers = seers | byBound
+)
+
+// route is what is known about a pattern besides how it is answered.
+type route struct {
+	grants grants
+	act    string // its name in the access log; "": not written there when allowed
+
+	endless bool // may take any time; sees to idle callers itself
+}
+
+// routeTable is the whole of who may do what.
+var routeTable = map[string]route{
+	"POST /v1/executions":       {grants: writers, endless: true},
+	"POST /v1/logs":             {grants: writers},
+	"GET /v1/executions":        {grants: readers},
+	"GET /v1/executions/{id}":   {grants: readers},
+	"GET /v1/executions/stream": {grants: readers, endless: true},
+	"GET /v1/export":            {grants: readers, act: "export", endless: true},
+
+	"GET /v1/strategies/{id}/stats":  {grants: seers},
+	"GET /v1/strategies/{id}/health": {grants: seers},
+	"GET /v1/users/{id}/stats":       {grants: readers},
+	"GET /v1/trends":                 {grants: readers},
+	"GET /v1/window":                 {grants: readers},
+	"GET /v1/ranking":                {grants: seers},
+	"GET /v1/alerts":                 {grants: seers},
+
+	"GET /v1/users":              {grants: readers},
+	"GET /v1/users/{id}":         {grants: readers},
+	"PUT /v1/users/{id}":         {grants: byAdmin, act: "put user"},
+	"DELETE /v1/users/{id}":      {grants: byAdmin, act: "delete user"},
+	"GET /v1/strategies":         {grants: seers},
+	"GET /v1/strategies/{id}":    {grants: seers},
+	"PUT /v1/strategies/{id}":    {grants: byAdmin, act: "put strategy"},
+	"DELETE /v1/strategies/{id}": {grants: byAdmin, act: "delete strategy"},
+	"GET /v1/cleanup":            {grants: seers},
+	"POST /v1/cleanup":           {grants: byAdmin, act: "cleanup"},
+
+	"GET /v1/keys":         {grants: byAuditor | byAdmin},
+	"POST /v1/keys":        {grants: byAdmin, act: "create key"},
+	"DELETE /v1/keys/{id}": {grants: byAdmin, act: "revoke key"},
+	"GET /v1/access-log":   {grants: byAuditor | byAdmin, act: "read access log"},
+
+	"GET /healthz":      {grants: byAnybody},
+	"GET /readyz":       {grants: byAnybody},
+	"GET /metrics":      {grants: byAnybody},
+	"GET /openapi.json": {grants: byAnybody},
+	"GET /docs":         {grants: byAnybody},
+}
+
+// HandleFunc registers a handler behind the gate and the meters. It is what
+// the API library registers its operations through, so that no route can
+// come to be without a line in routeTable.
+func (s *Server) HandleFunc(pattern string, handle func(http.ResponseWriter, *http.Request)) {
+	route, ok := routeTable[pattern]
+	if !ok {
+		panic("server: " + pattern + " is not in routeTable")
+	}
+	slots := s.slots
+	if pattern == "GET "+streamPath {
+		slots = s.streams
+	}
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		s.metrics.measure(pattern, w, r, func(w http.ResponseWriter, r *http.Request) {
+			if r, ok := s.admit(pattern, route, w, r); ok {
+				s.limit(slots, route.endless, w, r, handle)
+			}
+		})
+	})
+}
+
+// ServeHTTP completes the interface that the API library asks for.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// admit lets a request in or answers it. What goes into the access log is
+// there before it is done.
+func (s *Server) admit(pattern string, route route, w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
+	if route.grants&byAnybody != 0 {
+		return r, true
+	}
+	act := route.act
+	if act == "" {
+		act = pattern
+	}
+	c, err := s.gate.identify(r)
+	if err == nil && route.grants&c.grant() == 0 {
+		err = sandtrail.Errorf(sandtrail.CodeForbidden, "a key with the role %s may not do this", describeRole(c))
+	}
+	switch sandtrail.CodeOf(err) {
+	case sandtrail.CodeUnauthorized, sandtrail.CodeForbidden:
+		s.metrics.denied.Inc()
+		s.gate.recordDenied(r, c, act, err)
+	}
+	if err == nil && route.act != "" {
+		err = s.gate.record(r, c, act, sandtrail.Allowed, "")
+	}
+	if err != nil {
+		s.writeProblem(w, r, err, "")
+		return nil, false
+	}
+	return r.WithContext(context.WithValue(r.Context(), callerKey{}, c)), true
+}
+
+func describeRole(c caller) string {
+	if c.userID != "" {
+		return string(c.role) + ", bound to one user,"
+	}
+	return string(c.role)
+}
+
+// notFound answers what no route does.
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := s.mux.Handler(other); routeTable[pattern].grants != 0 {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		s.writeProblem(w, r, sandtrail.Errorf(sandtrail.CodeNotFound, "there is no %s; the calls are listed at /docs", r.URL.Path), "")
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	problem := api.NewProblem(sandtrail.Errorf(sandtrail.CodeInvalid, "%s takes %s", r.URL.Path, strings.Join(allowed, ", ")), "")
+	problem.Title, problem.Status = http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed
+	sendProblem(w, problem)
+}

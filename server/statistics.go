@@ -1,0 +1,144 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+)
+
+func (s *Server) registerStatistics() {
+	register(s, operation("GET /v1/strategies/{id}/stats", "strategyStats", "Statistics of a strategy",
+		"Over all its stored executions."), s.strategyStats)
+	register(s, operation("GET /v1/strategies/{id}/health", "strategyHealth", "Health of a strategy",
+		"Over its last executions."), s.strategyHealth)
+	register(s, operation("GET /v1/users/{id}/stats", "userStats", "Statistics of a user",
+		"Over all their stored executions."), s.userStats)
+	register(s, operation("GET /v1/trends", "trends", "Executions by day or hour",
+		"Newest first, empty buckets included."), s.trends)
+	register(s, operation("GET /v1/window", "window", "Statistics of a stretch of time", ""), s.window)
+	register(s, operation("GET /v1/ranking", "ranking", "Users or strategies that stand out", ""), s.ranking)
+	register(s, operation("GET /v1/alerts", "alerts", "Which alert rules fire",
+		"Evaluates every rule now."), s.alerts)
+}
+
+// IDInput is the part of a call that names a user or a strategy.
+type IDInput struct {
+	ID string `path:"id" maxLength:"255"`
+}
+
+func (s *Server) strategyStats(ctx context.Context, in *IDInput) (*body[sandtrail.StrategyStats], error) {
+	return answer(s.store.StrategyStats(ctx, in.ID))
+}
+
+type healthInput struct {
+	IDInput
+	Last int `query:"last" minimum:"1" maximum:"10000" default:"100" doc:"How many executions are looked at."`
+}
+
+func (s *Server) strategyHealth(ctx context.Context, in *healthInput) (*body[sandtrail.StrategyHealth], error) {
+	return answer(s.store.StrategyHealth(ctx, in.ID, in.Last))
+}
+
+func (s *Server) userStats(ctx context.Context, in *IDInput) (*body[sandtrail.UserStats], error) {
+	if err := mustBeOwn(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	return answer(s.store.UserStats(ctx, in.ID))
+}
+
+// mustBeOwn answers a bound caller who asks for another user as if there were
+// none.
+func mustBeOwn(ctx context.Context, userID string) error {
+	if bound := callerOf(ctx).userID; bound != "" && bound != userID {
+		return sandtrail.Errorf(sandtrail.CodeNotFound, "there is no user %q", userID)
+	}
+	return nil
+}
+
+// StretchInput is the part of a call that names a stretch of time.
+type StretchInput struct {
+	Since time.Time `query:"since" doc:"Inclusive."`
+	Until time.Time `query:"until" doc:"Exclusive; five minutes from now if left out, as the clocks of recorders may be ahead."`
+}
+
+func (s *Server) stretch(in StretchInput, back time.Duration) (since, until time.Time) {
+	now := sandtrail.Millisecond(s.now())
+	since, until = in.Since, in.Until
+	if until.IsZero() {
+		until = now.Add(sandtrail.MaxClockSkew)
+	}
+	if since.IsZero() {
+		since = now.Add(-back)
+	}
+	return since, until
+}
+
+type trendsInput struct {
+	StretchInput
+	Days       int    `query:"days" minimum:"1" maximum:"3660" default:"7" doc:"Days of 24 hours back from now, if since is left out."`
+	TZ         string `query:"tz" default:"UTC" doc:"IANA name of the time zone whose days are meant." example:"Europe/Paris"`
+	Bucket     string `query:"bucket" enum:"day,hour" default:"day"`
+	UserID     string `query:"userId"`
+	StrategyID string `query:"strategyId"`
+}
+
+func (s *Server) trends(ctx context.Context, in *trendsInput) (*body[[]sandtrail.TrendBucket], error) {
+	user, err := ownUser(ctx, in.UserID)
+	if err != nil {
+		return nil, err
+	}
+	location, err := sandtrail.ParseLocation(in.TZ)
+	if err != nil {
+		return nil, err
+	}
+	q := sandtrail.TrendQuery{Location: location, Bucket: sandtrail.Bucket(in.Bucket), UserID: user, StrategyID: in.StrategyID}
+	q.Since, q.Until = s.stretch(in.StretchInput, time.Duration(in.Days)*24*time.Hour)
+	return answer(s.store.Trends(ctx, q))
+}
+
+type windowInput struct {
+	StretchInput
+	UserID     string `query:"userId"`
+	StrategyID string `query:"strategyId"`
+}
+
+func (s *Server) window(ctx context.Context, in *windowInput) (*body[sandtrail.WindowStats], error) {
+	user, err := ownUser(ctx, in.UserID)
+	if err != nil {
+		return nil, err
+	}
+	w := sandtrail.Window{UserID: user, StrategyID: in.StrategyID}
+	w.Since, w.Until = s.stretch(in.StretchInput, time.Hour)
+	return answer(s.store.WindowStats(ctx, w))
+}
+
+type rankingInput struct {
+	StretchInput
+	Subject string `query:"subject" enum:"strategy,user" default:"strategy"`
+	Order   string `query:"order" enum:"executions,failures" default:"executions"`
+	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"10"`
+}
+
+func (s *Server) ranking(ctx context.Context, in *rankingInput) (*body[api.Page[sandtrail.Rank]], error) {
+	q := sandtrail.RankQuery{Subject: sandtrail.Subject(in.Subject), Order: sandtrail.RankOrder(in.Order), Limit: in.Limit}
+	q.Since, q.Until = s.stretch(in.StretchInput, 24*time.Hour)
+	ranks, err := s.store.Ranking(ctx, q)
+	return answer(api.NewPage(ranks, ""), err)
+}
+
+func (s *Server) alerts(ctx context.Context, _ *struct{}) (*body[api.Alerts], error) {
+	now := sandtrail.Millisecond(s.now())
+	out := api.Alerts{Alerts: []api.Alert{}}
+	for _, rule := range s.cfg.Rules {
+		stats, err := s.store.WindowStats(ctx, rule.At(now))
+		if err != nil {
+			return nil, err
+		}
+		verdict := rule.Evaluate(stats)
+		out.Firing = out.Firing || verdict.Firing
+		out.Alerts = append(out.Alerts, api.NewAlert(verdict))
+	}
+	return answer(out, nil)
+}

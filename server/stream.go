@@ -1,0 +1,191 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+const (
+	followBatch = 200
+	// gatherTime is how long a stream lets commits gather before it reads
+	// them, so that a busy server is not asked once for each.
+	gatherTime = 50 * time.Millisecond
+	// keepAlive is how often an idle stream sends something, so that proxies
+	// do not close it and a vanished reader is noticed.
+	keepAlive = 15 * time.Second
+	// reconnectMillis is what readers are told to wait before they come back.
+	reconnectMillis = 2000
+)
+
+type streamInput struct {
+	UserID      string         `query:"userId"`
+	StrategyID  string         `query:"strategyId"`
+	Type        string         `query:"executionType" enum:"VALIDATION,TERMINAL"`
+	Success     optional[bool] `query:"success"`
+	TimedOut    optional[bool] `query:"timedOut"`
+	LastEventID string         `header:"Last-Event-ID" doc:"Go on after this event; from now on if left out."`
+}
+
+// matches reports whether the record is asked for.
+func (in *streamInput) matches(e sandtrail.Execution) bool {
+	return (in.UserID == "" || in.UserID == e.UserID) &&
+		(in.StrategyID == "" || in.StrategyID == e.StrategyID) &&
+		(in.Type == "" || in.Type == string(e.Type)) &&
+		(!in.Success.IsSet || in.Success.Value == e.Success) &&
+		(!in.TimedOut.IsSet || in.TimedOut.Value == e.TimedOut)
+}
+
+func (s *Server) streamExecutions(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
+	user, err := ownUser(ctx, in.UserID)
+	if err != nil {
+		return nil, err
+	}
+	in.UserID = user
+	if s.cfg.Follower == nil {
+		return nil, sandtrail.Errorf(sandtrail.CodeUnavailable, "this server's store cannot be followed")
+	}
+	place := sandtrail.Place(in.LastEventID)
+	if place == "" {
+		if place, err = s.cfg.Follower.Tip(ctx); err != nil {
+			return nil, err
+		}
+	}
+	// A place that is not ours is refused before the stream begins.
+	if _, err := s.cfg.Follower.Follow(ctx, place, 1); err != nil {
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(c huma.Context) {
+		r, w := humago.Unwrap(c)
+		s.metrics.streams.Inc()
+		defer s.metrics.streams.Dec()
+		stream := &stream{server: s, in: in, place: place, out: newIdleWriter(w, s.cfg.Limits.IdleTime)}
+		err := stream.run(r.Context(), w)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.logger(ctx).Warn("a live stream's reader took nothing and was dropped", "for", s.cfg.Limits.IdleTime)
+		}
+	}}, nil
+}
+
+// stream is one reader of committed records. It asks the store for what comes
+// after its place whenever it has sent what it had: a slow reader slows only
+// itself, and nothing piles up for it.
+type stream struct {
+	server *Server
+	in     *streamInput
+	place  sandtrail.Place // behind the last record that was looked at
+	sent   sandtrail.Place // the last that the reader was told
+	out    *idleWriter
+}
+
+func (st *stream) run(ctx context.Context, w http.ResponseWriter) error {
+	header := w.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	if err := st.write("retry: %d\nid: %s\n\n", reconnectMillis, st.place); err != nil {
+		return err
+	}
+	st.sent = st.place
+	spoken := time.Now()
+	for {
+		committed := st.server.committed.next()
+		if err := st.catchUp(ctx); err != nil {
+			return st.say("the server cannot read on: " + string(sandtrail.CodeOf(err)))
+		}
+		if time.Since(spoken) >= keepAlive || st.sent != st.place {
+			spoken, st.sent = time.Now(), st.place
+			if err := st.write(": here\nid: %s\n\n", st.place); err != nil {
+				return err
+			}
+		}
+		if err := st.out.flush(); err != nil {
+			return err
+		}
+		if st.wait(ctx, committed) {
+			continue
+		}
+		return st.say("the server is stopping")
+	}
+}
+
+// catchUp sends what became visible since.
+func (st *stream) catchUp(ctx context.Context) error {
+	for {
+		records, err := st.server.cfg.Follower.Follow(ctx, st.place, followBatch)
+		if err != nil {
+			st.server.logger(ctx).Warn("follow", "error", err)
+			return err
+		}
+		for _, record := range records {
+			st.place = record.Place
+			if !st.in.matches(record.Execution) {
+				continue
+			}
+			if err := st.send(record); err != nil {
+				return err
+			}
+		}
+		if len(records) < followBatch {
+			return nil
+		}
+	}
+}
+
+func (st *stream) send(record sandtrail.Followed) error {
+	data, err := json.Marshal(record.Execution)
+	if err != nil {
+		return err
+	}
+	st.sent = record.Place
+	st.server.metrics.streamed.Inc()
+	return st.write("id: %s\ndata: %s\n\n", record.Place, data)
+}
+
+// wait returns true when it is worth looking again, false at the end.
+func (st *stream) wait(ctx context.Context, committed <-chan struct{}) bool {
+	poll := time.NewTimer(st.server.cfg.Limits.PollEvery)
+	defer poll.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-st.server.drain.Done():
+		return false
+	case <-poll.C:
+		return true
+	case <-committed:
+	}
+	poll.Reset(gatherTime)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-st.server.drain.Done():
+		return false
+	case <-poll.C:
+		return true
+	}
+}
+
+// say tells the reader why the stream ends. Its place is kept by the reader,
+// who comes back with it.
+func (st *stream) say(why string) error {
+	if err := st.write(": %s; come back with Last-Event-ID\n\n", why); err != nil {
+		return err
+	}
+	return st.out.flush()
+}
+
+func (st *stream) write(format string, args ...any) error {
+	_, err := fmt.Fprintf(st.out, format, args...)
+	return err
+}
