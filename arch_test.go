@@ -58,6 +58,11 @@ var edges = []edge{
 	{"web", ".", "shows any store"},
 	{"prisma", ".", "its errors"},
 
+	{"bench", ".", "measures any store"},
+	{"bench", "internal/sample", "the executions it fills stores with"},
+	{"bench", "github.com/jackc/pgx/v5", "plain SQL on PostgreSQL, to compare with"},
+	{"bench", "modernc.org/sqlite", "plain SQL on SQLite, to compare with"},
+
 	{"cmd/sandtrail", ".", "main wires everything; nothing imports it"},
 	{"cmd/sandtrail", "sqlite", "one of the two databases"},
 	{"cmd/sandtrail", "postgres", "one of the two databases"},

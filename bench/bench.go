@@ -1,0 +1,218 @@
+// Package bench measures a store: it fills it with realistic executions and
+// asks it every question, each time next to the same work done in plain SQL
+// on a plain table with the same indexes and foreign keys, in turns, so that
+// both see the same machine.
+package bench
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/sample"
+)
+
+// Options say how much to measure. Zero fields take the default beside them.
+type Options struct {
+	Executions int    // 100,000
+	Users      int    // 1,000
+	Strategies int    // 500
+	Days       int    // 30; the executions are spread over these last days
+	Batch      int    // 1,000 executions in a transaction
+	Rounds     int    // 200 times each question
+	Seed       uint64 // 0; the same seed makes the same executions
+}
+
+func (o Options) withDefaults() Options {
+	o.Executions = cmp.Or(o.Executions, 100_000)
+	o.Users = cmp.Or(o.Users, 1000)
+	o.Strategies = cmp.Or(o.Strategies, 500)
+	o.Days = cmp.Or(o.Days, 30)
+	o.Batch = cmp.Or(o.Batch, 1000)
+	o.Rounds = cmp.Or(o.Rounds, 200)
+	return o
+}
+
+// Plain is the engine without Sandtrail: a table of its own, made like the
+// one of executions but without triggers and partitions.
+type Plain interface {
+	// Append stores executions in one transaction, the fastest way the
+	// engine has.
+	Append(ctx context.Context, batch []sandtrail.Execution) error
+	// Analyze brings the planner's statistics up to date, for both tables.
+	Analyze(ctx context.Context) error
+	// Query runs a statement written with ?1 for its parameter and reads
+	// every row of the answer. {logs} in it is the plain table.
+	Query(ctx context.Context, sql string, arg any) error
+	// Sizes tells what takes how many bytes, Sandtrail's parts and the plain
+	// table, after pending work is done.
+	Sizes(ctx context.Context) ([]Size, error)
+	// Close removes the plain table.
+	Close(ctx context.Context) error
+}
+
+// Size is the disk space of one part of a database.
+type Size struct {
+	Part  string `json:"part"`
+	Bytes int64  `json:"bytes"`
+}
+
+// Report is what a run of the bench found.
+type Report struct {
+	Executions int        `json:"executions"`
+	Days       int        `json:"days"`
+	Batch      int        `json:"batch"`
+	Ingest     Ingest     `json:"ingest"`
+	Questions  []Question `json:"questions"`
+	Sizes      []Size     `json:"sizes"`
+}
+
+// Ingest compares how fast executions are stored, in executions per second.
+type Ingest struct {
+	Sandtrail float64 `json:"sandtrail"` // with its pending work done as it goes
+	Append    float64 `json:"append"`    // the time of the appends alone
+	Plain     float64 `json:"plain"`
+}
+
+// Question compares how long one question takes.
+type Question struct {
+	Name      string `json:"name"`
+	Sandtrail Timing `json:"sandtrail"`
+	Plain     Timing `json:"plain"`
+}
+
+// Timing is a distribution of durations, in milliseconds.
+type Timing struct {
+	First  float64 `json:"first"`
+	Median float64 `json:"median"`
+	P99    float64 `json:"p99"`
+}
+
+// Progress is called now and then with how much of the named step is done.
+type Progress func(step string, done, total int)
+
+// Run fills an empty, migrated database and its plain counterpart, then asks.
+// The database is not emptied afterwards.
+func Run(ctx context.Context, db sandtrail.Database, plain Plain, now time.Time, opts Options, progress Progress) (Report, error) {
+	opts = opts.withDefaults()
+	population := sample.New(sample.Options{
+		Seed: opts.Seed, Executions: opts.Executions, Users: opts.Users, Strategies: opts.Strategies,
+		Since: now.Add(-time.Duration(opts.Days) * 24 * time.Hour), Until: now,
+	})
+	report := Report{Executions: opts.Executions, Days: opts.Days, Batch: opts.Batch}
+	if err := putOwners(ctx, db, population); err != nil {
+		return report, err
+	}
+	var err error
+	var last sandtrail.Execution
+	if report.Ingest, last, err = ingest(ctx, db, plain, population, now, opts, progress); err != nil {
+		return report, fmt.Errorf("ingest: %w", err)
+	}
+	if err := plain.Analyze(ctx); err != nil {
+		return report, fmt.Errorf("analyze: %w", err)
+	}
+	if report.Questions, err = ask(ctx, db, plain, now, last, opts, progress); err != nil {
+		return report, err
+	}
+	report.Sizes, err = plain.Sizes(ctx)
+	return report, err
+}
+
+func putOwners(ctx context.Context, db sandtrail.Database, population *sample.Sample) error {
+	for _, u := range population.Users() {
+		if err := db.PutUser(ctx, u); err != nil {
+			return fmt.Errorf("put user: %w", err)
+		}
+	}
+	for _, s := range population.Strategies() {
+		if err := db.PutStrategy(ctx, s); err != nil {
+			return fmt.Errorf("put strategy: %w", err)
+		}
+	}
+	return nil
+}
+
+// maintainEvery is how many batches pass between two rounds of maintenance,
+// about as many as arrive in the second between two rounds of a server.
+const maintainEvery = 20
+
+func ingest(ctx context.Context, db sandtrail.Database, plain Plain, population *sample.Sample, now time.Time, opts Options, progress Progress) (Ingest, sandtrail.Execution, error) {
+	var appends, maintenance, plainly time.Duration
+	var last sandtrail.Execution
+	done, batches := 0, 0
+	for batch, err := range population.Admit(opts.Batch) {
+		if err != nil {
+			return Ingest{}, last, err
+		}
+		executions := make([]sandtrail.Execution, len(batch))
+		for i, a := range batch {
+			executions[i] = a.Execution
+		}
+		err := timed(&appends, func() error { _, err := db.Append(ctx, batch); return err })
+		if err != nil {
+			return Ingest{}, last, err
+		}
+		if err := timed(&plainly, func() error { return plain.Append(ctx, executions) }); err != nil {
+			return Ingest{}, last, fmt.Errorf("plain: %w", err)
+		}
+		done, batches, last = done+len(batch), batches+1, executions[len(executions)-1]
+		if batches%maintainEvery == 0 || done == opts.Executions {
+			if err := timed(&maintenance, func() error { return db.Maintain(ctx, now) }); err != nil {
+				return Ingest{}, last, err
+			}
+		}
+		progress("ingest", done, opts.Executions)
+	}
+	perSecond := func(d time.Duration) float64 { return float64(done) / d.Seconds() }
+	return Ingest{Sandtrail: perSecond(appends + maintenance), Append: perSecond(appends), Plain: perSecond(plainly)}, last, nil
+}
+
+func timed(total *time.Duration, work func() error) error {
+	start := time.Now()
+	err := work()
+	*total += time.Since(start)
+	return err
+}
+
+// ask puts every question both ways, in turns, going round the owners.
+func ask(ctx context.Context, db sandtrail.Database, plain Plain, now time.Time, last sandtrail.Execution, opts Options, progress Progress) ([]Question, error) {
+	var answers []Question
+	for i, q := range questions(now, last) {
+		ours := make([]time.Duration, opts.Rounds)
+		theirs := make([]time.Duration, opts.Rounds)
+		for round := range opts.Rounds {
+			owner := round*round + 1 // busy ones more often than the others
+			err := timed(&ours[round], func() error { return q.ours(ctx, db, userID(owner%opts.Users), strategyID(owner%opts.Strategies)) })
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", q.name, err)
+			}
+			err = timed(&theirs[round], func() error {
+				for _, sql := range q.plain {
+					if err := plain.Query(ctx, sql, q.arg(userID(owner%opts.Users), strategyID(owner%opts.Strategies))); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, fmt.Errorf("%s in plain SQL: %w", q.name, err)
+			}
+		}
+		answers = append(answers, Question{Name: q.name, Sandtrail: timing(ours), Plain: timing(theirs)})
+		progress("questions", i+1, len(questions(now, last)))
+	}
+	return answers, nil
+}
+
+func timing(durations []time.Duration) Timing {
+	ms := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
+	first := durations[0]
+	slices.Sort(durations)
+	return Timing{First: ms(first), Median: ms(durations[len(durations)/2]), P99: ms(durations[(len(durations)*99+99)/100-1])}
+}
+
+func userID(i int) string     { return fmt.Sprintf("u-%04d", i+1) }
+func strategyID(i int) string { return fmt.Sprintf("s-%04d", i+1) }
