@@ -116,6 +116,9 @@ func (s *Store) open(ctx context.Context) (*layout, error) {
 	if err := l.agree(s.options); err != nil {
 		return nil, err
 	}
+	if err := s.refreshWeeks(ctx, l); err != nil {
+		return nil, err
+	}
 	s.layout.Store(l)
 	return l, nil
 }

@@ -65,21 +65,31 @@ func (w *weekSet) replace(weeks []time.Time) {
 	}
 }
 
-// oldest is the start of the oldest partition known, the zero time for none.
-func (w *weekSet) oldest() time.Time {
+func (w *weekSet) add(start time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var first time.Time
-	for start := range w.known {
-		if first.IsZero() || start.Before(first) {
-			first = start
-		}
-	}
-	return first
+	w.known[start] = true
 }
 
-// ensureWeeks makes the partitions that the times lack. It does what it can:
-// where it fails the default partition takes the rows.
+// bounds are the starts of the oldest and the newest partition known, zero
+// times for none.
+func (w *weekSet) bounds() (oldest, newest time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for start := range w.known {
+		if oldest.IsZero() || start.Before(oldest) {
+			oldest = start
+		}
+		if start.After(newest) {
+			newest = start
+		}
+	}
+	return oldest, newest
+}
+
+// ensureWeeks makes the partitions that the times lack. Where it may not, or
+// others hold the locks, the default partition takes the rows until Maintain
+// moves them.
 func (s *Store) ensureWeeks(ctx context.Context, l *layout, times []time.Time) error {
 	missing := s.weeks.without(times)
 	if len(missing) == 0 {
@@ -90,14 +100,13 @@ func (s *Store) ensureWeeks(ctx context.Context, l *layout, times []time.Time) e
 	}
 	missing = s.weeks.without(missing)
 	for _, start := range missing[:min(len(missing), maxWeeksOnDemand)] {
-		if err := s.addWeek(ctx, l, start); err != nil {
+		err := s.addWeek(ctx, l, start)
+		if code := state(err); err != nil && code != lockNotAvailable && code != insufficientRights {
 			return err
 		}
+		s.weeks.add(start)
 	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return s.refreshWeeks(ctx, l)
+	return nil
 }
 
 func (s *Store) refreshWeeks(ctx context.Context, l *layout) error {

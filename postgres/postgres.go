@@ -60,6 +60,10 @@ func Open(ctx context.Context, databaseURL string, options Options) (*Store, err
 	if err != nil {
 		return nil, err
 	}
+	return openWith(ctx, config, options)
+}
+
+func openWith(ctx context.Context, config *pgxpool.Config, options Options) (*Store, error) {
 	if options.Schema == "" {
 		options.Schema = defaultSchema
 	}

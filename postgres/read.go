@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,8 +51,7 @@ func (l *layout) owned(query string) string {
 		ORDER BY e.created_at DESC, e.id DESC`)
 }
 
-// Executions walks back in time in windows that grow, so that a page of
-// recent records opens a few partitions however many there are.
+// Executions returns a page.
 func (s *Store) Executions(ctx context.Context, q sandtrail.Query, now time.Time) (sandtrail.Page, error) {
 	plan, err := q.Plan(now)
 	if err != nil {
@@ -61,15 +61,18 @@ func (s *Store) Executions(ctx context.Context, q sandtrail.Query, now time.Time
 	if err != nil {
 		return sandtrail.Page{}, err
 	}
-	var items []sandtrail.Execution
-	for w := range s.windows(plan, now) {
-		stretch, err := s.stretch(ctx, l, plan, w, plan.Limit+1-len(items))
-		if err != nil {
-			return sandtrail.Page{}, wrap("list executions", notFoundIsEmpty(err))
+	var c conditions
+	c.filter(plan.Filter)
+	w := span{plan.Filter.Since, plan.Filter.Until}
+	if after := plan.After; after != nil {
+		c.add("(created_at, id) < ($, $)", after.CreatedAt, [16]byte(after.ID))
+		if next := after.CreatedAt.Add(time.Millisecond); w.until.IsZero() || next.Before(w.until) {
+			w.until = next
 		}
-		if items = append(items, stretch...); len(items) > plan.Limit {
-			break
-		}
+	}
+	items, err := newest(ctx, s, c, w, plan.Limit+1, "SELECT * FROM {logs}", l.owned, scanOwned)
+	if err != nil {
+		return sandtrail.Page{}, wrap("list executions", notFoundIsEmpty(err))
 	}
 	page := sandtrail.Page{Items: items}
 	if len(items) > plan.Limit {
@@ -79,57 +82,62 @@ func (s *Store) Executions(ctx context.Context, q sandtrail.Query, now time.Time
 	return page, nil
 }
 
+// newest reads up to limit rows of the executions that fulfil conditions
+// within a span, newest first. It walks back in time in windows that grow, so
+// that recent rows are found in a few partitions however many there are.
+func newest[T any](ctx context.Context, s *Store, c conditions, w span, limit int, selected string,
+	finish func(string) string, scan pgx.RowToFunc[T],
+) ([]T, error) {
+	var found []T
+	for window := range s.windows(w) {
+		in := conditions{slices.Clone(c.parts), slices.Clone(c.args)}
+		in.span(window)
+		query := fmt.Sprintf("%s %s ORDER BY created_at DESC, id DESC LIMIT %d", selected, in.where(), limit-len(found))
+		rows, err := s.pool.Query(ctx, finish(query), in.args...)
+		if err != nil {
+			return nil, err
+		}
+		stretch, err := pgx.CollectRows(rows, scan)
+		if err != nil {
+			return nil, err
+		}
+		if found = append(found, stretch...); len(found) == limit {
+			break
+		}
+	}
+	return found, nil
+}
+
 // span is a half-open stretch of time; zero ends are open.
 type span struct{ since, until time.Time }
 
-const firstWindow = 4 * week
+// firstWindow reaches over the partitions made ahead and the recent past.
+const firstWindow = (weeksAhead + 4) * week
 
-// windows yields the spans in which to look for a plan's records, newest
-// first. The last one has no lower end but the filter's own.
-func (s *Store) windows(plan sandtrail.Plan, now time.Time) func(yield func(span) bool) {
+// windows divides a span into windows, newest first. The last one has no
+// lower end but that of the span itself: strays may be of any time.
+func (s *Store) windows(w span) func(yield func(span) bool) {
 	return func(yield func(span) bool) {
-		lowest := plan.Filter.Since
-		floor := s.weeks.oldest() // below it are strays alone
-		if lowest.After(floor) {
-			floor = lowest
+		floor, from := s.weeks.bounds()
+		if w.since.After(floor) {
+			floor = w.since
 		}
-		until := plan.Filter.Until
-		from := now
-		if plan.After != nil {
-			from = plan.After.CreatedAt
+		if !w.until.IsZero() && w.until.Before(from) {
+			from = w.until
 		}
-		if !until.IsZero() && until.Before(from) {
-			from = until
-		}
-		for width := firstWindow; ; width *= 4 {
+		until := w.until
+		for width := firstWindow; width <= 64*firstWindow; width *= 4 {
 			since := weekOf(from.Add(-width))
-			if !since.After(floor) || width > 64*firstWindow {
-				yield(span{lowest, until})
-				return
+			if !since.After(floor) {
+				break
 			}
 			if !yield(span{since, until}) {
 				return
 			}
 			until, from = since, since
 		}
+		yield(span{w.since, until})
 	}
-}
-
-// stretch reads up to limit of the plan's records within a span.
-func (s *Store) stretch(ctx context.Context, l *layout, plan sandtrail.Plan, w span, limit int) ([]sandtrail.Execution, error) {
-	var c conditions
-	c.filter(plan.Filter)
-	c.span(w)
-	if after := plan.After; after != nil {
-		c.add("created_at <= $", after.CreatedAt)
-		c.add("(created_at, id) < ($, $)", after.CreatedAt, [16]byte(after.ID))
-	}
-	query := fmt.Sprintf("SELECT * FROM {logs} %s ORDER BY created_at DESC, id DESC LIMIT %d", c.where(), limit)
-	rows, err := s.pool.Query(ctx, l.owned(query), c.args...)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanOwned)
 }
 
 // notFoundIsEmpty forgives a filter by something that cannot be a key.

@@ -146,20 +146,18 @@ func (s *Store) StrategyHealth(ctx context.Context, strategyID string, last int)
 	if _, err := s.Strategy(ctx, strategyID); err != nil {
 		return sandtrail.StrategyHealth{}, err
 	}
-	rows, err := s.pool.Query(ctx, l.sql(fmt.Sprintf(`SELECT success, error_count, warning_count, created_at FROM {logs}
-		WHERE strategy_id = $1 ORDER BY created_at DESC, id DESC LIMIT %d`, last)), strategyID)
+	var c conditions
+	c.owners("", strategyID)
+	recent, err := newest(ctx, s, c, span{}, last, "SELECT success, error_count, warning_count, created_at FROM {logs}", l.sql,
+		func(row pgx.CollectableRow) (e sandtrail.Execution, err error) {
+			err = row.Scan(&e.Success, &e.ErrorCount, &e.WarningCount, &e.CreatedAt)
+			e.CreatedAt = e.CreatedAt.UTC()
+			return e, err
+		})
 	if err != nil {
 		return sandtrail.StrategyHealth{}, wrap("strategy health", err)
 	}
-	newest, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e sandtrail.Execution, err error) {
-		err = row.Scan(&e.Success, &e.ErrorCount, &e.WarningCount, &e.CreatedAt)
-		e.CreatedAt = e.CreatedAt.UTC()
-		return e, err
-	})
-	if err != nil {
-		return sandtrail.StrategyHealth{}, wrap("strategy health", err)
-	}
-	return sandtrail.Health(strategyID, newest), nil
+	return sandtrail.Health(strategyID, recent), nil
 }
 
 const defaultRanks = 10

@@ -1,0 +1,177 @@
+package postgres_test
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/postgres"
+)
+
+// statements collects what a store sends.
+type statements []pgx.TraceQueryStartData
+
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	*s = append(*s, data)
+	return ctx
+}
+
+func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+var (
+	partitionName = regexp.MustCompile(`logs_([0-9]{8}|default)\b`)
+	indexName     = regexp.MustCompile(`logs_\w+_(idx[0-9]*|pkey)\b`)
+)
+
+// planner explains the statements of a store's method, with the names of
+// partitions' indexes replaced by those of the whole table's.
+type planner struct {
+	store *postgres.Store
+	sent  *statements
+	conn  *pgx.Conn
+	names map[string]string
+}
+
+func newPlanner(t *testing.T, url string) *planner {
+	t.Helper()
+	p := &planner{sent: &statements{}, conn: foreign(t, url)}
+	var err error
+	if p.store, err = postgres.OpenTraced(t.Context(), url, p.sent); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.store.Close() })
+	rows, err := p.conn.Query(t.Context(), `SELECT c.relname, p.relname FROM pg_inherits i
+		JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent WHERE c.relkind = 'i'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var child, parent string
+	p.names = map[string]string{}
+	if _, err := pgx.ForEachRow(rows, []any{&child, &parent}, func() error {
+		p.names[child] = parent
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// explain returns the plans of what f sends on the executions, and the
+// partitions that they read.
+func (p *planner) explain(t *testing.T, f func(*postgres.Store) error) (plans string, partitions []string) {
+	t.Helper()
+	*p.sent = nil
+	if err := f(p.store); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range *p.sent {
+		if !strings.Contains(s.SQL, "sandbox_execution_logs") {
+			continue
+		}
+		args := []any{pgx.QueryExecModeExec}
+		for _, arg := range s.Args {
+			if id, ok := arg.([16]byte); ok {
+				arg = sandtrail.ID(id).String()
+			}
+			args = append(args, arg)
+		}
+		rows, err := p.conn.Query(t.Context(), "EXPLAIN (COSTS OFF) "+s.SQL, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatalf("%s: %v", s.SQL, err)
+		}
+		plans += indexName.ReplaceAllStringFunc(strings.Join(lines, "\n")+"\n", func(name string) string { return p.names[name] })
+	}
+	partitions = partitionName.FindAllString(plans, -1)
+	slices.Sort(partitions)
+	return plans, slices.Compact(partitions)
+}
+
+// years are ten of them with little in each week but the last three; u0 and
+// s0 have one in a hundred of the recent executions.
+const years = `
+INSERT INTO users SELECT 'u' || n, 'u' || n || '@example.com' FROM generate_series(0, 9) n;
+INSERT INTO strategies SELECT 's' || n, 'Strategy ' || n FROM generate_series(0, 9) n;
+INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time, created_at)
+SELECT 'u' || CASE n % 100 WHEN 0 THEN 0 ELSE 1 + n % 9 END, 's' || CASE n % 100 WHEN 1 THEN 0 ELSE 1 + n % 9 END,
+    'VALIDATION', n % 50 > 0, n % 1000, timestamptz '2026-11-25 12:00:00Z' - n * interval '45 seconds'
+FROM generate_series(1, 40000) n;
+INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time, created_at)
+SELECT 'u9', 's9', 'VALIDATION', n % 50 > 0, n % 1000, timestamptz '2026-11-01 12:00:00Z' - n * interval '1 week'
+FROM generate_series(1, 520) n;
+`
+
+func TestTenYearsOfWeeksOpenFewPartitions(t *testing.T) {
+	s, url := open(t)
+	conn := foreign(t, url)
+	exec(t, conn, years)
+	if err := s.Maintain(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, conn, "ANALYZE")
+	if n := value[int](t, conn, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'sandbox_execution_logs'::regclass"); n < 520 {
+		t.Fatalf("%d partitions, want ten years of them", n)
+	}
+	failed := false
+	p := newPlanner(t, url)
+	list := func(f sandtrail.Filter) func(*postgres.Store) error {
+		return func(s *postgres.Store) error {
+			_, err := s.Executions(t.Context(), sandtrail.Query{Filter: f, Limit: 4}, now)
+			return err
+		}
+	}
+	for _, c := range []struct {
+		name, index string
+		call        func(*postgres.Store) error
+		partitions  int
+	}{
+		{"user's list", "using sandbox_execution_logs_pkey", list(sandtrail.Filter{UserID: "u0"}), 12},
+		{"strategy's list", "using sandbox_execution_logs_strategy_id_created_at_id_idx", list(sandtrail.Filter{StrategyID: "s0"}), 12},
+		{"list of all", "using sandbox_execution_logs_created_at_id_idx", list(sandtrail.Filter{}), 12},
+		{"failed list", "using sandbox_execution_logs_failures_idx", list(sandtrail.Filter{Success: &failed}), 12},
+		{"strategy health", "using sandbox_execution_logs_strategy_id_created_at_id_idx", func(s *postgres.Store) error {
+			_, err := s.StrategyHealth(t.Context(), "s0", 4)
+			return err
+		}, 12},
+		{"one record", "Index Scan", func(s *postgres.Store) error {
+			_, err := s.Execution(t.Context(), sandtrail.ID(value[[16]byte](t, conn, "SELECT id FROM sandbox_execution_logs WHERE created_at > '2026-11-24' LIMIT 1")))
+			return err
+		}, 1},
+		{"last hour", "Index Scan on sandbox_execution_logs_created_at_id_idx", func(s *postgres.Store) error {
+			_, err := s.WindowStats(t.Context(), sandtrail.Window{Since: now.Add(-time.Hour), Until: now})
+			return err
+		}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			plans, partitions := p.explain(t, c.call)
+			if !strings.Contains(plans, c.index) || strings.Contains(plans, "Seq Scan on logs_2") {
+				t.Errorf("want the plan to say %q and to scan no partition whole:\n%s", c.index, plans)
+			}
+			if len(partitions) > c.partitions {
+				t.Errorf("opens %d partitions, want at most %d:\n%s", len(partitions), c.partitions, plans)
+			}
+		})
+	}
+	t.Run("another client by id", func(t *testing.T) {
+		rows, err := conn.Query(t.Context(), "EXPLAIN (COSTS OFF) SELECT * FROM sandbox_execution_logs WHERE id = '0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "using logs_20261116_id_idx") }) {
+			t.Errorf("a large partition is not read by the index on id:\n%s", strings.Join(lines, "\n"))
+		}
+	})
+}
