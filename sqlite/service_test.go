@@ -1,0 +1,33 @@
+package sqlite_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sandtrail/sandtrail/sqlite"
+	"github.com/sandtrail/sandtrail/storetest"
+)
+
+func TestService(t *testing.T) {
+	t.Run("keyring", func(t *testing.T) { storetest.Keyring(t, openService(t)) })
+	t.Run("access log", func(t *testing.T) { storetest.AccessLog(t, openService(t)) })
+	t.Run("follower", func(t *testing.T) { storetest.Follower(t, openService(t)) })
+}
+
+func openService(t *testing.T) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "service.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := s.Migrate(t.Context(), time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

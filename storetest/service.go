@@ -1,0 +1,205 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+var serviceStart = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// Keyring holds an empty keyring to its contract.
+func Keyring(t *testing.T, ring sandtrail.Keyring) {
+	ctx := t.Context()
+	expires := serviceStart.Add(24 * time.Hour)
+	reader, _ := sandtrail.NewKey("für Ada", sandtrail.RoleRead, "u1", serviceStart)
+	admin, _ := sandtrail.NewKey("", sandtrail.RoleAdmin, "", serviceStart.Add(time.Millisecond))
+	admin.ExpiresAt = &expires
+	for _, k := range []sandtrail.Key{admin, reader} {
+		if err := ring.CreateKey(ctx, k); err != nil {
+			t.Fatalf("create: %v", err)
+		}
+	}
+	if err := ring.CreateKey(ctx, sandtrail.Key{ID: reader.ID, Role: "owner"}); !errors.Is(err, sandtrail.ErrInvalid) {
+		t.Errorf("a key with an unknown role: got %v, want ErrInvalid", err)
+	}
+	wantKeys(t, ring, reader, admin)
+
+	if _, err := ring.KeyByHash(ctx, sandtrail.HashSecret("st_nobody")); !errors.Is(err, sandtrail.ErrNotFound) {
+		t.Errorf("a hash nobody has: got %v, want ErrNotFound", err)
+	}
+	used, revoked := serviceStart.Add(time.Minute), serviceStart.Add(time.Hour)
+	if err := ring.TouchKey(ctx, reader.ID, used); err != nil {
+		t.Fatalf("touch: %v", err)
+	}
+	if err := ring.TouchKey(ctx, sandtrail.NewID(serviceStart), used); err != nil {
+		t.Errorf("touch a key that is not there: %v", err)
+	}
+	for _, at := range []time.Time{revoked, revoked.Add(time.Hour)} {
+		if err := ring.RevokeKey(ctx, reader.ID, at); err != nil {
+			t.Fatalf("revoke: %v", err)
+		}
+	}
+	if err := ring.RevokeKey(ctx, sandtrail.NewID(serviceStart), revoked); !errors.Is(err, sandtrail.ErrNotFound) {
+		t.Errorf("revoke a key that is not there: got %v, want ErrNotFound", err)
+	}
+	reader.LastUsedAt, reader.RevokedAt = &used, &revoked
+	wantKeys(t, ring, reader, admin)
+}
+
+func wantKeys(t *testing.T, ring sandtrail.Keyring, want ...sandtrail.Key) {
+	t.Helper()
+	got, err := ring.Keys(t.Context())
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("keys: %v\n%s", err, diff)
+	}
+	for _, k := range want {
+		got, err := ring.KeyByHash(t.Context(), k.Hash)
+		if diff := cmp.Diff(k, got); err != nil || diff != "" {
+			t.Errorf("key by hash: %v\n%s", err, diff)
+		}
+	}
+}
+
+// AccessLog holds an empty access log to its contract.
+func AccessLog(t *testing.T, log sandtrail.AccessLog) {
+	ctx := t.Context()
+	key := sandtrail.NewID(serviceStart)
+	var newestFirst []sandtrail.Access
+	for i := range 5 {
+		at := serviceStart.Add(time.Duration(i) * time.Millisecond)
+		line := sandtrail.Access{
+			ID: sandtrail.NewID(at), At: at, Actor: "ci", Action: "export", Object: fmt.Sprintf("/v1/export?%d", i),
+			Outcome: sandtrail.Allowed, Remote: "127.0.0.1",
+		}
+		if i%2 == 1 {
+			line.KeyID, line.Outcome, line.Detail = &key, sandtrail.Denied, "role"
+		}
+		if err := log.LogAccess(ctx, line); err != nil {
+			t.Fatalf("log: %v", err)
+		}
+		newestFirst = append([]sandtrail.Access{line}, newestFirst...)
+	}
+	for _, size := range []int{1, 2, 5, 100} {
+		var got []sandtrail.Access
+		for before := (sandtrail.ID{}); ; before = got[len(got)-1].ID {
+			page, err := log.Accesses(ctx, before, size)
+			if err != nil {
+				t.Fatalf("read: %v", err)
+			}
+			if len(page) == 0 {
+				break
+			}
+			got = append(got, page...)
+		}
+		if diff := cmp.Diff(newestFirst, got); diff != "" {
+			t.Errorf("pages of %d:\n%s", size, diff)
+		}
+	}
+}
+
+// FollowedStore is what Follower needs: a store that can be followed.
+type FollowedStore interface {
+	sandtrail.Appender
+	sandtrail.Owners
+	sandtrail.Reader
+	sandtrail.Follower
+}
+
+// Follower holds a store, empty but for its schema, to the contract of
+// following.
+func Follower(t *testing.T, store FollowedStore) {
+	ctx := t.Context()
+	for _, id := range []string{"kept", "gone"} {
+		if err := store.PutUser(ctx, sandtrail.User{ID: id, Email: id + "@example.com"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.PutStrategy(ctx, sandtrail.Strategy{ID: "s", Name: "S"}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, store, "kept", 3) // before the tip: never seen
+	tip, err := store.Tip(ctx)
+	if err != nil {
+		t.Fatalf("tip: %v", err)
+	}
+	if got, err := store.Follow(ctx, tip, 10); err != nil || len(got) != 0 {
+		t.Fatalf("follow from the tip: %d records, %v", len(got), err)
+	}
+	var want []sandtrail.ID
+	for batch := range 4 {
+		write(t, store, "gone", 2)
+		want = append(want, write(t, store, "kept", 1+batch)...)
+	}
+	if _, err := store.DeleteUser(ctx, "gone"); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{1, 2, 3, 100} {
+		if diff := cmp.Diff(idSet(want), idSet(walk(t, store, tip, size))); diff != "" {
+			t.Errorf("followed %d at a time:\n%s", size, diff)
+		}
+	}
+	if _, err := store.Follow(ctx, "nonsense", 1); !errors.Is(err, sandtrail.ErrInvalid) {
+		t.Errorf("a place that is none: got %v, want ErrInvalid", err)
+	}
+}
+
+// write appends n records with times that run backwards: the order of
+// following is not that of createdAt.
+func write(t *testing.T, store sandtrail.Appender, user string, n int) []sandtrail.ID {
+	t.Helper()
+	batch := make([]sandtrail.Admitted, n)
+	for i := range batch {
+		batch[i].Execution = sandtrail.Execution{
+			ID: sandtrail.NewID(serviceStart), UserID: user, StrategyID: "s", Type: sandtrail.Validation,
+			ExecutionTime: i, CreatedAt: serviceStart.Add(-time.Duration(i) * time.Hour),
+		}
+	}
+	done, err := store.Append(t.Context(), batch)
+	if err != nil {
+		t.Fatalf("append: %v", err)
+	}
+	return done.IDs
+}
+
+// walk follows to the end, checks that each record is the one a read gives,
+// and that every place on the way can be gone on from.
+func walk(t *testing.T, store FollowedStore, from sandtrail.Place, size int) []sandtrail.ID {
+	t.Helper()
+	var ids []sandtrail.ID
+	for {
+		found, err := store.Follow(t.Context(), from, size)
+		if err != nil {
+			t.Fatalf("follow: %v", err)
+		}
+		if len(found) == 0 {
+			return ids
+		}
+		for i, f := range found {
+			want, err := store.Execution(t.Context(), f.ID)
+			if diff := cmp.Diff(want, f.Execution); err != nil || diff != "" {
+				t.Errorf("followed record: %v\n%s", err, diff)
+			}
+			ids = append(ids, f.ID)
+			rest, err := store.Follow(t.Context(), f.Place, size)
+			if err != nil || i+1 < len(found) && (len(rest) == 0 || rest[0].ID != found[i+1].ID) {
+				t.Errorf("going on from %q does not lead to the next record (%v)", f.Place, err)
+			}
+		}
+		from = found[len(found)-1].Place
+	}
+}
+
+// idSet counts ids, so that one met twice shows.
+func idSet(ids []sandtrail.ID) map[sandtrail.ID]int {
+	set := map[sandtrail.ID]int{}
+	for _, id := range ids {
+		set[id]++
+	}
+	return set
+}
