@@ -63,29 +63,15 @@ func insertText(rows int) string {
 // is stored yet, which the insert itself finds out, and looks only when it
 // has lost.
 func (in inserts) append(ctx context.Context, tx *sql.Tx, batch []sandtrail.Admitted) ([]sandtrail.Execution, error) {
-	fresh, _, err := sandtrail.Merge(batch, nil)
-	if err != nil {
-		// A conflict within the batch; what is stored may add others.
-		return nil, conflict(ctx, tx, batch, err)
-	}
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT bet"); err != nil {
-		return nil, err
-	}
-	inserted, err := in.insert(ctx, tx, fresh)
-	if err == nil && inserted == len(fresh) {
-		return fresh, nil
-	}
-	if err != nil && resultCode(err) != sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY {
-		return nil, err
-	}
-	if _, err := tx.ExecContext(ctx, "ROLLBACK TO bet"); err != nil {
-		return nil, err
+	if fresh, won, err := in.bet(ctx, tx, batch); won || err != nil {
+		return fresh, err
 	}
 	stored, err := storedUnder(ctx, tx, batch)
 	if err != nil {
 		return nil, err
 	}
-	if fresh, _, err = sandtrail.Merge(batch, stored); err != nil {
+	fresh, _, err := sandtrail.Merge(batch, stored)
+	if err != nil {
 		return nil, err
 	}
 	if _, err = in.insert(ctx, tx, fresh); resultCode(err) == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY {
@@ -94,16 +80,25 @@ func (in inserts) append(ctx context.Context, tx *sql.Tx, batch []sandtrail.Admi
 	return fresh, err
 }
 
-// conflict is the error of a batch that contradicts itself.
-func conflict(ctx context.Context, tx *sql.Tx, batch []sandtrail.Admitted, within error) error {
-	stored, err := storedUnder(ctx, tx, batch)
+// bet inserts the batch as if nothing of it were stored. It leaves no trace
+// when something is, or when an owner is missing.
+func (in inserts) bet(ctx context.Context, tx *sql.Tx, batch []sandtrail.Admitted) (fresh []sandtrail.Execution, won bool, err error) {
+	fresh, _, err = sandtrail.Merge(batch, nil)
 	if err != nil {
-		return err
+		return nil, false, nil // what is stored decides whether it is a conflict
 	}
-	if _, _, err := sandtrail.Merge(batch, stored); err != nil {
-		return err
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT bet"); err != nil {
+		return nil, false, err
 	}
-	return within
+	inserted, err := in.insert(ctx, tx, fresh)
+	if err == nil && inserted == len(fresh) {
+		return fresh, true, nil
+	}
+	if err != nil && resultCode(err) != sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY {
+		return nil, false, err
+	}
+	_, err = tx.ExecContext(ctx, "ROLLBACK TO bet")
+	return nil, false, err
 }
 
 func (in inserts) insert(ctx context.Context, tx *sql.Tx, records []sandtrail.Execution) (inserted int, err error) {

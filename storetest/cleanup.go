@@ -1,0 +1,150 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// cleanupExact deletes to the record, and its count is exact.
+func cleanupExact(k *kit) {
+	k.putUsers("u", "v")
+	k.putStrategies("s")
+	var drafts []sandtrail.Draft
+	for i := range 1500 {
+		drafts = append(drafts, draft([]string{"u", "v"}[i%2], "s", noon.Add(-time.Duration(i)*time.Hour)))
+	}
+	k.append(drafts...)
+	for _, before := range []time.Time{
+		noon.Add(-2000 * time.Hour),
+		noon.Add(-1499*time.Hour + 1),
+		noon.Add(-1400 * time.Hour),
+		noon.Add(-1400*time.Hour + time.Millisecond),
+		noon.Add(-800 * time.Hour), // weeks at once
+		noon.Add(-800 * time.Hour),
+		noon.Add(-3 * time.Hour),
+		time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(10001, 1, 1, 0, 0, 0, 0, time.UTC),
+	} {
+		expected := must(k, "count", func(s sandtrail.Store) (int64, error) { return s.CountBefore(k.ctx, before) })
+		deleted := must(k, fmt.Sprintf("cleanup before %v", before), func(s sandtrail.Store) (int64, error) {
+			return s.Cleanup(k.ctx, before)
+		})
+		if deleted != expected {
+			k.Errorf("%d deleted, %d were counted", deleted, expected)
+		}
+		k.walk(sandtrail.Query{Limit: 1000})
+		k.statistics("u", "s")
+		k.sound()
+	}
+	// A record deleted is a new record when it comes again.
+	k.append(drafts[:3]...)
+	k.walk(sandtrail.Query{})
+
+	// Interrupted at any step, it says what it did and can go on.
+	k.append(drafts...)
+	var total int64
+	for looks := 1; ; looks *= 2 {
+		ctx := newCountdown(k.ctx, looks)
+		deleted, err := k.db.Cleanup(ctx, noon.Add(time.Hour))
+		ctx.end()
+		total += deleted
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			k.Fatalf("interrupted: %v", err)
+		}
+		left, err := k.db.CountBefore(k.ctx, noon.Add(time.Hour))
+		if err != nil {
+			k.Fatal(err)
+		}
+		if total+left > int64(len(drafts)) {
+			k.Fatalf("%d were deleted and %d are left of %d", total, left, len(drafts))
+		}
+	}
+	k.sound()
+}
+
+// migrateAgain finds nothing to do, however many try.
+func migrateAgain(k *kit) {
+	var errs [8]error
+	var applied [8][]sandtrail.Migration
+	together(len(errs), func(i int) { applied[i], errs[i] = k.db.Migrate(k.ctx, k.now) })
+	for i := range errs {
+		if errs[i] != nil || len(applied[i]) != 0 {
+			k.Errorf("migrate again: %v, %v", applied[i], errs[i])
+		}
+	}
+	all, err := k.db.Migrations(k.ctx)
+	if err != nil || len(all) == 0 {
+		k.Fatalf("migrations: %v, %v", all, err)
+	}
+	for i, m := range all {
+		if m.Applied.IsZero() || m.SQL == "" || m.Name == "" || m.Version != i+1 {
+			k.Errorf("migration %d: %+v", i+1, m)
+		}
+	}
+	if err := k.db.Ping(k.ctx); err != nil {
+		k.Errorf("ping: %v", err)
+	}
+	if err := k.db.Maintain(k.ctx, k.now); err != nil {
+		k.Errorf("maintain: %v", err)
+	}
+	k.sound()
+	if checks, err := k.db.Doctor(k.ctx, sandtrail.Shallow, k.now); err != nil || len(checks) == 0 {
+		k.Errorf("doctor: %v, %v", checks, err)
+	}
+}
+
+// errorsByCode asks for what is not there and for what makes no sense.
+func errorsByCode(k *kit) {
+	k.putUsers("u")
+	k.putStrategies("s")
+	for name, ask := range map[string]func(sandtrail.Store) (any, error){
+		"execution":       func(s sandtrail.Store) (any, error) { return s.Execution(k.ctx, sandtrail.NewID(noon)) },
+		"execution zero":  func(s sandtrail.Store) (any, error) { return s.Execution(k.ctx, sandtrail.ID{}) },
+		"user":            func(s sandtrail.Store) (any, error) { return s.User(k.ctx, "x") },
+		"no user":         func(s sandtrail.Store) (any, error) { return s.User(k.ctx, "") },
+		"strategy":        func(s sandtrail.Store) (any, error) { return s.Strategy(k.ctx, "x") },
+		"delete user":     func(s sandtrail.Store) (any, error) { return s.DeleteUser(k.ctx, "x") },
+		"delete strategy": func(s sandtrail.Store) (any, error) { return s.DeleteStrategy(k.ctx, "x") },
+		"user stats":      func(s sandtrail.Store) (any, error) { return s.UserStats(k.ctx, "x") },
+		"strategy stats":  func(s sandtrail.Store) (any, error) { return s.StrategyStats(k.ctx, "x") },
+		"health":          func(s sandtrail.Store) (any, error) { return s.StrategyHealth(k.ctx, "x", 1) },
+		"health of none":  func(s sandtrail.Store) (any, error) { return s.StrategyHealth(k.ctx, "s", 0) },
+		"health of many":  func(s sandtrail.Store) (any, error) { return s.StrategyHealth(k.ctx, "s", 10001) },
+		"limit":           func(s sandtrail.Store) (any, error) { return s.Executions(k.ctx, sandtrail.Query{Limit: 1001}, noon) },
+		"cursor":          func(s sandtrail.Store) (any, error) { return s.Executions(k.ctx, sandtrail.Query{Cursor: "x"}, noon) },
+		"type": func(s sandtrail.Store) (any, error) {
+			return s.Executions(k.ctx, sandtrail.Query{Filter: sandtrail.Filter{Type: "X"}}, noon)
+		},
+		"text with NUL": func(s sandtrail.Store) (any, error) {
+			return s.Executions(k.ctx, sandtrail.Query{Filter: sandtrail.Filter{Text: "\x00"}}, noon)
+		},
+	} {
+		if _, err := both(k, name, ask); err == nil {
+			k.Errorf("%s: answered", name)
+		}
+	}
+	// What no id can be is not an internal error, whichever of two codes it is.
+	for _, id := range []string{"\x00", "u\x00", "\xff"} {
+		for name, err := range map[string]error{
+			"user":            second(k.db.User(k.ctx, id)),
+			"strategy":        second(k.db.Strategy(k.ctx, id)),
+			"delete user":     second(k.db.DeleteUser(k.ctx, id)),
+			"delete strategy": second(k.db.DeleteStrategy(k.ctx, id)),
+			"user stats":      second(k.db.UserStats(k.ctx, id)),
+			"strategy stats":  second(k.db.StrategyStats(k.ctx, id)),
+		} {
+			if code := sandtrail.CodeOf(err); code != sandtrail.CodeNotFound && code != sandtrail.CodeInvalid {
+				k.Errorf("%s %q: %v", name, id, err)
+			}
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
