@@ -1,0 +1,147 @@
+package outbox
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// A batch's file is one line per record, each behind the beginning of its
+// SHA-256, and a last line that says how many there are. A torn file lacks it.
+const (
+	sumDigits = 16
+	endMark   = "end"
+)
+
+var errDamaged = errors.New("the bytes are not those that were written")
+
+func encode(drafts []sandtrail.Draft) ([]byte, error) {
+	var buf bytes.Buffer
+	for _, d := range drafts {
+		raw, err := json.Marshal(d)
+		if err != nil {
+			return nil, err
+		}
+		writeLine(&buf, raw)
+	}
+	writeLine(&buf, fmt.Appendf(nil, "%s %d", endMark, len(drafts)))
+	return buf.Bytes(), nil
+}
+
+func writeLine(buf *bytes.Buffer, content []byte) {
+	buf.WriteString(checksum(content))
+	buf.WriteByte(' ')
+	buf.Write(content)
+	buf.WriteByte('\n')
+}
+
+func checksum(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])[:sumDigits]
+}
+
+// decode is the inverse of encode; anything else is errDamaged.
+func decode(raw []byte) (drafts []sandtrail.Draft, err error) {
+	for len(raw) > 0 {
+		line, rest, ok := bytes.Cut(raw, []byte("\n"))
+		sum, content, spaced := bytes.Cut(line, []byte(" "))
+		if !ok || !spaced || string(sum) != checksum(content) {
+			return nil, errDamaged
+		}
+		if len(rest) == 0 {
+			if string(content) != fmt.Sprintf("%s %d", endMark, len(drafts)) {
+				return nil, errDamaged
+			}
+			return drafts, nil
+		}
+		var d sandtrail.Draft
+		if err := json.Unmarshal(content, &d); err != nil || d.ID.IsZero() {
+			return nil, errDamaged
+		}
+		drafts, raw = append(drafts, d), rest
+	}
+	return nil, errDamaged
+}
+
+// writeDurably replaces a file: all of it is there, and stays, or none.
+func writeDurably(path string, raw []byte) error {
+	temp, err := writeTemporary(filepath.Dir(path), raw)
+	if err != nil {
+		return err
+	}
+	return moveDurably(temp, path)
+}
+
+// writeTemporary writes and syncs a file that nobody looks for.
+func writeTemporary(dir string, raw []byte) (path string, err error) {
+	f, err := os.CreateTemp(dir, "*"+temporary) // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(raw)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
+}
+
+// moveDurably renames a synced file. The directory is synced too: until then a
+// power failure could undo the name.
+func moveDurably(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return errors.Join(err, os.Remove(from))
+	}
+	dir, err := os.Open(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+type lockKind int
+
+const (
+	exclusive    = lockKind(syscall.LOCK_EX)
+	tryExclusive = lockKind(syscall.LOCK_EX | syscall.LOCK_NB)
+)
+
+var errLocked = errors.New("another process holds the lock")
+
+// lock takes the lock that the file stands for. The kernel gives it back when
+// its holder dies.
+func lock(path string, kind lockKind) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f, kind); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+func flock(f *os.File, kind lockKind) error {
+	for {
+		switch err := syscall.Flock(int(f.Fd()), int(kind)); err {
+		case nil:
+			return nil
+		case syscall.EINTR:
+		case syscall.EWOULDBLOCK:
+			return errLocked
+		default:
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
+	}
+}

@@ -1,0 +1,231 @@
+// Package outbox keeps records on disk until a store has taken them.
+//
+// It is a directory that any number of processes may use at once:
+//
+//	<id>-<bytes>.records   a batch of records that waits; <id> is its first one's
+//	lock                   held while the directory's size is judged
+//	flush                  held by the process that delivers
+//	refused/               records that a store has refused for good, with the reason
+//	damaged/               batches whose bytes are not those that were written
+//	started/               traces of runs that have begun and not ended
+//
+// Directories are private to their owner (0700), files too (0600).
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Options of an outbox.
+type Options struct {
+	MaxBytes int64            // what waits may take up; 0: DefaultMaxBytes
+	Now      func() time.Time // nil: time.Now; gives records their time
+}
+
+// DefaultMaxBytes is room for some 50,000 records.
+const DefaultMaxBytes = 64 << 20
+
+// Outbox is a directory of records that wait for delivery.
+type Outbox struct {
+	dir string
+	max int64
+	now func() time.Time
+}
+
+// The files and directories inside.
+const (
+	suffix     = ".records"
+	temporary  = ".tmp"
+	lockName   = "lock"
+	flushName  = "flush"
+	refusedDir = "refused"
+	damagedDir = "damaged"
+	startedDir = "started"
+)
+
+// Open makes the directory if need be.
+func Open(dir string, o Options) (*Outbox, error) {
+	b := &Outbox{dir: dir, max: o.MaxBytes, now: o.Now}
+	if b.max == 0 {
+		b.max = DefaultMaxBytes
+	}
+	if b.now == nil {
+		b.now = time.Now
+	}
+	for _, sub := range []string{"", refusedDir, damagedDir, startedDir} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return nil, fmt.Errorf("open outbox: %w", err)
+		}
+	}
+	return b, nil
+}
+
+// Dir is the directory.
+func (b *Outbox) Dir() string { return b.dir }
+
+// Put keeps a batch. Records without an id or a time get them now, so that
+// every delivery of them is known as the same one; the batch is returned as it
+// was kept. When Put returns without error the batch is durable. When it would
+// exceed the outbox's bound, all of it is refused with ErrTooLarge.
+func (b *Outbox) Put(drafts ...sandtrail.Draft) ([]sandtrail.Draft, error) {
+	if len(drafts) == 0 {
+		return nil, nil
+	}
+	kept := slices.Clone(drafts)
+	for i := range kept {
+		if kept[i].CreatedAt.IsZero() {
+			kept[i].CreatedAt = sandtrail.Millisecond(b.now())
+		}
+		if kept[i].ID.IsZero() {
+			kept[i].ID = sandtrail.NewID(b.now())
+		}
+	}
+	raw, err := encode(kept)
+	if err != nil {
+		return nil, fmt.Errorf("put into outbox: %w", err)
+	}
+	if err := b.admit(int64(len(raw)), b.batchPath(kept, raw), raw); err != nil {
+		return nil, fmt.Errorf("put into outbox: %w", err)
+	}
+	return kept, nil
+}
+
+// batchPath names the file of a batch. Its size is in the name, so that
+// judging the whole directory needs no look at each file.
+func (b *Outbox) batchPath(drafts []sandtrail.Draft, raw []byte) string {
+	return filepath.Join(b.dir, fmt.Sprintf("%s-%d%s", drafts[0].ID, len(raw), suffix))
+}
+
+// write keeps a batch that has its ids, whatever the bound.
+func (b *Outbox) write(drafts []sandtrail.Draft) error {
+	if len(drafts) == 0 {
+		return nil
+	}
+	raw, err := encode(drafts)
+	if err != nil {
+		return err
+	}
+	return writeDurably(b.batchPath(drafts, raw), raw)
+}
+
+// admit writes a batch's file if there is room for it.
+func (b *Outbox) admit(size int64, path string, raw []byte) error {
+	temp, err := writeTemporary(b.dir, raw)
+	if err != nil {
+		return err
+	}
+	unlock, err := lock(filepath.Join(b.dir, lockName), exclusive)
+	if err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	defer unlock()
+	waiting, err := b.batches()
+	if err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	var used int64
+	for _, w := range waiting {
+		used += w.bytes
+	}
+	if used+size > b.max {
+		return errors.Join(sandtrail.Errorf(sandtrail.CodeTooLarge,
+			"%s is full: %d of %d bytes are waiting; deliver them with \"sandtrail outbox flush\"", b.dir, used, b.max), os.Remove(temp))
+	}
+	return moveDurably(temp, path)
+}
+
+// batch is one file that waits.
+type batch struct {
+	name  string
+	bytes int64
+}
+
+// batches lists what waits, oldest first. Ids begin with their time, and so
+// do names.
+func (b *Outbox) batches() ([]batch, error) {
+	entries, err := os.ReadDir(b.dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []batch
+	for _, entry := range entries {
+		stem, ok := strings.CutSuffix(entry.Name(), suffix)
+		if !ok {
+			continue
+		}
+		size, err := strconv.ParseInt(stem[strings.LastIndexByte(stem, '-')+1:], 10, 64)
+		if err != nil {
+			size = 0 // not a name of ours; reading it will set it aside
+		}
+		found = append(found, batch{entry.Name(), size})
+	}
+	return found, nil
+}
+
+// State counts what an outbox holds.
+type State struct {
+	Waiting int   `json:"waiting"` // records
+	Bytes   int64 `json:"bytes"`   // that they take up
+	Refused int   `json:"refused"` // records that a store refused for good
+	Damaged int   `json:"damaged"` // files that cannot be read
+	Running int   `json:"running"` // runs that have begun and whose recorder lives
+	Lost    int   `json:"lost"`    // runs whose recorder has died; the next Sweep makes records of them
+}
+
+// Waiting returns the records that wait, oldest first, at most limit of them
+// (0: all), and the state of the whole.
+func (b *Outbox) Waiting(limit int) ([]sandtrail.Draft, State, error) {
+	found, err := b.batches()
+	if err != nil {
+		return nil, State{}, fmt.Errorf("read outbox: %w", err)
+	}
+	var state State
+	var drafts []sandtrail.Draft
+	for _, w := range found {
+		batch, err := b.read(w.name)
+		switch {
+		case errors.Is(err, errDamaged):
+			state.Damaged++
+			continue
+		case errors.Is(err, fs.ErrNotExist): // delivered meanwhile
+			continue
+		case err != nil:
+			return nil, State{}, fmt.Errorf("read outbox: %w", err)
+		}
+		state.Waiting += len(batch)
+		state.Bytes += w.bytes
+		if room := limit - len(drafts); limit == 0 || room > 0 {
+			if limit > 0 {
+				batch = batch[:min(room, len(batch))]
+			}
+			drafts = append(drafts, batch...)
+		}
+	}
+	state.Refused = b.count(refusedDir)
+	state.Damaged += b.count(damagedDir)
+	state.Running, state.Lost = b.countStarted()
+	return drafts, state, nil
+}
+
+func (b *Outbox) count(dir string) int {
+	entries, _ := os.ReadDir(filepath.Join(b.dir, dir))
+	return len(entries)
+}
+
+func (b *Outbox) read(name string) ([]sandtrail.Draft, error) {
+	raw, err := os.ReadFile(filepath.Join(b.dir, name))
+	if err != nil {
+		return nil, err
+	}
+	return decode(raw)
+}

@@ -1,0 +1,168 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Trace is the trace of a run that has begun: a file that its recorder keeps
+// locked as long as it lives, and touches to say until when it did.
+type Trace struct {
+	file *os.File
+	id   sandtrail.ID
+}
+
+// Beat is how often a recorder should call Trace.Beat.
+const Beat = time.Second
+
+// Begin leaves the trace of a run that is about to start. The draft says what
+// is known already: user, strategy, type and metadata; it gets an id, which
+// the finished record must carry too. The trace outlives the recorder's death,
+// not a power failure: it is not synced, so that starting stays cheap.
+func (b *Outbox) Begin(d sandtrail.Draft) (*Trace, error) {
+	d.CreatedAt = sandtrail.Millisecond(b.now())
+	if d.ID.IsZero() {
+		d.ID = sandtrail.NewID(b.now())
+	}
+	raw, err := encode([]sandtrail.Draft{d})
+	if err != nil {
+		return nil, fmt.Errorf("leave a trace of the run: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Join(b.dir, startedDir), "*"+temporary)
+	if err != nil {
+		return nil, fmt.Errorf("leave a trace of the run: %w", err)
+	}
+	t := &Trace{file: f, id: d.ID}
+	// Locked before it has its name, so that no sweep takes it for dead.
+	err = flock(f, exclusive)
+	if err == nil {
+		_, err = f.Write(raw)
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), b.tracePath(d.ID))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("leave a trace of the run: %w", err), f.Close(), os.Remove(f.Name()))
+	}
+	return t, nil
+}
+
+func (b *Outbox) tracePath(id sandtrail.ID) string {
+	return filepath.Join(b.dir, startedDir, id.String()+suffix)
+}
+
+// ID is the id of the run's record.
+func (t *Trace) ID() sandtrail.ID { return t.id }
+
+// Beat notes that the run goes on.
+func (t *Trace) Beat(now time.Time) error {
+	at := syscall.NsecToTimeval(now.UnixNano())
+	return syscall.Futimes(int(t.file.Fd()), []syscall.Timeval{at, at})
+}
+
+// End removes the trace. The run's record must be in the store or in the
+// outbox by then.
+func (b *Outbox) End(t *Trace) error {
+	err := os.Remove(b.tracePath(t.id))
+	return errors.Join(err, t.file.Close())
+}
+
+// Sweep turns the traces of runs whose recorder has died into records that say
+// so, puts them into the outbox and returns how many there were. lost makes
+// the record of a run out of its beginning, given how long it was seen alive.
+func (b *Outbox) Sweep(lost func(begun sandtrail.Draft, seen time.Duration) sandtrail.Draft) (n int, err error) {
+	err = b.eachTrace(func(path string, f *os.File) error {
+		begun, last, err := readTrace(path, f)
+		if errors.Is(err, errDamaged) {
+			return moveDurably(path, filepath.Join(b.dir, damagedDir, filepath.Base(path)))
+		}
+		if err != nil {
+			return err
+		}
+		if err := b.write([]sandtrail.Draft{lost(begun, max(0, last.Sub(begun.CreatedAt)))}); err != nil {
+			return err
+		}
+		n++
+		return os.Remove(path)
+	})
+	if err != nil {
+		return n, fmt.Errorf("sweep the traces of lost runs: %w", err)
+	}
+	return n, nil
+}
+
+func readTrace(path string, f *os.File) (begun sandtrail.Draft, last time.Time, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return begun, last, err
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return begun, last, err
+	}
+	drafts, err := decode(raw)
+	if err != nil || len(drafts) != 1 {
+		return begun, last, errDamaged
+	}
+	return drafts[0], info.ModTime(), nil
+}
+
+// eachTrace calls dead with every trace whose recorder has died.
+func (b *Outbox) eachTrace(dead func(path string, f *os.File) error) error {
+	entries, err := os.ReadDir(filepath.Join(b.dir, startedDir))
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), suffix) {
+			continue
+		}
+		path := filepath.Join(b.dir, startedDir, entry.Name())
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it has ended
+		}
+		if err == nil {
+			// The lock may be that of a run that ended, or was swept, just now.
+			if err = flock(f, tryExclusive); err == nil && isStill(path, f) {
+				err = dead(path, f)
+			}
+			f.Close()
+		}
+		if err != nil && !errors.Is(err, errLocked) {
+			return err
+		}
+	}
+	return nil
+}
+
+// isStill reports whether path names the open file.
+func isStill(path string, f *os.File) bool {
+	opened, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(path)
+	return err == nil && os.SameFile(opened, named)
+}
+
+// countStarted counts the runs whose recorder lives, and those it died of.
+func (b *Outbox) countStarted() (running, lost int) {
+	all := 0
+	entries, _ := os.ReadDir(filepath.Join(b.dir, startedDir))
+	for _, entry := range entries {
+		if strings.HasSuffix(entry.Name(), suffix) {
+			all++
+		}
+	}
+	_ = b.eachTrace(func(string, *os.File) error { lost++; return nil })
+	return max(0, all-lost), lost
+}

@@ -1,0 +1,182 @@
+package recorder
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process identifies one for ever: numbers are used again, start times differ.
+type process struct {
+	pid   int
+	start uint64 // clock ticks since boot
+}
+
+// sampler follows a process tree through /proc. It finds members as children
+// of members, as orphans that fell to this process (if it is a subreaper), and
+// by having seen them before.
+type sampler struct {
+	root    int
+	orphans func() []int // children of this process that it did not start
+	seen    map[process]bool
+
+	peak int64 // the most memory that was in use in any sample, bytes
+}
+
+func newSampler(root int, orphans func() []int) *sampler {
+	return &sampler{root: root, orphans: orphans, seen: map[process]bool{}}
+}
+
+// members lists the processes that are alive now.
+func (s *sampler) members() []int {
+	found := map[int]bool{}
+	var visit func(pid int)
+	visit = func(pid int) {
+		stat, ok := readStat(pid)
+		if !ok || found[pid] {
+			return
+		}
+		found[pid] = stat.alive()
+		s.seen[process{pid, stat.start}] = true
+		for _, child := range children(pid) {
+			visit(child)
+		}
+	}
+	visit(s.root)
+	for _, pid := range s.orphans() {
+		visit(pid)
+	}
+	for p := range s.seen {
+		if stat, ok := readStat(p.pid); !ok || stat.start != p.start {
+			delete(s.seen, p)
+		} else {
+			visit(p.pid)
+		}
+	}
+	maps.DeleteFunc(found, func(_ int, alive bool) bool { return !alive })
+	return slices.Sorted(maps.Keys(found))
+}
+
+// sample measures the memory of the given processes. What they share with each
+// other (code, libraries) is counted once, as the largest share of any. A
+// process alone also has a high-water mark, which no sample can miss.
+func (s *sampler) sample(pids []int) {
+	var private, shared, alone int64
+	for _, pid := range pids {
+		m := readMemory(pid)
+		private += m.anon
+		shared = max(shared, m.file+m.shmem)
+		alone = max(alone, m.highWater)
+	}
+	s.peak = max(s.peak, private+shared, alone)
+}
+
+type procStat struct {
+	state byte
+	ppid  int
+	pgrp  int
+	start uint64
+}
+
+func (p procStat) alive() bool { return p.state != 'Z' && p.state != 'X' }
+
+func readStat(pid int) (procStat, bool) {
+	raw, err := os.ReadFile(procPath(pid, "stat"))
+	if err != nil {
+		return procStat{}, false
+	}
+	// The name in parentheses may hold anything, parentheses too.
+	end := strings.LastIndexByte(string(raw), ')')
+	fields := strings.Fields(string(raw[end+1:]))
+	if end < 0 || len(fields) < 20 {
+		return procStat{}, false
+	}
+	ppid, _ := strconv.Atoi(fields[1])
+	pgrp, _ := strconv.Atoi(fields[2])
+	start, err := strconv.ParseUint(fields[19], 10, 64)
+	return procStat{state: fields[0][0], ppid: ppid, pgrp: pgrp, start: start}, err == nil
+}
+
+// children lists the direct children of a process, zombies too.
+func children(pid int) (pids []int) {
+	lists, _ := filepath.Glob(procPath(pid, "task/*/children"))
+	for _, list := range lists {
+		raw, _ := os.ReadFile(list)
+		for _, field := range strings.Fields(string(raw)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, child)
+			}
+		}
+	}
+	return pids
+}
+
+// memory of one process, in bytes.
+type memory struct{ anon, file, shmem, highWater int64 }
+
+func readMemory(pid int) (m memory) {
+	into := map[string]*int64{
+		"RssAnon": &m.anon, "RssFile": &m.file, "RssShmem": &m.shmem, "VmHWM": &m.highWater,
+	}
+	eachLine(procPath(pid, "status"), func(line string) {
+		name, value, _ := strings.Cut(line, ":")
+		if to := into[name]; to != nil {
+			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+			*to = kib << 10
+		}
+	})
+	return m
+}
+
+func procPath(pid int, file string) string {
+	return filepath.Join("/proc", strconv.Itoa(pid), file)
+}
+
+// reaper buries the orphans that fall to this process as a subreaper, and adds
+// up the CPU time that they and their buried children used.
+type reaper struct {
+	own map[int]bool // the processes somebody else waits for
+	cpu time.Duration
+}
+
+// becomeSubreaper makes this process the one to which orphans below it fall.
+func becomeSubreaper() (*reaper, error) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, err
+	}
+	return &reaper{own: map[int]bool{}}, nil
+}
+
+func (r *reaper) orphans() (pids []int) {
+	if r == nil {
+		return nil
+	}
+	for _, pid := range children(os.Getpid()) {
+		if !r.own[pid] {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// bury reaps every orphan that has ended.
+func (r *reaper) bury() {
+	for _, pid := range r.orphans() {
+		var usage syscall.Rusage
+		var ws syscall.WaitStatus
+		if got, err := syscall.Wait4(pid, &ws, syscall.WNOHANG, &usage); err == nil && got == pid {
+			r.cpu += cpuOf(&usage)
+		}
+	}
+}
+
+func cpuOf(u *syscall.Rusage) time.Duration {
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

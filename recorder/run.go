@@ -1,0 +1,234 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Run runs the command to its end and returns what is known about it. The
+// command's failures, a failed start among them, are in the Result; an error is
+// returned only when the command was not even tried.
+//
+// When the context ends, or the time-out passes, every process of the command
+// is sent SIGTERM and SIGCONT and, after the grace period, killed. What the
+// main process leaves behind when it ends is ended in the same way. On return
+// none of it is alive, and all its output has been written.
+func Run(ctx context.Context, c Command) (Result, error) {
+	if len(c.Args) == 0 || c.Args[0] == "" {
+		return Result{}, errors.New("no command given")
+	}
+	if c.Grace == 0 {
+		c.Grace = DefaultGrace
+	}
+	t, err := newTree(c)
+	if err != nil {
+		return Result{}, err
+	}
+	r := describe(c)
+	err = r.run(ctx, c, t)
+	return r, errors.Join(err, t.close())
+}
+
+// describe tells what is known before the start.
+func describe(c Command) Result {
+	r := Result{Command: filepath.Base(c.Args[0]), Limits: c.Limits, Timeout: c.Timeout}
+	if c.RecordArgs {
+		r.Args = maskSecrets(c.Args[1:])
+	}
+	if c.Source != "" {
+		source, err := readSource(c.Source)
+		if err != nil {
+			r.warn("SOURCE", "the source could not be read: %v", err)
+		} else {
+			r.Source = &source
+		}
+	}
+	return r
+}
+
+func (r *Result) run(ctx context.Context, c Command, t *tree) error {
+	keep := min(max(c.RecordOutput, 0), maxRecordOutput)
+	pipes, err := connect(c, keep)
+	if err != nil {
+		return err
+	}
+	err = t.start(pipes.cmd, c.Limits)
+	r.Started, r.NotEnforced = t.begun, t.notEnforced
+	for _, name := range r.NotEnforced {
+		r.warn("LIMIT", "the limit on %s is not enforced: this host offers no cgroup for it", name)
+	}
+	if err != nil {
+		pipes.abandon()
+		r.Status, r.Err, r.Ended = StartFailed, err, time.Now()
+		r.WallTime = r.Ended.Sub(r.Started)
+		return nil
+	}
+	pipes.started()
+	cause, state := r.supervise(ctx, c, t)
+	if r.LeftBehind = t.settle(); r.LeftBehind > 0 {
+		if left := t.terminate(c.Grace); left > 0 {
+			r.warn("LEFT", "%d processes of the run could not be ended", left)
+		}
+	}
+	pipes.finish()
+	t.measure(r, state)
+	r.verdict(waitStatus(state), cause)
+	r.Stdout, r.Stderr = pipes.out.tail.output(keep), pipes.err.output(keep)
+	r.Report = findReport(pipes.out.tail.last(maxVerdictBytes))
+	return nil
+}
+
+// Sampling is dense at first, when short commands live and die.
+const (
+	firstSamples  = 4 * time.Millisecond
+	denseSampling = 200 * time.Millisecond
+	laterSamples  = 20 * time.Millisecond
+)
+
+// supervise waits for the end of the main process and sees to its limits.
+func (r *Result) supervise(ctx context.Context, c Command, t *tree) (cause, *os.ProcessState) {
+	why := cause{forwarded: map[syscall.Signal]bool{}}
+	var deadline <-chan time.Time
+	if c.Timeout > 0 {
+		timer := time.NewTimer(c.Timeout - time.Since(r.Started))
+		defer timer.Stop()
+		deadline = timer.C
+	}
+	var samples <-chan time.Time
+	if t.sampler != nil {
+		ticker := time.NewTicker(firstSamples)
+		defer ticker.Stop()
+		slowDown := time.AfterFunc(denseSampling, func() { ticker.Reset(laterSamples) })
+		defer slowDown.Stop()
+		samples = ticker.C
+	}
+	cancelled := ctx.Done()
+	for {
+		select {
+		case state := <-t.ended:
+			r.Ended = time.Now()
+			r.WallTime = r.Ended.Sub(r.Started)
+			return why, state
+		case <-deadline:
+			// The flag comes before the signal, and only if the command has
+			// not ended at the same moment: what follows then is our doing.
+			if !t.hasEnded() {
+				why.timedOut, cancelled = true, nil
+				t.terminate(c.Grace)
+			}
+		case <-cancelled:
+			if cancelled, deadline = nil, nil; !t.hasEnded() {
+				why.cancelled = true
+				t.terminate(c.Grace)
+			}
+		case s := <-c.Signals:
+			if s, ok := s.(syscall.Signal); ok {
+				why.forwarded[s] = true
+				t.forward(s)
+			}
+		case <-t.buried:
+			t.reaper.bury()
+		case <-samples:
+			t.sample()
+		}
+	}
+}
+
+// pipes connects the command with our streams.
+type pipes struct {
+	cmd *exec.Cmd
+	out *stream
+	err *errStream
+	in  *os.File // our copy of the command's end of stdin; nil: none to close
+}
+
+// errStream is stderr: a stream when somebody has to look at it.
+type errStream struct{ *stream }
+
+func (s *errStream) output(n int) *Output {
+	if s.stream == nil {
+		return nil
+	}
+	return s.tail.output(n)
+}
+
+func connect(c Command, keep int) (*pipes, error) {
+	p := &pipes{cmd: exec.Command(c.Args[0], c.Args[1:]...), err: &errStream{}}
+	p.cmd.Dir, p.cmd.Env = c.Dir, c.Env
+	var err error
+	if p.out, err = newStream(c.Stdout, maxVerdictBytes); err != nil {
+		return nil, err
+	}
+	p.cmd.Stdout = p.out.w
+	if file, ok := c.Stderr.(*os.File); ok && keep == 0 {
+		p.cmd.Stderr = file
+	} else if c.Stderr != nil || keep > 0 {
+		if p.err.stream, err = newStream(c.Stderr, keep); err != nil {
+			return nil, err
+		}
+		p.cmd.Stderr = p.err.w
+	}
+	return p, p.connectStdin(c.Stdin)
+}
+
+func (p *pipes) connectStdin(from io.Reader) error {
+	if file, ok := from.(*os.File); ok || from == nil {
+		if file != nil {
+			p.cmd.Stdin = file
+		}
+		return nil
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("make a pipe: %w", err)
+	}
+	p.cmd.Stdin, p.in = r, r
+	go func() {
+		// A command that does not read to the end is no fault.
+		_, _ = io.Copy(w, from)
+		w.Close()
+	}()
+	return nil
+}
+
+// started closes our copies of the command's ends and begins to copy.
+func (p *pipes) started() {
+	p.closeEnds()
+	go p.out.copy()
+	if p.err.stream != nil {
+		go p.err.copy()
+	}
+}
+
+func (p *pipes) closeEnds() {
+	p.out.w.Close()
+	if p.err.stream != nil {
+		p.err.w.Close()
+	}
+	if p.in != nil {
+		p.in.Close()
+	}
+}
+
+// abandon gives up what connect made, for a command that did not start.
+func (p *pipes) abandon() {
+	p.closeEnds()
+	p.out.r.Close()
+	if p.err.stream != nil {
+		p.err.r.Close()
+	}
+}
+
+func (p *pipes) finish() {
+	p.out.finish()
+	if p.err.stream != nil {
+		p.err.finish()
+	}
+}

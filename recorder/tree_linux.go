@@ -1,0 +1,270 @@
+package recorder
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tree is the command's main process and everything that comes of it.
+type tree struct {
+	group   *group   // nil: no cgroup could be had
+	sampler *sampler // nil before the start, and when the group measures all
+	reaper  *reaper  // nil: this process is no subreaper
+	method  Method
+
+	main        *os.Process
+	sharesGroup bool                  // the main process is in our process group, for job control
+	ended       chan *os.ProcessState // of the main process, once
+	buried      chan os.Signal        // SIGCHLD, when there is a reaper
+	release     chan struct{}         // ends the thread that started the main process
+	ownPeak     int64                 // our own memory high-water mark at the start, bytes
+	begun       time.Time             // when the main process was started
+	notEnforced []string              // the limits that are not
+}
+
+// newTree prepares for one command. It must be closed.
+func newTree(c Command) (*tree, error) {
+	t := &tree{method: Sampling, ended: make(chan *os.ProcessState, 1), release: make(chan struct{})}
+	if c.Method != Sampling {
+		t.group = newGroup(findHierarchies("/proc/self"), c.Method)
+	}
+	if t.group != nil {
+		t.method = t.group.method
+	} else if c.Method != "" && c.Method != Sampling {
+		return nil, fmt.Errorf("this host offers no %s", c.Method)
+	}
+	if c.OwnProcess {
+		// Where it is refused, orphans go to init as without us.
+		t.reaper, _ = becomeSubreaper()
+	}
+	if t.reaper != nil {
+		t.buried = make(chan os.Signal, 1)
+		signal.Notify(t.buried, syscall.SIGCHLD)
+	}
+	return t, nil
+}
+
+// start starts the command inside the tree, under the limits. The command may
+// be replaced by a copy.
+func (t *tree) start(cmd *exec.Cmd, l Limits) error {
+	t.ownPeak = readMemory(os.Getpid()).highWater
+	t.sharesGroup = inForeground(cmd.Stdin)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid:   !t.sharesGroup,
+		Pdeathsig: syscall.SIGKILL, // nobody enforces limits on what outlives us
+	}
+	started := make(chan error)
+	go t.startOnThread(cmd, l, started)
+	if err := <-started; err != nil {
+		return err
+	}
+	if t.reaper != nil {
+		t.reaper.own[t.main.Pid] = true
+	}
+	if !t.measuresMemory() {
+		t.sampler = newSampler(t.main.Pid, t.reaper.orphans)
+	}
+	go func() {
+		state, _ := t.main.Wait()
+		t.ended <- state
+	}()
+	return nil
+}
+
+// startOnThread starts the command from one thread and keeps it: the main
+// process is killed when that thread ends (Pdeathsig).
+func (t *tree) startOnThread(cmd *exec.Cmd, l Limits, started chan<- error) {
+	runtime.LockOSThread()
+	left := true
+	err := cmd.Err
+	if err == nil && t.group != nil {
+		left, err = t.startInGroup(cmd, l)
+		if err != nil {
+			// The group may have refused, for lack of a permission that only
+			// trying tells, or the program: without a group the program alone
+			// can.
+			_ = t.group.remove()
+			t.group, t.method = nil, Sampling
+			cmd = copyOf(cmd)
+			cmd.SysProcAttr.UseCgroupFD = false
+		}
+	}
+	if t.group == nil {
+		t.notEnforced = (&group{}).limit(l) // one without files
+		t.begun = time.Now()
+		err = cmd.Start()
+	}
+	t.main = cmd.Process
+	started <- err
+	<-t.release
+	if left {
+		runtime.UnlockOSThread() // otherwise the thread ends with this goroutine
+	}
+}
+
+// startInGroup starts the command inside the group and reports whether the
+// calling thread is outside of it again.
+func (t *tree) startInGroup(cmd *exec.Cmd, l Limits) (left bool, err error) {
+	t.notEnforced = t.group.limit(l)
+	if t.group.v2 != nil {
+		cmd.SysProcAttr.UseCgroupFD = true
+		cmd.SysProcAttr.CgroupFD = int(t.group.v2.Fd())
+	}
+	leave, err := t.group.enter()
+	if err == nil {
+		t.begun = time.Now() // joining is no part of the run
+		err = cmd.Start()
+	}
+	return leave() == nil, err
+}
+
+// copyOf is the command before its start, which happens once.
+func copyOf(cmd *exec.Cmd) *exec.Cmd {
+	return &exec.Cmd{
+		Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir,
+		Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, SysProcAttr: cmd.SysProcAttr,
+	}
+}
+
+// inForeground reports whether stdin is a terminal that is ours to use. A
+// command that reads it has to stay in our process group.
+func inForeground(stdin any) bool {
+	f, ok := stdin.(*os.File)
+	if !ok || f == nil {
+		return false
+	}
+	pgrp, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCGPGRP)
+	return err == nil && pgrp == unix.Getpgrp()
+}
+
+func (t *tree) measuresMemory() bool { return t.group != nil && t.group.method != CgroupSampling }
+
+// members lists the processes of the tree that are alive now.
+func (t *tree) members() []int {
+	if t.reaper != nil {
+		t.reaper.bury()
+	}
+	if t.group != nil {
+		return t.group.members()
+	}
+	return t.sampler.members()
+}
+
+func (t *tree) sample() {
+	if t.sampler != nil {
+		t.sampler.sample(t.members())
+	}
+}
+
+// hasEnded reports whether the main process has, even if nobody has heard of
+// it yet.
+func (t *tree) hasEnded() bool {
+	for {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, t.main.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			return err != nil || info.Signo != 0
+		}
+	}
+}
+
+// forward passes on a signal that was sent to us. One that the terminal sent
+// has reached our process group, and so the command, already.
+func (t *tree) forward(s syscall.Signal) {
+	switch {
+	case !t.sharesGroup:
+		_ = syscall.Kill(-t.main.Pid, s)
+	case s != syscall.SIGINT && s != syscall.SIGQUIT:
+		_ = t.main.Signal(s)
+	}
+}
+
+// signal sends to every process of the tree, wherever it went.
+func (t *tree) signal(s syscall.Signal) {
+	if !t.sharesGroup {
+		_ = syscall.Kill(-t.main.Pid, s) // at once, so that no fork slips through
+	}
+	for _, pid := range t.members() {
+		if stat, ok := readStat(pid); ok && (t.sharesGroup || stat.pgrp != t.main.Pid) {
+			_ = syscall.Kill(pid, s)
+		}
+	}
+}
+
+func (t *tree) empty() bool { return len(t.members()) == 0 }
+
+// terminate ends every process of the tree: politely, then surely. It returns
+// how many resisted even that.
+func (t *tree) terminate(grace time.Duration) (left int) {
+	t.signal(syscall.SIGTERM)
+	t.signal(syscall.SIGCONT) // a stopped process gets no other signal
+	if waitUntil(grace, t.empty) {
+		return 0
+	}
+	const patience = 10 * time.Second // for processes in uninterruptible waits
+	waitUntil(patience, func() bool {
+		if t.group != nil {
+			t.group.kill()
+		} else {
+			t.signal(syscall.SIGKILL)
+		}
+		return t.empty()
+	})
+	return len(t.members())
+}
+
+// settle waits a moment for processes that are ending by themselves and
+// returns how many stay.
+func (t *tree) settle() int {
+	waitUntil(20*time.Millisecond, t.empty)
+	return len(t.members())
+}
+
+// measure fills in the figures. The main process has been waited for.
+func (t *tree) measure(r *Result, state *os.ProcessState) {
+	usage := state.SysUsage().(*syscall.Rusage)
+	r.Method = t.method
+	if t.group != nil {
+		r.MemoryPeak, r.CPUTime = t.group.memoryPeak(), t.group.cpuTime()
+		r.ProcessesPeak, r.OOMKills = t.group.processesPeak(), t.group.oomKills()
+	} else if t.reaper != nil || r.LeftBehind == 0 {
+		// Without a subreaper the time of what was left behind went to init.
+		cpu := cpuOf(usage)
+		if t.reaper != nil {
+			cpu += t.reaper.cpu
+		}
+		r.CPUTime = &cpu
+	}
+	if t.sampler == nil {
+		return
+	}
+	peak := t.sampler.peak
+	// The kernel's own mark starts at our size, not at 0: it speaks of the
+	// command only above that.
+	if mark := usage.Maxrss << 10; mark > t.ownPeak {
+		peak = max(peak, mark)
+	}
+	if peak > 0 {
+		r.MemoryPeak = &peak
+	}
+}
+
+// close removes what the tree needed. All its processes are gone.
+func (t *tree) close() error {
+	close(t.release)
+	if t.reaper != nil {
+		signal.Stop(t.buried)
+		t.reaper.bury()
+	}
+	if t.group != nil {
+		return t.group.remove()
+	}
+	return nil
+}
