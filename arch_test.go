@@ -34,6 +34,10 @@ var edges = []edge{
 	{"storetest", ".", "the contracts it holds stores to"},
 	{"storetest", "github.com/google/go-cmp", "shows how two answers differ"},
 	{"internal/sample", ".", "makes drafts that look real, for tests and measurements"},
+	{"internal/intake", ".", "its faults are the domain's"},
+	{"internal/intake", "github.com/klauspost/compress", "files compressed with gzip or zstd"},
+	{"internal/table", ".", "keeps CSV cells from being run as formulas"},
+	{"internal/table", "github.com/jedib0t/go-pretty/v6", "lines up columns"},
 	{"internal/pgtest", "github.com/jackc/pgx/v5", "creates the databases it lends"},
 
 	{"recorder", ".", "what it measures becomes a draft"},
@@ -66,8 +70,14 @@ var edges = []edge{
 	{"cmd/sandtrail", ".", "main wires everything; nothing imports it"},
 	{"cmd/sandtrail", "sqlite", "one of the two databases"},
 	{"cmd/sandtrail", "postgres", "one of the two databases"},
+	{"cmd/sandtrail", "api", "prints the shapes of the HTTP answers as JSON"},
+	{"cmd/sandtrail", "prisma", "prints the Prisma schema"},
+	{"cmd/sandtrail", "internal/human", "figures in tables"},
+	{"cmd/sandtrail", "internal/intake", "reads files of records"},
+	{"cmd/sandtrail", "internal/table", "tables and CSV"},
 	{"cmd/sandtrail", "github.com/alecthomas/kong", "commands and flags"},
-	{"cmd/sandtrail", "github.com/jedib0t/go-pretty/v6", "tables and progress bars"},
+	{"cmd/sandtrail", "github.com/jedib0t/go-pretty/v6", "names of colours"},
+	{"cmd/sandtrail", "golang.org/x/term", "tells whether it talks to a terminal"},
 }
 
 func TestImportsStayInTheirRooms(t *testing.T) {

@@ -20,26 +20,26 @@ func CSVHeader() []string {
 // apostrophe.
 func (e Execution) CSVRecord() []string {
 	cells := []string{
-		e.ID.String(), csvText(e.UserID), csvText(e.StrategyID), string(e.Type),
+		e.ID.String(), CSVText(e.UserID), CSVText(e.StrategyID), string(e.Type),
 		strconv.FormatBool(e.Success), strconv.Itoa(e.ExecutionTime), csvInt(e.MemoryUsed), csvFloat(e.CPUUsage),
 		strconv.FormatBool(e.TimedOut), strconv.Itoa(e.ErrorCount), strconv.Itoa(e.WarningCount),
-		csvText(strings.Join(e.Classes, ",")), csvText(string(e.Metadata)), e.CreatedAt.UTC().Format(time.RFC3339Nano),
+		CSVText(strings.Join(e.Classes, ",")), CSVText(string(e.Metadata)), e.CreatedAt.UTC().Format(time.RFC3339Nano),
 		"", "", "",
 	}
 	if owner := cells[len(cells)-3:]; e.User != nil {
-		owner[0] = csvText(e.User.Email)
+		owner[0] = CSVText(e.User.Email)
 		if e.User.Name != nil {
-			owner[1] = csvText(*e.User.Name)
+			owner[1] = CSVText(*e.User.Name)
 		}
 	}
 	if e.Strategy != nil {
-		cells[len(cells)-1] = csvText(e.Strategy.Name)
+		cells[len(cells)-1] = CSVText(e.Strategy.Name)
 	}
 	return cells
 }
 
-// csvText keeps a cell from being run as a formula (CWE-1236).
-func csvText(s string) string {
+// CSVText keeps a cell from being run as a formula (CWE-1236).
+func CSVText(s string) string {
 	if s != "" && strings.IndexByte("=+-@\t\r", s[0]) >= 0 {
 		return "'" + s
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -173,8 +174,8 @@ func objectMembers(raw []byte) (map[string]json.RawMessage, error) {
 	if _, err := dec.Token(); err != nil {
 		return nil, wordSyntax(err)
 	}
-	if dec.More() {
-		return nil, errors.New("more than one JSON value")
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("something follows the JSON object")
 	}
 	return members, nil
 }

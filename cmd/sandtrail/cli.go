@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// cli is the grammar of the command line: one field per command.
+type cli struct {
+	globals
+
+	Record   recordCmd   `cmd:"" group:"record" help:"Store records from a file or a pipe."`
+	List     listCmd     `cmd:"" group:"read" help:"Show executions, newest first."`
+	Show     showCmd     `cmd:"" group:"read" help:"Show one execution with its findings."`
+	Failures failuresCmd `cmd:"" group:"read" help:"Show what failed lately, with who ran it."`
+	Stats    statsCmd    `cmd:"" group:"read" help:"Sum up a strategy or a user."`
+	Health   healthCmd   `cmd:"" group:"read" help:"Look at the last executions of a strategy."`
+	Trends   trendsCmd   `cmd:"" group:"read" help:"Count executions by day or hour."`
+	Alert    alertCmd    `cmd:"" group:"read" help:"Evaluate the alert rules."`
+
+	Users      usersCmd      `cmd:"" group:"keep" help:"Add, list, show and delete users."`
+	Strategies strategiesCmd `cmd:"" group:"keep" help:"Add, list, show and delete strategies."`
+	Cleanup    cleanupCmd    `cmd:"" group:"keep" help:"Delete old executions."`
+	Migrate    migrateCmd    `cmd:"" group:"keep" help:"Create or update the tables."`
+	Doctor     doctorCmd     `cmd:"" group:"keep" help:"Examine the database."`
+
+	Prisma     prismaCmd     `cmd:"" group:"other" help:"Print the Prisma schema of the tables."`
+	Completion completionCmd `cmd:"" group:"other" help:"Print a completion script for a shell."`
+	Version    versionCmd    `cmd:"" group:"other" help:"Print the version."`
+}
+
+func groups() []kong.Group {
+	return []kong.Group{
+		{Key: "record", Title: "Record:"},
+		{Key: "read", Title: "Read:"},
+		{Key: "keep", Title: "Keep:"},
+		{Key: "other", Title: "Other:"},
+	}
+}
+
+// examples is implemented by commands; each line is a command to try.
+type examples interface{ Examples() []string }
+
+func newParser(c *cli, d *deps) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("sandtrail"),
+		kong.Description("An audit trail for code sandboxes: who ran what, when, with what result and at what cost."),
+		kong.Writers(d.out, d.err),
+		kong.Exit(func(int) { d.helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Help(printHelp),
+		kong.ExplicitGroups(groups()),
+		kong.Vars{"version": buildVersion()},
+	)
+}
+
+// printHelp is kong's help with the examples of the command behind it.
+func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
+		return err
+	}
+	node := ctx.Selected()
+	if node == nil || !node.Target.CanAddr() {
+		return nil
+	}
+	with, ok := node.Target.Addr().Interface().(examples)
+	if !ok {
+		return nil
+	}
+	_, err := fmt.Fprintf(ctx.Stdout, "\nExamples:\n  %s\n", strings.Join(with.Examples(), "\n  "))
+	return err
+}
+
+// run does what the arguments say and returns the exit status.
+func run(ctx context.Context, args []string, d *deps) int {
+	var c cli
+	parser, err := newParser(&c, d)
+	if err != nil {
+		return report(d.err, err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if d.helped {
+		return 0
+	}
+	if err != nil {
+		return report(d.err, usage(err))
+	}
+	d.globals, d.parser = c.globals, parser
+	parsed.Bind(d)
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return report(d.err, errors.Join(parsed.Run(), d.close()))
+}
+
+// usage words an error of the command line and says where help is.
+func usage(err error) error {
+	command := "sandtrail"
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context.Selected() != nil {
+		command = parse.Context.Selected().FullPath()
+	}
+	return sandtrail.Errorf(sandtrail.CodeInvalid, "%w (see %s --help)", err, command)
+}
+
+// Exit statuses. Anything else is the status of a command that exec ran.
+const (
+	statusFinding     = 1 // an alert fires, a check failed, a removal is refused
+	statusUsage       = 2 // usage or input
+	statusUnavailable = 3 // the store or server is out of reach
+	statusInterrupted = 130
+)
+
+// exitStatus ends the program with a status, after everything was said.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// report tells a person what went wrong and returns the exit status.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	var quiet exitStatus
+	if errors.As(err, &quiet) {
+		return int(quiet)
+	}
+	fmt.Fprintf(w, "sandtrail: %s\n", describe(err))
+	return statusOf(err)
+}
+
+func statusOf(err error) int {
+	if errors.Is(err, context.Canceled) {
+		return statusInterrupted
+	}
+	switch sandtrail.CodeOf(err) {
+	case sandtrail.CodeHeld:
+		return statusFinding
+	case sandtrail.CodeUnavailable, sandtrail.CodeRateLimited, sandtrail.CodeInternal:
+		return statusUnavailable
+	}
+	return statusUsage
+}
+
+// describe writes an error for a person; several fields get a line each.
+func describe(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "interrupted"
+	}
+	var e *sandtrail.Error
+	if !errors.As(err, &e) || len(e.Fields) < 2 || e.Error() != err.Error() {
+		return err.Error()
+	}
+	var b strings.Builder
+	b.WriteString(e.Message + ":")
+	for _, f := range e.Fields {
+		b.WriteString("\n  " + (&sandtrail.Error{Fields: []sandtrail.FieldError{f}}).Error())
+	}
+	return b.String()
+}

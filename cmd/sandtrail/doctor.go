@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/table"
+	"github.com/sandtrail/sandtrail/postgres"
+)
+
+type doctorCmd struct {
+	Deep bool `help:"Compare what is derived with the records; reads all of them."`
+	output
+}
+
+// Examples shows how it is used.
+func (doctorCmd) Examples() []string {
+	return []string{"sandtrail doctor", "sandtrail doctor --deep --db postgres://app@localhost/app"}
+}
+
+// Run examines the database and changes nothing.
+func (c *doctorCmd) Run(ctx context.Context, d *deps) error {
+	database, err := d.database(ctx, postgres.Options{})
+	if err != nil {
+		return err
+	}
+	depth := sandtrail.Shallow
+	if c.Deep {
+		depth = sandtrail.Deep
+	}
+	checks, err := database.Doctor(ctx, depth, d.now())
+	if err != nil {
+		return err
+	}
+	ok := true
+	for _, check := range checks {
+		ok = ok && check.OK
+	}
+	err = print(d, c.Output, finding[sandtrail.Check]{whole: checks, rows: checks, columns: checkColumns(d)})
+	if err == nil && !ok {
+		return exitStatus(statusFinding)
+	}
+	return err
+}
+
+func checkColumns(d *deps) []table.Column[sandtrail.Check] {
+	type row = sandtrail.Check
+	return []table.Column[row]{
+		{
+			Name: "ok", Shown: true,
+			Value: func(c row) string { return strconv.FormatBool(c.OK) },
+			Text: func(c row) string {
+				if c.OK {
+					return "✓"
+				}
+				return "✗"
+			},
+			Paint: func(c row, s string) string {
+				if c.OK {
+					return d.paint(text.FgGreen, s)
+				}
+				return d.paint(text.FgRed, s)
+			},
+		},
+		label("name", "CHECK", func(c row) string { return c.Name }),
+		label("detail", "FOUND", func(c row) string { return c.Detail }),
+		label("fix", "WHAT TO DO", func(c row) string { return c.Fix }),
+	}
+}

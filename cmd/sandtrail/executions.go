@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"slices"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/internal/human"
+	"github.com/sandtrail/sandtrail/internal/table"
+)
+
+type executionColumn = table.Column[sandtrail.Execution]
+
+// printExecutions prints a page of executions.
+func printExecutions(d *deps, out listOutput, page sandtrail.Page, empty, more string) error {
+	f := finding[sandtrail.Execution]{
+		whole: api.NewPage(page.Items, page.NextCursor), rows: page.Items, empty: empty,
+	}
+	if out.Output == "csv" {
+		f.columns = csvColumns()
+	} else {
+		f.columns = executionColumns(d, page.Items, out.Wide || !d.outTTY)
+	}
+	if page.NextCursor != "" {
+		f.foot = "There are more: add " + more
+	}
+	return print(d, out.Output, f)
+}
+
+// listOutput is output for listings whose tables leave something out.
+type listOutput struct {
+	output
+	Wide bool `help:"Show whole ids."`
+}
+
+// csvColumns are the columns of the domain's own CSV form.
+func csvColumns() []executionColumn {
+	var columns []executionColumn
+	for i, name := range sandtrail.CSVHeader() {
+		columns = append(columns, executionColumn{
+			Name: name, Value: func(e sandtrail.Execution) string { return e.CSVRecord()[i] },
+		})
+	}
+	return columns
+}
+
+func executionColumns(d *deps, page []sandtrail.Execution, wholeIDs bool) []executionColumn {
+	now := d.now()
+	idLen := 36
+	if !wholeIDs {
+		idLen = uniqueLength(page)
+	}
+	return []executionColumn{
+		{Shown: true, Value: mark, Paint: d.paintResult},
+		{Title: "WHEN", Right: true, Value: func(e sandtrail.Execution) string { return human.Ago(now, e.CreatedAt) }},
+		{Title: "TIME (UTC)", Value: func(e sandtrail.Execution) string { return human.Time(e.CreatedAt) }},
+		{Title: "TYPE", Value: func(e sandtrail.Execution) string { return string(e.Type) }},
+		{Title: "STRATEGY", Value: strategyName},
+		{Title: "USER", Value: userName},
+		{Title: "TOOK", Right: true, Value: func(e sandtrail.Execution) string { return human.Millis(float64(e.ExecutionTime)) }},
+		{Title: "MEMORY", Right: true, Value: func(e sandtrail.Execution) string { return human.OptInt(e.MemoryUsed, human.MiB) }},
+		{Title: "CPU", Right: true, Value: func(e sandtrail.Execution) string { return human.Opt(e.CPUUsage, human.Percent) }},
+		{Title: "ERRORS", Right: true, Value: func(e sandtrail.Execution) string { return quietZero(e.ErrorCount) }},
+		{Title: "WARNINGS", Right: true, Value: func(e sandtrail.Execution) string { return quietZero(e.WarningCount) }},
+		{Title: "ID", Value: func(e sandtrail.Execution) string { return e.ID.String()[:idLen] }},
+	}
+}
+
+// mark shows the result at a glance.
+func mark(e sandtrail.Execution) string {
+	switch {
+	case e.TimedOut:
+		return "⏱"
+	case e.Success:
+		return "✓"
+	}
+	return "✗"
+}
+
+// result is mark in words.
+func result(e sandtrail.Execution) string {
+	switch {
+	case e.TimedOut:
+		return "timed out"
+	case e.Success:
+		return "succeeded"
+	}
+	return "failed"
+}
+
+func (d *deps) paintResult(e sandtrail.Execution, s string) string {
+	switch {
+	case e.TimedOut:
+		return d.paint(text.FgYellow, s)
+	case e.Success:
+		return d.paint(text.FgGreen, s)
+	}
+	return d.paint(text.FgRed, s)
+}
+
+func strategyName(e sandtrail.Execution) string {
+	if e.Strategy != nil && e.Strategy.Name != "" {
+		return e.Strategy.Name
+	}
+	return e.StrategyID
+}
+
+func userName(e sandtrail.Execution) string {
+	if e.User != nil && e.User.Email != "" {
+		return e.User.Email
+	}
+	return e.UserID
+}
+
+// quietZero leaves out zeros, so that the others stand out.
+func quietZero(n int) string {
+	if n == 0 {
+		return "·"
+	}
+	return human.Count(int64(n))
+}
+
+// uniqueLength is how much of the ids tells them apart, at least 8 digits.
+// The cut is never right behind a hyphen.
+func uniqueLength(page []sandtrail.Execution) int {
+	for n := 8; n < 36; n++ {
+		if n == 9 || n == 14 || n == 19 || n == 24 {
+			continue
+		}
+		seen := map[string]bool{}
+		if !slices.ContainsFunc(page, func(e sandtrail.Execution) bool {
+			short := e.ID.String()[:n]
+			twice := seen[short]
+			seen[short] = true
+			return twice
+		}) {
+			return n
+		}
+	}
+	return 36
+}
+
+// readPage reads the page that the flags ask for.
+func readPage(ctx context.Context, d *deps, q sandtrail.Query) (sandtrail.Page, error) {
+	store, err := d.store(ctx)
+	if err != nil {
+		return sandtrail.Page{}, err
+	}
+	return store.Executions(ctx, q, d.now())
+}

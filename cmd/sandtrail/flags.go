@@ -1,0 +1,118 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// duration is a length of time such as 90d.
+type duration time.Duration
+
+// UnmarshalText reads a flag.
+func (v *duration) UnmarshalText(text []byte) error {
+	length, err := sandtrail.ParseDuration(string(text))
+	*v = duration(length)
+	return err
+}
+
+// moment is a point in time: a length of time back from now, or a date.
+type moment struct {
+	ago   time.Duration
+	exact time.Time // zero: ago counts
+	given bool
+}
+
+// dates are the ways to write a moment besides a duration; without a zone,
+// UTC.
+var dates = []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly}
+
+// UnmarshalText reads a flag.
+func (m *moment) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	*m = moment{given: true}
+	for _, layout := range dates {
+		if t, err := time.Parse(layout, s); err == nil {
+			m.exact = t.UTC()
+			return nil
+		}
+	}
+	ago, err := sandtrail.ParseDuration(s)
+	if err != nil {
+		return sandtrail.Errorf(sandtrail.CodeInvalid,
+			"want a duration back from now such as 7d or 1h30m, a date such as 2026-11-24 or a time such as 2026-11-24T09:30:00Z, got %q", s)
+	}
+	m.ago = ago
+	return nil
+}
+
+// at is the moment as a time; zero when it was not given.
+func (m moment) at(now time.Time) time.Time {
+	switch {
+	case !m.given:
+		return time.Time{}
+	case !m.exact.IsZero():
+		return m.exact
+	}
+	return sandtrail.Millisecond(now.Add(-m.ago))
+}
+
+// scope are the flags that narrow an answer to a user or a strategy.
+type scope struct {
+	User     string `placeholder:"ID" help:"Only this user's."`
+	Strategy string `placeholder:"ID" help:"Only this strategy's."`
+}
+
+// filterFlags select executions.
+type filterFlags struct {
+	scope
+	Type     string `placeholder:"TYPE" help:"VALIDATION or TERMINAL."`
+	TimedOut bool   `help:"Only those that ran into their time limit."`
+	Since    moment `placeholder:"WHEN" help:"From then on: a duration back from now (7d), a date or an RFC 3339 time."`
+	Until    moment `placeholder:"WHEN" help:"Before then."`
+	Limit    int    `default:"50" placeholder:"N" help:"At most so many, up to 1000."`
+	Cursor   string `placeholder:"CURSOR" help:"Go on after the page that named this cursor."`
+}
+
+// query is the page that the flags ask for. A since that is a duration is
+// resolved by the store, once for all pages.
+func (f filterFlags) query(now time.Time) (sandtrail.Query, error) {
+	filter := sandtrail.Filter{
+		UserID: f.User, StrategyID: f.Strategy,
+		Type:  sandtrail.ExecutionType(strings.ToUpper(f.Type)),
+		Since: f.Since.exact, Within: f.Since.ago, Until: f.Until.at(now),
+	}
+	if f.TimedOut {
+		filter.TimedOut = &f.TimedOut
+	}
+	// The store takes 0 for its default.
+	if f.Limit < 1 || f.Limit > sandtrail.MaxLimit {
+		return sandtrail.Query{}, sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: want 1 to %d, got %d", sandtrail.MaxLimit, f.Limit)
+	}
+	return sandtrail.Query{Filter: filter, Limit: f.Limit, Cursor: f.Cursor}, nil
+}
+
+// again is what to add to the command for the next page.
+func (f filterFlags) again(q sandtrail.Query, cursor string) string {
+	flags := "--cursor " + cursor
+	if f.Until.given && f.Until.exact.IsZero() {
+		// Until moves with the clock; a cursor belongs to the time it was.
+		flags = "--until " + q.Filter.Until.Format(time.RFC3339Nano) + " " + flags
+	}
+	return flags
+}
+
+// retentionFlag says how old records may be.
+type retentionFlag struct {
+	Retention duration `default:"90d" env:"SANDTRAIL_RETENTION" placeholder:"90d" help:"Refuse records older than this; 0 takes any age."`
+}
+
+// admission applies the rules of the record as of now.
+func (f retentionFlag) admission(now time.Time) sandtrail.Admission {
+	a := sandtrail.Admission{Now: now, Retention: time.Duration(f.Retention)}
+	if f.Retention == 0 {
+		a.Retention = -1
+	}
+	return a
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/human"
+	"github.com/sandtrail/sandtrail/internal/table"
+	"github.com/sandtrail/sandtrail/postgres"
+)
+
+type migrateCmd struct {
+	Status bool `xor:"what" help:"List the migrations and change nothing."`
+	DryRun bool `xor:"what" help:"Print the SQL of the pending migrations and change nothing."`
+	Adopt  bool `help:"PostgreSQL: convert a table sandbox_execution_logs that Prisma made, keeping every row."`
+	ownerTables
+	output
+}
+
+// ownerTables name the tables that an application has already.
+type ownerTables struct {
+	UsersTable      string `group:"tables" placeholder:"TABLE" help:"Table of users (default users); a schema may precede it: app.User."`
+	UsersID         string `name:"users-id" group:"tables" placeholder:"COLUMN" help:"Its key (default id)."`
+	UsersEmail      string `group:"tables" placeholder:"COLUMN" help:"Its e-mail address (default email)."`
+	UsersName       string `group:"tables" placeholder:"COLUMN" help:"Its name (default name)."`
+	StrategiesTable string `group:"tables" placeholder:"TABLE" help:"Table of strategies (default strategies)."`
+	StrategiesID    string `name:"strategies-id" group:"tables" placeholder:"COLUMN" help:"Its key (default id)."`
+	StrategiesName  string `group:"tables" placeholder:"COLUMN" help:"Its name (default name)."`
+}
+
+func (t ownerTables) users() postgres.OwnerTable {
+	return postgres.OwnerTable{Table: t.UsersTable, ID: t.UsersID, Email: t.UsersEmail, Name: t.UsersName}
+}
+
+func (t ownerTables) strategies() postgres.OwnerTable {
+	return postgres.OwnerTable{Table: t.StrategiesTable, ID: t.StrategiesID, Name: t.StrategiesName}
+}
+
+// Examples shows how it is used.
+func (migrateCmd) Examples() []string {
+	return []string{
+		"sandtrail migrate --db postgres://app@localhost/app",
+		"sandtrail migrate --db postgres://app@localhost/app --dry-run",
+		`sandtrail migrate --db postgres://app@localhost/app --users-table User --strategies-table Strategy`,
+		"sandtrail migrate --db postgres://app@localhost/app --adopt",
+	}
+}
+
+// Run applies, lists or prints migrations.
+func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
+	database, err := d.database(ctx, postgres.Options{
+		Users: c.users(), Strategies: c.strategies(), Adopt: c.Adopt,
+	})
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Status:
+		return c.status(ctx, d, database)
+	case c.DryRun:
+		return dryRun(ctx, d, database)
+	}
+	applied, err := database.Migrate(ctx, d.now())
+	for _, m := range applied {
+		if err := d.say("applied %d %s", m.Version, m.Name); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if len(applied) == 0 {
+		return d.say("Nothing to do: every migration is applied.")
+	}
+	return nil
+}
+
+// migration is a migration as it is printed.
+type migration struct {
+	Version   int        `json:"version"`
+	Name      string     `json:"name"`
+	AppliedAt *time.Time `json:"appliedAt"` // null: pending
+}
+
+func (c *migrateCmd) status(ctx context.Context, d *deps, database sandtrail.Database) error {
+	all, err := database.Migrations(ctx)
+	if err != nil {
+		return err
+	}
+	rows := make([]migration, len(all))
+	for i, m := range all {
+		rows[i] = migration{Version: m.Version, Name: m.Name}
+		if !m.Applied.IsZero() {
+			rows[i].AppliedAt = &all[i].Applied
+		}
+	}
+	return print(d, c.Output, finding[migration]{whole: rows, rows: rows, columns: migrationColumns(d.now())})
+}
+
+func migrationColumns(now time.Time) []table.Column[migration] {
+	return []table.Column[migration]{
+		{Name: "version", Title: "VERSION", Right: true, Value: func(m migration) string { return strconv.Itoa(m.Version) }},
+		{Name: "name", Title: "NAME", Value: func(m migration) string { return m.Name }},
+		{
+			Name: "appliedAt", Title: "APPLIED (UTC)",
+			Value: func(m migration) string { return exactTime(m.AppliedAt) },
+			Text: func(m migration) string {
+				if m.AppliedAt == nil {
+					return "pending"
+				}
+				return human.Time(*m.AppliedAt) + " (" + human.Ago(now, *m.AppliedAt) + ")"
+			},
+		},
+	}
+}
+
+// dryRun prints the SQL of what is pending.
+func dryRun(ctx context.Context, d *deps, database sandtrail.Database) error {
+	all, err := database.Migrations(ctx)
+	if err != nil {
+		return err
+	}
+	pending := 0
+	for _, m := range all {
+		if !m.Applied.IsZero() {
+			continue
+		}
+		pending++
+		if _, err := fmt.Fprintf(d.out, "-- %d %s\n%s\n", m.Version, m.Name, strings.TrimSpace(m.SQL)); err != nil {
+			return err
+		}
+	}
+	if pending == 0 {
+		return d.say("-- Nothing to do: every migration is applied.")
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/human"
+)
+
+type recordCmd struct {
+	File     string `arg:"" optional:"" default:"-" help:"File of records, - for standard input: one JSON object, an array, or one object per line (NDJSON); gzip and zstd are understood."`
+	FromLine int    `default:"1" placeholder:"N" help:"Skip the lines before this one."`
+	Import   string `placeholder:"NAME" help:"Name of this import. Records without id get one made from the name, the line's number and its content, so that reading the same lines again stores nothing twice. A file is named by its path."`
+	retentionFlag
+}
+
+// Help says how an import goes on.
+func (recordCmd) Help() string {
+	return `NDJSON of any length is stored in batches, each in one commit. At a faulty line everything before it is stored and nothing from it on. After an interruption, or when the line is mended, run the same command again: lines that are stored already are recognised by their id, or by the place in the file that their id was made from.
+
+An array is stored all or nothing, and so is a single object; an object that comes alone and without id is new each time. Records without id that come through a pipe are new each time too, unless the import has a name.`
+}
+
+// Examples shows how it is used.
+func (recordCmd) Examples() []string {
+	return []string{
+		"sandtrail record runs.ndjson",
+		"zstdcat old-*.ndjson.zst | sandtrail record - --import old-runs --retention 0",
+		`echo '{"userId":"ada","strategyId":"momentum","executionType":"VALIDATION","success":true,"executionTime":1250}' | sandtrail record`,
+	}
+}
+
+// Run stores the records.
+func (c *recordCmd) Run(ctx context.Context, d *deps) error {
+	in, source, err := c.open(d)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	store, err := d.store(ctx)
+	if err != nil {
+		return err
+	}
+	bar := d.newProgress("recording", source.size)
+	counted := &countingReader{r: interruptible(ctx, in), bar: bar}
+	im := &importer{store: store, deps: d, admission: c.retentionFlag, source: source, from: c.FromLine}
+	err = im.run(ctx, counted)
+	bar.finish()
+	d.maintain(ctx)
+	if err != nil {
+		return im.explain(err)
+	}
+	return d.say("Stored %s%s.", human.Plural(im.accepted, "record"), im.known())
+}
+
+// source is where records come from.
+type source struct {
+	name string // ids are made from it; "": none are
+	size int64  // bytes, 0: not known
+}
+
+// open opens the input and finds the name that its ids are made from.
+func (c *recordCmd) open(d *deps) (io.ReadCloser, source, error) {
+	s := source{name: c.Import}
+	if c.File == "-" {
+		f, ok := d.in.(*os.File)
+		if !ok {
+			return io.NopCloser(d.in), s, nil
+		}
+		return f, s.describe(f, "standard input"), nil
+	}
+	f, err := os.Open(c.File)
+	if err != nil {
+		return nil, s, sandtrail.Errorf(sandtrail.CodeInvalid, "record: %w", err)
+	}
+	path, err := filepath.Abs(c.File)
+	if err != nil {
+		path = c.File
+	}
+	return f, s.describe(f, path), nil
+}
+
+// describe adds what only a file, not a pipe, tells about itself.
+func (s source) describe(f *os.File, path string) source {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return s
+	}
+	s.size = info.Size()
+	if s.name == "" {
+		s.name = path
+	}
+	return s
+}
+
+// known words how many records were stored already.
+func (im *importer) known() string {
+	if im.duplicates == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s stored before", human.Count(im.duplicates))
+}
+
+// explain says where an import stopped, what is stored and how to go on.
+func (im *importer) explain(err error) error {
+	if im.accepted+im.duplicates == 0 {
+		fmt.Fprintln(im.deps.err, "sandtrail: nothing was stored.")
+		return err
+	}
+	next := im.committed + 1
+	fmt.Fprintf(im.deps.err, "sandtrail: %s stored%s, up to line %d; nothing of what follows is.\n",
+		human.Plural(im.accepted, "record"), im.known(), im.committed)
+	if im.anonymous && im.source.name == "" {
+		fmt.Fprintf(im.deps.err, "sandtrail: to go on, run the same command with --from-line %d.\n", next)
+	} else {
+		fmt.Fprintf(im.deps.err, "sandtrail: to go on, run the same command again: what is stored is recognised; --from-line %d skips it faster.\n", next)
+	}
+	return err
+}
+
+// interruptible ends reading when the context does, also while a terminal or
+// pipe has nothing to read.
+func interruptible(ctx context.Context, r io.Reader) io.Reader {
+	out, in := io.Pipe()
+	go func() {
+		_, err := io.Copy(in, r)
+		in.CloseWithError(err)
+	}()
+	context.AfterFunc(ctx, func() { out.CloseWithError(ctx.Err()) })
+	return out
+}
+
+// countingReader moves a progress bar along.
+type countingReader struct {
+	r   io.Reader
+	bar *progress
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	r.bar.add(int64(n))
+	return n, err
+}
+
+// at puts a line's place before an error.
+func at(line int, err error) error {
+	var e *sandtrail.Error
+	if !errors.As(err, &e) {
+		return fmt.Errorf("line %d: %w", line, err)
+	}
+	placed := *e
+	placed.Message, placed.Fields = fmt.Sprintf("line %d", line), e.Fields
+	if len(e.Fields) == 0 {
+		placed.Message += ": " + e.Message
+	}
+	return &placed
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/internal/human"
+	"github.com/sandtrail/sandtrail/internal/table"
+)
+
+type usersCmd struct {
+	Add    usersAddCmd    `cmd:"" help:"Add a user, or change one."`
+	List   usersListCmd   `cmd:"" help:"List users in the order of their ids."`
+	Show   usersShowCmd   `cmd:"" help:"Show a user."`
+	Delete usersDeleteCmd `cmd:"" help:"Delete a user and their executions."`
+}
+
+type usersAddCmd struct {
+	ID    string  `arg:"" help:"Id of the user in your application."`
+	Email string  `required:"" placeholder:"ADDRESS" help:"E-mail address; no two users have the same."`
+	Name  *string `placeholder:"NAME" help:"Name."`
+}
+
+// Examples shows how it is used.
+func (usersAddCmd) Examples() []string {
+	return []string{`sandtrail users add ada --email ada@example.com --name "Ada Lovelace"`}
+}
+
+// Run stores the user.
+func (c *usersAddCmd) Run(ctx context.Context, d *deps) error {
+	u := sandtrail.User{ID: c.ID, Email: c.Email, Name: c.Name}
+	if err := u.Validate(); err != nil {
+		return err
+	}
+	store, err := d.store(ctx)
+	if err != nil {
+		return err
+	}
+	return store.PutUser(ctx, u)
+}
+
+// pageFlags select a page of users or strategies.
+type pageFlags struct {
+	Limit  int    `default:"50" placeholder:"N" help:"At most so many, up to 1000."`
+	Cursor string `placeholder:"CURSOR" help:"Go on after the page that named this cursor."`
+}
+
+func (f pageFlags) query() (sandtrail.OwnerQuery, error) {
+	if f.Limit < 1 || f.Limit > sandtrail.MaxLimit {
+		return sandtrail.OwnerQuery{}, sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: want 1 to %d, got %d", sandtrail.MaxLimit, f.Limit)
+	}
+	return sandtrail.OwnerQuery{Limit: f.Limit, Cursor: f.Cursor}, nil
+}
+
+type usersListCmd struct {
+	pageFlags
+	output
+}
+
+// Run prints a page of users.
+func (c *usersListCmd) Run(ctx context.Context, d *deps) error {
+	q, err := c.query()
+	if err != nil {
+		return err
+	}
+	store, err := d.store(ctx)
+	if err != nil {
+		return err
+	}
+	page, err := store.Users(ctx, q)
+	if err != nil {
+		return err
+	}
+	return print(d, c.Output, owners(page, userColumns(), "No users yet: sandtrail users add ID --email ADDRESS"))
+}
+
+// owners is the finding of a page of users or strategies.
+func owners[T any](page sandtrail.OwnerPage[T], columns []table.Column[T], empty string) finding[T] {
+	f := finding[T]{whole: api.NewPage(page.Items, page.NextCursor), rows: page.Items, columns: columns, empty: empty}
+	if page.NextCursor != "" {
+		f.foot = "There are more: add --cursor " + table.Printable(page.NextCursor)
+	}
+	return f
+}
+
+func userColumns() []table.Column[sandtrail.User] {
+	return []table.Column[sandtrail.User]{
+		label("id", "ID", func(u sandtrail.User) string { return u.ID }),
+		label("email", "E-MAIL", func(u sandtrail.User) string { return u.Email }),
+		label("name", "NAME", func(u sandtrail.User) string {
+			if u.Name == nil {
+				return ""
+			}
+			return *u.Name
+		}),
+	}
+}
+
+type usersShowCmd struct {
+	ID string `arg:"" help:"Id of the user."`
+	output
+}
+
+// Run prints a user.
+func (c *usersShowCmd) Run(ctx context.Context, d *deps) error {
+	store, err := d.store(ctx)
+	if err != nil {
+		return err
+	}
+	u, err := store.User(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	return print(d, c.Output, one(u, userColumns()))
+}
+
+type usersDeleteCmd struct {
+	ID string `arg:"" help:"Id of the user."`
+}
+
+// Examples shows how it is used.
+func (usersDeleteCmd) Examples() []string { return []string{"sandtrail users delete ada"} }
+
+// Run deletes a user and says how many executions went along.
+func (c *usersDeleteCmd) Run(ctx context.Context, d *deps) error {
+	store, err := d.store(ctx)
+	if err != nil {
+		return err
+	}
+	deleted, err := store.DeleteUser(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	d.maintain(ctx)
+	return d.say("Deleted the user %s and %s.", table.Printable(c.ID), human.Plural(deleted, "execution"))
+}
