@@ -59,27 +59,61 @@ func TestNothingToRunIsAnError(t *testing.T) {
 	}
 }
 
-func TestTimeOutEndsTheWholeTree(t *testing.T) {
+func TestEndingEndsTheWholeTree(t *testing.T) {
+	const untilStopped = `until grep -q 'State:.T' /proc/$pid/status; do :; done; echo $pid; wait`
 	scripts := map[string]string{
 		"a polite process":         `echo $$; exec sleep 1000`,
 		"one that ignores SIGTERM": `trap '' TERM; echo $$; while :; do sleep 1000; done`,
 		"a child":                  `sleep 1000 & echo $!; wait`,
 		"a session of its own":     `setsid sh -c 'echo $$; exec sleep 1000' & wait`,
 		"a daemon":                 `(setsid sh -c 'trap "" TERM; echo $$; exec sleep 1000' &) ; sleep 1000`,
-		"stopped":                  `sh -c 'kill -STOP $$' & echo $!; wait`,
-		"stopped, the main one":    `echo $$; kill -STOP $$`,
+		"stopped":                  `sh -c 'kill -STOP $$' & pid=$!; ` + untilStopped,
+		"stopped, the main one":    `(pid=$$; ` + untilStopped + `) & kill -STOP $$`,
+	}
+	onEachMethod(t, func(t *testing.T, prepare func(recorder.Command) recorder.Command) {
+		for name, script := range scripts {
+			t.Run(name, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				c := prepare(shell(script))
+				c.Grace = 50 * time.Millisecond
+				var out bytes.Buffer
+				c.Stdout = writerFunc(func(p []byte) (int, error) {
+					cancel() // it is ready
+					return out.Write(p)
+				})
+				r, err := recorder.Run(ctx, c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if r.Status != recorder.Cancelled || r.Success() {
+					t.Errorf("got %s", r.Status)
+				}
+				mustBeGone(t, out.String())
+			})
+		}
+	})
+}
+
+func TestTimeOut(t *testing.T) {
+	scripts := map[string]string{
+		"in time":                 `sleep 1000`,
+		"stopped at the deadline": `kill -STOP $$`,
+		"refusing to go":          `trap '' TERM; while :; do sleep 1000; done`,
+		"going with success":      `trap 'exit 0' TERM; while :; do sleep 0.01; done`,
 	}
 	onEachMethod(t, func(t *testing.T, prepare func(recorder.Command) recorder.Command) {
 		for name, script := range scripts {
 			t.Run(name, func(t *testing.T) {
 				c := prepare(shell(script))
-				c.Timeout, c.Grace = 300*time.Millisecond, 50*time.Millisecond
-				out := output(&c)
+				c.Timeout, c.Grace = 100*time.Millisecond, 50*time.Millisecond
 				r := record(t, c)
 				if r.Status != recorder.TimedOut || r.ExitStatus() != 124 || r.Success() {
 					t.Errorf("got %s, exit status %d", r.Status, r.ExitStatus())
 				}
-				mustBeGone(t, out.String())
+				if r.WallTime < c.Timeout {
+					t.Errorf("took %s", r.WallTime)
+				}
 			})
 		}
 	})
