@@ -1,0 +1,16 @@
+// Package ledger proves that no execution record was edited, inserted or
+// silently removed: docs/integrity.md says what that means and what it does
+// not. It is pure: bytes in, bytes out; stores keep the bytes, and a receipt
+// is checked without any store.
+//
+// The ledger is an append-only log of leaves, hashed into a tree as RFC 6962
+// lays down. A leaf is either a record, hashed together with a random salt, or
+// a removal: when, why and by whom which records were removed. The tree's
+// hashes survive the records; the salts do not, so that what remains of a
+// removed record says nothing about it.
+//
+// [Seal] and [Append] make leaves and grow the tree, [Keys] sign its
+// [Checkpoint]s, [NewReceipt] proves one record to somebody who holds nothing
+// else, and [Verify] compares a whole store with its ledger and classifies
+// every difference.
+package ledger

@@ -1,0 +1,57 @@
+package ledger
+
+import (
+	"context"
+	"iter"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Source is a store, or an export of one, as Verify reads it: one snapshot of
+// the records and of the ledger. One goroutine uses it, one sequence at a time.
+type Source interface {
+	// Blocks yields the blocks in order.
+	Blocks(ctx context.Context) iter.Seq2[Block, error]
+	// Removals yields the removals in the order of their leaves.
+	Removals(ctx context.Context) iter.Seq2[StoredRemoval, error]
+	// Checkpoints yields the signed checkpoints that the store keeps.
+	Checkpoints(ctx context.Context) iter.Seq2[[]byte, error]
+	// Pending tells what was written but is not in the ledger yet.
+	Pending(ctx context.Context) (map[sandtrail.ID]Pending, error)
+	// Records returns those of the records with these ids that are stored, in
+	// any order. There are at most BlockLeaves ids.
+	Records(ctx context.Context, ids []sandtrail.ID) ([]sandtrail.Execution, error)
+	// CountRecords returns how many records are stored.
+	CountRecords(ctx context.Context) (int64, error)
+	// IDs yields the id of every stored record, in any order.
+	IDs(ctx context.Context) iter.Seq2[sandtrail.ID, error]
+}
+
+// StoredRemoval is the data of a removal's leaf and the hash that the tree has
+// for it.
+type StoredRemoval struct {
+	Leaf int64
+	Data []byte
+	Hash Hash
+}
+
+// Pending is what has happened to an id since the ledger last took changes in.
+type Pending struct {
+	Removed bool // the record with that id that the ledger knows
+	Stored  bool // there is a record with that id that it does not know
+}
+
+// PendingOf sums up the journal's changes, in the order in which they
+// happened.
+func PendingOf(changes []Change) map[sandtrail.ID]Pending {
+	pending := map[sandtrail.ID]Pending{}
+	for _, c := range changes {
+		p, known := pending[c.ID]
+		if !known {
+			p.Removed = c.Removed
+		}
+		p.Stored = !c.Removed
+		pending[c.ID] = p
+	}
+	return pending
+}

@@ -1,0 +1,159 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Finding is one thing that is not as the ledger says.
+type Finding struct {
+	Kind   FindingKind `json:"kind"`
+	ID     string      `json:"id,omitempty"`     // of the record
+	Leaf   *int64      `json:"leaf,omitempty"`   // index in the log
+	Fields []string    `json:"fields,omitempty"` // altered, where that can be told
+	Detail string      `json:"detail"`           // for a person
+}
+
+// FindingKind says what is wrong.
+type FindingKind string
+
+// The kinds of findings.
+const (
+	Missing      FindingKind = "missing"       // in the log, not removed, and not there
+	Altered      FindingKind = "altered"       // not what was sealed
+	Inserted     FindingKind = "inserted"      // there, but not in the log
+	Truncated    FindingKind = "truncated"     // the log is shorter than a checkpoint says
+	Forked       FindingKind = "forked"        // the log is not the one a checkpoint was signed for
+	BadSignature FindingKind = "bad-signature" // no key we know signed the checkpoint
+)
+
+// Summary counts what a verification saw. Records is the sum of the counts of
+// records below it: everything that was ever sealed, and what was not.
+type Summary struct {
+	Records  int64 `json:"records"`
+	Intact   int64 `json:"intact"`
+	Removed  int64 `json:"removed"` // lawfully: a removal accounts for them
+	Missing  int64 `json:"missing"`
+	Altered  int64 `json:"altered"`
+	Inserted int64 `json:"inserted"`
+	Unsealed int64 `json:"unsealed"` // written so recently that the log has not taken them in
+
+	Leaves      int64            `json:"leaves"`      // of the log
+	Root        string           `json:"root"`        // of the log, base64
+	Checkpoints int              `json:"checkpoints"` // that the log agrees with
+	Reasons     map[string]int64 `json:"reasons"`     // removed records by reason
+	FindingsN   int64            `json:"findingCount"`
+}
+
+// Verification says what Verify checks a source against.
+type Verification struct {
+	Trusted Verifiers // the log's public keys
+	// Outside are signed checkpoints that were kept outside the store. Without
+	// one, a log that was cut or rewritten as a whole looks whole.
+	Outside [][]byte
+	// Report receives every finding as it is made, from one goroutine at a
+	// time. Nil: they are only counted.
+	Report func(Finding)
+	// Progress, when set, is told how many leaves are done.
+	Progress func(leaves int64)
+}
+
+// Verify compares every stored record with the ledger. It returns an error
+// only when the source cannot be read; what is wrong with its content is a
+// finding. Memory is bounded: one bit per leaf, and some per removal.
+func Verify(ctx context.Context, src Source, v Verification) (Summary, error) {
+	w := &verifier{Verification: v, src: src, sum: Summary{Reasons: map[string]int64{}}}
+	steps := []func(context.Context) error{w.readPending, w.readRemovals, w.readCheckpoints, w.walk, w.searchInserted}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return Summary{}, fmt.Errorf("verify: %w", err)
+		}
+	}
+	s := &w.sum
+	s.Records = s.Intact + s.Removed + s.Missing + s.Altered + s.Inserted + s.Unsealed
+	return *s, nil
+}
+
+type verifier struct {
+	Verification
+	src Source
+	sum Summary
+
+	pending     map[sandtrail.ID]Pending
+	removals    map[int64]bool // by leaf, until met in the log; true: authentic
+	removed     bitmap
+	checkpoints map[int64][]Checkpoint // by size
+	present     int64                  // live leaves whose record is there
+	done        int64                  // leaves
+}
+
+func (w *verifier) find(f Finding) {
+	w.sum.FindingsN++
+	if w.Report != nil {
+		w.Report(f)
+	}
+}
+
+func (w *verifier) readPending(ctx context.Context) (err error) {
+	w.pending, err = w.src.Pending(ctx)
+	for _, p := range w.pending {
+		if p.Stored {
+			w.sum.Unsealed++
+		}
+	}
+	return err
+}
+
+// readRemovals learns which leaves were lawfully removed. A removal counts
+// only when it is what the tree has at its place.
+func (w *verifier) readRemovals(ctx context.Context) error {
+	w.removals = map[int64]bool{}
+	for stored, err := range w.src.Removals(ctx) {
+		if err != nil {
+			return err
+		}
+		removal, err := ParseRemoval(stored.Data)
+		if err != nil || tlog.RecordHash(stored.Data) != stored.Hash {
+			w.find(Finding{Kind: Altered, Leaf: &stored.Leaf, Detail: "a removal is not what was sealed"})
+			w.removals[stored.Leaf] = false
+			continue
+		}
+		w.removals[stored.Leaf] = true
+		w.sum.Reasons[removal.Reason] += removal.Count()
+		for _, span := range removal.Leaves {
+			w.removed.set(span.First, min(span.Last, stored.Leaf-1))
+		}
+	}
+	return nil
+}
+
+func (w *verifier) readCheckpoints(ctx context.Context) error {
+	w.checkpoints = map[int64][]Checkpoint{}
+	for _, signed := range w.Outside {
+		w.addCheckpoint(signed, "outside")
+	}
+	for signed, err := range w.src.Checkpoints(ctx) {
+		if err != nil {
+			return err
+		}
+		w.addCheckpoint(signed, "stored")
+	}
+	return nil
+}
+
+func (w *verifier) addCheckpoint(signed []byte, where string) {
+	c, err := w.Trusted.Open(signed)
+	switch {
+	case errors.Is(err, ErrSignature):
+		w.find(Finding{Kind: BadSignature, Detail: fmt.Sprintf("%s checkpoint: %v", where, err)})
+	case err != nil:
+		w.find(Finding{Kind: Altered, Detail: fmt.Sprintf("%s checkpoint: %v", where, err)})
+	default:
+		w.checkpoints[c.Size] = append(w.checkpoints[c.Size], c)
+	}
+}
