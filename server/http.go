@@ -34,10 +34,6 @@ func (s *Server) wrap(next http.Handler) (http.Handler, error) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
 		defer s.recoverPanic(w, r)
-		if r.URL.Path == streamPath {
-			next.ServeHTTP(w, r) // each event must leave at once
-			return
-		}
 		compressed.ServeHTTP(w, r)
 	}), nil
 }

@@ -17,8 +17,8 @@ func (s *Server) registerStatistics() {
 		"Over all their stored executions."), s.userStats)
 	register(s, operation("GET /v1/trends", "trends", "Executions by day or hour",
 		"Newest first, empty buckets included."), s.trends)
-	register(s, operation("GET /v1/window", "window", "Statistics of a stretch of time", ""), s.window)
-	register(s, operation("GET /v1/ranking", "ranking", "Users or strategies that stand out", ""), s.ranking)
+	register(s, operation("GET /v1/window", "window", "Statistics of a stretch of time", "Of all times where since and until are left out."), s.window)
+	register(s, operation("GET /v1/ranking", "ranking", "Users or strategies that stand out", "Of all times where since and until are left out."), s.ranking)
 	register(s, operation("GET /v1/alerts", "alerts", "Which alert rules fire",
 		"Evaluates every rule now."), s.alerts)
 }
@@ -60,24 +60,12 @@ func mustBeOwn(ctx context.Context, userID string) error {
 // StretchInput is the part of a call that names a stretch of time.
 type StretchInput struct {
 	Since time.Time `query:"since" doc:"Inclusive."`
-	Until time.Time `query:"until" doc:"Exclusive; five minutes from now if left out, as the clocks of recorders may be ahead."`
-}
-
-func (s *Server) stretch(in StretchInput, back time.Duration) (since, until time.Time) {
-	now := sandtrail.Millisecond(s.now())
-	since, until = in.Since, in.Until
-	if until.IsZero() {
-		until = now.Add(sandtrail.MaxClockSkew)
-	}
-	if since.IsZero() {
-		since = now.Add(-back)
-	}
-	return since, until
+	Until time.Time `query:"until" doc:"Exclusive."`
 }
 
 type trendsInput struct {
 	StretchInput
-	Days       int    `query:"days" minimum:"1" maximum:"3660" default:"7" doc:"Days of 24 hours back from now, if since is left out."`
+	Days       int    `query:"days" minimum:"1" maximum:"3660" default:"7" doc:"Days of 24 hours back from now, where since is left out."`
 	TZ         string `query:"tz" default:"UTC" doc:"IANA name of the time zone whose days are meant." example:"Europe/Paris"`
 	Bucket     string `query:"bucket" enum:"day,hour" default:"day"`
 	UserID     string `query:"userId"`
@@ -94,7 +82,13 @@ func (s *Server) trends(ctx context.Context, in *trendsInput) (*body[[]sandtrail
 		return nil, err
 	}
 	q := sandtrail.TrendQuery{Location: location, Bucket: sandtrail.Bucket(in.Bucket), UserID: user, StrategyID: in.StrategyID}
-	q.Since, q.Until = s.stretch(in.StretchInput, time.Duration(in.Days)*24*time.Hour)
+	q.Since, q.Until = sandtrail.LastDays(s.now(), in.Days)
+	if !in.Since.IsZero() {
+		q.Since = in.Since
+	}
+	if !in.Until.IsZero() {
+		q.Until = in.Until
+	}
 	return answer(s.store.Trends(ctx, q))
 }
 
@@ -109,9 +103,9 @@ func (s *Server) window(ctx context.Context, in *windowInput) (*body[sandtrail.W
 	if err != nil {
 		return nil, err
 	}
-	w := sandtrail.Window{UserID: user, StrategyID: in.StrategyID}
-	w.Since, w.Until = s.stretch(in.StretchInput, time.Hour)
-	return answer(s.store.WindowStats(ctx, w))
+	return answer(s.store.WindowStats(ctx, sandtrail.Window{
+		Since: in.Since, Until: in.Until, UserID: user, StrategyID: in.StrategyID,
+	}))
 }
 
 type rankingInput struct {
@@ -122,9 +116,10 @@ type rankingInput struct {
 }
 
 func (s *Server) ranking(ctx context.Context, in *rankingInput) (*body[api.Page[sandtrail.Rank]], error) {
-	q := sandtrail.RankQuery{Subject: sandtrail.Subject(in.Subject), Order: sandtrail.RankOrder(in.Order), Limit: in.Limit}
-	q.Since, q.Until = s.stretch(in.StretchInput, 24*time.Hour)
-	ranks, err := s.store.Ranking(ctx, q)
+	ranks, err := s.store.Ranking(ctx, sandtrail.RankQuery{
+		Subject: sandtrail.Subject(in.Subject), Order: sandtrail.RankOrder(in.Order), Limit: in.Limit,
+		Since: in.Since, Until: in.Until,
+	})
 	return answer(api.NewPage(ranks, ""), err)
 }
 

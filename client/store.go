@@ -1,0 +1,250 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+)
+
+// Append stores a batch, all or nothing. It is repeated when the answer is
+// lost: the ids make the repetition a duplicate.
+func (c *Client) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtrail.Appended, error) {
+	if len(batch) > sandtrail.MaxBatch {
+		return sandtrail.Appended{}, sandtrail.Errorf(sandtrail.CodeTooLarge, "a batch may have %d records, got %d", sandtrail.MaxBatch, len(batch))
+	}
+	drafts := make([]sandtrail.Draft, len(batch))
+	for i, a := range batch {
+		drafts[i] = draftOf(a)
+	}
+	request := call{method: http.MethodPost, path: []string{"v1", "executions"}, body: drafts}
+	if len(drafts) == 1 {
+		request.body = drafts[0] // so that the server's paths are those of a batch of one
+	}
+	done, err := do[api.Appended](ctx, c, request)
+	return sandtrail.Appended{Accepted: int(done.Accepted), Duplicates: int(done.Duplicates), IDs: done.IDs}, err
+}
+
+// draftOf is the record as it is sent: without a time that was only filled
+// in, so that the server matches a retry with whatever was stored first.
+func draftOf(a sandtrail.Admitted) sandtrail.Draft {
+	e := a.Execution
+	d := sandtrail.Draft{
+		ID: e.ID, UserID: e.UserID, StrategyID: e.StrategyID, Type: e.Type, Success: &e.Success,
+		ExecutionTime: &e.ExecutionTime, MemoryUsed: e.MemoryUsed, CPUUsage: e.CPUUsage, TimedOut: e.TimedOut,
+		ErrorCount: &e.ErrorCount, WarningCount: &e.WarningCount, Classes: e.Classes, Metadata: e.Metadata,
+		CreatedAt: e.CreatedAt,
+	}
+	if a.TimeDefaulted {
+		d.CreatedAt = time.Time{}
+	}
+	return d
+}
+
+// Execution returns one record.
+func (c *Client) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
+	return get[sandtrail.Execution](ctx, c, nil, "v1", "executions", id.String())
+}
+
+// Executions returns a page. Filter.Within counts from the server's clock.
+func (c *Client) Executions(ctx context.Context, q sandtrail.Query, _ time.Time) (sandtrail.Page, error) {
+	values := filterValues(q.Filter)
+	values.number("limit", q.Limit)
+	values.text("cursor", q.Cursor)
+	page, err := get[api.Page[sandtrail.Execution]](ctx, c, url.Values(values), "v1", "executions")
+	return sandtrail.Page{Items: page.Items, NextCursor: page.Next()}, err
+}
+
+// StrategyStats returns the statistics of a strategy.
+func (c *Client) StrategyStats(ctx context.Context, id string) (sandtrail.StrategyStats, error) {
+	return get[sandtrail.StrategyStats](ctx, c, nil, "v1", "strategies", id, "stats")
+}
+
+// StrategyHealth looks at the last executions of a strategy.
+func (c *Client) StrategyHealth(ctx context.Context, id string, last int) (sandtrail.StrategyHealth, error) {
+	values := url.Values{"last": {strconv.Itoa(last)}}
+	return get[sandtrail.StrategyHealth](ctx, c, values, "v1", "strategies", id, "health")
+}
+
+// UserStats returns the statistics of a user.
+func (c *Client) UserStats(ctx context.Context, id string) (sandtrail.UserStats, error) {
+	return get[sandtrail.UserStats](ctx, c, nil, "v1", "users", id, "stats")
+}
+
+// Trends returns executions by day or hour.
+func (c *Client) Trends(ctx context.Context, q sandtrail.TrendQuery) ([]sandtrail.TrendBucket, error) {
+	if _, err := q.Edges(); err != nil {
+		return nil, err
+	}
+	values := values{}
+	values.times(q.Since, q.Until)
+	values.text("bucket", string(q.Bucket))
+	values.owners(q.UserID, q.StrategyID)
+	if q.Location != nil {
+		values.text("tz", q.Location.String())
+	}
+	return get[[]sandtrail.TrendBucket](ctx, c, url.Values(values), "v1", "trends")
+}
+
+// WindowStats summarises a window.
+func (c *Client) WindowStats(ctx context.Context, w sandtrail.Window) (sandtrail.WindowStats, error) {
+	values := values{}
+	values.times(w.Since, w.Until)
+	values.owners(w.UserID, w.StrategyID)
+	return get[sandtrail.WindowStats](ctx, c, url.Values(values), "v1", "window")
+}
+
+// Ranking returns the users or strategies that stand out in a window.
+func (c *Client) Ranking(ctx context.Context, q sandtrail.RankQuery) ([]sandtrail.Rank, error) {
+	values := values{}
+	values.times(q.Since, q.Until)
+	values.text("subject", string(q.Subject))
+	values.text("order", string(q.Order))
+	values.number("limit", q.Limit)
+	page, err := get[api.Page[sandtrail.Rank]](ctx, c, url.Values(values), "v1", "ranking")
+	return page.Items, err
+}
+
+// PutUser creates or replaces a user.
+func (c *Client) PutUser(ctx context.Context, u sandtrail.User) error {
+	if err := u.Validate(); err != nil {
+		return err
+	}
+	_, err := do[sandtrail.User](ctx, c, call{
+		method: http.MethodPut, path: []string{"v1", "users", u.ID}, body: api.OwnerUser{Email: u.Email, Name: u.Name},
+	})
+	return err
+}
+
+// User returns one user.
+func (c *Client) User(ctx context.Context, id string) (sandtrail.User, error) {
+	return get[sandtrail.User](ctx, c, nil, "v1", "users", id)
+}
+
+// Users returns a page of users.
+func (c *Client) Users(ctx context.Context, q sandtrail.OwnerQuery) (sandtrail.OwnerPage[sandtrail.User], error) {
+	return owners[sandtrail.User](ctx, c, q, "users")
+}
+
+// DeleteUser deletes a user and their executions.
+func (c *Client) DeleteUser(ctx context.Context, id string) (int64, error) {
+	return c.delete(ctx, "users", id)
+}
+
+// PutStrategy creates or replaces a strategy.
+func (c *Client) PutStrategy(ctx context.Context, s sandtrail.Strategy) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	_, err := do[sandtrail.Strategy](ctx, c, call{
+		method: http.MethodPut, path: []string{"v1", "strategies", s.ID}, body: api.OwnerStrategy{Name: s.Name},
+	})
+	return err
+}
+
+// Strategy returns one strategy.
+func (c *Client) Strategy(ctx context.Context, id string) (sandtrail.Strategy, error) {
+	return get[sandtrail.Strategy](ctx, c, nil, "v1", "strategies", id)
+}
+
+// Strategies returns a page of strategies.
+func (c *Client) Strategies(ctx context.Context, q sandtrail.OwnerQuery) (sandtrail.OwnerPage[sandtrail.Strategy], error) {
+	return owners[sandtrail.Strategy](ctx, c, q, "strategies")
+}
+
+// DeleteStrategy deletes a strategy and its executions.
+func (c *Client) DeleteStrategy(ctx context.Context, id string) (int64, error) {
+	return c.delete(ctx, "strategies", id)
+}
+
+func owners[T any](ctx context.Context, c *Client, q sandtrail.OwnerQuery, kind string) (sandtrail.OwnerPage[T], error) {
+	values := values{}
+	values.number("limit", q.Limit)
+	values.text("cursor", q.Cursor)
+	page, err := get[api.Page[T]](ctx, c, url.Values(values), "v1", kind)
+	return sandtrail.OwnerPage[T]{Items: page.Items, NextCursor: page.Next()}, err
+}
+
+// delete is not repeated when the answer is lost: the second one would not
+// find what the first has deleted.
+func (c *Client) delete(ctx context.Context, kind, id string) (int64, error) {
+	done, err := do[api.Deleted](ctx, c, call{method: http.MethodDelete, path: []string{"v1", kind, id}, once: true})
+	return done.Deleted, err
+}
+
+// CountBefore counts old executions.
+func (c *Client) CountBefore(ctx context.Context, before time.Time) (int64, error) {
+	count, err := get[api.Count](ctx, c, url.Values{"before": {formatTime(before)}}, "v1", "cleanup")
+	return count.Count, err
+}
+
+// Cleanup deletes old executions. Interrupted on the server, it says how many
+// were deleted beside the error.
+func (c *Client) Cleanup(ctx context.Context, before time.Time) (int64, error) {
+	done, err := do[api.Deleted](ctx, c, call{
+		method: http.MethodPost, path: []string{"v1", "cleanup"}, body: api.Cleanup{Before: &before}, once: true,
+	})
+	var a *answered
+	if errors.As(err, &a) && a.problem.Deleted != nil {
+		return *a.problem.Deleted, err
+	}
+	return done.Deleted, err
+}
+
+// values are query parameters of which zero values are left out.
+type values url.Values
+
+func (v values) text(name, value string) {
+	if value != "" {
+		url.Values(v).Set(name, value)
+	}
+}
+
+func (v values) number(name string, value int) {
+	if value != 0 {
+		url.Values(v).Set(name, strconv.Itoa(value))
+	}
+}
+
+func (v values) times(since, until time.Time) {
+	if !since.IsZero() {
+		v.text("since", formatTime(since))
+	}
+	if !until.IsZero() {
+		v.text("until", formatTime(until))
+	}
+}
+
+func (v values) owners(userID, strategyID string) {
+	v.text("userId", userID)
+	v.text("strategyId", strategyID)
+}
+
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+func filterValues(f sandtrail.Filter) values {
+	v := values{}
+	v.owners(f.UserID, f.StrategyID)
+	v.text("executionType", string(f.Type))
+	v.times(f.Since, f.Until)
+	v.text("text", f.Text)
+	if f.Within != 0 {
+		v.text("within", f.Within.String())
+	}
+	for name, flag := range map[string]*bool{"success": f.Success, "timedOut": f.TimedOut} {
+		if flag != nil {
+			v.text(name, strconv.FormatBool(*flag))
+		}
+	}
+	for name, least := range map[string]*int{"minTime": f.MinTime, "minMemory": f.MinMemory} {
+		if least != nil {
+			v.text(name, strconv.Itoa(*least))
+		}
+	}
+	return v
+}
