@@ -49,12 +49,13 @@ type fixture struct {
 func newFixture(t *testing.T) fixture {
 	t.Helper()
 	url := pgtest.New(t)
-	f := fixture{store: open(t, url), now: sandtrail.Millisecond(time.Now())}
+	f := fixture{store: open(t, url), app: startApp(t, url)}
+	// The clock is read when the application is built, which can take minutes.
+	f.now = sandtrail.Millisecond(time.Now())
 	if _, err := f.store.Migrate(t.Context(), f.now); err != nil {
 		t.Fatal(err)
 	}
 	f.seed(t)
-	f.app = startApp(t, url)
 	return f
 }
 
