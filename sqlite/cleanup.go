@@ -61,8 +61,21 @@ func execCount(ctx context.Context, tx *sql.Tx, text string, args ...any) (int64
 	return result.RowsAffected()
 }
 
-// shrink gives free pages back to the file system, step by step.
+// shrink gives free pages back to the file system, step by step, and empties
+// the write-ahead log.
 func (s *Store) shrink(ctx context.Context) error {
+	if err := s.vacuum(ctx); err != nil {
+		return err
+	}
+	return s.retry(ctx, "empty the write-ahead log", func() error {
+		// The first column says that somebody was reading; the next
+		// checkpoint will do then.
+		var busy, log, done int
+		return s.writer.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &done)
+	})
+}
+
+func (s *Store) vacuum(ctx context.Context) error {
 	const what = "give disk space back"
 	for {
 		free, err := s.pragmaInt(ctx, "freelist_count")

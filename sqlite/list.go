@@ -69,10 +69,14 @@ func listQuery(plan sandtrail.Plan) (text string, args []any) {
 		where.add("e.memory_used >= ?", *f.MinMemory)
 	}
 	where.addIf(f.Text != "", `e.metadata LIKE ? ESCAPE '\'`, "%"+escapeLike.Replace(f.Text)+"%")
-	where.window("e.", f.Since, f.Until)
+	until := f.Until
 	if after := plan.After; after != nil {
 		where.add("(e.created_at, e.id) < (?, ?)", bound(after.CreatedAt), after.ID.String())
+		if after.CreatedAt.Before(until) {
+			until = time.Time{} // implied; the planner would search by it instead
+		}
 	}
+	where.window("e.", f.Since, until)
 	return withOwners(listIndex(f)) + where.text() + " ORDER BY e.created_at DESC, e.id DESC LIMIT ?",
 		append(where.args, plan.Limit+1)
 }
