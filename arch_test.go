@@ -68,6 +68,7 @@ var edges = []edge{
 	{"bench", "modernc.org/sqlite", "plain SQL on SQLite, to compare with"},
 
 	{"cmd/sandtrail", ".", "main wires everything; nothing imports it"},
+	{"cmd/sandtrail", "bench", "what the command measures"},
 	{"cmd/sandtrail", "sqlite", "one of the two databases"},
 	{"cmd/sandtrail", "postgres", "one of the two databases"},
 	{"cmd/sandtrail", "api", "prints the shapes of the HTTP answers as JSON"},

@@ -18,6 +18,16 @@ type question struct {
 	arg   func(user, strategy string) any
 }
 
+// ask puts the question in plain SQL.
+func (q question) ask(ctx context.Context, plain Plain, user, strategy string) error {
+	for _, sql := range q.plain {
+		if err := plain.Query(ctx, sql, q.arg(user, strategy)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func questions(now time.Time, last sandtrail.Execution) []question {
 	byUser := func(user, _ string) any { return user }
 	byStrategy := func(_, strategy string) any { return strategy }

@@ -31,6 +31,7 @@ type cli struct {
 	Migrate    migrateCmd    `cmd:"" group:"keep" help:"Create or update the tables."`
 	Doctor     doctorCmd     `cmd:"" group:"keep" help:"Examine the database."`
 
+	Bench      benchCmd      `cmd:"" group:"other" help:"Measure a database beside plain SQL."`
 	Prisma     prismaCmd     `cmd:"" group:"other" help:"Print the Prisma schema of the tables."`
 	Completion completionCmd `cmd:"" group:"other" help:"Print a completion script for a shell."`
 	Version    versionCmd    `cmd:"" group:"other" help:"Print the version."`

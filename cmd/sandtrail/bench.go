@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/bench"
+	"github.com/sandtrail/sandtrail/internal/human"
+	"github.com/sandtrail/sandtrail/internal/table"
+	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/sqlite"
+)
+
+type benchCmd struct {
+	Executions int    `default:"100000" placeholder:"N" help:"How many executions to store."`
+	Users      int    `default:"1000" placeholder:"N" help:"By how many users."`
+	Strategies int    `default:"500" placeholder:"N" help:"Of how many strategies."`
+	Days       int    `default:"30" placeholder:"N" help:"Over how many days until now."`
+	Batch      int    `default:"1000" placeholder:"N" help:"Executions in one transaction."`
+	Rounds     int    `default:"200" placeholder:"N" help:"How often to ask each question; slow ones less often."`
+	Seed       uint64 `placeholder:"N" help:"Another seed makes other executions."`
+	output
+}
+
+// Examples shows how to measure both databases.
+func (benchCmd) Examples() []string {
+	return []string{
+		"sandtrail bench",
+		"sandtrail bench --db postgres://localhost/empty --executions 1000000 -o json",
+	}
+}
+
+// Run measures a new SQLite file, removed afterwards, or the empty database
+// that --db names, which keeps the executions.
+func (c *benchCmd) Run(ctx context.Context, d *deps) (err error) {
+	for flag, n := range map[string]int{
+		"--executions": c.Executions, "--users": c.Users, "--strategies": c.Strategies,
+		"--days": c.Days, "--batch": c.Batch, "--rounds": c.Rounds,
+	} {
+		if n < 1 {
+			return sandtrail.Errorf(sandtrail.CodeInvalid, "%s: want at least 1, got %d", flag, n)
+		}
+	}
+	if c.Batch > sandtrail.MaxBatch {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--batch: want at most %d, got %d", sandtrail.MaxBatch, c.Batch)
+	}
+	if d.DB == "" && d.Server == "" {
+		dir, err := os.MkdirTemp("", "sandtrail-bench-")
+		if err != nil {
+			return fmt.Errorf("make a directory for the database: %w", err)
+		}
+		defer os.RemoveAll(dir)
+		d.DB = "sqlite:" + filepath.Join(dir, "bench.db")
+	}
+	database, err := d.database(ctx, postgres.Options{})
+	if err != nil {
+		return err
+	}
+	if _, err := database.Migrate(ctx, d.now()); err != nil {
+		return err
+	}
+	if err := mustBeEmpty(ctx, database); err != nil {
+		return err
+	}
+	plain, err := openPlain(ctx, d.DB, database)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, plain.Close(context.WithoutCancel(ctx))) }()
+
+	report, err := bench.Run(ctx, database, plain, d.now(), bench.Options{
+		Executions: c.Executions, Users: c.Users, Strategies: c.Strategies,
+		Days: c.Days, Batch: c.Batch, Rounds: c.Rounds, Seed: c.Seed,
+	}, d.benchProgress())
+	if err != nil {
+		return err
+	}
+	return c.print(d, report)
+}
+
+func mustBeEmpty(ctx context.Context, database sandtrail.Database) error {
+	users, err := database.Users(ctx, sandtrail.OwnerQuery{Limit: 1})
+	if err != nil {
+		return err
+	}
+	strategies, err := database.Strategies(ctx, sandtrail.OwnerQuery{Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(users.Items)+len(strategies.Items) > 0 {
+		return sandtrail.Errorf(sandtrail.CodeConflict, "--db: the bench fills an empty database, and this one is in use; name a new one")
+	}
+	return nil
+}
+
+func openPlain(ctx context.Context, target string, database sandtrail.Database) (bench.Plain, error) {
+	if _, embedded := database.(*sqlite.Store); embedded {
+		return bench.OpenSQLite(ctx, strings.TrimPrefix(strings.TrimPrefix(target, "sqlite:"), "//"))
+	}
+	return bench.OpenPostgres(ctx, target)
+}
+
+// benchProgress draws one bar for each step.
+func (d *deps) benchProgress() bench.Progress {
+	var bar *progress
+	step := ""
+	return func(name string, done, total int) {
+		if name != step {
+			bar.finish()
+			bar, step = d.newProgress(name, int64(total)), name
+		}
+		if bar != nil {
+			bar.add(int64(done) - bar.done)
+		}
+		if done == total {
+			bar.finish()
+		}
+	}
+}
+
+func (c *benchCmd) print(d *deps, report bench.Report) error {
+	if c.Output == "table" {
+		if err := d.say("%s executions over %s, %s in a transaction: %s a second with roll-ups kept, %s in plain SQL (%s).\n",
+			human.Count(int64(report.Executions)), human.Plural(int64(report.Days), "day"), human.Count(int64(report.Batch)),
+			human.Count(int64(report.Ingest.Sandtrail)), human.Count(int64(report.Ingest.Plain)),
+			human.Percent(100*report.Ingest.Sandtrail/report.Ingest.Plain)); err != nil {
+			return err
+		}
+	}
+	err := print(d, c.Output, finding[bench.Question]{whole: report, rows: report.Questions, columns: questionColumns()})
+	if err != nil || c.Output != "table" {
+		return err
+	}
+	if err := d.say(""); err != nil {
+		return err
+	}
+	return print(d, c.Output, finding[bench.Size]{rows: report.Sizes, columns: sizeColumns(report.Executions)})
+}
+
+func questionColumns() []table.Column[bench.Question] {
+	type row = bench.Question
+	fine := func(ms float64) string { return fmt.Sprintf("%.2f ms", ms) }
+	timing := func(name, title string, get func(row) float64) table.Column[row] {
+		return measure(name, title, fine, func(q row) *float64 { ms := get(q); return &ms })
+	}
+	return []table.Column[row]{
+		label("question", "QUESTION", func(q row) string { return q.Name }),
+		count("rounds", "ROUNDS", func(q row) int64 { return int64(q.Rounds) }),
+		timing("median", "MEDIAN", func(q row) float64 { return q.Sandtrail.Median }),
+		timing("p99", "99 % WITHIN", func(q row) float64 { return q.Sandtrail.P99 }),
+		timing("first", "FIRST", func(q row) float64 { return q.Sandtrail.First }),
+		timing("plainMedian", "PLAIN MEDIAN", func(q row) float64 { return q.Plain.Median }),
+		timing("plainP99", "PLAIN 99 %", func(q row) float64 { return q.Plain.P99 }),
+		timing("plainFirst", "PLAIN FIRST", func(q row) float64 { return q.Plain.First }),
+	}
+}
+
+func sizeColumns(executions int) []table.Column[bench.Size] {
+	type row = bench.Size
+	return []table.Column[row]{
+		label("part", "PART", func(s row) string { return s.Part }),
+		count("bytes", "BYTES", func(s row) int64 { return s.Bytes }),
+		measure("perExecution", "PER EXECUTION", human.Number, func(s row) *float64 {
+			return sandtrail.Mean(float64(s.Bytes), int64(executions))
+		}),
+	}
+}
