@@ -72,6 +72,8 @@ var edges = []edge{
 	{"cmd/sandtrail", "sqlite", "one of the two databases"},
 	{"cmd/sandtrail", "postgres", "one of the two databases"},
 	{"cmd/sandtrail", "api", "prints the shapes of the HTTP answers as JSON"},
+	{"cmd/sandtrail", "recorder", "exec runs and measures commands"},
+	{"cmd/sandtrail", "outbox", "exec keeps records until the store has them"},
 	{"cmd/sandtrail", "prisma", "prints the Prisma schema"},
 	{"cmd/sandtrail", "internal/human", "figures in tables"},
 	{"cmd/sandtrail", "internal/intake", "reads files of records"},

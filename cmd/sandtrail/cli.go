@@ -16,6 +16,7 @@ import (
 type cli struct {
 	globals
 
+	Exec     execCmd     `cmd:"" group:"record" help:"Run a command, measure it and record it."`
 	Record   recordCmd   `cmd:"" group:"record" help:"Store records from a file or a pipe."`
 	List     listCmd     `cmd:"" group:"read" help:"Show executions, newest first."`
 	Show     showCmd     `cmd:"" group:"read" help:"Show one execution with its findings."`

@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -57,6 +61,22 @@ func (d *deps) target() (db, server string, err error) {
 		return db, "", nil
 	}
 	return defaultDB, "", nil
+}
+
+// targetDigest tells one store from another without its password.
+func (d *deps) targetDigest() string {
+	db, server, _ := d.target() // opening the store reports it
+	target := db + server
+	if path, ok := strings.CutPrefix(target, "sqlite:"); ok {
+		if abs, err := filepath.Abs(strings.TrimPrefix(path, "//")); err == nil {
+			target = "sqlite:" + abs
+		}
+	} else if u, err := url.Parse(target); err == nil {
+		u.User = url.User(u.User.Username())
+		target = u.String()
+	}
+	sum := sha256.Sum256([]byte(target))
+	return hex.EncodeToString(sum[:8])
 }
 
 // store is the store that the command works with: ready to use when embedded.
