@@ -74,6 +74,7 @@ var edges = []edge{
 	{"cmd/sandtrail", "api", "prints the shapes of the HTTP answers as JSON"},
 	{"cmd/sandtrail", "recorder", "exec runs and measures commands"},
 	{"cmd/sandtrail", "outbox", "exec keeps records until the store has them"},
+	{"cmd/sandtrail", "client", "works with a running server"},
 	{"cmd/sandtrail", "prisma", "prints the Prisma schema"},
 	{"cmd/sandtrail", "internal/human", "figures in tables"},
 	{"cmd/sandtrail", "internal/intake", "reads files of records"},

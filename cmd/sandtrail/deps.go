@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
@@ -89,8 +90,7 @@ func (d *deps) store(ctx context.Context) (sandtrail.Store, error) {
 		return nil, err
 	}
 	if server != "" {
-		d.opened, err = openServer(server, d.Key)
-		return d.opened, err
+		return d.connect(server)
 	}
 	database, err := d.database(ctx, postgres.Options{})
 	if err != nil {
@@ -102,6 +102,16 @@ func (d *deps) store(ctx context.Context) (sandtrail.Store, error) {
 		}
 	}
 	return database, nil
+}
+
+// connect opens a client of a running server.
+func (d *deps) connect(server string) (sandtrail.Store, error) {
+	c, err := client.Open(server, d.Key)
+	if err != nil {
+		return nil, err
+	}
+	d.opened = c
+	return c, nil
 }
 
 // database opens the database as it is, for commands that need more than a
@@ -149,11 +159,6 @@ func migratePending(ctx context.Context, database sandtrail.Database, now time.T
 		}
 	}
 	return nil
-}
-
-// openServer connects to a running server.
-func openServer(url, _ string) (sandtrail.Store, error) {
-	return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--server %s: this build has no client; give --db", url)
 }
 
 // maintain keeps the answers of a local database fast. It is called after

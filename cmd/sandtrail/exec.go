@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/outbox"
 	"github.com/sandtrail/sandtrail/recorder"
 )
@@ -59,6 +60,9 @@ func (c *execCmd) Run(ctx context.Context, d *deps) error {
 	signals := make(chan os.Signal, len(forwarded))
 	signal.Notify(signals, forwarded...)
 	defer signal.Stop(signals)
+	// Somebody who stops reading our output must not end us unrecorded. (To
+	// ignore the signal would have the command ignore it too.)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	args := c.Command
 	if args[0] == "--" {
@@ -214,8 +218,7 @@ func (d *deps) flush(ctx context.Context, box *outbox.Outbox, retention retentio
 	case err != nil:
 		d.warn("the record waits in %s for the next call: %v", box.Dir(), err)
 	case delivery.Stayed > 0:
-		d.warn("%d waiting in %s: %v; add it with sandtrail users add or sandtrail strategies add, and the next call delivers",
-			delivery.Stayed, box.Dir(), delivery.Why)
+		d.warn("%s waiting in %s: %v; the next call delivers then", human.Plural(int64(delivery.Stayed), "record"), box.Dir(), delivery.Why)
 	}
 	if delivery.Refused > 0 || delivery.Damaged > 0 {
 		d.warn("%d refused by the store and %d damaged on disk were set aside in %s", delivery.Refused, delivery.Damaged, box.Dir())
