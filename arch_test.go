@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -96,6 +97,27 @@ func TestImportsStayInTheirRooms(t *testing.T) {
 		if !allowed[found] {
 			t.Errorf("%s imports %s: not an allowed edge; read docs/architecture.md, then move the code or add the edge with its reason to arch_test.go",
 				found.from, found.to)
+		}
+	}
+}
+
+// TestEveryRoomIsDescribed keeps the table in docs/architecture.md complete.
+func TestEveryRoomIsDescribed(t *testing.T) {
+	page, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("go", "list", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		room := roomOf(strings.TrimSpace(line))
+		if room == "." {
+			continue
+		}
+		if !strings.Contains(string(page), "`"+room+"`") {
+			t.Errorf("docs/architecture.md does not say what `%s` is for", room)
 		}
 	}
 }
