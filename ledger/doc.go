@@ -9,8 +9,8 @@
 // hashes survive the records; the salts do not, so that what remains of a
 // removed record says nothing about it.
 //
-// [Seal] and [Append] make leaves and grow the tree, [Keys] sign its
-// [Checkpoint]s, [NewReceipt] proves one record to somebody who holds nothing
-// else, and [Verify] compares a whole store with its ledger and classifies
-// every difference.
+// [SealChanges] enters what a store's journal tells into its [Book]. [Keys]
+// sign [Checkpoint]s. A [Service] hands out checkpoints, proofs and [Receipt]s,
+// and [Verify] compares a whole store with its ledger and classifies every
+// difference.
 package ledger

@@ -39,8 +39,7 @@ func (w *verifier) searchRound(ctx context.Context, inRound func(sandtrail.ID) b
 			return err
 		}
 		for i, entry := range block.Entries {
-			gone := w.removed.has(block.First()+int64(i)) || w.pending[entry.ID].Removed
-			if entry.Kind == RecordLeaf && inRound(entry.ID) && !gone {
+			if entry.Kind == RecordLeaf && inRound(entry.ID) && !w.removed.has(block.First()+int64(i)) {
 				known[entry.ID] = true
 			}
 		}
@@ -49,7 +48,8 @@ func (w *verifier) searchRound(ctx context.Context, inRound func(sandtrail.ID) b
 		if err != nil {
 			return err
 		}
-		if inRound(id) && !known[id] && !w.pending[id].Stored {
+		unsealed := w.pending[id].Came > w.pending[id].Went
+		if inRound(id) && !known[id] && !unsealed {
 			w.sum.Inserted++
 			w.find(Finding{Kind: Inserted, ID: id.String(), Detail: "the record is stored, but the log does not know it"})
 		}

@@ -116,6 +116,7 @@ func (m *memory) remove(id sandtrail.ID, reason string) {
 
 func (m *memory) seal(t testing.TB, r *rand.Rand) Sealed {
 	t.Helper()
+	r.Shuffle(len(m.journal), func(i, j int) { m.journal[i], m.journal[j] = m.journal[j], m.journal[i] })
 	sealed, err := SealChanges(context.Background(), m, m.journal, now, randomBytes{r})
 	check(t, err)
 	m.journal, m.size = nil, sealed.Size
@@ -153,8 +154,8 @@ func (m *memory) PutRemoval(_ context.Context, leaf int64, data []byte) error {
 
 func (m *memory) Pages(_ context.Context, from, to time.Time) ([]Page, error) {
 	var pages []Page
-	for _, p := range m.pages {
-		if !p.Since.IsZero() && !p.Since.After(to) && !p.Until.Before(from) {
+	for n := range int64(len(m.pages)) {
+		if p := m.pages[n]; !p.Since.IsZero() && !p.Since.After(to) && !p.Until.Before(from) {
 			pages = append(pages, p)
 		}
 	}
@@ -220,4 +221,26 @@ func (m *memory) IDs(context.Context) iter.Seq2[sandtrail.ID, error] {
 			}
 		}
 	}
+}
+
+func (m *memory) Record(_ context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
+	e, found := m.records[id]
+	if !found {
+		return e, sandtrail.ErrNotFound
+	}
+	return e, nil
+}
+
+func (m *memory) Newest(context.Context) ([]byte, error) {
+	if len(m.checkpoints) == 0 {
+		return nil, nil
+	}
+	return m.checkpoints[len(m.checkpoints)-1], nil
+}
+
+func (m *memory) Inspect(_ context.Context, f func(Snapshot) error) error { return f(m) }
+
+func (m *memory) PutCheckpoint(_ context.Context, _ int64, _ time.Time, signed []byte) error {
+	m.checkpoints = append(m.checkpoints, signed)
+	return nil
 }

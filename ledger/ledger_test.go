@@ -371,14 +371,14 @@ func TestReceipt(t *testing.T) {
 		m.add(sample(r))
 	}
 	m.seal(t, r)
-	signed := m.sign(t, keys)
 	id := m.order[17]
 	e := m.records[id]
 	e.User = &sandtrail.User{ID: e.UserID, Email: "ada@example.com"}
-	entry, leaf := m.entry(t, id)
-	proof, err := ProveInclusion(m.size, leaf, m.tile)
+	m.records[id] = e
+	service := Service{Log: m, Keys: keys}
+	receipt, err := service.Receipt(t.Context(), id, now)
 	check(t, err)
-	raw, err := json.Marshal(NewReceipt(e, entry, leaf, proof, signed))
+	raw, err := json.Marshal(receipt)
 	check(t, err)
 	if bytes.Contains(raw, []byte("ada@example.com")) {
 		t.Error("the receipt tells the user's e-mail, which it does not prove")
@@ -386,7 +386,8 @@ func TestReceipt(t *testing.T) {
 
 	got, c, err := VerifyReceipt(raw, keys.Verifiers)
 	check(t, err)
-	if diff := cmp.Diff(m.records[id], got); diff != "" || c.Size != 300 {
+	e.User = nil
+	if diff := cmp.Diff(e, got); diff != "" || c.Size != 300 {
 		t.Errorf("size %d, want 300; record (-want +got)\n%s", c.Size, diff)
 	}
 
@@ -426,6 +427,56 @@ func (m *memory) entry(t *testing.T, id sandtrail.ID) (Entry, int64) {
 	entry, leaf, err := Locate(context.Background(), m, id, m.records[id].CreatedAt)
 	check(t, err)
 	return entry, leaf
+}
+
+func TestService(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	m, keys := newMemory(), testKeys(t)
+	service := Service{Log: m, Keys: keys}
+	empty, err := service.Checkpoint(t.Context(), now)
+	check(t, err)
+	for range 300 {
+		m.add(sample(r))
+	}
+	id := m.order[0]
+	if _, err := service.Proof(t.Context(), id, now); !errors.Is(err, sandtrail.ErrNotFound) {
+		t.Errorf("proof of an unsealed record: %v, want ErrNotFound", err)
+	}
+	m.seal(t, r)
+	signed, err := service.Checkpoint(t.Context(), now)
+	check(t, err)
+	again, err := service.Checkpoint(t.Context(), now)
+	check(t, err)
+	if bytes.Equal(empty, signed) || !bytes.Equal(signed, again) || len(m.checkpoints) != 2 {
+		t.Errorf("%d checkpoints for two sizes of the log", len(m.checkpoints))
+	}
+
+	proof, err := service.Proof(t.Context(), id, now)
+	check(t, err)
+	c, err := keys.Open([]byte(proof.Checkpoint))
+	check(t, err)
+	var path tlog.RecordProof
+	for _, hash := range proof.Proof {
+		path = append(path, Hash(hash))
+	}
+	check(t, tlog.CheckRecord(path, c.Size, c.Root, proof.Leaf, Hash(proof.Hash)))
+
+	for path, size := range map[string]int{"tile/0/000": 256 * 32, "tile/0/001.p/44": 44 * 32, "tile/0/001.p/7": 7 * 32, "tile/1/000.p/1": 32} {
+		tile, err := service.Tile(t.Context(), path)
+		if err != nil || len(tile) != size {
+			t.Errorf("%s: %d bytes, want %d; error %v", path, len(tile), size, err)
+		}
+	}
+	for _, path := range []string{"tile/0/001", "tile/0/002", "tile/x", "entries/0"} {
+		if _, err := service.Tile(t.Context(), path); !errors.Is(err, sandtrail.ErrNotFound) {
+			t.Errorf("%s: %v, want ErrNotFound", path, err)
+		}
+	}
+	sum, err := service.Verify(t.Context(), Verification{})
+	check(t, err)
+	if sum.Intact != 300 || sum.Checkpoints != 2 || sum.FindingsN != 0 {
+		t.Errorf("verified %+v", sum)
+	}
 }
 
 func FuzzReceipt(f *testing.F) {

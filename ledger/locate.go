@@ -10,7 +10,8 @@ import (
 
 // Index finds pages; every Book is one.
 type Index interface {
-	// Pages lists the pages whose times overlap from ≤ createdAt ≤ to.
+	// Pages lists the pages whose times overlap from ≤ createdAt ≤ to, in
+	// their order.
 	Pages(ctx context.Context, from, to time.Time) ([]Page, error)
 	// Page returns the page of a block; its zero value when there is none.
 	Page(ctx context.Context, n int64) (Page, error)
@@ -38,6 +39,9 @@ func Locate(ctx context.Context, index Index, id sandtrail.ID, createdAt time.Ti
 			}
 		}
 	}
-	return Entry{}, 0, sandtrail.Errorf(sandtrail.CodeNotFound,
-		"execution %s is not in the ledger yet; records are sealed within seconds", id)
+	return Entry{}, 0, errUnsealed(id)
+}
+
+func errUnsealed(id sandtrail.ID) error {
+	return sandtrail.Errorf(sandtrail.CodeNotFound, "execution %s is not in the ledger yet; ask again in some seconds", id)
 }

@@ -25,19 +25,10 @@ type Receipt struct {
 // ReceiptType is the type of the receipts that this package makes.
 const ReceiptType = "sandtrail-receipt/v1"
 
-// NewReceipt puts a receipt together. The proof is that of ProveInclusion for
-// the leaf in the checkpoint's tree.
-func NewReceipt(e sandtrail.Execution, entry Entry, leaf int64, proof []Hash, checkpoint []byte) Receipt {
-	e.User, e.Strategy = nil, nil
+func newReceipt(e sandtrail.Execution, entry Entry, p Proof) Receipt {
+	e.User, e.Strategy = nil, nil // they are not proved
 	data, _ := entry.appendLeaf(nil, &e)
-	r := Receipt{
-		Type: ReceiptType, Record: e, Leaf: leaf, Data: data, Proof: [][]byte{},
-		Checkpoint: string(checkpoint),
-	}
-	for _, hash := range proof {
-		r.Proof = append(r.Proof, hash[:])
-	}
-	return r
+	return Receipt{Type: ReceiptType, Record: e, Leaf: p.Leaf, Data: data, Proof: p.Proof, Checkpoint: p.Checkpoint}
 }
 
 // VerifyReceipt checks the JSON of a receipt against the public keys of the

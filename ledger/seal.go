@@ -60,10 +60,10 @@ type Sealed struct {
 // spansPerRemoval bounds the size of a removal's leaf.
 const spansPerRemoval = 4096
 
-// SealChanges enters changes, in the order in which they happened, into the
-// log: a leaf for every record that came and is still stored, then a leaf for
-// every reason of removals. A record that came and went within the changes, or
-// went before it was sealed, is only counted. random makes the salts.
+// SealChanges enters changes, in any order, into the log: a leaf for every
+// record that came and is still stored, then a leaf for every reason of
+// removals. A record that went before it was sealed is only counted. random
+// makes the salts.
 //
 // All or nothing is the transaction's matter; when it commits, the changes
 // must be gone from the journal.
@@ -73,7 +73,7 @@ func SealChanges(ctx context.Context, book Book, changes []Change, now time.Time
 	if s.size, err = book.Size(ctx); err != nil {
 		return Sealed{}, fmt.Errorf("seal: %w", err)
 	}
-	came, went := sortOut(changes)
+	came, went := split(changes)
 	steps := []func() error{
 		func() error { return s.forgetRemoved(ctx, went) }, // first: an id may have come back
 		func() error { return s.addRecords(ctx, came) },
@@ -89,26 +89,18 @@ func SealChanges(ctx context.Context, book Book, changes []Change, now time.Time
 	return s.sealed, nil
 }
 
-// sortOut cancels what came and went within the changes.
-func sortOut(changes []Change) (came []sandtrail.ID, went []Change) {
-	fresh := map[sandtrail.ID]bool{}
+// split parts the changes into the ids that came, each once, and the removals.
+func split(changes []Change) (came []sandtrail.ID, went []Change) {
+	seen := map[sandtrail.ID]bool{}
 	for _, c := range changes {
 		switch {
-		case !c.Removed:
-			fresh[c.ID] = true
-			came = append(came, c.ID)
-		case fresh[c.ID]:
-			delete(fresh, c.ID)
-			went = append(went, Change{Removed: true, Reason: c.Reason, By: c.By})
-		default:
+		case c.Removed:
 			went = append(went, c)
+		case !seen[c.ID]:
+			seen[c.ID] = true
+			came = append(came, c.ID)
 		}
 	}
-	came = slices.DeleteFunc(came, func(id sandtrail.ID) bool {
-		once := fresh[id]
-		delete(fresh, id) // one that came, went and came again is there once
-		return !once
-	})
 	return came, went
 }
 
@@ -222,12 +214,12 @@ func (s *sealer) forgetRemoved(ctx context.Context, went []Change) error {
 		if s.gone[why] == nil {
 			s.gone[why] = &tally{}
 		}
-		leaf, known := leaves[c.ID]
-		if !known {
+		if len(leaves[c.ID]) == 0 {
 			s.gone[why].unsealed++
 			continue
 		}
-		delete(leaves, c.ID)
+		leaf := leaves[c.ID][0] // an id that came back has more: the oldest went first
+		leaves[c.ID] = leaves[c.ID][1:]
 		s.pages[leaf/BlockLeaves].forget(leaf % BlockLeaves)
 		s.gone[why].leaves = append(s.gone[why].leaves, leaf)
 	}
@@ -265,17 +257,14 @@ func (s *sealer) addRemoval(ctx context.Context, r Removal) error {
 	return s.book.PutRemoval(ctx, leaf, r.Marshal())
 }
 
-// findLeaves finds the leaves of removed records and opens their pages.
-func (s *sealer) findLeaves(ctx context.Context, went []Change) (map[sandtrail.ID]int64, error) {
-	wanted := map[sandtrail.ID]bool{}
-	var times []time.Time
-	for _, c := range went {
-		if !c.ID.IsZero() {
-			wanted[c.ID] = true
-			times = append(times, c.CreatedAt)
-		}
+// findLeaves finds the leaves of removed records, oldest first, and opens
+// their pages.
+func (s *sealer) findLeaves(ctx context.Context, went []Change) (map[sandtrail.ID][]int64, error) {
+	leaves := map[sandtrail.ID][]int64{}
+	times := make([]time.Time, len(went))
+	for i, c := range went {
+		leaves[c.ID], times[i] = nil, c.CreatedAt
 	}
-	leaves := map[sandtrail.ID]int64{}
 	if len(times) == 0 {
 		return leaves, nil
 	}
@@ -294,8 +283,8 @@ func (s *sealer) findLeaves(ctx context.Context, went []Change) (map[sandtrail.I
 			return nil, err
 		}
 		for at, entry := range page.entries {
-			if wanted[entry.ID] && entry.holdsRecord() {
-				leaves[entry.ID] = p.N*BlockLeaves + int64(at)
+			if found, wanted := leaves[entry.ID]; wanted && entry.holdsRecord() {
+				leaves[entry.ID] = append(found, p.N*BlockLeaves+int64(at))
 			}
 		}
 	}

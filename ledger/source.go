@@ -35,22 +35,20 @@ type StoredRemoval struct {
 	Hash Hash
 }
 
-// Pending is what has happened to an id since the ledger last took changes in.
-type Pending struct {
-	Removed bool // the record with that id that the ledger knows
-	Stored  bool // there is a record with that id that it does not know
-}
+// Pending counts what has happened to an id since the ledger last took changes
+// in.
+type Pending struct{ Came, Went int }
 
-// PendingOf sums up the journal's changes, in the order in which they
-// happened.
+// PendingOf counts the journal's changes.
 func PendingOf(changes []Change) map[sandtrail.ID]Pending {
 	pending := map[sandtrail.ID]Pending{}
 	for _, c := range changes {
-		p, known := pending[c.ID]
-		if !known {
-			p.Removed = c.Removed
+		p := pending[c.ID]
+		if c.Removed {
+			p.Went++
+		} else {
+			p.Came++
 		}
-		p.Stored = !c.Removed
 		pending[c.ID] = p
 	}
 	return pending

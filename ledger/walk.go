@@ -85,15 +85,35 @@ func (w *verifier) expect(j *job, l leaf) {
 	case isRemoval: // one that is not authentic was reported when it was read
 	case l.entry.Kind == RemovalLeaf:
 		j.find(Finding{Kind: Missing, Leaf: &l.index, Detail: "a removal is in the log, but its text is not there"})
-	case w.removed.has(l.index) || w.pending[l.entry.ID].Removed:
+	case w.isRemoved(l):
 		j.verdict.removed++
 	default:
 		j.live = append(j.live, l)
 	}
 }
 
+// isRemoved reports whether a removal, sealed or pending, accounts for a leaf.
+func (w *verifier) isRemoved(l leaf) bool {
+	if w.removed.has(l.index) {
+		return true
+	}
+	p, known := w.pending[l.entry.ID]
+	if !known || p.Went == 0 {
+		return false
+	}
+	p.Went--
+	w.pending[l.entry.ID] = p
+	w.removed.set(l.index, l.index)
+	return true
+}
+
 // endOfLog reports what the log should have held and does not.
 func (w *verifier) endOfLog(size int64) {
+	for _, p := range w.pending {
+		if p.Came > p.Went {
+			w.sum.Unsealed++
+		}
+	}
 	for at, checkpoints := range w.checkpoints {
 		for _, c := range checkpoints {
 			if at > size {
