@@ -72,6 +72,7 @@ var edges = []edge{
 	{"cmd/sandtrail", "bench", "what the command measures"},
 	{"cmd/sandtrail", "sqlite", "one of the two databases"},
 	{"cmd/sandtrail", "postgres", "one of the two databases"},
+	{"cmd/sandtrail", "github.com/parquet-go/parquet-go", "the columnar export"},
 	{"cmd/sandtrail", "api", "prints the shapes of the HTTP answers as JSON"},
 	{"cmd/sandtrail", "recorder", "exec runs and measures commands"},
 	{"cmd/sandtrail", "outbox", "exec keeps records until the store has them"},

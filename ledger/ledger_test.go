@@ -479,6 +479,57 @@ func TestService(t *testing.T) {
 	}
 }
 
+// tileClient reads the log as a client written by others does: by C2SP paths,
+// and checking every tile against the checkpoint.
+type tileClient struct{ fetch func(path string) ([]byte, error) }
+
+func (tileClient) Height() int { return tileHeight }
+
+func (c tileClient) ReadTiles(tiles []tlog.Tile) (data [][]byte, err error) {
+	for _, tile := range tiles {
+		hashes, err := c.fetch(TileID{tile.L, tile.N}.Path(tile.W))
+		if err != nil {
+			return nil, err
+		}
+		data = append(data, hashes)
+	}
+	return data, nil
+}
+
+func (tileClient) SaveTiles([]tlog.Tile, [][]byte) {}
+
+func TestTileClient(t *testing.T) {
+	r := rand.New(rand.NewPCG(16, 16))
+	m, keys := newMemory(), testKeys(t)
+	service := Service{Log: m, Keys: keys}
+	for range 1000 {
+		m.add(sample(r))
+	}
+	m.seal(t, r)
+	signed, err := service.Checkpoint(t.Context(), now)
+	check(t, err)
+	verifier, err := note.NewVerifier(keys.Public()[0])
+	check(t, err)
+	opened, err := note.Open(signed, note.VerifierList(verifier))
+	check(t, err)
+	c, err := parseCheckpoint(opened.Text)
+	check(t, err)
+	client := tileClient{func(path string) ([]byte, error) { return service.Tile(t.Context(), path) }}
+	reader := tlog.TileHashReader(tlog.Tree{N: c.Size, Hash: c.Root}, client)
+	for _, leaf := range []int64{0, 255, 256, 700, 999} {
+		proof, err := tlog.ProveRecord(c.Size, leaf, reader)
+		check(t, err)
+		hashes, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, leaf)})
+		check(t, err)
+		check(t, tlog.CheckRecord(proof, c.Size, c.Root, leaf, hashes[0]))
+	}
+
+	m.tiles[TileID{0, 1}][5] ^= 1
+	if _, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, 300)}); err == nil {
+		t.Error("a client takes a tile that was changed")
+	}
+}
+
 func FuzzReceipt(f *testing.F) {
 	f.Add([]byte(`{"type":"sandtrail-receipt/v1","leaf":0,"data":"AQ==","proof":[],"checkpoint":""}`))
 	keys := testKeys(f)

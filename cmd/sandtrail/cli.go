@@ -24,6 +24,7 @@ type cli struct {
 	Stats    statsCmd    `cmd:"" group:"read" help:"Sum up a strategy or a user."`
 	Health   healthCmd   `cmd:"" group:"read" help:"Look at the last executions of a strategy."`
 	Trends   trendsCmd   `cmd:"" group:"read" help:"Count executions by day or hour."`
+	Export   exportCmd   `cmd:"" group:"read" help:"Write executions to a file of their own, whole."`
 	Alert    alertCmd    `cmd:"" group:"read" help:"Evaluate the alert rules."`
 
 	Users      usersCmd      `cmd:"" group:"keep" help:"Add, list, show and delete users."`

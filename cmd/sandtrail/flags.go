@@ -64,33 +64,43 @@ type scope struct {
 	Strategy string `placeholder:"ID" help:"Only this strategy's."`
 }
 
-// filterFlags select executions.
-type filterFlags struct {
+// selection are the flags that select executions.
+type selection struct {
 	scope
 	Type     string `placeholder:"TYPE" help:"VALIDATION or TERMINAL."`
 	TimedOut bool   `help:"Only those that ran into their time limit."`
 	Since    moment `placeholder:"WHEN" help:"From then on: a duration back from now (7d), a date or an RFC 3339 time."`
 	Until    moment `placeholder:"WHEN" help:"Before then."`
-	Limit    int    `default:"50" placeholder:"N" help:"At most so many, up to 1000."`
-	Cursor   string `placeholder:"CURSOR" help:"Go on after the page that named this cursor."`
 }
 
-// query is the page that the flags ask for. A since that is a duration is
-// resolved by the store, once for all pages.
-func (f filterFlags) query(now time.Time) (sandtrail.Query, error) {
+// filter is what the flags ask for. A since that is a duration is resolved by
+// the store, once for all pages.
+func (s selection) filter(now time.Time) sandtrail.Filter {
 	filter := sandtrail.Filter{
-		UserID: f.User, StrategyID: f.Strategy,
-		Type:  sandtrail.ExecutionType(strings.ToUpper(f.Type)),
-		Since: f.Since.exact, Within: f.Since.ago, Until: f.Until.at(now),
+		UserID: s.User, StrategyID: s.Strategy,
+		Type:  sandtrail.ExecutionType(strings.ToUpper(s.Type)),
+		Since: s.Since.exact, Within: s.Since.ago, Until: s.Until.at(now),
 	}
-	if f.TimedOut {
-		filter.TimedOut = &f.TimedOut
+	if s.TimedOut {
+		filter.TimedOut = &s.TimedOut
 	}
+	return filter
+}
+
+// filterFlags select a page of executions.
+type filterFlags struct {
+	selection
+	Limit  int    `default:"50" placeholder:"N" help:"At most so many, up to 1000."`
+	Cursor string `placeholder:"CURSOR" help:"Go on after the page that named this cursor."`
+}
+
+// query is the page that the flags ask for.
+func (f filterFlags) query(now time.Time) (sandtrail.Query, error) {
 	// The store takes 0 for its default.
 	if f.Limit < 1 || f.Limit > sandtrail.MaxLimit {
 		return sandtrail.Query{}, sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: want 1 to %d, got %d", sandtrail.MaxLimit, f.Limit)
 	}
-	return sandtrail.Query{Filter: filter, Limit: f.Limit, Cursor: f.Cursor}, nil
+	return sandtrail.Query{Filter: f.filter(now), Limit: f.Limit, Cursor: f.Cursor}, nil
 }
 
 // again is what to add to the command for the next page.

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"io"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+type exportCmd struct {
+	selection
+	Failed bool   `help:"Only those that did not succeed, time-outs included."`
+	Format string `enum:"ndjson,csv,parquet" default:"ndjson" placeholder:"FORM" help:"ndjson, csv or parquet."`
+}
+
+// Examples shows how it is used.
+func (exportCmd) Examples() []string {
+	return []string{
+		"sandtrail export > executions.ndjson",
+		"sandtrail export --format csv --since 30d > month.csv",
+		"sandtrail export --format parquet --strategy momentum > momentum.parquet",
+	}
+}
+
+// Run writes every execution that the flags select, newest first.
+func (c *exportCmd) Run(ctx context.Context, d *deps) error {
+	if c.Format == "parquet" && d.outTTY {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "parquet is not for terminals: redirect standard output to a file")
+	}
+	store, err := d.store(ctx)
+	if err != nil {
+		return err
+	}
+	q := sandtrail.Query{Filter: c.filter(d.now()), Limit: sandtrail.MaxLimit}
+	if c.Failed {
+		failed := false
+		q.Filter.Success = &failed
+	}
+	out := exporters[c.Format](d.out)
+	for {
+		page, err := store.Executions(ctx, q, d.now())
+		if err != nil {
+			return err
+		}
+		if err := out.write(page.Items); err != nil {
+			return err
+		}
+		if page.NextCursor == "" {
+			return out.close()
+		}
+		q.Cursor = page.NextCursor
+	}
+}
+
+// exporter writes executions in one format, piece by piece.
+type exporter struct {
+	write func([]sandtrail.Execution) error
+	close func() error
+}
+
+var exporters = map[string]func(io.Writer) exporter{
+	"ndjson":  exportNDJSON,
+	"csv":     exportCSV,
+	"parquet": exportParquet,
+}
+
+func exportNDJSON(w io.Writer) exporter {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return exporter{
+		write: func(executions []sandtrail.Execution) error {
+			for _, e := range executions {
+				if err := encoder.Encode(e); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		close: func() error { return nil },
+	}
+}
+
+func exportCSV(w io.Writer) exporter {
+	out := csv.NewWriter(w)
+	err := out.Write(sandtrail.CSVHeader())
+	return exporter{
+		write: func(executions []sandtrail.Execution) error {
+			for _, e := range executions {
+				err = errors.Join(err, out.Write(e.CSVRecord()))
+			}
+			return err
+		},
+		close: func() error {
+			out.Flush()
+			return errors.Join(err, out.Error())
+		},
+	}
+}
+
+// exported is a row of a Parquet file: the columns of the table.
+type exported struct {
+	ID            [16]byte `parquet:"id,uuid"`
+	UserID        string   `parquet:"user_id,dict"`
+	StrategyID    string   `parquet:"strategy_id,dict"`
+	Type          string   `parquet:"execution_type,dict"`
+	Success       bool     `parquet:"success"`
+	ExecutionTime int32    `parquet:"execution_time"`
+	MemoryUsed    *int32   `parquet:"memory_used,optional"`
+	CPUUsage      *float64 `parquet:"cpu_usage,optional"`
+	TimedOut      bool     `parquet:"timed_out"`
+	ErrorCount    int32    `parquet:"error_count"`
+	WarningCount  int32    `parquet:"warning_count"`
+	Classes       *string  `parquet:"classes_found,optional"`
+	Metadata      *string  `parquet:"metadata,optional"`
+	CreatedAt     int64    `parquet:"created_at,timestamp(millisecond)"`
+}
+
+func exportParquet(w io.Writer) exporter {
+	// A row group is kept in memory until it is full.
+	out := parquet.NewGenericWriter[exported](w, parquet.Compression(&zstd.Codec{}), parquet.MaxRowsPerRowGroup(100_000))
+	return exporter{
+		write: func(executions []sandtrail.Execution) error {
+			rows := make([]exported, len(executions))
+			for i, e := range executions {
+				rows[i] = exportedOf(e)
+			}
+			_, err := out.Write(rows)
+			return err
+		},
+		close: out.Close,
+	}
+}
+
+func exportedOf(e sandtrail.Execution) exported {
+	row := exported{
+		ID: e.ID, UserID: e.UserID, StrategyID: e.StrategyID, Type: string(e.Type),
+		Success: e.Success, ExecutionTime: int32(e.ExecutionTime), CPUUsage: e.CPUUsage,
+		TimedOut: e.TimedOut, ErrorCount: int32(e.ErrorCount), WarningCount: int32(e.WarningCount),
+		Classes: sandtrail.JoinClasses(e.Classes), CreatedAt: e.CreatedAt.UnixMilli(),
+	}
+	if e.MemoryUsed != nil {
+		memory := int32(*e.MemoryUsed)
+		row.MemoryUsed = &memory
+	}
+	if e.Metadata != nil {
+		metadata := string(e.Metadata)
+		row.Metadata = &metadata
+	}
+	return row
+}
