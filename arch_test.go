@@ -70,6 +70,10 @@ var edges = []edge{
 
 	{"cmd/sandtrail", ".", "main wires everything; nothing imports it"},
 	{"cmd/sandtrail", "bench", "what the command measures"},
+	{"cmd/sandtrail", "server", "what serve serves"},
+	{"cmd/sandtrail", "web", "the page it serves beside the API"},
+	{"cmd/sandtrail", "worker", "the jobs it runs beside them"},
+	{"cmd/sandtrail", "notify", "where its alerts go"},
 	{"cmd/sandtrail", "sqlite", "one of the two databases"},
 	{"cmd/sandtrail", "postgres", "one of the two databases"},
 	{"cmd/sandtrail", "github.com/parquet-go/parquet-go", "the columnar export"},

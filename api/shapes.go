@@ -76,6 +76,23 @@ type NewKey struct {
 	ExpiresIn string         `json:"expiresIn,omitempty" doc:"A length of time from now; never if left out." example:"30d"`
 }
 
+// Make makes the key and its secret, or says which field is wrong.
+func (n NewKey) Make(now time.Time) (sandtrail.Key, string, error) {
+	key, secret := sandtrail.NewKey(n.Name, n.Role, n.UserID, now)
+	if n.ExpiresIn != "" {
+		lifetime, err := sandtrail.ParseDuration(n.ExpiresIn)
+		if err != nil {
+			return key, "", &sandtrail.Error{
+				Code: sandtrail.CodeInvalid, Err: err,
+				Fields: []sandtrail.FieldError{{Path: "expiresIn", Message: err.Error()}},
+			}
+		}
+		expires := key.CreatedAt.Add(lifetime)
+		key.ExpiresAt = &expires
+	}
+	return key, secret, key.Validate()
+}
+
 // CreatedKey answers it: the only time the secret is shown.
 type CreatedKey struct {
 	sandtrail.Key

@@ -86,16 +86,8 @@ func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*body[api.C
 	if s.cfg.Keys == nil {
 		return nil, errNoKeys
 	}
-	key, secret := sandtrail.NewKey(in.Body.Name, in.Body.Role, in.Body.UserID, s.now())
-	if in.Body.ExpiresIn != "" {
-		lifetime, err := sandtrail.ParseDuration(in.Body.ExpiresIn)
-		if err != nil {
-			return nil, atField("expiresIn", err)
-		}
-		expires := key.CreatedAt.Add(lifetime)
-		key.ExpiresAt = &expires
-	}
-	if err := key.Validate(); err != nil {
+	key, secret, err := in.Body.Make(s.now())
+	if err != nil {
 		return nil, err
 	}
 	if err := s.cfg.Keys.CreateKey(ctx, key); err != nil {

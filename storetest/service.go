@@ -203,3 +203,58 @@ func idSet(ids []sandtrail.ID) map[sandtrail.ID]int {
 	}
 	return set
 }
+
+// Agenda holds an empty agenda to its contract.
+func Agenda(t *testing.T, agenda sandtrail.Agenda) {
+	ctx, hour := t.Context(), time.Hour
+	claims := func(when string, now time.Time, want int) {
+		t.Helper()
+		got := make(chan bool)
+		for range 8 {
+			go func() {
+				mine, err := agenda.Claim(ctx, "work", now, now.Add(hour))
+				if err != nil {
+					t.Errorf("claim: %v", err)
+				}
+				got <- mine
+			}()
+		}
+		n := 0
+		for range 8 {
+			if <-got {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("%s: %d of 8 callers got the work, want %d", when, n, want)
+		}
+	}
+	claims("at first", serviceStart, 1)
+	claims("while it is claimed", serviceStart.Add(hour-time.Millisecond), 0)
+	claims("when the claim has ended", serviceStart.Add(hour), 1)
+	if err := agenda.Reschedule(ctx, "work", serviceStart.Add(24*hour)); err != nil {
+		t.Fatalf("reschedule: %v", err)
+	}
+	claims("before it is due", serviceStart.Add(23*hour), 0)
+	claims("when it is due", serviceStart.Add(24*hour), 1)
+}
+
+// AlertStates holds an empty memory of alerts to its contract.
+func AlertStates(t *testing.T, memory sandtrail.AlertStates) {
+	ctx, told := t.Context(), serviceStart.Add(time.Minute)
+	for _, want := range [][]sandtrail.AlertState{
+		{{Rule: "a", Firing: true, Since: serviceStart}},
+		{{Rule: "a", Firing: true, Since: serviceStart, NotifiedAt: &told}, {Rule: "b", Since: told}},
+		{{Rule: "a", Since: told}, {Rule: "b", Since: told}},
+	} {
+		for _, s := range want {
+			if err := memory.PutAlertState(ctx, s); err != nil {
+				t.Fatalf("put: %v", err)
+			}
+		}
+		got, err := memory.AlertStates(ctx)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("states: %v\n%s", err, diff)
+		}
+	}
+}

@@ -27,6 +27,8 @@ type cli struct {
 	Export   exportCmd   `cmd:"" group:"read" help:"Write executions to a file of their own, whole."`
 	Alert    alertCmd    `cmd:"" group:"read" help:"Evaluate the alert rules."`
 
+	Serve      serveCmd      `cmd:"" group:"keep" help:"Serve the API and the page, and run the background jobs."`
+	Keys       keysCmd       `cmd:"" group:"keep" help:"Create, list and revoke the keys of the API."`
 	Users      usersCmd      `cmd:"" group:"keep" help:"Add, list, show and delete users."`
 	Strategies strategiesCmd `cmd:"" group:"keep" help:"Add, list, show and delete strategies."`
 	Cleanup    cleanupCmd    `cmd:"" group:"keep" help:"Delete old executions."`

@@ -1,0 +1,32 @@
+package sandtrail
+
+import (
+	"context"
+	"time"
+)
+
+// Agenda lets several processes on one store share work that one of them
+// should do at a time.
+type Agenda interface {
+	// Claim reports whether the work is due and claims it: nobody is told so
+	// again before until. Work that nobody has claimed yet is due. Of calls
+	// that race one gets true.
+	Claim(ctx context.Context, work string, now, until time.Time) (bool, error)
+	// Reschedule sets when the work is due next.
+	Reschedule(ctx context.Context, work string, due time.Time) error
+}
+
+// AlertState is what is remembered about a rule between evaluations.
+type AlertState struct {
+	Rule       string     `json:"rule"` // its name
+	Firing     bool       `json:"firing"`
+	Since      time.Time  `json:"since"`      // when that began
+	NotifiedAt *time.Time `json:"notifiedAt"` // nil: nobody has been told yet
+}
+
+// AlertStates keeps them.
+type AlertStates interface {
+	AlertStates(ctx context.Context) ([]AlertState, error)
+	// PutAlertState creates or replaces the state of a rule.
+	PutAlertState(ctx context.Context, s AlertState) error
+}

@@ -1,0 +1,41 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+)
+
+// CreateKey makes a key on the server. The answer holds its secret, which
+// nobody can ask for again. It is not repeated when the answer is lost.
+func (c *Client) CreateKey(ctx context.Context, k api.NewKey) (api.CreatedKey, error) {
+	return do[api.CreatedKey](ctx, c, call{method: http.MethodPost, path: []string{"v1", "keys"}, body: k, once: true})
+}
+
+// Keys lists all keys without their secrets.
+func (c *Client) Keys(ctx context.Context) ([]sandtrail.Key, error) {
+	page, err := get[api.Page[sandtrail.Key]](ctx, c, nil, "v1", "keys")
+	return page.Items, err
+}
+
+// RevokeKey makes a key invalid.
+func (c *Client) RevokeKey(ctx context.Context, id sandtrail.ID) error {
+	_, err := do[struct{}](ctx, c, call{method: http.MethodDelete, path: []string{"v1", "keys", id.String()}})
+	return err
+}
+
+// Accesses returns a page of the access log, newest first.
+func (c *Client) Accesses(ctx context.Context, limit int, cursor string) (api.Page[sandtrail.Access], error) {
+	values := values{}
+	values.number("limit", limit)
+	values.text("cursor", cursor)
+	return get[api.Page[sandtrail.Access]](ctx, c, url.Values(values), "v1", "access-log")
+}
+
+// Alerts evaluates the server's rules now.
+func (c *Client) Alerts(ctx context.Context) (api.Alerts, error) {
+	return get[api.Alerts](ctx, c, nil, "v1", "alerts")
+}

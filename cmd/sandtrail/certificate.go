@@ -1,0 +1,38 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// certificateFiles is a certificate that is read again when its file changes,
+// so that a renewed one needs no restart.
+type certificateFiles struct {
+	certificate, key string
+
+	mu       sync.Mutex
+	loaded   *tls.Certificate
+	modified time.Time // of the certificate that is loaded
+}
+
+// get is tls.Config.GetCertificate. While a new file cannot be read, as when
+// it is half written, the old one serves on.
+func (f *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	info, err := os.Stat(f.certificate)
+	if err == nil && f.loaded != nil && info.ModTime().Equal(f.modified) {
+		return f.loaded, nil
+	}
+	fresh, loadErr := tls.LoadX509KeyPair(f.certificate, f.key)
+	switch {
+	case err == nil && loadErr == nil:
+		f.loaded, f.modified = &fresh, info.ModTime()
+	case f.loaded == nil:
+		return nil, fmt.Errorf("read the certificate: %w", loadErr)
+	}
+	return f.loaded, nil
+}

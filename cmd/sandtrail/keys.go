@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/internal/human"
+	"github.com/sandtrail/sandtrail/internal/table"
+)
+
+type keysCmd struct {
+	Create keysCreateCmd `cmd:"" help:"Make a key and print it, the only time it is shown."`
+	List   keysListCmd   `cmd:"" help:"List the keys, without their secrets."`
+	Revoke keysRevokeCmd `cmd:"" help:"Make a key invalid."`
+}
+
+type keysCreateCmd struct {
+	Role    string   `required:"" enum:"ingest,read,auditor,admin" placeholder:"ROLE" help:"ingest (writes records, nothing else), read, auditor (reads, exports, verifies) or admin."`
+	User    string   `placeholder:"ID" help:"read: sees this user's records alone."`
+	Name    string   `placeholder:"NAME" help:"What the key is for."`
+	Expires duration `placeholder:"30d" help:"Valid for so long; for ever if left out."`
+}
+
+// Examples shows what keys are for.
+func (keysCreateCmd) Examples() []string {
+	return []string{
+		"sandtrail keys create --role admin --name me",
+		"sandtrail keys create --role ingest --name runner-7 --expires 90d",
+		"sandtrail keys create --role read --user ada",
+	}
+}
+
+// Run prints the new key alone, for scripts.
+func (c *keysCreateCmd) Run(ctx context.Context, d *deps) error {
+	keys, err := d.keys(ctx)
+	if err != nil {
+		return err
+	}
+	ask := api.NewKey{Name: c.Name, Role: sandtrail.Role(c.Role), UserID: c.User}
+	if c.Expires != 0 {
+		ask.ExpiresIn = time.Duration(c.Expires).String()
+	}
+	made, err := keys.CreateKey(ctx, ask)
+	if err != nil {
+		return err
+	}
+	return d.say("%s", made.Secret)
+}
+
+type keysListCmd struct{ output }
+
+// Run prints all keys, oldest first.
+func (c *keysListCmd) Run(ctx context.Context, d *deps) error {
+	keys, err := d.keys(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := keys.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	return print(d, c.Output, finding[sandtrail.Key]{
+		whole: api.NewPage(list, ""), rows: list, columns: keyColumns(d.now()),
+		empty: "No keys yet: sandtrail keys create --role admin",
+	})
+}
+
+func keyColumns(now time.Time) []table.Column[sandtrail.Key] {
+	type row = sandtrail.Key
+	when := func(name, title, never string, at func(row) *time.Time) table.Column[row] {
+		return table.Column[row]{
+			Name: name, Title: title, Value: func(k row) string { return exactTime(at(k)) },
+			Text: func(k row) string {
+				if at(k) == nil {
+					return never
+				}
+				return human.Time(*at(k))
+			},
+		}
+	}
+	return []table.Column[row]{
+		label("id", "ID", func(k row) string { return k.ID.String() }),
+		label("name", "NAME", func(k row) string { return k.Name }),
+		label("role", "ROLE", func(k row) string { return string(k.Role) }),
+		label("userId", "USER", func(k row) string { return k.UserID }),
+		label("state", "STATE", func(k row) string { return keyState(k, now) }),
+		when("createdAt", "CREATED (UTC)", "", func(k row) *time.Time { return &k.CreatedAt }),
+		when("expiresAt", "EXPIRES", "never", func(k row) *time.Time { return k.ExpiresAt }),
+		when("lastUsedAt", "LAST USED", "never", func(k row) *time.Time { return k.LastUsedAt }),
+		when("revokedAt", "REVOKED", "", func(k row) *time.Time { return k.RevokedAt }),
+	}
+}
+
+func keyState(k sandtrail.Key, now time.Time) string {
+	switch {
+	case k.RevokedAt != nil:
+		return "revoked"
+	case !k.ValidAt(now):
+		return "expired"
+	}
+	return "valid"
+}
+
+type keysRevokeCmd struct {
+	ID string `arg:"" help:"Id of the key, as list shows it."`
+}
+
+// Run makes the key invalid.
+func (c *keysRevokeCmd) Run(ctx context.Context, d *deps) error {
+	id, err := sandtrail.ParseID(c.ID)
+	if err != nil {
+		return err
+	}
+	keys, err := d.keys(ctx)
+	if err != nil {
+		return err
+	}
+	return keys.RevokeKey(ctx, id)
+}
+
+// keyKeeper keeps keys, here or on a server.
+type keyKeeper interface {
+	CreateKey(ctx context.Context, k api.NewKey) (api.CreatedKey, error)
+	Keys(ctx context.Context) ([]sandtrail.Key, error)
+	RevokeKey(ctx context.Context, id sandtrail.ID) error
+}
+
+func (d *deps) keys(ctx context.Context) (keyKeeper, error) {
+	store, err := d.store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch s := store.(type) {
+	case *client.Client:
+		return s, nil
+	case serviceStore:
+		return localKeys{s, d.now}, nil
+	}
+	return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "this store keeps no keys")
+}
+
+// serviceStore is what both databases keep for a server.
+type serviceStore interface {
+	sandtrail.Database
+	sandtrail.Keyring
+	sandtrail.AccessLog
+	sandtrail.Follower
+	sandtrail.Agenda
+	sandtrail.AlertStates
+}
+
+// localKeys keeps keys in a database and writes what it does into the access
+// log, as a server does.
+type localKeys struct {
+	store serviceStore
+	now   func() time.Time
+}
+
+func (l localKeys) CreateKey(ctx context.Context, ask api.NewKey) (api.CreatedKey, error) {
+	key, secret, err := ask.Make(l.now())
+	if err != nil {
+		return api.CreatedKey{}, err
+	}
+	if err := l.record(ctx, "create key", key.ID.String()); err != nil {
+		return api.CreatedKey{}, err
+	}
+	return api.CreatedKey{Key: key, Secret: secret}, l.store.CreateKey(ctx, key)
+}
+
+func (l localKeys) Keys(ctx context.Context) ([]sandtrail.Key, error) { return l.store.Keys(ctx) }
+
+func (l localKeys) RevokeKey(ctx context.Context, id sandtrail.ID) error {
+	if err := l.record(ctx, "revoke key", id.String()); err != nil {
+		return err
+	}
+	return l.store.RevokeKey(ctx, id, sandtrail.Millisecond(l.now()))
+}
+
+func (l localKeys) record(ctx context.Context, act, object string) error {
+	now := sandtrail.Millisecond(l.now())
+	return l.store.LogAccess(ctx, sandtrail.Access{
+		ID: sandtrail.NewID(now), At: now, Actor: "cli", Action: act, Object: object, Outcome: sandtrail.Allowed,
+	})
+}

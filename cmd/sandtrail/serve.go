@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/server"
+	"github.com/sandtrail/sandtrail/sqlite"
+	"github.com/sandtrail/sandtrail/worker"
+)
+
+type serveCmd struct {
+	Listen    string   `default:"127.0.0.1:8471" env:"SANDTRAIL_LISTEN" placeholder:"ADDRESS" help:"Address to serve. Without keys only a loopback address is."`
+	TLSCert   string   `name:"tls-cert" env:"SANDTRAIL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM; read again when it changes."`
+	TLSKey    string   `name:"tls-key" env:"SANDTRAIL_TLS_KEY" placeholder:"FILE" help:"Its private key."`
+	Retention duration `default:"90d" env:"SANDTRAIL_RETENTION" placeholder:"90d" help:"Delete executions older than this, once a day, and refuse new ones; 0 keeps all and takes any age."`
+	RateLimit float64  `default:"10000" env:"SANDTRAIL_RATE_LIMIT" placeholder:"N" help:"Requests a second that one key may make."`
+	LogFormat string   `default:"text" enum:"text,json" placeholder:"FORM" help:"Log lines on standard error: text or json."`
+	LogLevel  string   `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error."`
+}
+
+// Examples shows how it is used.
+func (serveCmd) Examples() []string {
+	return []string{
+		"sandtrail serve",
+		"sandtrail serve --db postgres://app@db/app --listen :8471 --tls-cert tls.crt --tls-key tls.key",
+	}
+}
+
+// Run serves until it is interrupted, then answers what is in flight.
+func (c *serveCmd) Run(ctx context.Context, d *deps) error {
+	log := c.logger(d)
+	store, err := c.store(ctx, d)
+	if err != nil {
+		return err
+	}
+	api, err := server.New(c.config(store, d, log))
+	if err != nil {
+		return err
+	}
+	listener, err := c.listen()
+	if err != nil {
+		return err
+	}
+
+	jobs, stopJobs := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.jobs(store, d, log).Run(jobs)
+	}()
+	err = api.Serve(ctx, listener)
+	stopJobs()
+	<-ended
+	if errors.Is(err, server.ErrOpenAddress) {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--listen %s: %w", c.Listen, err)
+	}
+	if err == nil {
+		log.Info("stopped")
+	}
+	return err
+}
+
+// store opens the database: an embedded one is migrated, another must have
+// been.
+func (c *serveCmd) store(ctx context.Context, d *deps) (serviceStore, error) {
+	database, err := d.database(ctx, postgres.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if _, embedded := database.(*sqlite.Store); embedded {
+		if _, err := database.Migrate(ctx, d.now()); err != nil {
+			return nil, err
+		}
+	}
+	store, ok := database.(serviceStore)
+	if !ok {
+		return nil, errors.New("this store cannot be served")
+	}
+	return store, store.Ping(ctx)
+}
+
+func (c *serveCmd) config(store serviceStore, d *deps, log *slog.Logger) server.Config {
+	retention := retentionFlag{c.Retention}.admission(d.now()).Retention
+	return server.Config{
+		Store: store, Keys: store, AccessLog: store, Follower: store,
+		Retention: retention, Limits: server.Limits{Rate: c.RateLimit},
+		Log: log, Now: d.now, Version: buildVersion(),
+	}
+}
+
+func (c *serveCmd) jobs(store serviceStore, d *deps, log *slog.Logger) worker.Loop {
+	loop := worker.Loop{Now: d.now, Log: log, Jobs: []worker.Job{worker.Maintain(store)}}
+	if c.Retention > 0 {
+		loop.Jobs = append(loop.Jobs, worker.Retention(store, store, time.Duration(c.Retention), log))
+	}
+	return loop
+}
+
+func (c *serveCmd) listen() (net.Listener, error) {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--tls-cert and --tls-key belong together: give both")
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--listen: %w", err)
+	}
+	if c.TLSCert == "" {
+		return listener, nil
+	}
+	files := &certificateFiles{certificate: c.TLSCert, key: c.TLSKey}
+	if _, err := files.get(nil); err != nil {
+		_ = listener.Close()
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--tls-cert, --tls-key: %w", err)
+	}
+	return tls.NewListener(listener, &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: files.get,
+	}), nil
+}
+
+func (c *serveCmd) logger(d *deps) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // the flag takes no other
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(d.err, options))
+	}
+	return slog.New(slog.NewTextHandler(d.err, options))
+}

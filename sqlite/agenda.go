@@ -1,0 +1,63 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+var (
+	_ sandtrail.Agenda      = (*Store)(nil)
+	_ sandtrail.AlertStates = (*Store)(nil)
+)
+
+// Claim claims work that is due.
+func (s *Store) Claim(ctx context.Context, work string, now, until time.Time) (bool, error) {
+	var claimed int64
+	err := s.write(ctx, "claim "+work, func(tx *sql.Tx) (err error) {
+		claimed, err = execCount(ctx, tx, `INSERT INTO sandtrail_agenda (work, due_at) VALUES (?1, ?3)
+			ON CONFLICT (work) DO UPDATE SET due_at = ?3 WHERE due_at <= ?2`, work, formatTime(now), formatTime(until))
+		return err
+	})
+	return claimed > 0, err
+}
+
+// Reschedule sets when work is due next.
+func (s *Store) Reschedule(ctx context.Context, work string, due time.Time) error {
+	return s.write(ctx, "reschedule "+work, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_agenda (work, due_at) VALUES (?1, ?2)
+			ON CONFLICT (work) DO UPDATE SET due_at = ?2`, work, formatTime(due))
+		return err
+	})
+}
+
+// AlertStates returns what is remembered about every rule.
+func (s *Store) AlertStates(ctx context.Context) (states []sandtrail.AlertState, err error) {
+	text := `SELECT rule, firing, since, notified_at FROM sandtrail_alert_states ORDER BY rule`
+	err = s.query(ctx, "read alert states", text, nil, func(rows *sql.Rows) error {
+		states = nil
+		for rows.Next() {
+			var a sandtrail.AlertState
+			var since timestamp
+			if err := rows.Scan(&a.Rule, &a.Firing, &since, optionalTime{&a.NotifiedAt}); err != nil {
+				return err
+			}
+			a.Since = since.Time
+			states = append(states, a)
+		}
+		return rows.Err()
+	})
+	return states, err
+}
+
+// PutAlertState remembers the state of a rule.
+func (s *Store) PutAlertState(ctx context.Context, a sandtrail.AlertState) error {
+	return s.write(ctx, "put alert state", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_alert_states (rule, firing, since, notified_at) VALUES (?1, ?2, ?3, ?4)
+			ON CONFLICT (rule) DO UPDATE SET firing = ?2, since = ?3, notified_at = ?4`,
+			a.Rule, a.Firing, formatTime(a.Since), timeOrNull(a.NotifiedAt))
+		return err
+	})
+}

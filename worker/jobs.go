@@ -1,0 +1,45 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Maintainer is a store that wants upkeep.
+type Maintainer interface {
+	Maintain(ctx context.Context, now time.Time) error
+}
+
+// Maintain keeps the answers of a store fast.
+func Maintain(store Maintainer) Job {
+	return Job{Name: "maintain", Every: time.Second, RunOnce: store.Maintain}
+}
+
+const (
+	// retentionPeriod is how often old records are removed.
+	retentionPeriod = 24 * time.Hour
+	// retentionRetry is when another server takes over if the one that began
+	// does not finish.
+	retentionRetry = time.Hour
+)
+
+// Retention removes records older than keep, once a day however many servers
+// run and however often they restart.
+func Retention(store sandtrail.Cleaner, agenda sandtrail.Agenda, keep time.Duration, log *slog.Logger) Job {
+	return Job{Name: "retention", Every: 5 * time.Minute, RunOnce: func(ctx context.Context, now time.Time) error {
+		mine, err := agenda.Claim(ctx, "retention", now, now.Add(retentionRetry))
+		if err != nil || !mine {
+			return err
+		}
+		before := sandtrail.Millisecond(now.Add(-keep))
+		deleted, err := store.Cleanup(ctx, before)
+		log.Info("retention", "before", before, "deleted", deleted, "error", err)
+		if err != nil {
+			return err
+		}
+		return agenda.Reschedule(ctx, "retention", now.Add(retentionPeriod))
+	}}
+}
