@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Draft is an execution as somebody sent it, before the rules are applied.
@@ -163,6 +164,10 @@ func checkClasses(p *problems, classes []string) {
 // warnings in it.
 func checkMetadata(p *problems, raw json.RawMessage) (compact json.RawMessage, nErrors, nWarnings int) {
 	if raw = bytes.TrimSpace(raw); len(raw) == 0 || string(raw) == "null" {
+		return nil, 0, 0
+	}
+	if !utf8.Valid(raw) {
+		p.add("metadata", "not valid UTF-8")
 		return nil, 0, 0
 	}
 	var buf bytes.Buffer

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -112,7 +113,7 @@ const cursorVersion = 1
 func (p *Plan) resume(cursor string) error {
 	b, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil || len(b) != 1+8+8+8+16 || b[0] != cursorVersion {
-		return fmt.Errorf("not a cursor of this service; start again without one")
+		return errBadCursor
 	}
 	if [8]byte(b[1:9]) != p.bound {
 		return fmt.Errorf("belongs to another filter; start again without it")
@@ -121,12 +122,15 @@ func (p *Plan) resume(cursor string) error {
 	if since := int64(binary.BigEndian.Uint64(b[9:17])); since != noTime {
 		p.Filter.Since = time.UnixMilli(since).UTC()
 	}
-	p.After = &Position{
-		CreatedAt: time.UnixMilli(int64(binary.BigEndian.Uint64(b[17:25]))).UTC(),
-		ID:        ID(b[25:41]),
+	after := time.UnixMilli(int64(binary.BigEndian.Uint64(b[17:25]))).UTC()
+	if after.Year() < 1 || after.Year() > 9999 {
+		return errBadCursor
 	}
+	p.After = &Position{CreatedAt: after, ID: ID(b[25:41])}
 	return nil
 }
+
+var errBadCursor = errors.New("not a cursor of this service; start again without one")
 
 const noTime = -1 << 63
 

@@ -162,7 +162,7 @@ func (q TrendQuery) Edges() ([]time.Time, error) {
 	}
 	edges := []time.Time{q.Since.UTC()}
 	for edge := q.next(q.Since); edge.Before(q.Until); edge = q.next(edge) {
-		if len(edges) > MaxTrendBuckets {
+		if len(edges) == MaxTrendBuckets {
 			return nil, Errorf(CodeInvalid, "more than %d buckets; ask for fewer days or for day buckets", MaxTrendBuckets)
 		}
 		edges = append(edges, edge.UTC())
@@ -176,6 +176,9 @@ func (q TrendQuery) Label(t time.Time) string {
 	if q.Bucket != Hour {
 		return local.Format(time.DateOnly)
 	}
+	// With the offset of t, also where the hour began with another.
+	_, offset := local.Zone()
+	local = local.In(time.FixedZone("", offset))
 	return local.Add(-sinceFullHour(local)).Format(time.RFC3339)
 }
 
