@@ -59,7 +59,6 @@ func (r *Result) run(ctx context.Context, c Command, t *tree) error {
 	if err != nil {
 		return err
 	}
-	t.begun = time.Now() // a start that is tried tells better
 	err = t.start(pipes.cmd, c.Limits)
 	r.Started, r.NotEnforced = t.begun, t.notEnforced
 	for _, name := range r.NotEnforced {

@@ -82,6 +82,7 @@ func (t *tree) start(cmd *exec.Cmd, l Limits) error {
 // process is killed when that thread ends (Pdeathsig).
 func (t *tree) startOnThread(cmd *exec.Cmd, l Limits, started chan<- error) {
 	runtime.LockOSThread()
+	t.begun = time.Now()
 	left := true
 	err := cmd.Err
 	if err == nil && t.group != nil {
@@ -98,7 +99,6 @@ func (t *tree) startOnThread(cmd *exec.Cmd, l Limits, started chan<- error) {
 	}
 	if t.group == nil {
 		t.notEnforced = (&group{}).limit(l) // one without files
-		t.begun = time.Now()
 		err = cmd.Start()
 	}
 	t.main = cmd.Process

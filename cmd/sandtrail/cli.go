@@ -16,7 +16,9 @@ import (
 type cli struct {
 	globals
 
+	Demo     demoCmd     `cmd:"" group:"record" help:"Record real runs of bundled examples and show what can be learnt from them."`
 	Exec     execCmd     `cmd:"" group:"record" help:"Run a command, measure it and record it."`
+	Outbox   outboxCmd   `cmd:"" group:"record" help:"Show and deliver the records that wait."`
 	Record   recordCmd   `cmd:"" group:"record" help:"Store records from a file or a pipe."`
 	List     listCmd     `cmd:"" group:"read" help:"Show executions, newest first."`
 	Show     showCmd     `cmd:"" group:"read" help:"Show one execution with its findings."`

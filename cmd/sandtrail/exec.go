@@ -3,48 +3,55 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sandtrail/sandtrail"
-	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/outbox"
 	"github.com/sandtrail/sandtrail/recorder"
 )
 
 type execCmd struct {
-	User     string   `required:"" placeholder:"ID" help:"On whose behalf the command runs."`
+	User     string   `required:"" placeholder:"ID" help:"On whose behalf it runs."`
 	Strategy string   `required:"" placeholder:"ID" help:"What runs."`
-	Type     string   `default:"VALIDATION" enum:"VALIDATION,TERMINAL" placeholder:"TYPE" help:"VALIDATION (the default) or TERMINAL."`
-	Timeout  duration `placeholder:"30s" help:"End the command and all its processes after so long; no limit if left out."`
-	Memory   int      `placeholder:"MB" help:"Memory limit of the whole process tree in MiB."`
-	CPUs     float64  `name:"cpus" placeholder:"N" help:"Limit of CPU time, in cores."`
-	Pids     int      `placeholder:"N" help:"Limit of processes and threads."`
-	Source   string   `placeholder:"FILE" help:"The code that runs: its hash is recorded, and the classes in it."`
+	Type     string   `default:"VALIDATION" enum:"VALIDATION,TERMINAL" placeholder:"TYPE" help:"VALIDATION or TERMINAL."`
+	Source   string   `placeholder:"FILE" help:"The strategy's source: its SHA-256 and size are recorded, and the classes of a Python file."`
+	Timeout  duration `placeholder:"30s" help:"End the command and all it started after that time."`
+	Grace    duration `default:"2s" placeholder:"2s" help:"From SIGTERM to SIGKILL."`
 
-	RecordArgs   bool     `help:"Record the arguments too, secrets masked, not the command's name alone."`
-	RecordOutput int      `placeholder:"BYTES" help:"Record so much of the end of the output."`
-	Outbox       string   `placeholder:"DIR" env:"SANDTRAIL_OUTBOX" help:"Where records wait while the store is out of reach (default: a directory of this store's below the user's state directory)."`
-	DeliverWait  duration `default:"5s" placeholder:"5s" help:"How long the delivery of the record may take before it is left to the next call."`
+	Memory int     `placeholder:"MB" help:"Limit the memory of the whole process tree, in MiB, where a cgroup can."`
+	CPUs   float64 `name:"cpus" placeholder:"N" help:"Limit the CPU time to that of N cores, where a cgroup can."`
+	Pids   int     `placeholder:"N" help:"Limit the processes and threads at one time, where a cgroup can."`
+
+	RecordArgs   bool   `help:"Record the command's arguments, what looks like a secret masked; without it only its name."`
+	RecordOutput int    `placeholder:"BYTES" help:"Record the ends of standard output and error, up to 16384 bytes each."`
+	RecordFile   string `xor:"record" placeholder:"FILE" help:"Write the record as JSON to this file in place of a store."`
+	RecordFD     int    `name:"record-fd" xor:"record" placeholder:"N" help:"The same to this open file descriptor, 3 or higher."`
+
+	outboxFlag
+	DeliverWait duration `default:"5s" placeholder:"5s" help:"How long delivery may take before the record is left to the next call."`
 	retentionFlag
 
-	Command []string `arg:"" passthrough:"" help:"The command and its arguments, after --."`
+	Command []string `arg:"" passthrough:"" help:"The command, behind --."`
 }
 
-// Help says what the exit status means.
+// Help tells what scripts rely on.
 func (execCmd) Help() string {
-	return `The command gets this terminal or pipe as its own and its exit status is passed on: 124 after a time-out, 126 or 127 if it cannot be started, 128 plus the number of the signal that ended it. Neither changes when the record cannot be delivered: it then waits in the outbox for the next call.`
+	return `The exit status is the command's own, whatever becomes of the record: 124 after a time-out, 126 or 127 when it could not be started, 128 plus the number of the signal that ended it. A record that cannot be delivered at once waits in the outbox; the next call brings it along.`
 }
 
 // Examples shows how it is used.
 func (execCmd) Examples() []string {
 	return []string{
-		"sandtrail exec --user ada --strategy momentum --timeout 30s -- python3 validate.py momentum.py",
-		"sandtrail exec --user ada --strategy momentum --memory 256 --source momentum.py -- python3 momentum.py",
-		"sandtrail exec --user ada --strategy momentum --type TERMINAL -- bash",
+		"sandtrail exec --user ada --strategy momentum --timeout 30s --source momentum.py -- python3 momentum.py",
+		"sandtrail exec --user ada --strategy momentum --memory 256 --pids 64 -- bwrap --ro-bind / / python3 momentum.py",
+		"sandtrail exec --user ada --strategy momentum --record-file record.json -- ./validate momentum.py",
 	}
 }
 
@@ -53,9 +60,13 @@ var forwarded = []os.Signal{
 	syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
 }
 
-// Run runs the command, then delivers its record.
+// Run runs the command and ends with its status.
 func (c *execCmd) Run(ctx context.Context, d *deps) error {
-	// A signal is for the command; it says itself what comes of it.
+	if err := c.check(); err != nil {
+		return err
+	}
+	// Signals are the command's: it decides what becomes of it, and the record
+	// is delivered in any case.
 	ctx = context.WithoutCancel(ctx)
 	signals := make(chan os.Signal, len(forwarded))
 	signal.Notify(signals, forwarded...)
@@ -64,134 +75,166 @@ func (c *execCmd) Run(ctx context.Context, d *deps) error {
 	// ignore the signal would have the command ignore it too.)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
-	args := c.Command
-	if args[0] == "--" {
-		args = args[1:]
-	}
-	if len(args) == 0 {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "exec: name the command to run after --")
-	}
-	run := d.beginRun(c.outboxDir(d), c.beginning(args[0]))
-	result, err := recorder.Run(ctx, recorder.Command{
-		Args: args, Stdin: d.in, Stdout: d.out, Stderr: d.err,
-		Timeout: time.Duration(c.Timeout), Source: c.Source,
-		Limits:     recorder.Limits{MemoryMiB: c.Memory, CPUs: c.CPUs, Pids: c.Pids},
-		RecordArgs: c.RecordArgs, RecordOutput: c.RecordOutput,
-		Signals: signals, OwnProcess: true,
-	})
-	if err != nil {
-		run.end(d)
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "exec: %w", err)
-	}
-	if result.Err != nil {
-		d.warn("%s cannot be started: %v", args[0], result.Err)
-	}
-	deadline, cancel := context.WithTimeout(ctx, time.Duration(c.DeliverWait))
-	defer cancel()
-	run.deliver(deadline, d, result.Draft(c.User, c.Strategy, sandtrail.ExecutionType(c.Type)), c.retentionFlag)
-	return exitStatus(result.ExitStatus())
-}
-
-// beginning is what is known of the run before it starts.
-func (c *execCmd) beginning(program string) sandtrail.Draft {
-	metadata, _ := json.Marshal(map[string]any{ // strings always marshal
-		"run": map[string]string{"status": "started", "command": filepath.Base(program)},
-	})
-	return sandtrail.Draft{
-		UserID: c.User, StrategyID: c.Strategy, Type: sandtrail.ExecutionType(c.Type), Metadata: metadata,
-	}
-}
-
-func (c *execCmd) outboxDir(d *deps) string {
-	if c.Outbox != "" {
-		return c.Outbox
-	}
-	return d.outboxDir()
-}
-
-// recording is a run under way: its trace outlives us.
-type recording struct {
-	box   *outbox.Outbox // nil: there is none
-	trace *outbox.Trace  // nil: there is none
-	stop  chan struct{}
-	done  chan struct{}
-}
-
-// beginRun leaves a trace of the run, so that a killed recorder is noticed.
-// Without an outbox the run goes on.
-func (d *deps) beginRun(dir string, begun sandtrail.Draft) *recording {
-	r := &recording{stop: make(chan struct{}), done: make(chan struct{})}
-	box, err := outbox.Open(dir, outbox.Options{Now: d.now})
-	if err == nil {
-		r.box = box
-		r.trace, err = box.Begin(begun)
+	command := c.command(d, signals)
+	box, trace := c.begin(d, command)
+	stop := beat(d, trace)
+	result, err := recorder.Run(ctx, command)
+	stop()
+	if err != nil && result.Status == "" {
+		return errors.Join(err, endTrace(box, trace))
 	}
 	if err != nil {
-		d.warn("%v; the record has no place to wait if the store is out of reach", err)
-	}
-	go r.beat(d)
-	return r
-}
-
-// beat notes every now and then that the run goes on.
-func (r *recording) beat(d *deps) {
-	defer close(r.done)
-	ticker := time.NewTicker(outbox.Beat)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-r.stop:
-			return
-		case <-ticker.C:
-			if r.trace == nil {
-				continue
-			}
-			if err := r.trace.Beat(d.now()); err != nil {
-				d.warn("%v", err)
-				return
-			}
-		}
-	}
-}
-
-// end takes the trace away.
-func (r *recording) end(d *deps) {
-	close(r.stop)
-	<-r.done
-	if r.trace == nil {
-		return
-	}
-	if err := r.box.End(r.trace); err != nil {
 		d.warn("%v", err)
 	}
+	for _, w := range result.Warnings {
+		d.warn("%s", w.Message)
+	}
+	if result.Status == recorder.StartFailed {
+		d.warn("%v", result.Err)
+	}
+	draft := result.Draft(c.User, c.Strategy, sandtrail.ExecutionType(c.Type))
+	if trace != nil {
+		draft.ID = trace.ID()
+	}
+	if c.writesRecord() {
+		err = c.writeRecord(draft)
+	} else {
+		c.deliver(ctx, d, box, draft)
+		err = endTrace(box, trace)
+	}
+	if err != nil {
+		d.warn("%v", err)
+	}
+	if status := result.ExitStatus(); status != 0 {
+		return exitStatus(status)
+	}
+	return nil
 }
 
-// deliver makes the record durable in the outbox, then hands over everything
-// that waits there. Nothing here changes the outcome of the run: what goes
-// wrong is said.
-func (r *recording) deliver(ctx context.Context, d *deps, draft sandtrail.Draft, retention retentionFlag) {
-	if r.trace != nil {
-		draft.ID = r.trace.ID()
+// check finds what is wrong with the flags before anything runs.
+func (c *execCmd) check() error {
+	if len(c.Command) > 0 && c.Command[0] == "--" {
+		c.Command = c.Command[1:]
 	}
-	kept := false
-	if r.box != nil {
-		_, err := r.box.Put(draft)
-		if kept = err == nil; !kept {
-			d.warn("%v", err)
+	invalid := func(format string, args ...any) error {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, format, args...)
+	}
+	switch {
+	case len(c.Command) == 0 || c.Command[0] == "":
+		return invalid("exec: no command given; put it behind --")
+	case c.Memory < 0 || c.CPUs < 0 || c.Pids < 0:
+		return invalid("--memory, --cpus, --pids: want more than 0")
+	case c.RecordOutput < 0:
+		return invalid("--record-output: want a number of bytes")
+	case c.RecordFD != 0 && c.RecordFD < 3:
+		return invalid("--record-fd: want 3 or higher, got %d; 0 to 2 are the command's", c.RecordFD)
+	}
+	if c.RecordFD != 0 {
+		if _, err := unix.FcntlInt(uintptr(c.RecordFD), unix.F_GETFD, 0); err != nil {
+			return invalid("--record-fd: %d is not an open file descriptor", c.RecordFD)
 		}
+		syscall.CloseOnExec(c.RecordFD) // the command may not write its own record
 	}
-	r.end(d)
-	if kept {
-		d.flush(ctx, r.box, retention)
+	// The rules of the record hold for the names too; better now than later.
+	success, elapsed := true, 0
+	_, err := sandtrail.Admission{}.Admit(sandtrail.Draft{
+		UserID: c.User, StrategyID: c.Strategy, Type: sandtrail.ExecutionType(c.Type), Success: &success, ExecutionTime: &elapsed,
+	})
+	return err
+}
+
+func (c *execCmd) command(d *deps, signals <-chan os.Signal) recorder.Command {
+	return recorder.Command{
+		Args: c.Command, Stdin: d.in, Stdout: d.out, Stderr: d.err,
+		Timeout: time.Duration(c.Timeout), Grace: time.Duration(c.Grace),
+		Limits: recorder.Limits{MemoryMiB: c.Memory, CPUs: c.CPUs, Pids: c.Pids},
+		Source: c.Source, RecordArgs: c.RecordArgs, RecordOutput: c.RecordOutput,
+		Signals: signals, OwnProcess: true,
+	}
+}
+
+func (c *execCmd) writesRecord() bool { return c.RecordFile != "" || c.RecordFD != 0 }
+
+// begin opens the outbox and leaves a trace of the run there. The run goes on
+// without either.
+func (c *execCmd) begin(d *deps, command recorder.Command) (*outbox.Outbox, *outbox.Trace) {
+	if c.writesRecord() {
+		return nil, nil
+	}
+	box, err := c.open(d)
+	if err != nil {
+		d.warn("no outbox: %v", err)
+		return nil, nil
+	}
+	trace, err := box.Begin(recorder.Begun(command, c.User, c.Strategy, sandtrail.ExecutionType(c.Type)))
+	if err != nil {
+		d.warn("%v", err)
+	}
+	return box, trace
+}
+
+// beat tells the trace that the run goes on, until stop is called.
+func beat(d *deps, trace *outbox.Trace) (stop func()) {
+	if trace == nil {
+		return func() {}
+	}
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		ticker := time.NewTicker(outbox.Beat)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				_ = trace.Beat(d.now()) // the next one may succeed
+			}
+		}
+	}()
+	return func() { close(done); <-stopped }
+}
+
+func endTrace(box *outbox.Outbox, trace *outbox.Trace) error {
+	if trace == nil {
+		return nil
+	}
+	return box.End(trace)
+}
+
+// deliver brings the record to the store, or, when that is not to be done now,
+// into the outbox. Nothing of it changes the exit status.
+func (c *execCmd) deliver(ctx context.Context, d *deps, box *outbox.Outbox, draft sandtrail.Draft) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.DeliverWait))
+	defer cancel()
+	admission := c.admission(d.now())
+	err := c.append(ctx, d, draft, admission)
+	if err == nil {
+		if box == nil {
+			return
+		}
+		done, err := d.deliverWaiting(ctx, box, d.opened, admission)
+		if err == nil {
+			err = done.Why
+		}
+		if err != nil {
+			d.warn("records of earlier runs still wait in %s: %v", box.Dir(), err)
+		}
 		return
 	}
-	if err := d.appendOne(ctx, draft, retention); err != nil {
-		d.warn("the run is not recorded: %v", err)
+	if box == nil {
+		d.warn("the record is lost: %v", err)
+		return
 	}
+	if _, putErr := box.Put(draft); putErr != nil {
+		d.warn("the record is lost: %v; %v", err, putErr)
+		return
+	}
+	d.warn("the record waits in %s: %v", box.Dir(), err)
 }
 
-func (d *deps) appendOne(ctx context.Context, draft sandtrail.Draft, retention retentionFlag) error {
-	admitted, err := retention.admission(d.now()).Admit(draft)
+func (c *execCmd) append(ctx context.Context, d *deps, draft sandtrail.Draft, admission sandtrail.Admission) error {
+	admitted, err := admission.Admit(draft)
 	if err != nil {
 		return err
 	}
@@ -203,59 +246,23 @@ func (d *deps) appendOne(ctx context.Context, draft sandtrail.Draft, retention r
 	return err
 }
 
-// flush delivers what waits in an outbox.
-func (d *deps) flush(ctx context.Context, box *outbox.Outbox, retention retentionFlag) {
-	if _, err := box.Sweep(lost); err != nil {
-		d.warn("%v", err)
-	}
-	store, err := d.store(ctx)
+// writeRecord hands the record to whoever asked for it, as one line of JSON.
+func (c *execCmd) writeRecord(draft sandtrail.Draft) error {
+	raw, err := json.Marshal(draft)
 	if err != nil {
-		d.warn("the record waits in %s for the next call: %v", box.Dir(), err)
-		return
+		return fmt.Errorf("write the record: %w", err)
 	}
-	delivery, err := box.Flush(ctx, store, retention.admission(d.now()))
-	switch {
-	case err != nil:
-		d.warn("the record waits in %s for the next call: %v", box.Dir(), err)
-	case delivery.Stayed > 0:
-		d.warn("%s waiting in %s: %v; the next call delivers then", human.Plural(int64(delivery.Stayed), "record"), box.Dir(), delivery.Why)
-	}
-	if delivery.Refused > 0 || delivery.Damaged > 0 {
-		d.warn("%d refused by the store and %d damaged on disk were set aside in %s", delivery.Refused, delivery.Damaged, box.Dir())
-	}
-	d.maintain(ctx)
-}
-
-// lost is the record of a run whose recorder has died.
-func lost(begun sandtrail.Draft, seen time.Duration) sandtrail.Draft {
-	success, elapsed := false, int(min(seen.Milliseconds(), sandtrail.MaxInt))
-	begun.Success, begun.ExecutionTime = &success, &elapsed
-	var metadata struct {
-		Run    map[string]any      `json:"run"`
-		Errors []sandtrail.Finding `json:"errors"`
-	}
-	if json.Unmarshal(begun.Metadata, &metadata) != nil || metadata.Run == nil {
-		metadata.Run = map[string]any{}
-	}
-	metadata.Run["status"] = "lost"
-	metadata.Errors = []sandtrail.Finding{{
-		Severity: "error",
-		Message:  "the recorder ended before the run did: how it went on is not known, the time is how long it was seen",
-	}}
-	begun.Metadata, _ = json.Marshal(metadata) // strings and numbers always marshal
-	return begun
-}
-
-// outboxDir is where records for this command's store wait by default. Each
-// store has its own, so that records do not end up in another.
-func (d *deps) outboxDir() string {
-	state := d.getenv("XDG_STATE_HOME")
-	if state == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			home = os.TempDir()
+	raw = append(raw, '\n')
+	if c.RecordFile != "" {
+		if err := os.WriteFile(c.RecordFile, raw, 0o600); err != nil {
+			return fmt.Errorf("write the record: %w", err)
 		}
-		state = filepath.Join(home, ".local", "state")
+		return nil
 	}
-	return filepath.Join(state, "sandtrail", "outbox-"+d.targetDigest())
+	f := os.NewFile(uintptr(c.RecordFD), "--record-fd")
+	_, err = f.Write(raw)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write the record: %w", err)
+	}
+	return nil
 }

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/sandtrail/sandtrail"
+	bundled "github.com/sandtrail/sandtrail/examples"
+	"github.com/sandtrail/sandtrail/internal/human"
+	"github.com/sandtrail/sandtrail/recorder"
+)
+
+type demoCmd struct {
+	NoServe bool `help:"Stop after the findings; do not serve the page."`
+}
+
+// Examples shows how it is used.
+func (demoCmd) Examples() []string {
+	return []string{"sandtrail demo", "sandtrail demo --no-serve --db sqlite:demo.db"}
+}
+
+// Run records real runs and prints what can be learnt from them.
+func (c *demoCmd) Run(ctx context.Context, d *deps) error {
+	store, err := d.store(ctx)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "sandtrail-demo-")
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if err := bundled.Extract(dir); err != nil {
+		return err
+	}
+	s := show{deps: d, store: store, dir: dir}
+	if err := s.record(ctx); err != nil {
+		return err
+	}
+	d.maintain(ctx)
+	if err := s.findings(ctx); err != nil {
+		return err
+	}
+	if c.NoServe {
+		return nil
+	}
+	return d.say("\nFor the page and the API: sandtrail serve")
+}
+
+// show is one performance of the demo.
+type show struct {
+	deps  *deps
+	store sandtrail.Store
+	dir   string
+}
+
+func demoUsers() []sandtrail.User {
+	user := func(id, name string) sandtrail.User {
+		return sandtrail.User{ID: id, Email: id + "@example.com", Name: &name}
+	}
+	return []sandtrail.User{user("ada", "Ada Lovelace"), user("grace", "Grace Hopper"), user("alan", "Alan Turing")}
+}
+
+// Every user runs every example, those that take long excepted, as long as
+// there is patience.
+const demoPatience = 20 * time.Second
+
+// record runs the examples for each user.
+func (s *show) record(ctx context.Context) error {
+	playable, missing := s.playable()
+	users := demoUsers()
+	for _, u := range users {
+		if err := s.store.PutUser(ctx, u); err != nil {
+			return err
+		}
+	}
+	for _, e := range playable {
+		if err := s.store.PutStrategy(ctx, e.Strategy); err != nil {
+			return err
+		}
+	}
+	if err := s.title("Recording real runs of the examples"); err != nil {
+		return err
+	}
+	begun, runs := time.Now(), 0
+	for round := range users {
+		for i, e := range playable {
+			if round > 0 && (e.IsLong() || time.Since(begun) > demoPatience) {
+				continue
+			}
+			r, err := s.run(ctx, e, users[(round+i)%len(users)])
+			if err == nil && round == 0 {
+				err = s.tell(e, r)
+			}
+			if err != nil {
+				return err
+			}
+			runs++
+		}
+	}
+	if len(missing) > 0 {
+		if err := s.deps.say("Left out: %s, for lack of %s in PATH.",
+			human.Plural(int64(len(missing)), "example"), missing[0].Needs()); err != nil {
+			return err
+		}
+	}
+	return s.deps.say("\n%s recorded, for %s.", human.Plural(int64(runs), "execution"), human.Plural(int64(len(users)), "user"))
+}
+
+// playable separates the examples that this machine can run.
+func (s *show) playable() (playable, missing []bundled.Example) {
+	for _, e := range bundled.All() {
+		if _, err := exec.LookPath(e.Needs()); err != nil {
+			missing = append(missing, e)
+		} else {
+			playable = append(playable, e)
+		}
+	}
+	return playable, missing
+}
+
+// run runs an example and stores its record.
+func (s *show) run(ctx context.Context, e bundled.Example, u sandtrail.User) (recorder.Result, error) {
+	command := recorder.Command{
+		Args: e.Args, Dir: s.dir, Timeout: e.Timeout, Grace: 200 * time.Millisecond,
+		Limits: recorder.Limits{MemoryMiB: e.MemoryMiB}, OwnProcess: true,
+	}
+	if e.Source != "" {
+		command.Source = filepath.Join(s.dir, e.Source)
+	}
+	if e.Stdin != "" {
+		f, err := os.Open(filepath.Join(s.dir, e.Stdin))
+		if err != nil {
+			return recorder.Result{}, err
+		}
+		defer f.Close()
+		command.Stdin = f
+	}
+	r, err := recorder.Run(ctx, command)
+	if err != nil {
+		return r, err
+	}
+	admitted, err := sandtrail.Admission{Now: s.deps.now()}.Admit(r.Draft(u.ID, e.Strategy.ID, e.Type))
+	if err != nil {
+		return r, err
+	}
+	if ctx.Err() != nil {
+		return r, ctx.Err()
+	}
+	_, err = s.store.Append(ctx, admitted)
+	return r, err
+}
+
+// tell says in a line what came of an example.
+func (s *show) tell(e bundled.Example, r recorder.Result) error {
+	mark, color := "✓", text.FgGreen
+	switch {
+	case r.Status == recorder.TimedOut:
+		mark, color = "⏱", text.FgYellow
+	case !r.Success():
+		mark, color = "✗", text.FgRed
+	}
+	d := r.Draft("", "", e.Type)
+	return s.deps.say("%s %-14s %-32s %9s %9s %8s CPU", s.deps.paint(color, mark), e.Strategy.Name, e.About,
+		human.Millis(float64(*d.ExecutionTime)), human.OptInt(d.MemoryUsed, human.MiB), human.Opt(d.CPUUsage, human.Percent))
+}
+
+// findings asks the questions that records are kept for, with the commands
+// that ask them.
+func (s *show) findings(ctx context.Context) error {
+	questions := [][]string{
+		{"list", "--limit", "8"},
+		{"failures", "--limit", "6"},
+		{"stats", "--strategy", "momentum"},
+		{"health", "--strategy", "endless"},
+		{"trends", "--days", "3"},
+		{"alert", "check"},
+	}
+	for _, args := range questions {
+		if err := s.title("sandtrail " + strings.Join(args, " ")); err != nil {
+			return err
+		}
+		if err := s.deps.again(ctx, args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *show) title(line string) error {
+	return s.deps.say("\n%s", s.deps.paint(text.Bold, line))
+}
+
+// again runs another command with the same store. A finding of its own, such
+// as an alert that fires, is no failure of this one.
+func (d *deps) again(ctx context.Context, args []string) error {
+	var c cli
+	parser, err := newParser(&c, d)
+	if err != nil {
+		return err
+	}
+	parsed, err := parser.Parse(slices.Clone(args))
+	if err != nil {
+		return err
+	}
+	parsed.Bind(d)
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	if err := parsed.Run(); err != nil && err != exitStatus(statusFinding) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/human"
+	"github.com/sandtrail/sandtrail/internal/table"
+	"github.com/sandtrail/sandtrail/outbox"
+	"github.com/sandtrail/sandtrail/recorder"
+)
+
+// outboxFlag says where records wait.
+type outboxFlag struct {
+	Outbox string `placeholder:"DIR" env:"SANDTRAIL_OUTBOX" help:"Where records wait that could not be delivered (default: one per database or server, in the user's state directory)."`
+}
+
+// open opens the outbox of the store that the flags mean.
+func (f outboxFlag) open(d *deps) (*outbox.Outbox, error) {
+	dir := f.Outbox
+	if dir == "" {
+		var err error
+		if dir, err = d.outboxDir(); err != nil {
+			return nil, err
+		}
+	}
+	return outbox.Open(dir, outbox.Options{Now: d.now})
+}
+
+// outboxDir is the default outbox. Each store has its own, so that no record
+// ends in another than the one it was meant for.
+func (d *deps) outboxDir() (string, error) {
+	state := d.getenv("XDG_STATE_HOME")
+	if state == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", sandtrail.Errorf(sandtrail.CodeInvalid, "no place for the outbox: set --outbox, XDG_STATE_HOME or HOME")
+		}
+		state = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(state, "sandtrail", "outbox", d.targetDigest()), nil
+}
+
+// deliverWaiting turns the traces of lost runs into records and brings to the
+// store what the outbox holds, as far as the context allows.
+func (d *deps) deliverWaiting(ctx context.Context, box *outbox.Outbox, store sandtrail.Appender, admission sandtrail.Admission) (outbox.Delivery, error) {
+	_, sweepErr := box.Sweep(recorder.LostRun)
+	done, err := box.Flush(ctx, store, admission)
+	return done, errors.Join(sweepErr, err)
+}
+
+type outboxCmd struct {
+	List  outboxListCmd  `cmd:"" help:"Show the records that wait for delivery."`
+	Flush outboxFlushCmd `cmd:"" help:"Deliver them now."`
+}
+
+type outboxListCmd struct {
+	outboxFlag
+	Limit int `default:"50" placeholder:"N" help:"At most so many."`
+	output
+}
+
+// Examples shows how it is used.
+func (outboxListCmd) Examples() []string {
+	return []string{"sandtrail outbox list", "sandtrail outbox list --outbox /var/lib/sandbox/outbox -o json"}
+}
+
+// waiting is the JSON form of what an outbox holds.
+type waiting struct {
+	Dir   string            `json:"dir"`
+	State outbox.State      `json:"state"`
+	Items []sandtrail.Draft `json:"items"`
+}
+
+// Run prints what waits.
+func (c *outboxListCmd) Run(d *deps) error {
+	if c.Limit < 1 {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: want 1 or more, got %d", c.Limit)
+	}
+	box, err := c.open(d)
+	if err != nil {
+		return err
+	}
+	drafts, state, err := box.Waiting(c.Limit)
+	if err != nil {
+		return err
+	}
+	return print(d, c.Output, finding[sandtrail.Draft]{
+		whole: waiting{box.Dir(), state, append([]sandtrail.Draft{}, drafts...)}, rows: drafts,
+		columns: draftColumns(d.now()), empty: "Nothing waits in " + box.Dir() + ".", foot: wordState(state),
+	})
+}
+
+func draftColumns(now time.Time) []table.Column[sandtrail.Draft] {
+	type row = sandtrail.Draft
+	return []table.Column[row]{
+		{
+			Name: "createdAt", Title: "WHEN", Right: true,
+			Value: func(e row) string { return exactTime(&e.CreatedAt) },
+			Text:  func(e row) string { return human.Ago(now, e.CreatedAt) },
+		},
+		label("executionType", "TYPE", func(e row) string { return string(e.Type) }),
+		label("strategyId", "STRATEGY", func(e row) string { return e.StrategyID }),
+		label("userId", "USER", func(e row) string { return e.UserID }),
+		label("id", "ID", func(e row) string { return e.ID.String() }),
+	}
+}
+
+// wordState tells what a listing does not show.
+func wordState(s outbox.State) string {
+	parts := []string{human.Plural(int64(s.Waiting), "record") + " waiting"}
+	for _, part := range []struct {
+		n    int
+		what string
+	}{
+		{s.Running, "running now"}, {s.Lost, "lost, to be recorded as such"},
+		{s.Refused, "refused, see refused/"}, {s.Damaged, "damaged, see damaged/"},
+	} {
+		if part.n > 0 {
+			parts = append(parts, human.Count(int64(part.n))+" "+part.what)
+		}
+	}
+	return strings.Join(parts, "; ") + "."
+}
+
+type outboxFlushCmd struct {
+	outboxFlag
+	retentionFlag
+	Wait duration `default:"1m" placeholder:"1m" help:"Stop after that time; what is left stays."`
+}
+
+// Examples shows how it is used.
+func (outboxFlushCmd) Examples() []string {
+	return []string{"sandtrail outbox flush", "sandtrail outbox flush --db postgres://app@localhost/app --wait 10m"}
+}
+
+// Run delivers what waits.
+func (c *outboxFlushCmd) Run(ctx context.Context, d *deps) error {
+	box, err := c.open(d)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.Wait))
+	defer cancel()
+	store, err := d.store(ctx)
+	if err != nil {
+		return err
+	}
+	done, err := d.deliverWaiting(ctx, box, store, c.admission(d.now()))
+	d.maintain(ctx)
+	if done.Why != nil {
+		d.warn("%s stay: %v", human.Plural(int64(done.Stayed), "record"), done.Why)
+	}
+	if done.Refused+done.Damaged > 0 {
+		d.warn("%d refused and %d damaged were set aside in %s", done.Refused, done.Damaged, box.Dir())
+	}
+	if err != nil {
+		return err
+	}
+	if err := d.say("Delivered %s.", human.Plural(int64(done.Delivered), "record")); err != nil {
+		return err
+	}
+	if done.Stayed > 0 {
+		return exitStatus(statusFinding)
+	}
+	return nil
+}

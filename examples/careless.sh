@@ -1,0 +1,4 @@
+# A strategy that works and deserves warnings.
+formula='price * 2'
+price=100
+eval "echo \$(($formula))" > /tmp/careless-strategy.out
