@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/klauspost/compress/gzip"
@@ -45,6 +44,7 @@ type Reader struct {
 	r     *bufio.Reader
 	form  Form
 	line  int // lines that have been begun (Lines) or ended (other forms)
+	at    int // line of the record or fault that was found last
 	index int
 	buf   []byte
 	open  bool // inside the brackets of an array
@@ -87,13 +87,9 @@ func unreadable(err error) error {
 // Form tells how the records are written.
 func (r *Reader) Form() Form { return r.form }
 
-// Line is the line that reading has come to, from 1.
-func (r *Reader) Line() int {
-	if r.form != Lines {
-		return r.line + 1
-	}
-	return max(r.line, 1)
-}
+// Line is the line, from 1, of what Next returned last: of the fault, or
+// where the object that is at fault begins.
+func (r *Reader) Line() int { return max(r.at, 1) }
 
 // detect skips blanks and looks at the first character, and at the first
 // line where that does not decide.
@@ -142,26 +138,37 @@ func (r *Reader) Next() (Record, error) {
 	if r.ended {
 		return Record{}, io.EOF
 	}
-	raw, line, err := r.next()
+	raw, err := r.next()
 	if err != nil {
 		r.ended = true
 		return Record{}, err
 	}
 	r.index++
-	return Record{Line: line, Index: r.index - 1, JSON: raw}, nil
+	return Record{Line: r.at, Index: r.index - 1, JSON: raw}, nil
 }
 
-func (r *Reader) next() ([]byte, int, error) {
-	if r.form != Lines {
-		return r.nextValue()
+func (r *Reader) next() ([]byte, error) {
+	if r.form == Lines {
+		return r.nextLine()
 	}
+	if r.form == Array {
+		if err := r.nextElement(); err != nil {
+			r.at = r.line + 1
+			return nil, err
+		}
+	}
+	return r.nextValue()
+}
+
+func (r *Reader) nextLine() ([]byte, error) {
 	for {
 		line, err := r.readLine()
+		r.at = r.line
 		if len(line) == 0 && err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		if line = bytes.TrimSpace(line); len(line) > 0 {
-			return line, r.line, nil
+			return line, nil
 		}
 	}
 }
@@ -218,25 +225,18 @@ func (r *Reader) skipBlanks() (byte, error) {
 }
 
 // nextValue reads the next object of an array or a sequence.
-func (r *Reader) nextValue() ([]byte, int, error) {
-	if r.form == Array {
-		if err := r.nextElement(); err != nil {
-			return nil, 0, err
-		}
-	}
+func (r *Reader) nextValue() ([]byte, error) {
 	c, err := r.skipBlanks()
-	if err != nil {
-		if err == io.EOF && r.form == Array {
-			return nil, 0, notJSON("the array has no end")
-		}
-		return nil, 0, err
+	r.at = r.line + 1
+	switch {
+	case err == io.EOF && r.form == Array:
+		return nil, notJSON("the array has no end")
+	case err != nil:
+		return nil, err
+	case c != '{':
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "want a JSON object, got %q", c)
 	}
-	if c != '{' {
-		return nil, 0, sandtrail.Errorf(sandtrail.CodeInvalid, "want a JSON object, got %q", c)
-	}
-	line := r.line + 1
-	raw, err := r.object()
-	return raw, line, err
+	return r.object()
 }
 
 // nextElement reads what stands before an element of the array; io.EOF when
@@ -322,13 +322,4 @@ func (s *scanner) closes(c byte) bool {
 		return s.depth == 0
 	}
 	return false
-}
-
-// Place names where a record stands, for messages: "line 12", and in an
-// array "line 12: [3]".
-func (r *Reader) Place(rec Record) string {
-	if r.form == Array {
-		return fmt.Sprintf("line %d: [%d]", rec.Line, rec.Index)
-	}
-	return fmt.Sprintf("line %d", rec.Line)
 }

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sandtrail/sandtrail/internal/pgtest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"sandtrail": main})
+}
+
+// The scripts in testdata/script run on both databases, those in the
+// directories below it on one.
+
+func TestOnSQLite(t *testing.T) {
+	runScripts(t, func(*testing.T) string { return "sqlite:sandtrail.db" }, "testdata/script", "testdata/script/sqlite")
+}
+
+func TestOnPostgreSQL(t *testing.T) {
+	pgtest.Server(t)
+	newDatabase := func(t *testing.T) string { return pgtest.New(t) }
+	runScripts(t, newDatabase, "testdata/script", "testdata/script/postgres")
+}
+
+func runScripts(t *testing.T, newDatabase func(*testing.T) string, dirs ...string) {
+	for _, dir := range dirs {
+		files, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no scripts in %s: %v", dir, err)
+		}
+		for _, file := range files {
+			t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+				t.Parallel()
+				runScript(t, file, newDatabase(t))
+			})
+		}
+	}
+}
+
+func runScript(t *testing.T, file, database string) {
+	testscript.Run(t, testscript.Params{
+		Files: []string{file},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("SANDTRAIL_DB", database)
+			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, ".state"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": status, "lines": lines, "draft": draft,
+		},
+		RequireUniqueNames: true,
+	})
+}
+
+// status runs a command and checks its exit status:
+//
+//	status 2 sandtrail list --limit 0
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N command [args…]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// lines checks how many lines the last command printed:
+//
+//	lines stdout 3
+func lines(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: lines FILE N")
+	}
+	text := strings.TrimSuffix(ts.ReadFile(args[0]), "\n")
+	got := 0
+	if text != "" {
+		got = strings.Count(text, "\n") + 1
+	}
+	if fmt.Sprint(got) != args[1] {
+		ts.Fatalf("%s has %d lines, want %s", args[0], got, args[1])
+	}
+}
+
+// draft writes NDJSON of records that differ in what is given, for ada and
+// momentum:
+//
+//	draft FILE N [field=json …]
+func draft(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: draft FILE N [field=json …]")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"userId":"ada","strategyId":"momentum","executionType":"VALIDATION"`)
+		given := strings.Join(args[2:], " ")
+		for field, value := range map[string]string{"success": "true", "executionTime": strconv.Itoa(100 + i)} {
+			if !strings.Contains(given, field+"=") {
+				fmt.Fprintf(&b, `,%q:%s`, field, value)
+			}
+		}
+		for _, arg := range args[2:] {
+			field, value, _ := strings.Cut(arg, "=")
+			fmt.Fprintf(&b, `,%q:%s`, field, value)
+		}
+		b.WriteString("}\n")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o600))
+}
