@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -84,7 +85,9 @@ func insert(ctx context.Context, tx pgx.Tx, l *layout, fresh []sandtrail.Executi
 	return err
 }
 
-// storedAmong returns the stored executions that have an id of the batch.
+// storedAmong returns the stored executions that have an id of the batch. Ids
+// whose partition a cleanup has taken out, and which it has not removed yet,
+// are freed.
 func storedAmong(ctx context.Context, tx pgx.Tx, l *layout, batch []sandtrail.Admitted) (map[sandtrail.ID]sandtrail.Execution, error) {
 	ids := make([][16]byte, len(batch))
 	for i, a := range batch {
@@ -96,15 +99,15 @@ func storedAmong(ctx context.Context, tx pgx.Tx, l *layout, batch []sandtrail.Ad
 	}
 	var id [16]byte
 	var at time.Time
-	var found [][16]byte
-	var times []time.Time
+	times := map[sandtrail.ID]time.Time{}
 	if _, err := pgx.ForEachRow(rows, []any{&id, &at}, func() error {
-		found, times = append(found, id), append(times, at)
+		times[id] = at
 		return nil
-	}); err != nil || len(found) == 0 {
+	}); err != nil || len(times) == 0 {
 		return nil, err
 	}
-	rows, err = tx.Query(ctx, l.sql("SELECT "+selectLogs+" FROM {logs} e WHERE e.created_at = ANY($1) AND e.id = ANY($2)"), times, found)
+	rows, err = tx.Query(ctx, l.sql("SELECT "+selectLogs+" FROM {logs} e WHERE e.created_at = ANY($1) AND e.id = ANY($2)"),
+		slices.Collect(maps.Values(times)), idsOf(times))
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +115,27 @@ func storedAmong(ctx context.Context, tx pgx.Tx, l *layout, batch []sandtrail.Ad
 	stored := make(map[sandtrail.ID]sandtrail.Execution, len(list))
 	for _, e := range list {
 		stored[e.ID] = e
+		delete(times, e.ID)
 	}
+	if err != nil || len(times) == 0 {
+		return stored, err
+	}
+	var free [][16]byte
+	var freeTimes []time.Time
+	for id, at := range times {
+		free, freeTimes = append(free, id), append(freeTimes, at)
+	}
+	_, err = tx.Exec(ctx, l.sql(`DELETE FROM {schema}.ids i USING unnest($1::uuid[], $2::timestamptz[]) f (id, created_at)
+		WHERE i.id = f.id AND i.created_at = f.created_at`), free, freeTimes)
 	return stored, err
+}
+
+func idsOf(times map[sandtrail.ID]time.Time) [][16]byte {
+	ids := make([][16]byte, 0, len(times))
+	for id := range times {
+		ids = append(ids, id)
+	}
+	return ids
 }
 
 // unknownOwners names the users and strategies of the batch that do not
@@ -136,10 +158,10 @@ func (s *Store) unknownOwners(ctx context.Context, l *layout, batch []sandtrail.
 			prefix = fmt.Sprintf("[%d].", i)
 		}
 		if users[a.Execution.UserID] {
-			invalid.Fields = append(invalid.Fields, sandtrail.FieldError{Path: prefix + "userId", Message: fmt.Sprintf("unknown user %q", a.Execution.UserID)})
+			invalid.Fields = append(invalid.Fields, sandtrail.FieldError{Path: prefix + "userId", Message: fmt.Sprintf("unknown user %q; add it with sandtrail users add", a.Execution.UserID)})
 		}
 		if strategies[a.Execution.StrategyID] {
-			invalid.Fields = append(invalid.Fields, sandtrail.FieldError{Path: prefix + "strategyId", Message: fmt.Sprintf("unknown strategy %q", a.Execution.StrategyID)})
+			invalid.Fields = append(invalid.Fields, sandtrail.FieldError{Path: prefix + "strategyId", Message: fmt.Sprintf("unknown strategy %q; add it with sandtrail strategies add", a.Execution.StrategyID)})
 		}
 	}
 	if len(invalid.Fields) == 0 {

@@ -2,12 +2,14 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/rollup"
 )
 
 // CountBefore counts the executions older than before.
@@ -16,7 +18,7 @@ func (s *Store) CountBefore(ctx context.Context, before time.Time) (n int64, err
 	if err != nil {
 		return 0, err
 	}
-	err = s.pool.QueryRow(ctx, l.sql("SELECT count(*) FROM {logs} WHERE created_at < $1"), before).Scan(&n)
+	err = s.pool.QueryRow(ctx, l.sql("SELECT count(*) FROM {logs} WHERE created_at < $1"), ceilMillisecond(before)).Scan(&n)
 	return n, wrap("count old executions", err)
 }
 
@@ -27,12 +29,15 @@ func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, e
 	if err != nil {
 		return 0, err
 	}
+	if err := s.sweepDropped(ctx, l); err != nil {
+		return 0, wrap("clean up", err)
+	}
 	before = ceilMillisecond(before)
 	weeks, err := weeksIn(ctx, s.pool, l)
 	if err != nil {
 		return 0, err
 	}
-	for _, start := range weeks {
+	for _, start := range weeks[:max(0, len(weeks)-weeksAhead-1)] { // the newest are in use
 		if start.Add(week).After(before) {
 			break
 		}
@@ -49,9 +54,10 @@ func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, e
 			return deleted, wrap("clean up", err)
 		}
 		if n == 0 {
-			return deleted, s.refreshWeeks(ctx, l)
+			break
 		}
 	}
+	return deleted, wrap("clean up", errors.Join(s.sweepDropped(ctx, l), s.refreshWeeks(ctx, l)))
 }
 
 // ceilMillisecond makes a comparison with stored times, which are whole
@@ -60,39 +66,149 @@ func ceilMillisecond(t time.Time) time.Time {
 	return sandtrail.Millisecond(t.Add(time.Millisecond - time.Nanosecond))
 }
 
-// dropWeek drops a partition and what is derived from its rows, and returns
-// how many there were. Writers are locked out of this partition alone while
-// it is counted.
+// dropWeek takes a partition out of the table, moves its counts to the
+// retired share and returns how many executions it held. None of this reads
+// the executions, so that the locks are as short for many as for few.
 func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time) (n int64, err error) {
 	name := quote(l.Schema) + "." + partitionName(start)
 	err = s.withShortLocks(ctx, func(tx pgx.Tx) error {
+		n = 0
 		if err := lock(ctx, tx, l.Schema, "partitions"); err != nil {
+			return err
+		}
+		if err := lock(ctx, tx, l.Schema, "fold"); err != nil {
 			return err
 		}
 		var exists bool
 		if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&exists); err != nil || !exists {
-			n = 0
 			return err
 		}
 		if _, err := tx.Exec(ctx, "LOCK TABLE "+name+" IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, l.sql("DELETE FROM {schema}.ids i USING "+name+" e WHERE i.id = e.id"))
-		if err != nil {
+		if n, err = retire(ctx, tx, l, span{start, start.Add(week)}); err != nil {
 			return err
 		}
-		n = tag.RowsAffected()
-		_, err = tx.Exec(ctx, "DROP TABLE "+name)
+		_, err = tx.Exec(ctx, l.sql("ALTER TABLE {logs} DETACH PARTITION "+name+"; ALTER TABLE "+name+" RENAME TO "+droppedPrefix+partitionName(start)))
 		return err
 	})
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
-// deleteBefore deletes a batch of the oldest executions before a time.
-func (s *Store) deleteBefore(ctx context.Context, l *layout, before time.Time) (int64, error) {
-	tag, err := s.pool.Exec(ctx, l.sql(fmt.Sprintf(`
-		WITH old AS (SELECT user_id, created_at, id FROM {logs} WHERE created_at < $1 ORDER BY created_at, id LIMIT %d)
-		DELETE FROM {logs} e USING old o
-		WHERE e.user_id = o.user_id AND e.created_at = o.created_at AND e.id = o.id AND e.created_at < $1`, purgeBatch)), before)
-	return tag.RowsAffected(), err
+// droppedPrefix begins the names of partitions taken out, of which the ids
+// are still to be removed.
+const droppedPrefix = "dropped_"
+
+// retire moves what the roll-ups of whole days count from the live to the
+// retired share and returns how many executions those are.
+func retire(ctx context.Context, tx pgx.Tx, l *layout, w span) (n int64, err error) {
+	for {
+		folded, err := foldIn(ctx, tx, l, "created_at >= $1 AND created_at < $2", w.since, w.until)
+		if err != nil {
+			return 0, err
+		}
+		if folded < foldBatch {
+			break
+		}
+	}
+	rows, err := tx.Query(ctx, l.sql("SELECT scope, key, day, summary, slots FROM {schema}.rollups WHERE day >= $1 AND day < $2"),
+		int32(rollup.DateOf(w.since)), int32(rollup.DateOf(w.until)))
+	if err != nil {
+		return 0, err
+	}
+	days := map[rollup.Key]*rollup.Day{}
+	totals := map[rollup.Subject]*rollup.Cell{}
+	if err := eachDay(rows, func(key rollup.Key, day *rollup.Day) error {
+		var retired rollup.Day
+		retired.Merge(day)
+		live := retired.Retire()
+		days[key] = &retired
+		if totals[key.Subject] == nil {
+			totals[key.Subject] = &rollup.Cell{}
+		}
+		totals[key.Subject].Subtract(live)
+		if key.Scope == rollup.Global {
+			n += live.Total
+		}
+		return nil
+	}); err != nil || len(days) == 0 {
+		return n, err
+	}
+	if err := putDays(ctx, tx, l, days); err != nil {
+		return 0, err
+	}
+	return n, mergeTotals(ctx, tx, l, totals)
+}
+
+// sweepDropped removes the ids of partitions taken out, in short
+// transactions, and then the partitions.
+func (s *Store) sweepDropped(ctx context.Context, l *layout) error {
+	rows, err := s.pool.Query(ctx, `SELECT c.relname, c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relkind = 'r' AND c.relname ~ '^`+droppedPrefix+`logs_[0-9]{8}$'`, l.Schema)
+	if err != nil {
+		return err
+	}
+	var name string
+	var oid int64
+	dropped := map[string]int64{}
+	if _, err := pgx.ForEachRow(rows, []any{&name, &oid}, func() error {
+		dropped[name] = oid
+		return nil
+	}); err != nil {
+		return err
+	}
+	for name, oid := range dropped {
+		if err := s.sweep(ctx, quote(l.Schema)+"."+quote(name), oid, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepBlocks is how many blocks of a dropped partition one transaction of
+// its sweep reads.
+const sweepBlocks = 256
+
+// sweep removes the ids of one dropped partition and the partition. Who finds
+// it swept by somebody else is done.
+func (s *Store) sweep(ctx context.Context, name string, oid int64, l *layout) error {
+	var blocks int64
+	err := s.pool.QueryRow(ctx, "SELECT pg_relation_size($1::bigint::oid) / current_setting('block_size')::integer", oid).Scan(&blocks)
+	for first := int64(0); err == nil && first < blocks; first += sweepBlocks {
+		_, err = s.pool.Exec(ctx, l.sql("DELETE FROM {schema}.ids i USING "+name+" d"+fmt.Sprintf(
+			" WHERE d.ctid >= '(%d,0)' AND d.ctid < '(%d,0)' AND i.id = d.id AND i.created_at = d.created_at", first, first+sweepBlocks)))
+	}
+	if err == nil {
+		err = s.withShortLocks(ctx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "DROP TABLE IF EXISTS "+name)
+			return err
+		})
+	}
+	if state(err) == undefinedTable {
+		return nil
+	}
+	return err
+}
+
+// deleteBefore deletes a batch of the oldest executions before a time, as
+// retention.
+func (s *Store) deleteBefore(ctx context.Context, l *layout, before time.Time) (n int64, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT set_config('sandtrail.reason', 'retention', true)"); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`
+			WITH old AS (SELECT user_id, created_at, id FROM {logs} WHERE created_at < $1 ORDER BY created_at, id LIMIT %d)
+			DELETE FROM {logs} e USING old o
+			WHERE e.user_id = o.user_id AND e.created_at = o.created_at AND e.id = o.id AND e.created_at < $1`, purgeBatch)), before)
+		n = tag.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 	}
 	examinations := []func(context.Context, *layout, time.Time) (sandtrail.Check, error){s.checkAhead, s.checkStrays}
 	if depth == sandtrail.Deep {
-		examinations = append(examinations, s.checkIDs)
+		examinations = append(examinations, s.checkIDs, s.checkRollups)
 	}
 	for _, examine := range examinations {
 		check, err := examine(ctx, l, now)
@@ -95,7 +96,10 @@ func (s *Store) checkAhead(ctx context.Context, l *layout, now time.Time) (sandt
 			ahead++
 		}
 	}
-	check := sandtrail.Check{Name: "partitions ahead", OK: ahead > 0, Detail: fmt.Sprintf("%d partitions, %d of them for coming weeks", len(weeks), ahead)}
+	check := sandtrail.Check{
+		Name: "partitions", OK: slices.ContainsFunc(weeks, weekOf(now).Equal),
+		Detail: fmt.Sprintf("%d weeks, %d of them to come", len(weeks), ahead),
+	}
 	if !check.OK {
 		check.Fix = "sandtrail migrate, or keep sandtrail serve running"
 	}
@@ -103,11 +107,16 @@ func (s *Store) checkAhead(ctx context.Context, l *layout, now time.Time) (sandt
 }
 
 func (s *Store) checkStrays(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
-	var n int64
-	if err := s.pool.QueryRow(ctx, l.sql("SELECT count(*) FROM {schema}.logs_default")).Scan(&n); err != nil {
+	var n, outlandish int64
+	err := s.pool.QueryRow(ctx, l.sql(`SELECT count(*) FILTER (WHERE usual), count(*) FILTER (WHERE NOT usual)
+		FROM (SELECT created_at >= $1 AND created_at < $2 AS usual FROM {schema}.logs_default) strays`), firstWeek, lastWeek).Scan(&n, &outlandish)
+	if err != nil {
 		return sandtrail.Check{}, err
 	}
-	check := sandtrail.Check{Name: "default partition", OK: n == 0, Detail: fmt.Sprintf("%d rows wait for a partition of their own", n)}
+	check := sandtrail.Check{
+		Name: "default partition", OK: n == 0,
+		Detail: fmt.Sprintf("%d rows wait for a partition of their own, %d are of outlandish times and stay", n, outlandish),
+	}
 	if !check.OK {
 		check.Fix = "sandtrail migrate, or keep sandtrail serve running"
 	}

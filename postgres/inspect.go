@@ -130,7 +130,8 @@ func columnsOf(ctx context.Context, q querier, table string) (schema string, col
 		return "", nil, wrapf(err, "inspect table %s", table)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c column, err error) {
-		return c, row.Scan(&c.name, &c.typ, &c.unique)
+		err = row.Scan(&c.name, &c.typ, &c.unique)
+		return c, err
 	})
 	columns = make(map[string]column, len(list))
 	for _, c := range list {

@@ -86,11 +86,9 @@ func (s *Store) Strategies(ctx context.Context, q sandtrail.OwnerQuery) (sandtra
 // ownerPage reads a page of what selected selects, by order.
 func ownerPage[T any](ctx context.Context, s *Store, q sandtrail.OwnerQuery, selected, order string, id func(T) string) (sandtrail.OwnerPage[T], error) {
 	var page sandtrail.OwnerPage[T]
-	if q.Limit == 0 {
-		q.Limit = sandtrail.DefaultLimit
-	}
-	if q.Limit < 1 || q.Limit > sandtrail.MaxLimit {
-		return page, sandtrail.Errorf(sandtrail.CodeInvalid, "limit: want 1 to %d, got %d", sandtrail.MaxLimit, q.Limit)
+	q, err := q.Plan()
+	if err != nil {
+		return page, err
 	}
 	l, err := s.open(ctx)
 	if err != nil {

@@ -19,7 +19,7 @@ const (
 	maxWeeksOnDemand = 64
 	// lockPatience is how long statements that need a short strong lock wait
 	// for it before they let others pass and try again.
-	lockPatience = 300 * time.Millisecond
+	lockPatience = 100 * time.Millisecond
 )
 
 // weekOf is the start of the week that contains t: Monday, midnight UTC.
@@ -31,7 +31,9 @@ func weekOf(t time.Time) time.Time {
 
 // isOutlandish reports times that get no partition of their own: clocks gone
 // wrong would fill the catalog with partitions.
-func isOutlandish(t time.Time) bool { return t.Year() < 1970 || t.Year() > 2199 }
+func isOutlandish(t time.Time) bool { return t.Before(firstWeek) || !t.Before(lastWeek) }
+
+var firstWeek, lastWeek = weekOf(time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)), weekOf(time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC))
 
 func partitionName(start time.Time) string { return "logs_" + start.Format("20060102") }
 
@@ -194,13 +196,27 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Maintain makes the partitions of the coming weeks and moves rows out of the
-// default partition.
+// Maintain makes the partitions of the coming weeks, moves rows out of the
+// default partition, folds the journal into the roll-ups, and finishes what a
+// cleanup has left. Of several at once each does what the others do not.
 func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	l, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
+	if err := s.maintainWeeks(ctx, l, now); err != nil {
+		return wrap("maintain partitions", err)
+	}
+	if err := s.fold(ctx, l); err != nil {
+		return err
+	}
+	if err := s.forget(ctx, l); err != nil {
+		return wrap("forget the roll-ups of the gone", err)
+	}
+	return wrap("sweep dropped partitions", s.sweepDropped(ctx, l))
+}
+
+func (s *Store) maintainWeeks(ctx context.Context, l *layout, now time.Time) error {
 	if err := s.refreshWeeks(ctx, l); err != nil {
 		return err
 	}

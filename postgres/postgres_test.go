@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/storetest"
 )
 
 func TestRecordsComeBack(t *testing.T) {
@@ -66,4 +67,11 @@ func TestRecordsComeBack(t *testing.T) {
 		t.Errorf("delete user: %d, %v; want 1", n, err)
 	}
 	deepCheck(t, s)
+}
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) sandtrail.Database {
+		s, _ := open(t)
+		return s
+	})
 }

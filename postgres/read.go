@@ -165,10 +165,10 @@ func (c *conditions) add(condition string, args ...any) {
 
 func (c *conditions) span(w span) {
 	if !w.since.IsZero() {
-		c.add("created_at >= $", w.since)
+		c.add("created_at >= $", ceilMillisecond(w.since))
 	}
 	if !w.until.IsZero() {
-		c.add("created_at < $", w.until)
+		c.add("created_at < $", ceilMillisecond(w.until))
 	}
 }
 

@@ -2,148 +2,113 @@ package postgres
 
 import (
 	"context"
-	"fmt"
-	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/rollup"
 )
 
-// StrategyStats aggregates over all executions of a strategy.
+// StrategyStats reads the strategy's total.
 func (s *Store) StrategyStats(ctx context.Context, strategyID string) (sandtrail.StrategyStats, error) {
 	if _, err := s.Strategy(ctx, strategyID); err != nil {
 		return sandtrail.StrategyStats{}, err
 	}
-	t, err := s.totals(ctx, span{}, "", strategyID)
-	if err != nil {
-		return sandtrail.StrategyStats{}, wrap("strategy statistics", err)
-	}
-	return sandtrail.StrategyStats{
-		StrategyID: strategyID, Count: t.n, SuccessCount: t.ok, SuccessRate: sandtrail.Rate(t.ok, t.n), TimedOutCount: t.timedOut,
-		Avg: sandtrail.Averages{
-			ExecutionTime: sandtrail.Mean(float64(t.time), t.n),
-			MemoryUsed:    sandtrail.Mean(float64(t.memory), t.withMemory),
-			CPUUsage:      sandtrail.Mean(t.cpu, t.withCPU),
-		},
-		Sum:         sandtrail.Sums{ErrorCount: t.errors, WarningCount: t.warnings},
-		Percentiles: sandtrail.Percentiles{ExecutionTime: t.quantiles},
-	}, nil
+	total, err := s.total(ctx, rollup.Subject{Scope: rollup.Strategy, ID: strategyID})
+	return total.StrategyStats(strategyID), wrap("strategy statistics", err)
 }
 
-// UserStats aggregates over all executions of a user.
+// UserStats reads the user's total.
 func (s *Store) UserStats(ctx context.Context, userID string) (sandtrail.UserStats, error) {
 	if _, err := s.User(ctx, userID); err != nil {
 		return sandtrail.UserStats{}, err
 	}
-	t, err := s.totals(ctx, span{}, userID, "")
-	if err != nil {
-		return sandtrail.UserStats{}, wrap("user statistics", err)
-	}
-	return sandtrail.UserStats{
-		UserID: userID, TotalExecutions: t.n, SuccessRate: sandtrail.Rate(t.ok, t.n),
-		AvgExecutionTime: sandtrail.Mean(float64(t.time), t.n),
-	}, nil
+	total, err := s.total(ctx, rollup.Subject{Scope: rollup.User, ID: userID})
+	return total.UserStats(userID), wrap("user statistics", err)
 }
 
-// WindowStats aggregates over a window.
+// total counts all executions of a subject.
+func (s *Store) total(ctx context.Context, subject rollup.Subject) (total rollup.Cell, err error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return total, err
+	}
+	var q question
+	q.total(subject)
+	err = q.ask(ctx, s.pool, l, answerer{
+		day: func(_ string, _ rollup.Date, encoded, _ []byte) error {
+			var stored rollup.Cell
+			if err := stored.UnmarshalBinary(encoded); err != nil {
+				return err
+			}
+			total.Merge(stored)
+			return nil
+		},
+		entry: func(c rollup.Change) {
+			if c.Sign > 0 {
+				total.Add(c)
+			} else {
+				total.Sub(c)
+			}
+		},
+	})
+	return total, err
+}
+
+// WindowStats counts the stored executions of a window.
 func (s *Store) WindowStats(ctx context.Context, w sandtrail.Window) (sandtrail.WindowStats, error) {
-	t, err := s.totals(ctx, span{w.Since, w.Until}, w.UserID, w.StrategyID)
+	w.Since, w.Until = closed(w.Since, w.Until)
+	answer, err := s.answer(ctx, rollup.PlanWindow(w), rollup.Live, w.UserID, w.StrategyID)
 	if err != nil {
 		return sandtrail.WindowStats{}, wrap("window statistics", err)
 	}
-	return sandtrail.WindowStats{
-		Total: t.n, Successful: t.ok, Failed: t.n - t.ok, TimedOut: t.timedOut,
-		AvgTime:   sandtrail.Mean(float64(t.time), t.n),
-		AvgMemory: sandtrail.Mean(float64(t.memory), t.withMemory),
-		P95Time:   t.quantiles.P95,
-	}, nil
+	return answer.WindowStats(), nil
 }
 
-// totals are the sums that statistics are made of.
-type totals struct {
-	n, ok, timedOut, time, errors, warnings int64
-	memory, withMemory                      int64
-	cpu                                     float64
-	withCPU                                 int64
-	quantiles                               sandtrail.Quantiles
-}
-
-// sums selects totals without the quantiles.
-const sums = `count(*), count(*) FILTER (WHERE success), count(*) FILTER (WHERE timed_out),
-	coalesce(sum(execution_time), 0), coalesce(sum(error_count), 0), coalesce(sum(warning_count), 0),
-	coalesce(sum(memory_used), 0), count(memory_used), coalesce(sum(cpu_usage), 0), count(cpu_usage)`
-
-func (t *totals) fields() []any {
-	return []any{&t.n, &t.ok, &t.timedOut, &t.time, &t.errors, &t.warnings, &t.memory, &t.withMemory, &t.cpu, &t.withCPU}
-}
-
-// totals sums up the executions in a span, of a user and a strategy or of all.
-func (s *Store) totals(ctx context.Context, w span, userID, strategyID string) (t totals, err error) {
-	l, err := s.open(ctx)
-	if err != nil {
-		return t, err
-	}
-	var c conditions
-	c.owners(userID, strategyID)
-	c.span(w)
-	var q []float64
-	err = s.pool.QueryRow(ctx, l.sql(`SELECT `+sums+`,
-		percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY execution_time)::float8[] FROM {logs} `+c.where()), c.args...).
-		Scan(append(t.fields(), &q)...)
-	if len(q) == 3 {
-		t.quantiles = sandtrail.Quantiles{P50: &q[0], P95: &q[1], P99: &q[2]}
-	}
-	return t, notFoundIsEmpty(err)
-}
-
-// Trends sums up the executions between each two edges.
+// Trends counts what was recorded in each bucket. What retention has removed
+// since still counts; what went with its user or strategy, or was deleted
+// otherwise, does not.
 func (s *Store) Trends(ctx context.Context, q sandtrail.TrendQuery) ([]sandtrail.TrendBucket, error) {
-	edges, err := q.Edges()
+	plan, err := rollup.PlanTrend(q)
 	if err != nil {
 		return nil, err
 	}
-	l, err := s.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c := conditions{args: []any{edges}}
-	c.owners(q.UserID, q.StrategyID)
-	c.span(span{q.Since, q.Until})
-	rows, err := s.pool.Query(ctx, l.sql(`SELECT width_bucket(created_at, $1::timestamptz[]) AS bucket, `+sums+`,
-		percentile_disc(0.95) WITHIN GROUP (ORDER BY execution_time)::float8 FROM {logs} `+c.where()+` GROUP BY bucket`), c.args...)
+	answer, err := s.answer(ctx, plan, rollup.Kept, q.UserID, q.StrategyID)
 	if err != nil {
 		return nil, wrap("trends", err)
 	}
-	buckets := make([]sandtrail.TrendBucket, len(edges)-1)
-	for i := range buckets {
-		buckets[len(buckets)-1-i].Date = q.Label(edges[i])
+	return answer.Trend(q), nil
+}
+
+// answer counts what a plan asks for.
+func (s *Store) answer(ctx context.Context, plan rollup.Plan, share rollup.Share, userID, strategyID string) (*rollup.Answer, error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return nil, err
 	}
-	var bucket int
-	var t totals
-	var p95 float64
-	_, err = pgx.ForEachRow(rows, append(append([]any{&bucket}, t.fields()...), &p95), func() error {
-		b := &buckets[len(buckets)-bucket]
-		b.Total, b.Successful, b.Failed, b.TimedOut = t.n, t.ok, t.n-t.ok, t.timedOut
-		b.AvgTime = sandtrail.Mean(float64(t.time), t.n)
-		b.AvgMemory = sandtrail.Mean(float64(t.memory), t.withMemory)
-		value := p95
-		b.P95Time = &value
-		return nil
+	answer := plan.NewAnswer(share)
+	var q question
+	q.plan(plan, userID, strategyID)
+	err = q.ask(ctx, s.pool, l, answerer{
+		day: func(_ string, day rollup.Date, summary, slots []byte) error {
+			return answer.AddDay(day, summary, slots)
+		},
+		entry: answer.AddChange, record: answer.AddRecord,
 	})
-	return buckets, wrap("trends", notFoundIsEmpty(err))
+	return answer, notFoundIsEmpty(err)
 }
 
 // StrategyHealth looks at the newest executions of a strategy.
 func (s *Store) StrategyHealth(ctx context.Context, strategyID string, last int) (sandtrail.StrategyHealth, error) {
-	if last < 1 || last > sandtrail.MaxHealthLast {
-		return sandtrail.StrategyHealth{}, sandtrail.Errorf(sandtrail.CodeInvalid, "last: want 1 to %d, got %d", sandtrail.MaxHealthLast, last)
-	}
-	l, err := s.open(ctx)
-	if err != nil {
+	if err := sandtrail.CheckHealthLast(last); err != nil {
 		return sandtrail.StrategyHealth{}, err
 	}
 	if _, err := s.Strategy(ctx, strategyID); err != nil {
+		return sandtrail.StrategyHealth{}, err
+	}
+	l, err := s.open(ctx)
+	if err != nil {
 		return sandtrail.StrategyHealth{}, err
 	}
 	var c conditions
@@ -160,40 +125,60 @@ func (s *Store) StrategyHealth(ctx context.Context, strategyID string, last int)
 	return sandtrail.Health(strategyID, recent), nil
 }
 
-const defaultRanks = 10
-
 // Ranking counts per user or strategy in a window.
 func (s *Store) Ranking(ctx context.Context, q sandtrail.RankQuery) ([]sandtrail.Rank, error) {
+	q, err := q.Plan()
+	if err != nil {
+		return nil, err
+	}
+	q.Since, q.Until = closed(q.Since, q.Until)
 	l, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	subject, ok := map[sandtrail.Subject]string{
-		sandtrail.Users:      "{users} o ON o.{users.id} = c.key|coalesce(o.{users.email}, '')|user_id",
-		sandtrail.Strategies: "{strategies} o ON o.{strategies.id} = c.key|o.{strategies.name}|strategy_id",
-	}[q.Subject]
-	if !ok {
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "subject: want user or strategy, got %q", q.Subject)
-	}
-	order, ok := map[sandtrail.RankOrder]string{
-		sandtrail.MostExecutions: "total", sandtrail.MostFailures: "failed",
-	}[q.Order]
-	if !ok {
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "order: want executions or failures, got %q", q.Order)
-	}
-	if q.Limit == 0 {
-		q.Limit = defaultRanks
-	}
-	parts := strings.Split(subject, "|")
-	var c conditions
-	c.span(span{q.Since, q.Until})
-	rows, err := s.pool.Query(ctx, l.sql(fmt.Sprintf(`SELECT c.key::text, %[2]s, c.total, c.failed FROM (
-			SELECT %[3]s AS key, count(*) AS total, count(*) FILTER (WHERE NOT success) AS failed FROM {logs} %[4]s GROUP BY 1
-			ORDER BY %[5]s DESC, %[3]s::text COLLATE "C" LIMIT %[6]d) c
-		JOIN %[1]s ORDER BY c.%[5]s DESC, c.key::text COLLATE "C"`, parts[0], parts[1], parts[2], c.where(), order, q.Limit)), c.args...)
-	if err != nil {
+	ranking := rollup.NewRanking(q)
+	var ask question
+	ask.planAll(ranking.Plan, ranking.Scope())
+	if err := ask.ask(ctx, s.pool, l, answerer{ranking.AddDay, ranking.AddChange, ranking.AddRecord}); err != nil {
 		return nil, wrap("ranking", err)
 	}
-	ranks, err := pgx.CollectRows(rows, pgx.RowToStructByPos[sandtrail.Rank])
-	return ranks, wrap("ranking", err)
+	ranks := ranking.Top()
+	return ranks, wrap("ranking", s.nameRanks(ctx, l, q.Subject, ranks))
+}
+
+// closed replaces the open ends of a window by times beyond all records.
+func closed(since, until time.Time) (time.Time, time.Time) {
+	if since.IsZero() {
+		since = time.Date(-4000, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	if until.IsZero() {
+		until = time.Date(200000, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return since, until
+}
+
+// nameRanks fills in the names of those ranked.
+func (s *Store) nameRanks(ctx context.Context, l *layout, subject sandtrail.Subject, ranks []sandtrail.Rank) error {
+	query := "SELECT {users.id}::text, coalesce({users.email}, '') FROM {users} WHERE {users.id}::text = ANY($1)"
+	if subject == sandtrail.Strategies {
+		query = "SELECT " + selectStrategy + " FROM {strategies} WHERE {strategies.id}::text = ANY($1)"
+	}
+	ids := make([]string, len(ranks))
+	for i, r := range ranks {
+		ids[i] = r.ID
+	}
+	rows, err := s.pool.Query(ctx, l.sql(query), ids)
+	if err != nil {
+		return err
+	}
+	var id, name string
+	names := map[string]string{}
+	_, err = pgx.ForEachRow(rows, []any{&id, &name}, func() error {
+		names[id] = name
+		return nil
+	})
+	for i := range ranks {
+		ranks[i].Name = names[ranks[i].ID]
+	}
+	return err
 }

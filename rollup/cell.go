@@ -21,8 +21,10 @@ type Counts struct {
 
 // fields lists the counters in the order of their encoding.
 func (c *Counts) fields() [10]*int64 {
-	return [10]*int64{&c.Total, &c.Success, &c.TimedOut, &c.Time,
-		&c.MemoryN, &c.Memory, &c.CPUN, &c.CPU, &c.Errors, &c.Warnings}
+	return [10]*int64{
+		&c.Total, &c.Success, &c.TimedOut, &c.Time,
+		&c.MemoryN, &c.Memory, &c.CPUN, &c.CPU, &c.Errors, &c.Warnings,
+	}
 }
 
 func (c *Counts) merge(other *Counts, factor int64) {

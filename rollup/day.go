@@ -24,6 +24,11 @@ func (p *Part) merge(other *Part) {
 	p.Retired.Merge(other.Retired)
 }
 
+func (p *Part) retire() {
+	p.Retired.Merge(p.Live)
+	p.Live = Cell{}
+}
+
 func (p *Part) isEmpty() bool { return p.Live.IsEmpty() && p.Retired.IsEmpty() }
 
 // Day counts the records of one UTC day of one subject. The zero day is
@@ -63,6 +68,16 @@ func (d *Day) Merge(other *Day) {
 		d.slots[d.at(other.slots[i].index)].merge(&other.slots[i].Part)
 	}
 	d.slots = slices.DeleteFunc(d.slots, func(s slot) bool { return s.isEmpty() })
+}
+
+// Retire moves all live records to the retired ones, and returns what moved.
+func (d *Day) Retire() Cell {
+	live := d.Summary.Live
+	d.Summary.retire()
+	for i := range d.slots {
+		d.slots[i].retire()
+	}
+	return live
 }
 
 // IsEmpty reports whether the day counts nothing and need not be stored.

@@ -145,12 +145,11 @@ func (p *Plan) slotDay(d Date) {
 	}
 }
 
-// place returns the bucket that an instant lies in, −1 for none.
+// place returns the bucket that an instant lies in, −1 for none. Where edges
+// less than a millisecond apart make an empty bucket, it is the next one.
 func (p *Plan) place(ms int64) int {
-	i, found := slices.BinarySearch(p.at, ms)
-	if !found {
-		i--
-	}
+	i, _ := slices.BinarySearch(p.at, ms+1)
+	i--
 	if i >= len(p.at)-1 {
 		return -1
 	}

@@ -446,3 +446,25 @@ func TestMergeKeepsNothingOfOther(t *testing.T) {
 }
 
 var cellOptions = cmp.Options{cmp.AllowUnexported(Cell{}, sketch{}, bin{}, Day{}, slot{}), cmpopts.EquateEmpty()}
+
+func TestEdgesWithinAMillisecond(t *testing.T) {
+	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	plan := PlanEdges([]time.Time{at.Add(-1), at, at.Add(time.Hour)})
+	var day Day
+	day.Apply(Change{Sign: 1, CreatedAt: at})
+	a := plan.NewAnswer(Live)
+	check(t, a.AddDay(DateOf(at), day.MarshalSummary(), day.MarshalSlots()))
+	if cells := a.Cells(); cells[0].Total != 0 || cells[1].Total != 1 {
+		t.Errorf("the buckets count %d and %d, want 0 and 1", cells[0].Total, cells[1].Total)
+	}
+}
+
+func TestRetire(t *testing.T) {
+	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	var day Day
+	day.Apply(Change{Sign: 1, CreatedAt: at, ExecutionTime: 7})
+	moved := day.Retire()
+	if moved.Total != 1 || day.Summary.Live.Total != 0 || day.Summary.Retired.Total != 1 || day.Slot(36).Retired.Total != 1 {
+		t.Errorf("moved %d, left %+v", moved.Total, day)
+	}
+}

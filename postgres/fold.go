@@ -1,0 +1,216 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail/rollup"
+)
+
+// foldBatch is how many journal entries one transaction folds.
+const foldBatch = 20000
+
+// fold moves the journal into the roll-ups, in transactions of foldBatch
+// entries. It returns at once when somebody else is at it.
+func (s *Store) fold(ctx context.Context, l *layout) error {
+	folded := 0
+	for {
+		n, err := s.foldOnce(ctx, l)
+		if err != nil {
+			return wrap("fold the journal", err)
+		}
+		if folded += n; n < foldBatch {
+			break
+		}
+	}
+	if folded < vacuumAfter {
+		return nil
+	}
+	// Questions read the journal from end to end: do not leave it to the
+	// server when the room of what is gone is used again.
+	_, err := s.pool.Exec(ctx, l.sql("VACUUM {schema}.journal"))
+	return wrap("vacuum the journal", err)
+}
+
+// vacuumAfter is after how many entries folded the journal is vacuumed.
+const vacuumAfter = 1000
+
+func (s *Store) foldOnce(ctx context.Context, l *layout) (n int, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		n = 0
+		ok, err := tryLock(ctx, tx, l.Schema, "fold")
+		if err != nil || !ok {
+			return err
+		}
+		n, err = foldIn(ctx, tx, l, "true")
+		return err
+	})
+	return n, err
+}
+
+// foldIn folds up to foldBatch of the journal entries that a condition
+// selects, under the fold lock.
+func foldIn(ctx context.Context, tx pgx.Tx, l *layout, condition string, args ...any) (int, error) {
+	rows, err := tx.Query(ctx, l.sql(`DELETE FROM {schema}.journal
+		WHERE ctid = ANY (ARRAY (SELECT ctid FROM {schema}.journal WHERE `+condition+` LIMIT `+strconv.Itoa(foldBatch)+`))
+		RETURNING `+entryColumns), args...)
+	if err != nil {
+		return 0, err
+	}
+	changes, err := pgx.CollectRows(rows, scanChange)
+	if err != nil || len(changes) == 0 {
+		return 0, err
+	}
+	delta := rollup.Fold(changes)
+	if err := mergeDays(ctx, tx, l, delta.Days); err != nil {
+		return 0, err
+	}
+	if err := mergeTotals(ctx, tx, l, delta.Totals); err != nil {
+		return 0, err
+	}
+	return len(changes), nil
+}
+
+// dayRows are rows of the roll-ups as columns, for one statement.
+type dayRows struct {
+	scopes          []int16
+	keys            []string
+	days            []int32
+	summaries, slot [][]byte
+}
+
+func (r *dayRows) add(key rollup.Key, day *rollup.Day) {
+	r.scopes = append(r.scopes, int16(key.Scope))
+	r.keys = append(r.keys, key.ID)
+	r.days = append(r.days, int32(key.Date))
+	if day != nil {
+		r.summaries = append(r.summaries, day.MarshalSummary())
+		r.slot = append(r.slot, day.MarshalSlots())
+	}
+}
+
+// mergeDays merges days into the stored ones.
+func mergeDays(ctx context.Context, tx pgx.Tx, l *layout, days map[rollup.Key]*rollup.Day) error {
+	var touched dayRows
+	for key := range days {
+		touched.add(key, nil)
+	}
+	rows, err := tx.Query(ctx, l.sql(`SELECT r.scope, r.key, r.day, r.summary, r.slots
+		FROM unnest($1::smallint[], $2::text[], $3::integer[]) t (scope, key, day) JOIN {schema}.rollups r USING (scope, key, day)`),
+		touched.scopes, touched.keys, touched.days)
+	if err != nil {
+		return err
+	}
+	if err := eachDay(rows, func(key rollup.Key, stored *rollup.Day) error {
+		days[key].Merge(stored)
+		return nil
+	}); err != nil {
+		return err
+	}
+	return putDays(ctx, tx, l, days)
+}
+
+// eachDay decodes rows of the roll-ups. The day is reused for the next.
+func eachDay(rows pgx.Rows, f func(rollup.Key, *rollup.Day) error) error {
+	var scope int16
+	var id string
+	var date int32
+	var summary, slots []byte
+	var day rollup.Day
+	_, err := pgx.ForEachRow(rows, []any{&scope, &id, &date, &summary, &slots}, func() error {
+		if err := errors.Join(day.UnmarshalSummary(summary), day.UnmarshalSlots(slots)); err != nil {
+			return err
+		}
+		return f(rollup.Key{Subject: rollup.Subject{Scope: rollup.Scope(scope), ID: id}, Date: rollup.Date(date)}, &day)
+	})
+	return err
+}
+
+// putDays replaces stored days; empty ones are removed.
+func putDays(ctx context.Context, tx pgx.Tx, l *layout, days map[rollup.Key]*rollup.Day) error {
+	var full, empty dayRows
+	for key, day := range days {
+		if day.IsEmpty() {
+			empty.add(key, nil)
+		} else {
+			full.add(key, day)
+		}
+	}
+	if _, err := tx.Exec(ctx, l.sql(`INSERT INTO {schema}.rollups (scope, key, day, summary, slots)
+		SELECT * FROM unnest($1::smallint[], $2::text[], $3::integer[], $4::bytea[], $5::bytea[])
+		ON CONFLICT (scope, key, day) DO UPDATE SET summary = excluded.summary, slots = excluded.slots`),
+		full.scopes, full.keys, full.days, full.summaries, full.slot); err != nil || len(empty.days) == 0 {
+		return err
+	}
+	_, err := tx.Exec(ctx, l.sql(`DELETE FROM {schema}.rollups r USING unnest($1::smallint[], $2::text[], $3::integer[]) t (scope, key, day)
+		WHERE r.scope = t.scope AND r.key = t.key AND r.day = t.day`), empty.scopes, empty.keys, empty.days)
+	return err
+}
+
+// mergeTotals merges cells into the stored totals. Totals stay when they
+// become empty: they are the list of subjects that have roll-ups.
+func mergeTotals(ctx context.Context, tx pgx.Tx, l *layout, totals map[rollup.Subject]*rollup.Cell) error {
+	var scopes []int16
+	var keys []string
+	for subject := range totals {
+		scopes, keys = append(scopes, int16(subject.Scope)), append(keys, subject.ID)
+	}
+	rows, err := tx.Query(ctx, l.sql(`SELECT r.scope, r.key, r.cell
+		FROM unnest($1::smallint[], $2::text[]) t (scope, key) JOIN {schema}.totals r USING (scope, key)`), scopes, keys)
+	if err != nil {
+		return err
+	}
+	if err := eachTotal(rows, func(subject rollup.Subject, stored rollup.Cell) { totals[subject].Merge(stored) }); err != nil {
+		return err
+	}
+	cells := make([][]byte, len(keys))
+	for i := range keys {
+		if cells[i], err = totals[rollup.Subject{Scope: rollup.Scope(scopes[i]), ID: keys[i]}].MarshalBinary(); err != nil {
+			return err
+		}
+	}
+	_, err = tx.Exec(ctx, l.sql(`INSERT INTO {schema}.totals (scope, key, cell) SELECT * FROM unnest($1::smallint[], $2::text[], $3::bytea[])
+		ON CONFLICT (scope, key) DO UPDATE SET cell = excluded.cell`), scopes, keys, cells)
+	return err
+}
+
+// eachTotal decodes rows of the totals.
+func eachTotal(rows pgx.Rows, f func(rollup.Subject, rollup.Cell)) error {
+	var scope int16
+	var key string
+	var encoded []byte
+	_, err := pgx.ForEachRow(rows, []any{&scope, &key, &encoded}, func() error {
+		var stored rollup.Cell
+		if err := stored.UnmarshalBinary(encoded); err != nil {
+			return err
+		}
+		f(rollup.Subject{Scope: rollup.Scope(scope), ID: key}, stored)
+		return nil
+	})
+	return err
+}
+
+// forget removes the roll-ups of users and strategies that are gone. What
+// retention removed of them before stays in the counts of everything, where
+// nobody's name is. Entries of theirs that are not folded yet keep them: the
+// next round finds them again.
+func (s *Store) forget(ctx context.Context, l *layout) error {
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		ok, err := tryLock(ctx, tx, l.Schema, "fold")
+		if err != nil || !ok {
+			return err
+		}
+		_, err = tx.Exec(ctx, l.sql(`
+			WITH gone AS (
+				DELETE FROM {schema}.totals t
+				WHERE (scope = 1 AND NOT EXISTS (SELECT FROM {users} WHERE {users.id}::text = t.key)
+						OR scope = 2 AND NOT EXISTS (SELECT FROM {strategies} WHERE {strategies.id}::text = t.key))
+					AND NOT EXISTS (SELECT FROM {schema}.journal j WHERE t.key IN (j.user_id, j.strategy_id))
+				RETURNING scope, key)
+			DELETE FROM {schema}.rollups r USING gone g WHERE r.scope = g.scope AND r.key = g.key`))
+		return err
+	})
+}
