@@ -100,17 +100,22 @@ func (s *Sample) Drafts() iter.Seq[sandtrail.Draft] {
 	}
 }
 
-// instant maps a share of all executions to a time, denser in the afternoon
-// than at night. It never decreases.
+// instant maps a share of all executions to a time, densest at half past two
+// in the afternoon, UTC, and thinner at weekends. It never decreases.
 func (s *Sample) instant(done float64) time.Time {
-	span := s.opts.Until.Sub(s.opts.Since)
-	days := done * span.Hours() / 24
-	day, hour := math.Modf(days)
-	hour += 0.6 / (2 * math.Pi) * math.Sin(2*math.Pi*(hour-0.1)) // peaks where the slope is flat
-	at := s.opts.Since.Add(time.Duration((day + hour) * 24 * float64(time.Hour)))
-	if at.Before(s.opts.Since) {
-		at = s.opts.Since
+	const peak = 14.5 / 24
+	monday := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	offset := s.opts.Since.Sub(monday).Hours() / 24
+	sine := func(turns float64) float64 { return math.Sin(2*math.Pi*turns) / (2 * math.Pi) }
+	wave := func(days float64) float64 {
+		days += offset
+		return 0.5*sine(days-peak+0.5) + 0.3*7*sine((days-2)/7+0.5)
 	}
+	span := s.opts.Until.Sub(s.opts.Since).Hours() / 24
+	days := done * span
+	// The wave is tied down at both ends, so that the window is filled.
+	days += wave(days) - wave(0) - done*(wave(span)-wave(0))
+	at := s.opts.Since.Add(time.Duration(days * 24 * float64(time.Hour)))
 	if !at.Before(s.opts.Until) {
 		at = s.opts.Until.Add(-time.Millisecond)
 	}

@@ -1,0 +1,211 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Authenticator knows the keys.
+type Authenticator interface {
+	// Authenticate says whose key this is; ErrUnauthorized when it is unknown,
+	// revoked or expired. The key is "" for readers who have not signed in:
+	// while no key exists at all they are the zero Principal, else
+	// ErrUnauthorized. It is called for every page, so that revoking a key
+	// ends its sessions at once.
+	Authenticate(ctx context.Context, key string) (Principal, error)
+}
+
+// Principal is who reads the page.
+type Principal struct {
+	Name   string         // of the key
+	Role   sandtrail.Role // "": no sign-in, may see everything
+	UserID string         // sees the records of this user alone; "": of all
+}
+
+func (p Principal) administers() bool {
+	return p.Role == "" || p.Role == sandtrail.RoleAdmin
+}
+
+const (
+	sessionCookie = "sandtrail_session"
+	sessionLength = 12 * time.Hour
+	maxSessions   = 10_000
+)
+
+// sessions maps the hash of a cookie to the key that was signed in with.
+// They live in memory: after a restart people sign in again.
+type sessions struct {
+	now func() time.Time
+
+	mu   sync.Mutex
+	open map[[sha256.Size]byte]session
+}
+
+type session struct {
+	key     string
+	expires time.Time
+}
+
+func newSessions(now func() time.Time) *sessions {
+	return &sessions{now: now, open: map[[sha256.Size]byte]session{}}
+}
+
+// start returns the cookie's value for a new session.
+func (s *sessions) start(key string) string {
+	token := make([]byte, 32)
+	_, _ = rand.Read(token) // crypto/rand.Read never fails
+	value := base64.RawURLEncoding.EncodeToString(token)
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.makeRoom(now)
+	s.open[sha256.Sum256([]byte(value))] = session{key: key, expires: now.Add(sessionLength)}
+	return value
+}
+
+// makeRoom drops expired sessions, and any one when that is not enough.
+func (s *sessions) makeRoom(now time.Time) {
+	for token, old := range s.open {
+		if !now.Before(old.expires) {
+			delete(s.open, token)
+		}
+	}
+	for token := range s.open {
+		if len(s.open) < maxSessions {
+			return
+		}
+		delete(s.open, token)
+	}
+}
+
+// key returns the key of a session, "" when there is none.
+func (s *sessions) key(value string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, ok := s.open[sha256.Sum256([]byte(value))]
+	if !ok || !s.now().Before(found.expires) {
+		return ""
+	}
+	return found.key
+}
+
+func (s *sessions) end(value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, sha256.Sum256([]byte(value)))
+}
+
+// identify finds out who is asking. It is done when it has answered itself,
+// by sending the reader to sign in.
+func (v *view) identify() (done bool, err error) {
+	if v.Authenticator == nil {
+		v.known = true
+		return false, nil
+	}
+	v.key = v.sessions.key(cookie(v.r, sessionCookie))
+	who, err := v.Authenticator.Authenticate(v.r.Context(), v.key)
+	if sandtrail.CodeOf(err) == sandtrail.CodeUnauthorized {
+		v.sessions.end(cookie(v.r, sessionCookie))
+		v.key = ""
+		return true, v.askToSignIn()
+	}
+	v.known = err == nil
+	if err == nil && who.Role == sandtrail.RoleIngest {
+		err = errWriteOnly
+	}
+	v.who = who
+	return false, err
+}
+
+var errWriteOnly = sandtrail.Errorf(sandtrail.CodeForbidden,
+	"This key can only write. Use one made with --role read, auditor or admin.")
+
+// askToSignIn sends the reader to the form. A strict cookie does not come
+// along when somebody follows a link from another site, so such a request is
+// first repeated from a page of ours.
+func (v *view) askToSignIn() error {
+	if v.r.Header.Get("Sec-Fetch-Site") == "cross-site" && v.r.Header.Get("Sec-Fetch-Mode") == "navigate" {
+		v.render(http.StatusOK, "again", v.frame("One moment", ""))
+		return nil
+	}
+	to := "/sign-in"
+	if next := v.r.URL.RequestURI(); next != "/" {
+		to += "?" + url.Values{"next": {next}}.Encode()
+	}
+	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+	return nil
+}
+
+type signInPage struct {
+	*frame
+	Next    string
+	Problem string
+}
+
+func signInForm(v *view) error {
+	if v.Authenticator == nil {
+		http.Redirect(v.w, v.r, "/", http.StatusSeeOther)
+		return nil
+	}
+	v.render(http.StatusOK, "sign-in", signInPage{
+		frame: v.frame("Sign in", ""), Next: localPath(v.r.URL.Query().Get("next")),
+	})
+	return nil
+}
+
+func signIn(v *view) error {
+	if v.Authenticator == nil {
+		http.Redirect(v.w, v.r, "/", http.StatusSeeOther)
+		return nil
+	}
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, 4<<10)
+	key, next := v.r.PostFormValue("key"), localPath(v.r.PostFormValue("next"))
+	who, err := v.Authenticator.Authenticate(v.r.Context(), key)
+	if err == nil && who.Role == sandtrail.RoleIngest {
+		err = errWriteOnly
+	}
+	switch sandtrail.CodeOf(err) {
+	case "":
+	case sandtrail.CodeUnauthorized, sandtrail.CodeInvalid:
+		return v.refuseSignIn(http.StatusUnauthorized, next, errBadKey.Message)
+	case sandtrail.CodeForbidden:
+		return v.refuseSignIn(http.StatusForbidden, next, errWriteOnly.Message)
+	default:
+		return err
+	}
+	http.SetCookie(v.w, &http.Cookie{
+		Name: sessionCookie, Value: v.sessions.start(key), Path: "/", MaxAge: int(sessionLength / time.Second),
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: overTLS(v.r),
+	})
+	http.Redirect(v.w, v.r, next, http.StatusSeeOther)
+	return nil
+}
+
+func (v *view) refuseSignIn(status int, next, problem string) error {
+	v.render(status, "sign-in", signInPage{frame: v.frame("Sign in", ""), Next: next, Problem: problem})
+	return nil
+}
+
+func signOut(v *view) error {
+	v.sessions.end(cookie(v.r, sessionCookie))
+	http.SetCookie(v.w, &http.Cookie{
+		Name: sessionCookie, Path: "/", MaxAge: -1,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: overTLS(v.r),
+	})
+	http.Redirect(v.w, v.r, "/sign-in", http.StatusSeeOther)
+	return nil
+}
+
+// overTLS reports whether the reader's connection is encrypted, as far as we
+// or the proxy in front of us can tell.
+func overTLS(r *http.Request) bool {
+	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
+}

@@ -1,0 +1,112 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+type executionPage struct {
+	*frame
+	Row        row
+	Measures   []measure
+	Errors     []sandtrail.Finding
+	Warnings   []sandtrail.Finding
+	Run        []fact // how it was measured
+	SHA256     string // of the source
+	SameSource string
+	Metadata   *node
+	Looked     bool // somebody looked for classes
+	Older      *row
+	Newer      *row
+}
+
+// measure is one figure of an execution against the strategy's usual.
+type measure struct {
+	Label, Value, Usual string
+	Scale               *scale
+}
+
+// scale places a value beside what is usual.
+type scale struct {
+	Value, Median, P95 string
+	Beyond             bool // slower than 95 % of the strategy's executions
+	Title              string
+}
+
+func execution(v *view) error {
+	id, err := sandtrail.ParseID(v.r.PathValue("id"))
+	if err != nil {
+		return sandtrail.Errorf(sandtrail.CodeNotFound, "%q is not the id of an execution.", v.r.PathValue("id"))
+	}
+	e, err := v.store.execution(v.r.Context(), id)
+	if err != nil {
+		return err
+	}
+	usual, err := v.store.strategyStats(v.r.Context(), e.StrategyID)
+	if err != nil {
+		return err
+	}
+	older, newer, err := v.store.neighbours(v.r.Context(), e)
+	if err != nil {
+		return err
+	}
+	p := executionPage{frame: v.frame("Execution", "executions")}
+	p.Row = v.row(p.frame, e)
+	p.Title = p.Row.Outcome.Label + ": " + p.Row.StrategyLabel()
+	p.Measures, p.Looked = measures(e, usual), e.Classes != nil
+	p.Errors, p.Warnings = e.Findings()
+	p.Metadata = parseTree(e.Metadata)
+	for _, key := range []string{"errors", "warnings"} {
+		if n := p.Metadata.child(key); n != nil {
+			n.Told = true
+		}
+	}
+	p.Run, p.SHA256 = runFacts(p.Metadata)
+	if p.SHA256 != "" {
+		p.SameSource = address("/executions", url.Values{"text": {p.SHA256}, "strategyId": {e.StrategyID}})
+	}
+	if older != nil {
+		p.Older = new(v.row(p.frame, *older))
+	}
+	if newer != nil {
+		p.Newer = new(v.row(p.frame, *newer))
+	}
+	v.render(http.StatusOK, "execution", p)
+	return nil
+}
+
+func measures(e sandtrail.Execution, usual sandtrail.StrategyStats) []measure {
+	elapsed := float(&e.ExecutionTime)
+	q := usual.Percentiles.ExecutionTime
+	findings := plural(e.ErrorCount, "error") + ", " + plural(e.WarningCount, "warning")
+	return []measure{
+		{Label: "Time", Value: formatMillis(elapsed), Usual: against(formatMillis(q.P50), "median"), Scale: newScale(elapsed, q)},
+		{Label: "Peak memory", Value: formatMemory(float(e.MemoryUsed)), Usual: against(formatMemory(usual.Avg.MemoryUsed), "average")},
+		{Label: "CPU", Value: formatCPU(e.CPUUsage), Usual: against(formatCPU(usual.Avg.CPUUsage), "average")},
+		{
+			Label: "Findings", Value: findings,
+			Usual: against(formatMean(sandtrail.Mean(float64(usual.Sum.ErrorCount), usual.Count)), "errors on average"),
+		},
+	}
+}
+
+func against(value, what string) string {
+	if value == none {
+		return "nothing to compare with yet"
+	}
+	return value + " " + what
+}
+
+func newScale(value *float64, q sandtrail.Quantiles) *scale {
+	if value == nil || q.P50 == nil || q.P95 == nil || q.P99 == nil {
+		return nil
+	}
+	end := 1.25 * max(*value, *q.P95, 1)
+	return &scale{
+		Value: share(100 * *value / end), Median: share(100 * *q.P50 / end), P95: share(100 * *q.P95 / end),
+		Beyond: *value > *q.P95,
+		Title:  "median " + formatMillis(q.P50) + ", 95 % up to " + formatMillis(q.P95) + ", 99 % up to " + formatMillis(q.P99),
+	}
+}

@@ -1,0 +1,47 @@
+package web
+
+import (
+	"context"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Keyring is the Authenticator over a store's keys.
+func Keyring(keys sandtrail.Keyring, now func() time.Time) Authenticator {
+	return keyring{keys, now}
+}
+
+type keyring struct {
+	keys sandtrail.Keyring
+	now  func() time.Time
+}
+
+var errBadKey = sandtrail.Errorf(sandtrail.CodeUnauthorized, "That key is not known, or it was revoked or has expired.")
+
+// Authenticate is part of Authenticator.
+func (k keyring) Authenticate(ctx context.Context, secret string) (Principal, error) {
+	if secret == "" {
+		return k.withoutKey(ctx)
+	}
+	key, err := k.keys.KeyByHash(ctx, sandtrail.HashSecret(secret))
+	if sandtrail.CodeOf(err) == sandtrail.CodeNotFound || err == nil && !key.ValidAt(k.now()) {
+		return Principal{}, errBadKey
+	}
+	if err != nil {
+		return Principal{}, err
+	}
+	name := key.Name
+	if name == "" {
+		name = key.ID.String()
+	}
+	return Principal{Name: name, Role: key.Role, UserID: key.UserID}, nil
+}
+
+func (k keyring) withoutKey(ctx context.Context) (Principal, error) {
+	existing, err := k.keys.Keys(ctx)
+	if err == nil && len(existing) > 0 {
+		err = errBadKey
+	}
+	return Principal{}, err
+}

@@ -1,0 +1,302 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// addresses has at least one address for every page.
+func addresses(e sandtrail.Execution) map[string][]string {
+	return map[string][]string{
+		"GET /{$}":             {"/", "/?window=1h", "/?window=7d", "/?window=90d&tz=Asia/Kolkata", "/?since=2026-11-01T00:00&until=2026-11-05T12:00", "/?window=bad", "/?since=bad"},
+		"GET /executions":      {"/executions", "/executions?outcome=failed&within=24h&minTime=100ms&text=error", "/executions?outcome=bad&since=x&minTime=y"},
+		"GET /executions/{id}": {"/executions/" + e.ID.String()},
+		"GET /strategies":      {"/strategies", "/strategies?sort=failures&window=24h", "/strategies?view=all"},
+		"GET /strategies/{id}": {"/strategies/" + e.StrategyID, "/strategies/" + e.StrategyID + "?window=7d"},
+		"GET /users":           {"/users", "/users?sort=failures", "/users?view=all"},
+		"GET /users/{id}":      {"/users/" + e.UserID, "/users/" + e.UserID + "?window=1h"},
+		"GET /alerts":          {"/alerts"},
+		"GET /admin":           {"/admin"},
+		"GET /export":          {"/export?format=csv"},
+		"GET /live":            {"/live"},
+		"/":                    {"/no/such/page"},
+	}
+}
+
+func allAddresses(e sandtrail.Execution) []string {
+	var all []string
+	for _, list := range addresses(e) {
+		all = append(all, list...)
+	}
+	return slices.Sorted(slices.Values(all))
+}
+
+func TestEveryPageHasAnAddressHere(t *testing.T) {
+	known := addresses(sandtrail.Execution{})
+	for pattern := range pages {
+		if len(known[pattern]) == 0 {
+			t.Errorf("%s is missing from addresses", pattern)
+		}
+	}
+}
+
+func TestHeadersAndMarkupOfEveryPage(t *testing.T) {
+	o := options(t)
+	o.Examiner = sampleStore(t)
+	h := Handler(o)
+	for _, path := range allAddresses(newestOf(t, sandtrail.Filter{Success: new(false)})) {
+		w := get(t, h, path)
+		if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+			t.Errorf("%s: policy %q", path, policy)
+		}
+		checkMarkup(t, parse(t, path, w))
+	}
+}
+
+// checkMarkup wants nothing that the policy would block, and no id twice.
+func checkMarkup(t *testing.T, d doc) {
+	t.Helper()
+	ids := map[string]bool{}
+	for _, n := range d.find(func(*html.Node) bool { return true }) {
+		for _, a := range n.Attr {
+			switch {
+			case a.Key == "style" || strings.HasPrefix(a.Key, "on"):
+				t.Errorf("%s: <%s> has the attribute %s", d.path, n.Data, a.Key)
+			case a.Key == "src" || a.Key == "href" || a.Key == "action":
+				if u, err := url.Parse(a.Val); err != nil || u.Host != "" || u.Scheme != "" {
+					t.Errorf("%s: <%s> leads to %q", d.path, n.Data, a.Val)
+				}
+			case a.Key == "id":
+				if ids[a.Val] {
+					t.Errorf("%s: the id %q comes twice", d.path, a.Val)
+				}
+				ids[a.Val] = true
+			}
+			if strings.Contains(a.Val, "ZgotmplZ") || strings.Contains(a.Val, "NaN") {
+				t.Errorf("%s: <%s %s=%q>", d.path, n.Data, a.Key, a.Val)
+			}
+		}
+		if n.Data == "script" && n.attr("src") == "" || n.Data == "style" {
+			t.Errorf("%s: inline <%s>", d.path, n.Data)
+		}
+	}
+	if len(d.tag("h1")) != 1 {
+		t.Errorf("%s: %d headings of the first level", d.path, len(d.tag("h1")))
+	}
+}
+
+func TestOverview(t *testing.T) {
+	h := Handler(options(t))
+	p := page(t, h, "/", http.StatusOK)
+	stats, err := sampleStore(t).WindowStats(t.Context(), sandtrail.Window{Since: now.Add(-24*time.Hour + time.Millisecond), Until: now.Add(time.Millisecond)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := p.class("tile-value")
+	want := []string{
+		formatCount(stats.Total), formatPercent(sandtrail.Rate(stats.Successful, stats.Total)),
+		formatCount(stats.TimedOut), formatMillis(stats.P95Time),
+	}
+	for i, tile := range values {
+		if got := tile.text(); got != plain(want[i]) {
+			t.Errorf("tile %d says %q, want %q", i, got, want[i])
+		}
+	}
+	if len(values) != len(want) {
+		t.Errorf("%d tiles, want %d", len(values), len(want))
+	}
+	p.wantText(t, "Failing strategies", "Busiest users", "high-failure-rate", "Last execution")
+	if n := len(p.class("slot")); n != 25 {
+		t.Errorf("%d bars over 24 hours that begin within an hour, want 25", n)
+	}
+}
+
+func TestOverviewTellsOfAnAlert(t *testing.T) {
+	o := options(t)
+	rule := sandtrail.DefaultRule()
+	rule.Threshold = 0.5
+	o.Rules = []sandtrail.Rule{rule}
+	p := page(t, Handler(o), "/", http.StatusOK)
+	if alerts := p.class("alert"); len(alerts) != 1 || !strings.Contains(alerts[0].text(), "high-failure-rate") {
+		t.Errorf("%d alerts, want the one that fires", len(alerts))
+	}
+}
+
+func TestDaysAreThoseOfTheReader(t *testing.T) {
+	h := Handler(options(t))
+	// Half past three in the afternoon UTC is past nine in the evening there.
+	p := page(t, h, "/executions?within=1h", http.StatusOK, func(r *http.Request) {
+		r.AddCookie(&http.Cookie{Name: zoneCookie, Value: "Asia/Kolkata"})
+	})
+	if at := p.tag("time")[0].attr("title"); !strings.Contains(at, "IST") || !strings.Contains(at, "20:4") && !strings.Contains(at, "20:5") {
+		t.Errorf("exact time %q, want one in India's zone", at)
+	}
+}
+
+func TestEmptyStoreTeaches(t *testing.T) {
+	h := Handler(Options{Store: emptyStore(t), Now: func() time.Time { return now }})
+	for path, lesson := range map[string]string{
+		"/": "sandtrail exec", "/executions": "sandtrail exec",
+		"/strategies?view=all": "sandtrail strategies add", "/users?view=all": "sandtrail users add",
+	} {
+		page(t, h, path, http.StatusOK).wantText(t, lesson)
+	}
+}
+
+func TestPagesOfWhatIsNotThere(t *testing.T) {
+	h := Handler(options(t))
+	for _, path := range []string{
+		"/executions/01a20d94-d429-7c44-89d3-d0a3e6216542", "/executions/nonsense", "/strategies/none", "/users/none", "/none", "/admin", "/export", "/live",
+	} {
+		page(t, h, path, http.StatusNotFound).wantText(t, "Not found")
+	}
+}
+
+func TestWalkingTheListMeetsEveryExecutionOnce(t *testing.T) {
+	h := Handler(options(t))
+	seen := map[string]bool{}
+	pages := 0
+	for path := "/executions?strategyId=s-0003&within=7d"; path != ""; pages++ {
+		p := page(t, h, path, http.StatusOK)
+		path = ""
+		for _, link := range p.class("cover") {
+			if seen[link.attr("href")] {
+				t.Fatalf("%s comes twice", link.attr("href"))
+			}
+			seen[link.attr("href")] = true
+		}
+		for _, a := range p.tag("a") {
+			if a.attr("rel") == "next" {
+				path = a.attr("href")
+			}
+		}
+	}
+	stats, err := sampleStore(t).WindowStats(t.Context(), sandtrail.Window{
+		StrategyID: "s-0003", Since: now.Add(-7 * 24 * time.Hour), Until: now.Add(time.Hour),
+	})
+	if err != nil || int64(len(seen)) != stats.Total || pages < 3 {
+		t.Errorf("met %d executions on %d pages, want %d (%v)", len(seen), pages, stats.Total, err)
+	}
+}
+
+func TestFilterProblemsStandBesideTheForm(t *testing.T) {
+	p := page(t, Handler(options(t)), "/executions?minTime=soon&since=yesterday&outcome=failed", http.StatusBadRequest)
+	p.wantText(t, "minTime: want a length of time", "since: want a time such as")
+	if got := p.id(t, "minTime"); got.attr("aria-invalid") != "true" || got.attr("value") != "soon" {
+		t.Errorf("the field minTime is not marked: %v", got.Attr)
+	}
+	foreign := page(t, Handler(options(t)), "/executions?cursor=abc", http.StatusBadRequest)
+	foreign.wantText(t, "cursor")
+}
+
+func TestSearchForAnIdOpensTheExecution(t *testing.T) {
+	id := newestOf(t, sandtrail.Filter{}).ID.String()
+	w := get(t, Handler(options(t)), "/executions?text=+"+id+"+")
+	if to := w.Header().Get("Location"); w.Code != http.StatusSeeOther || to != "/executions/"+id {
+		t.Errorf("status %d to %q", w.Code, to)
+	}
+}
+
+func TestExecution(t *testing.T) {
+	e := newestOf(t, sandtrail.Filter{StrategyID: "s-0003", Text: "pandas_ta"})
+	p := page(t, Handler(options(t)), "/executions/"+e.ID.String(), http.StatusOK)
+	p.wantText(t, "Failed", "ModuleNotFoundError No module named 'pandas_ta'", "line 4, column 8", "Traceback",
+		"Add pandas_ta to the sandbox image", "Measured by cgroup2", "sha256", "Exit code 1", e.ID.String())
+	if older, newer := p.having("data-older"), p.having("data-newer"); len(older) != 1 || len(newer) != 0 {
+		t.Errorf("the newest execution of a strategy has %d older neighbours and %d newer ones", len(older), len(newer))
+	}
+}
+
+func TestStrategy(t *testing.T) {
+	h := Handler(options(t))
+	p := page(t, h, "/strategies/s-0003", http.StatusOK)
+	p.wantText(t, "Failing since", "in a row", "Last 100 executions", "Who runs it", "p99")
+	if alert := p.class("alert"); len(alert) != 1 {
+		t.Fatalf("%d alerts on the page of a failing strategy", len(alert))
+	}
+	page(t, h, p.class("alert")[0].attr("href"), http.StatusOK).wantText(t, "pandas_ta")
+	if cells := p.class("strip")[0].tag("a"); len(cells) != 100 {
+		t.Errorf("the strip shows %d executions, want 100", len(cells))
+	}
+}
+
+func TestUser(t *testing.T) {
+	p := page(t, Handler(options(t)), "/users/u-0001", http.StatusOK)
+	stats, err := sampleStore(t).UserStats(t.Context(), "u-0001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.wantText(t, "Ada Okafor", "ada.okafor@example.com", formatCount(stats.TotalExecutions), plain(formatPercent(stats.SuccessRate)))
+}
+
+// failing is a store whose every answer is an error.
+type failing struct {
+	Store
+	err error
+}
+
+func (f failing) Executions(context.Context, sandtrail.Query, time.Time) (sandtrail.Page, error) {
+	return sandtrail.Page{}, f.err
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	tests := map[string]struct {
+		err    error
+		status int
+		says   string
+	}{
+		"out of reach": {sandtrail.Errorf(sandtrail.CodeUnavailable, "connection refused"), http.StatusServiceUnavailable, "sandtrail doctor"},
+		"ours":         {errors.New("secret detail"), http.StatusInternalServerError, "Reload the page"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			o := options(t)
+			o.Store = failing{o.Store, fmt.Errorf("list: %w", test.err)}
+			p := page(t, Handler(o), "/", test.status)
+			p.wantText(t, test.says)
+			if strings.Contains(p.text(), "secret") {
+				t.Error("the page tells internals")
+			}
+		})
+	}
+}
+
+func TestAssetsAreKeptForGood(t *testing.T) {
+	h := Handler(options(t))
+	p := page(t, h, "/", http.StatusOK)
+	var links []string
+	for _, n := range append(p.tag("link"), p.tag("script")...) {
+		links = append(links, cmp.Or(n.attr("href"), n.attr("src")))
+	}
+	for _, link := range links {
+		w := get(t, h, link)
+		if w.Code != http.StatusOK || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: status %d, %v", link, w.Code, w.Header())
+		}
+		if stale := get(t, h, link+"x"); strings.Contains(stale.Header().Get("Cache-Control"), "immutable") {
+			t.Errorf("%sx is kept for good under a wrong version", link)
+		}
+	}
+	if !slices.ContainsFunc(links, func(l string) bool { return strings.HasPrefix(l, "/assets/inter.woff2?v=") }) {
+		t.Errorf("the typeface is not among %v", links)
+	}
+	if w := get(t, h, "/assets/none.css"); w.Code != http.StatusNotFound {
+		t.Errorf("status %d for a file that does not exist", w.Code)
+	}
+	if got := slices.Sorted(maps.Keys(newAssets().files)); len(got) != 5 {
+		t.Errorf("files %v", got)
+	}
+}

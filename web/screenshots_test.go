@@ -1,0 +1,42 @@
+package web
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// TestScreenshots takes a picture of every page on every screen and puts them
+// into the directory that SCREENSHOTS names, for people to look at.
+func TestScreenshots(t *testing.T) {
+	dir := os.Getenv("SCREENSHOTS")
+	if dir == "" {
+		t.Skip("set SCREENSHOTS to a directory to take pictures of the pages")
+	}
+	failure := newestOf(t, sandtrail.Filter{Success: new(false), TimedOut: new(false)})
+	pages := map[string]string{
+		"overview": "/", "executions": "/executions", "filtered": "/executions?outcome=failed&within=24h&minTime=100ms",
+		"execution": "/executions/" + failure.ID.String(), "strategies": "/strategies", "strategy": "/strategies/s-0003",
+		"users": "/users", "user": "/users/u-0002", "alerts": "/alerts", "admin": "/admin",
+	}
+	o := options(t)
+	o.Examiner = sampleStore(t)
+	b := browse(t, Handler(o))
+	for _, s := range screens {
+		b.look(s)
+		for name, path := range pages {
+			b.open(path)
+			picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, name+"-"+s.name+".png"), picture, 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

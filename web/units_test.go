@@ -1,0 +1,261 @@
+package web
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+func TestFormats(t *testing.T) {
+	f := func(v float64) *float64 { return &v }
+	for _, test := range []struct{ got, want string }{
+		{formatCount(0), "0"}, {formatCount(999), "999"}, {formatCount(1000), "1,000"}, {formatCount(1234567), "1,234,567"},
+		{formatPercent(nil), "–"}, {formatPercent(f(0)), "0 %"}, {formatPercent(f(100)), "100 %"},
+		{formatPercent(f(99.97)), "99.9 %"}, {formatPercent(f(0.04)), "< 0.1 %"}, {formatPercent(f(33.333)), "33.3 %"},
+		{formatMillis(nil), "–"}, {formatMillis(f(0)), "0 ms"}, {formatMillis(f(0.3)), "< 1 ms"}, {formatMillis(f(842)), "842 ms"},
+		{formatMillis(f(1234)), "1.23 s"}, {formatMillis(f(12345)), "12.3 s"}, {formatMillis(f(61_000)), "1 min 1 s"},
+		{formatMillis(f(59_999)), "1 min 0 s"}, {formatMillis(f(2 * 3_600_000)), "2 h 0 min"},
+		{formatMemory(nil), "–"}, {formatMemory(f(64)), "64 MiB"}, {formatMemory(f(1536)), "1.50 GiB"},
+		{formatCPU(f(99.6)), "100 %"}, {formatMean(f(0.126)), "0.13"}, {formatMean(nil), "–"},
+		{plural(1, "error"), "1 error"}, {plural(1200, "error"), "1,200 errors"},
+		{ago(0), "just now"}, {ago(59 * time.Second), "59 s ago"}, {ago(61 * time.Minute), "1 h ago"},
+		{ago(50 * time.Hour), "2 d ago"}, {ago(-3 * time.Minute), "in 3 min"},
+	} {
+		if plain(test.got) != test.want {
+			t.Errorf("got %q, want %q", plain(test.got), test.want)
+		}
+	}
+}
+
+func TestDeltas(t *testing.T) {
+	f := func(v float64) *float64 { return &v }
+	for name, test := range map[string]struct{ got, want delta }{
+		"nothing before":  {relative(5, 0, "bad", "good"), delta{}},
+		"twice":           {relative(200, 100, "bad", "good"), delta{"100 %", "up", "bad"}},
+		"half":            {relative(50, 100, "bad", "good"), delta{"50 %", "down", "good"}},
+		"the same":        {relative(100, 100, "bad", "good"), delta{"no change", "same", ""}},
+		"many times":      {relative(5000, 100, "bad", "good"), delta{"50 times", "up", "bad"}},
+		"rate fell":       {points(f(80), f(82.5)), delta{"2.5 points", "down", "bad"}},
+		"rate of nothing": {points(nil, f(82.5)), delta{}},
+	} {
+		test.got.Text = plain(test.got.Text)
+		if test.got != test.want {
+			t.Errorf("%s: got %+v, want %+v", name, test.got, test.want)
+		}
+	}
+}
+
+func TestFilterForm(t *testing.T) {
+	paris, err := time.LoadLocation("Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		query string
+		want  sandtrail.Filter
+		bad   []string // paths of the problems
+	}{
+		"nothing":    {query: "", want: sandtrail.Filter{}},
+		"owners":     {query: "userId=u1&strategyId=+s1+", want: sandtrail.Filter{UserID: "u1", StrategyID: "s1"}},
+		"type":       {query: "executionType=TERMINAL", want: sandtrail.Filter{Type: sandtrail.Terminal}},
+		"failed":     {query: "outcome=failed", want: sandtrail.Filter{Success: new(false)}},
+		"crashed":    {query: "outcome=crashed", want: sandtrail.Filter{Success: new(false), TimedOut: new(false)}},
+		"timed out":  {query: "outcome=timedOut", want: sandtrail.Filter{TimedOut: new(true)}},
+		"local time": {query: "since=2026-11-24T09:30", want: sandtrail.Filter{Since: time.Date(2026, 11, 24, 8, 30, 0, 0, time.UTC)}},
+		"a day":      {query: "until=2026-11-24", want: sandtrail.Filter{Until: time.Date(2026, 11, 23, 23, 0, 0, 0, time.UTC)}},
+		"limits":     {query: "minTime=1.5s&minMemory=64&within=90d", want: sandtrail.Filter{MinTime: new(1500), MinMemory: new(64), Within: 90 * 24 * time.Hour}},
+		"bare ms":    {query: "minTime=250", want: sandtrail.Filter{MinTime: new(250)}},
+		"everything wrong": {
+			query: "outcome=x&executionType=y&within=z&since=a&until=b&minTime=c&minMemory=-1",
+			bad:   []string{"outcome", "executionType", "within", "since", "until", "minTime", "minMemory"},
+		},
+		"backwards": {query: "since=2026-11-24T10:00&until=2026-11-24T09:00", bad: []string{"until"}},
+		"overflow":  {query: "minTime=999999999999", bad: []string{"minTime"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q, err := url.ParseQuery(test.query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := readForm(q).filter(paris)
+			var paths []string
+			if err != nil {
+				for _, f := range err.(*sandtrail.Error).Fields {
+					paths = append(paths, f.Path)
+				}
+			}
+			if diff := cmp.Diff(test.bad, paths); diff != "" {
+				t.Errorf("problems: %s", diff)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" && test.bad == nil {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// FuzzAddress reads filters and windows from any address.
+func FuzzAddress(f *testing.F) {
+	f.Add("outcome=failed&within=24h&since=2026-11-24T09:30&minTime=2s", "Europe/Paris")
+	f.Add("window=custom&since=0001-01-01&until=9999-12-31T23:59", "UTC")
+	f.Fuzz(func(t *testing.T, query, zone string) {
+		loc, err := sandtrail.ParseLocation(zone)
+		if err != nil {
+			loc = time.UTC
+		}
+		u := &url.URL{Path: "/executions", RawQuery: query}
+		form := readForm(u.Query())
+		filter, err := form.filter(loc)
+		if err == nil {
+			if _, err := (sandtrail.Query{Filter: filter}).Plan(now); err != nil && !strings.Contains(err.Error(), "within") && utf8Text(form) {
+				t.Errorf("the form takes what the store refuses: %v", err)
+			}
+			if _, err := readForm(exportQuery(filter, now)).filter(loc); err != nil {
+				t.Errorf("the API's form of the filter is refused: %v", err)
+			}
+		}
+		w := readWindow(u, "24h", now, loc)
+		q := sandtrail.TrendQuery{Since: w.Since, Until: w.Until, Location: loc, Bucket: w.bucket()}
+		if _, err := q.Edges(); err != nil {
+			t.Errorf("window %s to %s: %v", w.Since, w.Until, err)
+		}
+	})
+}
+
+// utf8Text reports whether the store takes the texts of the form.
+func utf8Text(f filterForm) bool {
+	for _, s := range []string{f.User, f.Strategy, f.Text} {
+		if strings.ContainsRune(s, 0) || !json.Valid(mustJSON(s)) || strings.ToValidUTF8(s, "") != s || len(s) > sandtrail.MaxNameBytes {
+			return false
+		}
+	}
+	return true
+}
+
+func mustJSON(s string) []byte { b, _ := json.Marshal(s); return b }
+
+func TestTreeKeepsOrderAndDigits(t *testing.T) {
+	got := parseTree(json.RawMessage(`{"z":1.50,"a":[true,null,"x<y"],"big":12345678901234567890}`))
+	want := &node{Kind: "object", Children: []node{
+		{Key: "z", Value: "1.50", Kind: "number"},
+		{Key: "a", Kind: "array", Children: []node{
+			{Value: "true", Kind: "literal"}, {Value: "null", Kind: "literal"}, {Value: "x<y", Kind: "string"},
+		}},
+		{Key: "big", Value: "12345678901234567890", Kind: "number"},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func FuzzTree(f *testing.F) {
+	f.Add([]byte(`{"run":{"status":"exited","cpuTime":12,"limits":{"timeout":30000}}}`))
+	f.Add([]byte(strings.Repeat("[", 200) + strings.Repeat("]", 200)))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		tree := parseTree(raw)
+		if (tree != nil) != json.Valid(raw) {
+			t.Fatal("a tree is made of exactly what is valid JSON")
+		}
+		runFacts(tree)
+	})
+}
+
+func TestNiceTop(t *testing.T) {
+	for most, want := range map[float64]float64{0: 1, 1: 1, 2: 2, 3: 4, 41: 60, 99: 100, 100: 100, 101: 200} {
+		if got := niceTop(most, 1, 2, 4, 6, 8); got != want {
+			t.Errorf("niceTop(%v) = %v, want %v", most, got, want)
+		}
+	}
+}
+
+func TestSummariseIsWhatStoresSay(t *testing.T) {
+	var found []sandtrail.Execution
+	for q := (sandtrail.Query{Filter: sandtrail.Filter{StrategyID: "s-0024"}, Limit: sandtrail.MaxLimit}); ; {
+		page, err := sampleStore(t).Executions(t.Context(), q, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, page.Items...)
+		if q.Cursor = page.NextCursor; q.Cursor == "" {
+			break
+		}
+	}
+	want, err := sampleStore(t).StrategyStats(t.Context(), "s-0024")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := summarise("s-0024", found)
+	// Stores may answer percentiles from sketches.
+	got.Percentiles, want.Percentiles = sandtrail.Percentiles{}, sandtrail.Percentiles{}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 })); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNeighboursAreThoseOfTheList(t *testing.T) {
+	s := scope{store: sampleStore(t), now: now}
+	all, _, err := s.newest(t.Context(), sandtrail.Filter{StrategyID: "s-0001"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 20 {
+		i := rng.IntN(len(all) - 1)
+		older, newer, err := s.neighbours(t.Context(), all[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if older == nil || older.ID != all[i+1].ID {
+			t.Errorf("%d: older is %v, want %s", i, older, all[i+1].ID)
+		}
+		if i == 0 && newer != nil || i > 0 && (newer == nil || newer.ID != all[i-1].ID) {
+			t.Errorf("%d: newer is %v", i, newer)
+		}
+	}
+}
+
+func TestFollowingLooksBeyondAFullPage(t *testing.T) {
+	s := scope{store: sampleStore(t), now: now}
+	page, err := s.executions(t.Context(), sandtrail.Query{Filter: sandtrail.Filter{Until: now.AddDate(0, 0, -10)}, Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Of all strategies together hundreds follow within the first stretches.
+	got, err := s.following(t.Context(), sandtrail.Filter{}, page.Items[0])
+	if err != nil || got == nil {
+		t.Fatal(got, err)
+	}
+	between, err := s.executions(t.Context(), sandtrail.Query{Filter: sandtrail.Filter{
+		Since: page.Items[0].CreatedAt, Until: got.CreatedAt.Add(time.Millisecond),
+	}})
+	if err != nil || len(between.Items) != 2 {
+		t.Errorf("%d executions from one to the next, want these two (%v)", len(between.Items), err)
+	}
+}
+
+func TestTally(t *testing.T) {
+	found := []sandtrail.Execution{
+		{StrategyID: "b", Success: true}, {StrategyID: "a"}, {StrategyID: "a", Success: true}, {StrategyID: "c", Success: true}, {StrategyID: "b", Success: true},
+	}
+	ids := func(order sandtrail.RankOrder) []string {
+		var out []string
+		for _, r := range tally(found, sandtrail.Strategies, order, 10) {
+			out = append(out, r.ID)
+		}
+		return out
+	}
+	if got := ids(sandtrail.MostExecutions); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("by executions: %v", got)
+	}
+	if got := ids(sandtrail.MostFailures); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("by failures: %v", got)
+	}
+}

@@ -1,0 +1,152 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// view is one request on its way to becoming a page.
+type view struct {
+	*site
+	w     http.ResponseWriter
+	r     *http.Request
+	who   Principal
+	key   string // that the reader signed in with; "" without sign-in
+	known bool   // the reader may look around
+	store scope
+	now   time.Time
+	loc   *time.Location
+}
+
+// handler writes a page or returns why there is none.
+type handler func(*view) error
+
+// open serves a page that everybody may see.
+func (s *site) open(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := s.view(w, r)
+		v.finish(h(v))
+	})
+}
+
+// page serves a page to whoever is signed in, or to everybody where there is
+// no sign-in.
+func (s *site) page(h handler) http.Handler {
+	return s.open(func(v *view) error {
+		if done, err := v.identify(); done || err != nil {
+			return err
+		}
+		v.store = scope{store: s.Store, user: v.who.UserID, now: v.now}
+		return h(v)
+	})
+}
+
+func (s *site) view(w http.ResponseWriter, r *http.Request) *view {
+	v := &view{site: s, w: w, r: r, now: s.Now(), loc: time.UTC}
+	zone := r.URL.Query().Get("tz")
+	if zone == "" {
+		zone = cookie(r, zoneCookie)
+	}
+	if loc, err := sandtrail.ParseLocation(zone); err == nil {
+		v.loc = loc
+	}
+	return v
+}
+
+// statuses maps codes to the status of the page that tells of them.
+var statuses = map[sandtrail.Code]int{
+	sandtrail.CodeInvalid: http.StatusBadRequest, sandtrail.CodeNotFound: http.StatusNotFound,
+	sandtrail.CodeConflict: http.StatusConflict, sandtrail.CodeUnauthorized: http.StatusUnauthorized,
+	sandtrail.CodeForbidden: http.StatusForbidden, sandtrail.CodeHeld: http.StatusConflict,
+	sandtrail.CodeRateLimited: http.StatusTooManyRequests, sandtrail.CodeTooLarge: http.StatusRequestEntityTooLarge,
+	sandtrail.CodeUnavailable: http.StatusServiceUnavailable,
+}
+
+type problemPage struct {
+	*frame
+	Heading string
+	Message string
+	Hint    string
+	Fields  []sandtrail.FieldError
+}
+
+// finish turns an error into a page that says what to do.
+func (v *view) finish(err error) {
+	if err == nil || v.r.Context().Err() != nil {
+		return // nobody waits for an answer
+	}
+	page := problemPage{frame: v.frame("", "")}
+	status, known := statuses[sandtrail.CodeOf(err)]
+	var e *sandtrail.Error
+	if errors.As(err, &e) {
+		page.Message, page.Fields = e.Message, e.Fields
+	}
+	switch {
+	case !known:
+		v.Log.Error("page failed", "path", v.r.URL.Path, "error", err)
+		status, page.Message = http.StatusInternalServerError, ""
+		page.Heading, page.Hint = "Something broke on our side", "Reload the page. If it stays, the server's log says what happened."
+	case status == http.StatusNotFound:
+		page.Heading, page.Hint = "Not found", "It may have been deleted by retention or with its owner, or the address has a typing error."
+	case status == http.StatusBadRequest:
+		page.Heading, page.Hint = "That question cannot be answered", "Change the values named here, or start again."
+	case status == http.StatusServiceUnavailable:
+		v.Log.Warn("store out of reach", "path", v.r.URL.Path, "error", err)
+		page.Heading, page.Hint = "The store cannot be reached", "Check that the database runs, then reload. “sandtrail doctor” examines it."
+	case status == http.StatusForbidden:
+		page.Heading, page.Hint = "Not allowed", "Sign in with a key that may do this; an administrator can make one with “sandtrail keys create”."
+	default:
+		page.Heading, page.Hint = http.StatusText(status), "Go back and try again."
+	}
+	page.Title = page.Heading
+	v.render(status, "problem", page)
+}
+
+// Names of the cookies that hold a reader's preferences.
+const (
+	zoneCookie  = "sandtrail_tz"
+	themeCookie = "sandtrail_theme"
+)
+
+func cookie(r *http.Request, name string) string {
+	c, err := r.Cookie(name)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// preferences stores the theme or the time zone and returns to the page.
+func preferences(v *view) error {
+	const year = 365 * 24 * 60 * 60
+	set := func(name, value string) {
+		http.SetCookie(v.w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: year, SameSite: http.SameSiteLaxMode})
+	}
+	if zone := v.r.PostFormValue("tz"); zone != "" {
+		if _, err := sandtrail.ParseLocation(zone); err != nil {
+			return err
+		}
+		set(zoneCookie, zone)
+	}
+	switch theme := v.r.PostFormValue("theme"); theme {
+	case "light", "dark", "auto":
+		set(themeCookie, theme)
+	}
+	http.Redirect(v.w, v.r, localPath(v.r.PostFormValue("next")), http.StatusSeeOther)
+	return nil
+}
+
+// localPath is next if it leads to a page of ours, else the overview.
+func localPath(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(u.Path, "/") ||
+		strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+		return "/"
+	}
+	return next
+}
