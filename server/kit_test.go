@@ -211,3 +211,30 @@ func repeat(n int, line func(i int) string) string {
 	}
 	return b.String()
 }
+
+// doNoStream is do for calls that may answer with a stream without end: it
+// reads only what comes first of those.
+func (k *kit) doNoStream(q request) reply {
+	k.t.Helper()
+	if !strings.HasPrefix(q.path, "/v1/executions/stream") {
+		return k.do(q)
+	}
+	ctx, cancel := context.WithCancel(k.t.Context())
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, q.method, k.url+q.path, nil)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+q.key)
+	response, err := k.http.Do(r)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	first := make([]byte, 4096)
+	n, err := response.Body.Read(first)
+	if err != nil && err != io.EOF {
+		k.t.Fatal(err)
+	}
+	return reply{status: response.StatusCode, header: response.Header, body: first[:n]}
+}

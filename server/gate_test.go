@@ -1,0 +1,230 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/server"
+)
+
+// clock is a time that tests move.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time           { return start.Add(time.Duration(c.ahead.Load())) }
+func (c *clock) advance(by time.Duration) { c.ahead.Add(int64(by)) }
+
+func TestWithoutKeysOnlyThisMachineIsAnswered(t *testing.T) {
+	k := newKit(t)
+	for _, test := range []struct {
+		name   string
+		header []string
+		open   bool
+	}{
+		{"a program", nil, true},
+		{"by the name localhost", []string{"Host", "localhost:8471"}, true},
+		{"by IPv6", []string{"Host", "[::1]:8471"}, true},
+		{"our own page", []string{"Host", "localhost:8471", "Origin", "http://localhost:8471"}, true},
+		{"a name that an attacker made point here", []string{"Host", "evil.example"}, false},
+		{"a page of another site", []string{"Origin", "https://evil.example"}, false},
+		{"a page of another port", []string{"Host", "localhost:8471", "Origin", "http://localhost:3000"}, false},
+		{"a file or a sandboxed page", []string{"Origin", "null"}, false},
+		{"an image in another site's page", []string{"Sec-Fetch-Site", "cross-site"}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := k.do(request{method: "GET", path: "/v1/users", header: test.header})
+			if test.open {
+				as[api.Page[sandtrail.User]](t, got, 200)
+				return
+			}
+			problem(t, got, sandtrail.CodeForbidden)
+		})
+	}
+}
+
+func TestTheFirstKeyClosesTheServer(t *testing.T) {
+	var c clock
+	k := newKit(t, func(config *server.Config) { config.Now = c.now })
+	as[api.Page[sandtrail.User]](t, k.get("/v1/users"), 200)
+	made := as[api.CreatedKey](t, k.post("/v1/keys", `{"role":"admin","name":"first","expiresIn":"1h"}`), 201)
+	problem(t, k.get("/v1/users"), sandtrail.CodeUnauthorized)
+	withKey := request{method: "GET", path: "/v1/users", key: made.Secret}
+	as[api.Page[sandtrail.User]](t, k.do(withKey), 200)
+
+	c.advance(time.Hour)
+	problem(t, k.do(withKey), sandtrail.CodeUnauthorized)
+	// Expired and revoked keys keep it closed.
+	problem(t, k.get("/v1/users"), sandtrail.CodeUnauthorized)
+}
+
+// A key that another process makes or revokes counts within seconds.
+func TestKeysChangeWhileServing(t *testing.T) {
+	var c clock
+	k := newKit(t, func(config *server.Config) { config.Now = c.now })
+	as[api.Page[sandtrail.User]](t, k.get("/v1/users"), 200)
+	secret := k.key(sandtrail.RoleRead, "")
+	c.advance(3 * time.Second)
+	problem(t, k.get("/v1/users"), sandtrail.CodeUnauthorized)
+	withKey := request{method: "GET", path: "/v1/users", key: secret}
+	as[api.Page[sandtrail.User]](t, k.do(withKey), 200)
+
+	keys, err := k.store.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.store.RevokeKey(t.Context(), keys[0].ID, c.now()); err != nil {
+		t.Fatal(err)
+	}
+	c.advance(3 * time.Second)
+	problem(t, k.do(withKey), sandtrail.CodeUnauthorized)
+}
+
+func TestRevokingByCallCountsAtOnce(t *testing.T) {
+	k := newKit(t)
+	admin := k.key(sandtrail.RoleAdmin, "")
+	made := as[api.CreatedKey](t, k.do(request{method: "POST", path: "/v1/keys", body: `{"role":"read"}`, key: admin}), 201)
+	withKey := request{method: "GET", path: "/v1/users", key: made.Secret}
+	as[api.Page[sandtrail.User]](t, k.do(withKey), 200)
+	if got := k.do(request{method: "DELETE", path: "/v1/keys/" + made.ID.String(), key: admin}); got.status != 204 {
+		t.Fatalf("revoke: status %d: %s", got.status, got.body)
+	}
+	problem(t, k.do(withKey), sandtrail.CodeUnauthorized)
+	problem(t, k.do(request{method: "DELETE", path: "/v1/keys/" + sandtrail.NewID(start).String(), key: admin}), sandtrail.CodeNotFound)
+}
+
+func TestRateLimit(t *testing.T) {
+	var c clock
+	k := newKit(t, func(config *server.Config) { config.Limits.Rate, config.Now = 1, c.now })
+	one, two := k.key(sandtrail.RoleRead, ""), k.key(sandtrail.RoleAuditor, "")
+	ask := func(key string) reply { return k.do(request{method: "GET", path: "/v1/users", key: key}) }
+	for range 3 {
+		as[api.Page[sandtrail.User]](t, ask(one), 200)
+	}
+	got := ask(one)
+	problem(t, got, sandtrail.CodeRateLimited)
+	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "1" {
+		t.Errorf("status %d, Retry-After %q", got.status, got.header.Get("Retry-After"))
+	}
+	as[api.Page[sandtrail.User]](t, ask(two), 200) // each key has its own
+	c.advance(time.Second)
+	as[api.Page[sandtrail.User]](t, ask(one), 200)
+}
+
+func TestAccessLogTellsWhoDidWhat(t *testing.T) {
+	k := newKit(t).owners()
+	admin, reader := k.key(sandtrail.RoleAdmin, ""), k.key(sandtrail.RoleRead, "u1")
+	for _, q := range []request{
+		{method: "GET", path: "/v1/executions", key: reader}, // reading is not logged
+		{method: "GET", path: "/v1/export?format=csv", key: reader},
+		{method: "DELETE", path: "/v1/users/u2", key: reader},
+		{method: "GET", path: "/v1/users", key: ""},
+		{method: "DELETE", path: "/v1/users/u2", key: admin},
+	} {
+		k.do(q)
+	}
+	lines, err := k.store.Accesses(t.Context(), sandtrail.ID{}, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type line struct {
+		Actor, Action, Object string
+		Outcome               sandtrail.Outcome
+		Keyed                 bool
+	}
+	want := map[line]int{
+		{"readu1", "export", "/v1/export?format=csv", sandtrail.Allowed, true}: 1,
+		{"readu1", "delete user", "/v1/users/u2", sandtrail.Denied, true}:      1,
+		{"anonymous", "GET /v1/users", "/v1/users", sandtrail.Denied, false}:   1,
+		{"admin", "delete user", "/v1/users/u2", sandtrail.Allowed, true}:      1,
+	}
+	got := map[line]int{}
+	for _, l := range lines {
+		got[line{l.Actor, l.Action, l.Object, l.Outcome, l.KeyID != nil}]++
+		if l.Remote != "127.0.0.1" || !l.At.Equal(start) {
+			t.Errorf("line: %+v", l)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("access log:\n%s", diff)
+	}
+}
+
+// forgetful is an access log that cannot be written.
+type forgetful struct{ sandtrail.AccessLog }
+
+func (forgetful) LogAccess(context.Context, sandtrail.Access) error {
+	return sandtrail.Errorf(sandtrail.CodeUnavailable, "the disk is full")
+}
+
+func TestWhatCannotBeLoggedIsNotDone(t *testing.T) {
+	k := newKit(t, func(c *server.Config) { c.AccessLog = forgetful{} }).owners()
+	problem(t, k.do(request{method: "DELETE", path: "/v1/users/u1"}), sandtrail.CodeUnavailable)
+	if _, err := k.store.User(t.Context(), "u1"); err != nil {
+		t.Errorf("the user: %v", err)
+	}
+}
+
+func TestServeRefusesANetworkWithoutKeys(t *testing.T) {
+	k := newKit(t)
+	serve := func(address string) error {
+		s, err := server.New(server.Config{Store: k.store, Keys: k.store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(ctx, listener) }()
+		_, port, _ := net.SplitHostPort(listener.Addr().String())
+		if response, err := k.http.Get("http://127.0.0.1:" + port + "/healthz"); err == nil {
+			response.Body.Close()
+		}
+		cancel()
+		return <-served
+	}
+	if err := serve("0.0.0.0:0"); !errors.Is(err, server.ErrOpenAddress) {
+		t.Errorf("without keys on all addresses: got %v, want ErrOpenAddress", err)
+	}
+	if err := serve("127.0.0.1:0"); err != nil {
+		t.Errorf("without keys on loopback: %v", err)
+	}
+	k.key(sandtrail.RoleRead, "")
+	if err := serve("0.0.0.0:0"); err != nil {
+		t.Errorf("with a key on all addresses: %v", err)
+	}
+}
+
+func TestLastUseIsNoted(t *testing.T) {
+	touched := make(chan sandtrail.ID, 1)
+	k := newKit(t, func(c *server.Config) { c.Keys = touchSpy{c.Keys, touched} })
+	secret := k.key(sandtrail.RoleRead, "")
+	k.do(request{method: "GET", path: "/v1/users", key: secret})
+	<-touched
+	keys, err := k.store.Keys(t.Context())
+	if err != nil || keys[0].LastUsedAt == nil || !keys[0].LastUsedAt.Equal(start) {
+		t.Errorf("keys: %+v, %v", keys, err)
+	}
+}
+
+type touchSpy struct {
+	sandtrail.Keyring
+	touched chan sandtrail.ID
+}
+
+func (s touchSpy) TouchKey(ctx context.Context, id sandtrail.ID, now time.Time) error {
+	err := s.Keyring.TouchKey(ctx, id, now)
+	s.touched <- id
+	return err
+}
