@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
@@ -235,4 +236,17 @@ func zst(s string) string {
 		panic(err)
 	}
 	return string(w.EncodeAll([]byte(s), nil))
+}
+
+// failingPages is a store that can be read for some pages only.
+type failingPages struct {
+	sandtrail.Store
+	after int
+}
+
+func (f *failingPages) Executions(ctx context.Context, q sandtrail.Query, now time.Time) (sandtrail.Page, error) {
+	if f.after--; f.after < 0 {
+		return sandtrail.Page{}, sandtrail.Errorf(sandtrail.CodeUnavailable, "gone")
+	}
+	return f.Store.Executions(ctx, q, now)
 }
