@@ -93,7 +93,8 @@ func storedAmong(ctx context.Context, tx pgx.Tx, l *layout, batch []sandtrail.Ad
 	for i, a := range batch {
 		ids[i] = a.Execution.ID
 	}
-	rows, err := tx.Query(ctx, l.sql("SELECT id, created_at FROM {schema}.ids WHERE id = ANY($1)"), ids)
+	rows, err := tx.Query(ctx, l.sql(`SELECT b.id, i.created_at FROM unnest($1::uuid[]) b (id),
+		LATERAL (SELECT created_at FROM {schema}.ids WHERE id = b.id LIMIT 1) i`), ids)
 	if err != nil {
 		return nil, err
 	}

@@ -104,9 +104,11 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	params := config.ConnConfig.RuntimeParams
 	params["timezone"] = "UTC"
 	params["application_name"] = "sandtrail"
-	// A plan for all parameters would open every partition; one made for the
-	// actual times opens those that can hold them.
-	params["plan_cache_mode"] = "force_custom_plan"
+	// A plan kept for all parameters would open every partition; one made for
+	// the actual times opens those that can hold them. Only statements without
+	// a name are always planned anew without forbidding the server to keep
+	// plans for its own foreign key checks.
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second
 	}
