@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	case "putter":
 		putMany(os.Args[1], os.Args[2])
 	case "runner":
-		beginAndWait(os.Args[1])
+		beginAndWait(os.Args[1], os.Args[2])
 	default:
 		goleak.VerifyTestMain(m)
 	}
@@ -356,16 +356,23 @@ func sweep(t *testing.T, b *outbox.Outbox, want int) {
 	}
 }
 
-func beginAndWait(dir string) {
+// beginAndWait leaves a trace and stays, with a finished record if asked.
+func beginAndWait(dir, finished string) {
 	b := must(outbox.Open(dir, outbox.Options{}))
 	trace := must(b.Begin(draft("ada")))
+	if finished == "finished" {
+		d := draft("ada")
+		d.CreatedAt = now
+		must(0, b.Finish(trace, d))
+	}
 	fmt.Println("begun", trace.ID())
 	select {}
 }
 
-func TestKilledRecorderLeavesALostRun(t *testing.T) {
-	b := open(t, outbox.Options{})
-	cmd := helper("runner", b.Dir())
+// killRunner starts a recorder and kills it once it has left its trace.
+func killRunner(t *testing.T, b *outbox.Outbox, finished string, alive func()) {
+	t.Helper()
+	cmd := helper("runner", b.Dir(), finished)
 	out := must(cmd.StdoutPipe())
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -373,16 +380,38 @@ func TestKilledRecorderLeavesALostRun(t *testing.T) {
 	if _, err := out.Read(make([]byte, 100)); err != nil {
 		t.Fatal(err)
 	}
-	sweep(t, b, 0)
-	holds(t, b, outbox.State{Running: 1})
+	alive()
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
+}
+
+func TestKilledRecorderLeavesALostRun(t *testing.T) {
+	b := open(t, outbox.Options{})
+	killRunner(t, b, "", func() {
+		sweep(t, b, 0)
+		holds(t, b, outbox.State{Running: 1})
+	})
 	holds(t, b, outbox.State{Lost: 1})
 	sweep(t, b, 1)
 	sweep(t, b, 0)
 	holds(t, b, outbox.State{Waiting: 1})
+}
+
+func TestRecorderKilledDuringDeliveryLosesNothing(t *testing.T) {
+	b, s := open(t, outbox.Options{}), &store{}
+	killRunner(t, b, "finished", func() { sweep(t, b, 0) })
+	sweep(t, b, 0)
+	if done := flush(t, b, s); done.Delivered != 1 {
+		t.Errorf("got %+v, want 1 delivered", done)
+	}
+	for _, e := range s.rows {
+		if !e.Success {
+			t.Errorf("the finished record was not the one delivered: %+v", e)
+		}
+	}
+	holds(t, b, outbox.State{})
 }
 
 func TestEndedRunLeavesNoTrace(t *testing.T) {

@@ -68,18 +68,52 @@ func (t *Trace) Beat(now time.Time) error {
 	return syscall.Futimes(int(t.file.Fd()), []syscall.Timeval{at, at})
 }
 
+// Finish keeps the record of the run beside its trace while it is being
+// delivered: should the recorder die now, a sweep delivers this one.
+func (b *Outbox) Finish(t *Trace, d sandtrail.Draft) error {
+	d.ID = t.id
+	raw, err := encode([]sandtrail.Draft{d})
+	if err != nil {
+		return fmt.Errorf("keep the record of the run: %w", err)
+	}
+	temp := b.tracePath(t.id) + temporary
+	if err := os.WriteFile(temp, raw, 0o600); err != nil {
+		return fmt.Errorf("keep the record of the run: %w", err)
+	}
+	if err := os.Rename(temp, finishedPath(b.tracePath(t.id))); err != nil {
+		return fmt.Errorf("keep the record of the run: %w", err)
+	}
+	return nil
+}
+
+func finishedPath(trace string) string { return strings.TrimSuffix(trace, suffix) + ".finished" }
+
 // End removes the trace. The run's record must be in the store or in the
 // outbox by then.
 func (b *Outbox) End(t *Trace) error {
-	err := os.Remove(b.tracePath(t.id))
-	return errors.Join(err, t.file.Close())
+	return errors.Join(forgetTrace(b.tracePath(t.id)), t.file.Close())
 }
 
-// Sweep turns the traces of runs whose recorder has died into records that say
-// so, puts them into the outbox and returns how many there were. lost makes
-// the record of a run out of its beginning, given how long it was seen alive.
+// forgetTrace removes a trace and the finished record beside it, the trace
+// last: without it nobody would look for the other.
+func forgetTrace(path string) error {
+	if err := os.Remove(finishedPath(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Remove(path)
+}
+
+// Sweep turns the traces of runs whose recorder has died into records and puts
+// them into the outbox: the finished record where there is one, otherwise one
+// that lost makes out of the beginning and of how long the run was seen. It
+// returns how many of those there were.
 func (b *Outbox) Sweep(lost func(begun sandtrail.Draft, seen time.Duration) sandtrail.Draft) (n int, err error) {
 	err = b.eachTrace(func(path string, f *os.File) error {
+		if raw, err := os.ReadFile(finishedPath(path)); err == nil {
+			if finished, err := decode(raw); err == nil {
+				return errors.Join(b.write(finished), forgetTrace(path))
+			}
+		}
 		begun, last, err := readTrace(path, f)
 		if errors.Is(err, errDamaged) {
 			return moveDurably(path, filepath.Join(b.dir, damagedDir, filepath.Base(path)))
@@ -91,7 +125,7 @@ func (b *Outbox) Sweep(lost func(begun sandtrail.Draft, seen time.Duration) sand
 			return err
 		}
 		n++
-		return os.Remove(path)
+		return forgetTrace(path)
 	})
 	if err != nil {
 		return n, fmt.Errorf("sweep the traces of lost runs: %w", err)

@@ -1,13 +1,13 @@
 package recorder_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,16 +30,18 @@ func TestMain(m *testing.M) {
 		return
 	}
 	roles[role](os.Args[1:])
+	if os.Getenv("TELL_CPU") != "" {
+		tell("cpu", int64(cpuTime()))
+	}
 }
 
 var roles = map[string]func(args []string){
 	"allocate":  func(args []string) { allocate(number(args[0])) },
-	"allocate4": func(args []string) { children(4, "allocate", args[0]) },
-	"burn":      func(args []string) { burn(1, number(args[0])) },
-	"burn4":     func(args []string) { burn(4, number(args[0])) },
+	"allocate4": func(args []string) { together(4, "allocate", args[0]) },
+	"burn":      func(args []string) { burn(number(args[0]), number(args[1])) },
+	"sleep":     func([]string) { <-time.After(300 * time.Millisecond) },
 	"daemon":    daemon,
-	"stubborn":  stubborn,
-	"stop":      func([]string) { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) },
+	"nothing":   func([]string) {},
 	"forkbomb":  forkBomb,
 	"pour":      func(args []string) { pour(int64(number(args[0])) << 20) },
 	"arguments": func(args []string) { fmt.Println(len(strings.Join(args, ""))) },
@@ -61,8 +63,11 @@ func number(text string) int {
 	return n
 }
 
-// allocate touches as many MiB, tells, and waits for the end of its input if
-// somebody will tell it when, so that several are there at once.
+// tell writes what this process truly used, for the test to add up.
+func tell(what string, value int64) { fmt.Println(what, value) }
+
+// allocate touches as many MiB, tells, and waits for the end of its input, so
+// that several can be there at once.
 func allocate(mib int) {
 	mem, err := syscall.Mmap(-1, 0, mib<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
@@ -71,12 +76,22 @@ func allocate(mib int) {
 	for i := 0; i < len(mem); i += 4096 {
 		mem[i] = 1
 	}
-	fmt.Println("touched")
+	tell("memory", ownMemory())
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// children runs n of a role at once: each has done its work before any ends.
-func children(n int, role string, args ...string) {
+// ownMemory is what this process holds for itself, in bytes.
+func ownMemory() int64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		panic(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "RssAnon:")
+	return int64(number(strings.Fields(rest)[0])) << 10
+}
+
+// together runs n processes of a role at once: each has told before any ends.
+func together(n int, role string, args ...string) {
 	var ends []io.Closer
 	var cmds []*exec.Cmd
 	for range n {
@@ -87,11 +102,14 @@ func children(n int, role string, args ...string) {
 		if err := cmd.Start(); err != nil {
 			panic(err)
 		}
-		if _, err := io.ReadFull(out, make([]byte, len("touched\n"))); err != nil {
+		line, err := bufio.NewReader(out).ReadString('\n')
+		if err != nil {
 			panic(err)
 		}
+		fmt.Print(line)
 		ends, cmds = append(ends, in), append(cmds, cmd)
 	}
+	tell("memory", ownMemory())
 	for i, cmd := range cmds {
 		ends[i].Close()
 		_ = cmd.Wait()
@@ -116,38 +134,33 @@ func cpuTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// daemon plays a role in a grandchild that has a session of its own and whose
-// parent is gone, and ends when the grandchild has: what it writes to the pipe
-// it inherits says so.
+// daemon plays a role in a grandchild with a session of its own whose parent
+// is gone, and ends when the grandchild has: the pipe that it holds says so.
 func daemon(args []string) {
-	r, w, _ := os.Pipe()
-	grandchild := exec.Command(os.Args[0], args[1:]...)
-	grandchild.Env = append(os.Environ(), roleVariable+"="+args[0])
-	grandchild.ExtraFiles = []*os.File{w}
-	grandchild.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if os.Getenv("IN_BETWEEN") == "" {
-		between := exec.Command(os.Args[0], args...)
-		between.Env = append(os.Environ(), "IN_BETWEEN=1")
-		between.Stdout = os.Stdout
-		between.ExtraFiles = []*os.File{w}
-		if err := between.Run(); err != nil {
+	const inBetween, end = "IN_BETWEEN", 3
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Stdout = os.Stdout
+	if os.Getenv(inBetween) != "" {
+		cmd.Args = append(cmd.Args[:1], args[1:]...)
+		cmd.Env = append(os.Environ(), roleVariable+"="+args[0])
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		cmd.ExtraFiles = []*os.File{os.NewFile(end, "end")}
+		if err := cmd.Start(); err != nil {
 			panic(err)
 		}
-		w.Close()
-		_, _ = io.Copy(io.Discard, r)
 		return
 	}
-	grandchild.ExtraFiles = []*os.File{os.NewFile(3, "end")}
-	if err := grandchild.Start(); err != nil {
+	r, w, err := os.Pipe()
+	if err != nil {
 		panic(err)
 	}
-}
-
-// stubborn ignores what can be ignored, says its number, and stays.
-func stubborn([]string) {
-	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	fmt.Println(os.Getpid())
-	select {}
+	cmd.Env = append(os.Environ(), inBetween+"=1")
+	cmd.ExtraFiles = []*os.File{w}
+	if err := cmd.Run(); err != nil {
+		panic(err)
+	}
+	w.Close()
+	_, _ = io.Copy(io.Discard, r)
 }
 
 // forkBomb starts processes until it is not allowed to, says how many it

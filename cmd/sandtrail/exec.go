@@ -93,14 +93,10 @@ func (c *execCmd) Run(ctx context.Context, d *deps) error {
 		d.warn("%v", result.Err)
 	}
 	draft := result.Draft(c.User, c.Strategy, sandtrail.ExecutionType(c.Type))
-	if trace != nil {
-		draft.ID = trace.ID()
-	}
 	if c.writesRecord() {
 		err = c.writeRecord(draft)
 	} else {
-		c.deliver(ctx, d, box, draft)
-		err = endTrace(box, trace)
+		err = c.keep(ctx, d, box, trace, draft)
 	}
 	if err != nil {
 		d.warn("%v", err)
@@ -200,6 +196,18 @@ func endTrace(box *outbox.Outbox, trace *outbox.Trace) error {
 		return nil
 	}
 	return box.End(trace)
+}
+
+// keep sees to it that the record cannot be lost while it is delivered.
+func (c *execCmd) keep(ctx context.Context, d *deps, box *outbox.Outbox, trace *outbox.Trace, draft sandtrail.Draft) error {
+	if trace == nil {
+		c.deliver(ctx, d, box, draft)
+		return nil
+	}
+	draft.ID = trace.ID()
+	err := box.Finish(trace, draft)
+	c.deliver(ctx, d, box, draft)
+	return errors.Join(err, box.End(trace))
 }
 
 // deliver brings the record to the store, or, when that is not to be done now,

@@ -1,0 +1,109 @@
+package recorder_test
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/recorder"
+)
+
+// enforcing runs a test for each method whose cgroup can enforce a limit.
+func enforcing(t *testing.T, limit string, test func(t *testing.T, prepare func(recorder.Command) recorder.Command)) {
+	t.Helper()
+	onEachMethod(t, func(t *testing.T, prepare func(recorder.Command) recorder.Command) {
+		probe := prepare(shell("exit 0"))
+		probe.Limits = recorder.Limits{MemoryMiB: 1000, CPUs: 1, Pids: 1000}
+		r := record(t, probe)
+		if slices.Contains(r.NotEnforced, limit) {
+			if !slices.ContainsFunc(r.Warnings, func(f sandtrail.Finding) bool { return strings.Contains(f.Message, limit) }) {
+				t.Errorf("nobody says that the limit on %s is not enforced: %v", limit, r.Warnings)
+			}
+			return
+		}
+		test(t, prepare)
+	})
+}
+
+func TestOutOfMemory(t *testing.T) {
+	enforcing(t, "memory", func(t *testing.T, prepare func(recorder.Command) recorder.Command) {
+		c := prepare(self("allocate", "200"))
+		c.Limits.MemoryMiB = 64
+		r := record(t, c)
+		if r.Status != recorder.OutOfMemory || r.ExitStatus() != 137 || r.Success() {
+			t.Errorf("got %s, exit status %d", r.Status, r.ExitStatus())
+		}
+		if peak := *r.MemoryPeak >> 20; peak < 60 || peak > 64 {
+			t.Errorf("peak of %d MiB under a limit of 64", peak)
+		}
+	})
+}
+
+func TestOutOfMemoryInAGrandchildIsAWarning(t *testing.T) {
+	enforcing(t, "memory", func(t *testing.T, prepare func(recorder.Command) recorder.Command) {
+		c := prepare(self("daemon", "allocate", "200"))
+		c.Limits.MemoryMiB = 64
+		r := record(t, c)
+		if r.Status != recorder.Exited || !r.Success() {
+			t.Errorf("got %s, success %v", r.Status, r.Success())
+		}
+		if r.OOMKills == 0 || !slices.ContainsFunc(r.Warnings, func(f sandtrail.Finding) bool { return f.Code == "OOM_KILL" }) {
+			t.Errorf("%d kills, warnings %v", r.OOMKills, r.Warnings)
+		}
+	})
+}
+
+func TestTimeOutIsNotTakenForOutOfMemory(t *testing.T) {
+	enforcing(t, "memory", func(t *testing.T, prepare func(recorder.Command) recorder.Command) {
+		c := prepare(shell(`trap '' TERM; while :; do sleep 1000; done`))
+		c.Limits.MemoryMiB, c.Timeout, c.Grace = 64, 50*time.Millisecond, 20*time.Millisecond
+		if r := record(t, c); r.Status != recorder.TimedOut || r.Signal != "SIGKILL" {
+			t.Errorf("got %s by %s", r.Status, r.Signal)
+		}
+	})
+}
+
+func TestForkBombIsBounded(t *testing.T) {
+	enforcing(t, "pids", func(t *testing.T, prepare func(recorder.Command) recorder.Command) {
+		c := prepare(self("forkbomb"))
+		c.Limits.Pids, c.Grace = 40, 100*time.Millisecond
+		out := output(&c)
+		r := record(t, c)
+		started, err := strconv.Atoi(strings.TrimSpace(out.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if started >= 40 || r.LeftBehind != started {
+			t.Errorf("%d started under a limit of 40, %d ended", started, r.LeftBehind)
+		}
+	})
+}
+
+func TestCPULimit(t *testing.T) {
+	enforcing(t, "cpus", func(t *testing.T, prepare func(recorder.Command) recorder.Command) {
+		c := prepare(self("burn", "1", "200"))
+		c.Limits.CPUs = 0.5
+		if r := record(t, c); r.WallTime < 300*time.Millisecond {
+			t.Errorf("200 ms of CPU time took %s at half a core", r.WallTime)
+		}
+	})
+}
+
+func TestRecorderStaysOutOfTheFigures(t *testing.T) {
+	ballast := make([]byte, 300<<20)
+	for i := 0; i < len(ballast); i += 4096 {
+		ballast[i] = 1
+	}
+	onEachMethod(t, func(t *testing.T, prepare func(recorder.Command) recorder.Command) {
+		r := record(t, prepare(shell("sleep 0.05")))
+		if r.MemoryPeak != nil && *r.MemoryPeak > 30<<20 {
+			t.Errorf("%d MiB for a shell", *r.MemoryPeak>>20)
+		}
+	})
+	if ballast[0] != 1 {
+		t.Error("the ballast went over board")
+	}
+}
