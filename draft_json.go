@@ -217,5 +217,5 @@ func (d Draft) MarshalJSON() ([]byte, error) {
 	if !d.CreatedAt.IsZero() {
 		form.CreatedAt = d.CreatedAt.UTC().Format(time.RFC3339Nano)
 	}
-	return json.Marshal(form)
+	return EncodeJSON(form)
 }

@@ -1,6 +1,7 @@
 package sandtrail
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"time"
@@ -52,6 +53,30 @@ type Execution struct {
 	// User and Strategy are set on reads.
 	User     *User     `json:"user,omitempty"`
 	Strategy *Strategy `json:"strategy,omitempty"`
+}
+
+// UnmarshalJSON reads an answer.
+func (e *Execution) UnmarshalJSON(raw []byte) error {
+	type plain Execution
+	if err := json.Unmarshal(raw, (*plain)(e)); err != nil {
+		return err
+	}
+	if string(e.Metadata) == "null" {
+		e.Metadata = nil
+	}
+	return nil
+}
+
+// EncodeJSON is json.Marshal without its escapes for HTML, so that metadata
+// arrives byte by byte as it was stored.
+func EncodeJSON(value any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Finding is one error or warning about a run, an element of

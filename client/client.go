@@ -144,7 +144,7 @@ func encode(value any) (encoded, error) {
 	if value == nil {
 		return encoded{}, nil
 	}
-	raw, err := json.Marshal(value)
+	raw, err := sandtrail.EncodeJSON(value)
 	if err != nil || len(raw) < compressFrom {
 		return encoded{bytes: raw}, err
 	}

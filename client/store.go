@@ -48,6 +48,9 @@ func draftOf(a sandtrail.Admitted) sandtrail.Draft {
 
 // Execution returns one record.
 func (c *Client) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
+	if id.IsZero() {
+		return sandtrail.Execution{}, sandtrail.Errorf(sandtrail.CodeNotFound, "no execution has the zero id")
+	}
 	return get[sandtrail.Execution](ctx, c, nil, "v1", "executions", id.String())
 }
 
@@ -186,6 +189,7 @@ func (c *Client) CountBefore(ctx context.Context, before time.Time) (int64, erro
 // Cleanup deletes old executions. Interrupted on the server, it says how many
 // were deleted beside the error.
 func (c *Client) Cleanup(ctx context.Context, before time.Time) (int64, error) {
+	before = bound(before)
 	done, err := do[api.Deleted](ctx, c, call{
 		method: http.MethodPost, path: []string{"v1", "cleanup"}, body: api.Cleanup{Before: &before}, once: true,
 	})
@@ -225,7 +229,19 @@ func (v values) owners(userID, strategyID string) {
 	v.text("strategyId", strategyID)
 }
 
-func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+func formatTime(t time.Time) string { return bound(t).Format(time.RFC3339Nano) }
+
+// bound is a bound of time as it can be written. One outside of the years
+// that RFC 3339 knows stands for their end: no record lies beyond.
+func bound(t time.Time) time.Time {
+	switch t = t.UTC(); {
+	case t.Year() < 0:
+		return time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
+	case t.Year() > 9999:
+		return time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
+	}
+	return t
+}
 
 func filterValues(f sandtrail.Filter) values {
 	v := values{}

@@ -114,6 +114,7 @@ var docsTemplate string
 func (s *Server) registerDocs() {
 	doc := s.api.OpenAPI()
 	delete(doc.Components.Schemas.Map(), "ErrorModel")
+	delete(doc.Components.Schemas.Map(), "ErrorDetail")
 	for path, item := range doc.Paths {
 		for _, op := range operationsOf(item) {
 			if routeTable[op.Method+" "+path].grants&byAnybody != 0 {

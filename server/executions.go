@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -130,7 +129,7 @@ func (s *Server) getExecution(ctx context.Context, in *executionInput) (*executi
 // etag changes when the record's answer does: the record itself never does,
 // the names beside it may.
 func etag(e sandtrail.Execution) (string, error) {
-	raw, err := json.Marshal(e)
+	raw, err := sandtrail.EncodeJSON(e)
 	if err != nil {
 		return "", err
 	}

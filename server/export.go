@@ -69,6 +69,7 @@ func exportHeader(w http.ResponseWriter, out io.Writer, format string) func([]sa
 	}
 	header.Set("Content-Type", "application/x-ndjson")
 	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false) // metadata as it was stored
 	return func(records []sandtrail.Execution) error {
 		for _, e := range records {
 			if err := encoder.Encode(e); err != nil {

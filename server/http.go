@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -143,7 +142,9 @@ func sendJSON(w http.ResponseWriter, status int, value any) {
 func writeJSON(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value) // a caller that is gone needs no answer
+	if raw, err := sandtrail.EncodeJSON(value); err == nil {
+		_, _ = w.Write(append(raw, '\n')) // a caller that is gone needs no answer
+	}
 }
 
 // idleWriter gives every write its own deadline, so that a caller who takes

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -84,6 +86,7 @@ func (s *Server) ownProblems(_ huma.Context, _ string, value any) (any, error) {
 	for _, e := range theirs.Errors {
 		p.Errors = append(p.Errors, api.FieldProblem{Location: e.Location, Message: e.Message})
 	}
+	slices.SortStableFunc(p.Errors, func(a, b api.FieldProblem) int { return strings.Compare(a.Location, b.Location) })
 	return p, nil
 }
 

@@ -41,7 +41,7 @@ var deeds = []deed{
 	{pattern: "GET /v1/trends", needs: "rbaA"},
 	{pattern: "GET /v1/window", path: "/v1/window?userId={user}", needs: "rbaA", foreign: 403},
 	{pattern: "GET /v1/window", needs: "rbaA"},
-	{pattern: "GET /v1/ranking", needs: "raA"},
+	{pattern: "GET /v1/ranking", path: "/v1/ranking?subject=user", needs: "raA"},
 	{pattern: "GET /v1/alerts", needs: "raA"},
 	{pattern: "GET /v1/users", needs: "rbaA"},
 	{pattern: "GET /v1/users/{id}", path: "/v1/users/{user}", needs: "rbaA", foreign: 404},

@@ -110,7 +110,7 @@ func (s *Server) window(ctx context.Context, in *windowInput) (*body[sandtrail.W
 
 type rankingInput struct {
 	StretchInput
-	Subject string `query:"subject" enum:"strategy,user" default:"strategy"`
+	Subject string `query:"subject" enum:"strategy,user" required:"true"`
 	Order   string `query:"order" enum:"executions,failures" default:"executions"`
 	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"10"`
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -143,7 +142,7 @@ func (st *stream) catchUp(ctx context.Context) error {
 }
 
 func (st *stream) send(record sandtrail.Followed) error {
-	data, err := json.Marshal(record.Execution)
+	data, err := sandtrail.EncodeJSON(record.Execution)
 	if err != nil {
 		return err
 	}

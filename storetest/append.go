@@ -115,7 +115,7 @@ func idempotent(k *kit) {
 	untimed := fresh
 	untimed.CreatedAt = time.Time{}
 	done := k.append(fresh, original, untimed, other, fresh)
-	if want := []bool{true, false, false, true, false}; !cmp.Equal(want, done.Stored) || done.Accepted != 2 {
+	if want := []bool{true, false, false, true, false}; !cmp.Equal(want, done.Stored, storedIfSaid) || done.Accepted != 2 {
 		k.Errorf("got %+v, want stored %v", done, want)
 	}
 	// A copy without time first does not make the stored one a conflict.

@@ -74,8 +74,13 @@ func complaint(err error) []string {
 var sameAnswer = cmp.Options{
 	cmp.Comparer(func(a, b float64) bool { return a == b || math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b)) }),
 	emptyIsNil[sandtrail.Execution](), emptyIsNil[sandtrail.Rank](), emptyIsNil[sandtrail.TrendBucket](),
-	emptyIsNil[sandtrail.User](), emptyIsNil[sandtrail.Strategy](), emptyIsNil[bool](), emptyIsNil[sandtrail.ID](),
+	emptyIsNil[sandtrail.User](), emptyIsNil[sandtrail.Strategy](), storedIfSaid, emptyIsNil[sandtrail.ID](),
 }
+
+// storedIfSaid lets Appended.Stored be nil, as it does not travel from a
+// server; Follower wants it of databases.
+var storedIfSaid = cmp.FilterValues(func(a, b []bool) bool { return a == nil || b == nil },
+	cmp.Comparer(func(_, _ []bool) bool { return true }))
 
 func emptyIsNil[T any]() cmp.Option {
 	return cmp.FilterValues(func(a, b []T) bool { return len(a) == 0 && len(b) == 0 },

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -163,6 +164,9 @@ func write(t *testing.T, store sandtrail.Appender, user string, n int) []sandtra
 	done, err := store.Append(t.Context(), batch)
 	if err != nil {
 		t.Fatalf("append: %v", err)
+	}
+	if want := slices.Repeat([]bool{true}, n); !slices.Equal(done.Stored, want) {
+		t.Fatalf("append of new records says Stored %v", done.Stored)
 	}
 	return done.IDs
 }

@@ -1,0 +1,357 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/server"
+	"github.com/sandtrail/sandtrail/sqlite"
+	"github.com/sandtrail/sandtrail/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// served is a store behind a server, with what only the database itself does.
+type served struct {
+	*client.Client
+	schema
+	clock *atomic.Pointer[time.Time] // of the server
+}
+
+// late is later than any record: a clock that refuses none.
+var late = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+
+// Append moves the server's clock to where the suite's is, which only a
+// record shows whose time was filled in from it.
+func (s served) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtrail.Appended, error) {
+	s.clock.Store(&late)
+	for _, a := range batch {
+		if a.TimeDefaulted {
+			s.clock.Store(&a.Execution.CreatedAt)
+		}
+	}
+	return s.Client.Append(ctx, batch)
+}
+
+// Executions does so for filters that depend on it.
+func (s served) Executions(ctx context.Context, q sandtrail.Query, now time.Time) (sandtrail.Page, error) {
+	if q.Filter.Within > 0 {
+		s.clock.Store(&now)
+	}
+	return s.Client.Executions(ctx, q, now)
+}
+
+// schema is the part of a database that does not travel.
+type schema interface {
+	Migrations(ctx context.Context) ([]sandtrail.Migration, error)
+	Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migration, error)
+	Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time) ([]sandtrail.Check, error)
+	Maintain(ctx context.Context, now time.Time) error
+}
+
+func openDatabase(t *testing.T) *sqlite.Store {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if _, err := db.Migrate(t.Context(), noon); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// serve serves a database and returns the server's URL.
+func serve(t *testing.T, db *sqlite.Store, change ...func(*server.Config)) string {
+	t.Helper()
+	config := server.Config{
+		Store: db, Keys: db, AccessLog: db, Follower: db, Retention: -1, Now: func() time.Time { return noon },
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	s, err := server.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	h := httptest.NewServer(s.Handler())
+	t.Cleanup(func() {
+		stop()
+		h.Close()
+		if err := <-ran; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	return h.URL
+}
+
+func open(t *testing.T, url, key string) *client.Client {
+	t.Helper()
+	c, err := client.Open(url, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// A server is a store like any other.
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) sandtrail.Database {
+		db, clock := openDatabase(t), new(atomic.Pointer[time.Time])
+		clock.Store(&late)
+		url := serve(t, db, func(c *server.Config) {
+			c.Now = func() time.Time { return *clock.Load() }
+		})
+		return served{Client: open(t, url, ""), schema: db, clock: clock}
+	})
+}
+
+// Every error of a store comes out of the client as it went into the server.
+func TestErrorsHoldAcrossTheWire(t *testing.T) {
+	for _, want := range []*sandtrail.Error{
+		{Code: sandtrail.CodeInvalid, Message: "invalid execution", Fields: []sandtrail.FieldError{{Path: "userId", Message: "required"}, {Path: "metadata.errors[0].message", Message: "required: say what"}}},
+		{Code: sandtrail.CodeInvalid, Fields: []sandtrail.FieldError{{Path: "tz", Message: "unknown"}}},
+		{Code: sandtrail.CodeInvalid, Message: "the value as a whole", Fields: []sandtrail.FieldError{{Path: "", Message: "want an object"}}},
+		{Code: sandtrail.CodeNotFound, Message: "there is no such user: nobody"},
+		{Code: sandtrail.CodeConflict, Message: "conflicting execution", Fields: []sandtrail.FieldError{{Path: "[3].id", Message: "taken"}}},
+		{Code: sandtrail.CodeUnauthorized, Message: "no key"},
+		{Code: sandtrail.CodeForbidden, Message: "may not"},
+		{Code: sandtrail.CodeHeld, Message: "a legal hold"},
+		{Code: sandtrail.CodeRateLimited, Message: "slower"},
+		{Code: sandtrail.CodeTooLarge, Message: "too large"},
+		{Code: sandtrail.CodeUnavailable, Message: "gone"},
+	} {
+		t.Run(string(want.Code), func(t *testing.T) {
+			db := openDatabase(t)
+			url := serve(t, db, func(c *server.Config) { c.Store = failingUsers{db, want} })
+			c, err := client.New(client.Options{URL: url, Attempts: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			_, err = c.UserStats(t.Context(), "u")
+			var got *sandtrail.Error
+			if !errors.As(err, &got) || !errors.Is(err, &sandtrail.Error{Code: want.Code}) {
+				t.Fatalf("got %v, want code %s", err, want.Code)
+			}
+			if got.Error() != want.Error() {
+				t.Errorf("got the words %q, want %q", got, want)
+			}
+			if diff := cmp.Diff(want.Fields, got.Fields); diff != "" {
+				t.Errorf("fields:\n%s", diff)
+			}
+		})
+	}
+}
+
+type failingUsers struct {
+	sandtrail.Store
+	err error
+}
+
+func (f failingUsers) UserStats(context.Context, string) (sandtrail.UserStats, error) {
+	return sandtrail.UserStats{}, f.err
+}
+
+func TestAFaultOfTheServerTellsNothing(t *testing.T) {
+	db := openDatabase(t)
+	url := serve(t, db, func(c *server.Config) { c.Store = failingUsers{db, errors.New("password=hunter2")} })
+	_, err := open(t, url, "").UserStats(t.Context(), "u")
+	if sandtrail.CodeOf(err) != sandtrail.CodeInternal || err.Error() != "The server met an error of its own; its log says more." {
+		t.Errorf("got %v", err)
+	}
+}
+
+// flaky answers some requests itself before the server sees them, or after.
+type flaky struct {
+	next   http.Handler
+	before func(n int32, w http.ResponseWriter) bool // true: answered
+	after  func(n int32) bool                        // true: the answer is lost
+	n      atomic.Int32
+}
+
+func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	n := f.n.Add(1)
+	if f.before != nil && f.before(n, w) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		return
+	}
+	if f.after != nil && f.after(n) {
+		f.next.ServeHTTP(httptest.NewRecorder(), r)
+		panic(http.ErrAbortHandler)
+	}
+	f.next.ServeHTTP(w, r)
+}
+
+// behind starts a server behind something flaky.
+func behind(t *testing.T, db *sqlite.Store, f *flaky) *client.Client {
+	t.Helper()
+	s, err := server.New(server.Config{Store: db, Keys: db, Retention: -1, Now: func() time.Time { return noon }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	f.next = s.Handler()
+	h := httptest.NewServer(f)
+	t.Cleanup(func() { h.Close(); stop(); <-ran })
+	return open(t, h.URL, "")
+}
+
+func admitted(t *testing.T) []sandtrail.Admitted {
+	t.Helper()
+	success, took := true, 1
+	batch, err := sandtrail.Admission{Now: noon}.Admit(sandtrail.Draft{
+		UserID: "u", StrategyID: "s", Type: sandtrail.Validation, Success: &success, ExecutionTime: &took,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return batch
+}
+
+func putOwners(t *testing.T, db *sqlite.Store) {
+	t.Helper()
+	err := errors.Join(
+		db.PutUser(t.Context(), sandtrail.User{ID: "u", Email: "u@example.com"}),
+		db.PutStrategy(t.Context(), sandtrail.Strategy{ID: "s", Name: "S"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatMayHelpIsRepeated(t *testing.T) {
+	refuse := func(status int) func(int32, http.ResponseWriter) bool {
+		return func(n int32, w http.ResponseWriter) bool {
+			if n > 2 {
+				return false
+			}
+			w.WriteHeader(status)
+			return true
+		}
+	}
+	for _, test := range []struct {
+		name     string
+		flaky    *flaky
+		attempts int32
+		code     sandtrail.Code // "": it succeeds
+	}{
+		{"503 twice", &flaky{before: refuse(503)}, 3, ""},
+		{"502 of a proxy twice", &flaky{before: refuse(502)}, 3, ""},
+		{"429 twice", &flaky{before: refuse(429)}, 3, ""},
+		{"the answer is lost", &flaky{after: func(n int32) bool { return n == 1 }}, 2, ""},
+		{"500", &flaky{before: refuse(500)}, 1, sandtrail.CodeInternal},
+		{"403", &flaky{before: refuse(403)}, 1, sandtrail.CodeForbidden},
+		{"400", &flaky{before: refuse(400)}, 1, sandtrail.CodeInvalid},
+		{"always 503", &flaky{before: func(_ int32, w http.ResponseWriter) bool { w.WriteHeader(503); return true }}, 4, sandtrail.CodeUnavailable},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			db := openDatabase(t)
+			putOwners(t, db)
+			_, err := behind(t, db, test.flaky).Append(t.Context(), admitted(t))
+			if got := sandtrail.CodeOf(err); got != test.code {
+				t.Errorf("got %v, want code %q", err, test.code)
+			}
+			if got := test.flaky.n.Load(); got != test.attempts {
+				t.Errorf("%d attempts, want %d", got, test.attempts)
+			}
+			stored, err := db.CountBefore(t.Context(), noon.Add(time.Hour))
+			if want := map[bool]int64{true: 1}[test.code == ""]; err != nil || stored != want {
+				t.Errorf("%d stored, want %d (%v)", stored, want, err)
+			}
+		})
+	}
+}
+
+func TestARemovalIsNotRepeatedWhenItsAnswerIsLost(t *testing.T) {
+	db := openDatabase(t)
+	putOwners(t, db)
+	f := &flaky{after: func(int32) bool { return true }}
+	if _, err := behind(t, db, f).DeleteUser(t.Context(), "u"); !errors.Is(err, sandtrail.ErrUnavailable) {
+		t.Errorf("got %v, want ErrUnavailable", err)
+	}
+	if n := f.n.Load(); n != 1 {
+		t.Errorf("%d attempts, want 1", n)
+	}
+}
+
+func TestAnUnreachableServerIsUnavailable(t *testing.T) {
+	h := httptest.NewServer(http.NotFoundHandler())
+	h.Close()
+	c, err := client.New(client.Options{URL: h.URL, Attempts: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Ping(t.Context()); !errors.Is(err, sandtrail.ErrUnavailable) {
+		t.Errorf("got %v, want ErrUnavailable", err)
+	}
+}
+
+func TestBadURLs(t *testing.T) {
+	for _, url := range []string{"", "localhost:8471", "ftp://x", "http://", "http://[::1"} {
+		if _, err := client.Open(url, ""); !errors.Is(err, sandtrail.ErrInvalid) {
+			t.Errorf("%q: got %v, want ErrInvalid", url, err)
+		}
+	}
+}
+
+func TestKeysOverTheWire(t *testing.T) {
+	db := openDatabase(t)
+	url := serve(t, db)
+	ctx := t.Context()
+	made, err := open(t, url, "").CreateKey(ctx, api.NewKey{Name: "first", Role: sandtrail.RoleAdmin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := open(t, url, made.Secret)
+	other, err := admin.CreateKey(ctx, api.NewKey{Role: sandtrail.RoleRead, UserID: "u", ExpiresIn: "30d"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.RevokeKey(ctx, other.ID); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := admin.Keys(ctx)
+	i := slices.IndexFunc(keys, func(k sandtrail.Key) bool { return k.ID == other.ID })
+	if err != nil || len(keys) != 2 || keys[i].RevokedAt == nil || !keys[i].ExpiresAt.Equal(noon.AddDate(0, 0, 30)) {
+		t.Errorf("keys: %+v, %v", keys, err)
+	}
+	if err := open(t, url, other.Secret).PutUser(ctx, sandtrail.User{ID: "u", Email: "u@x"}); !errors.Is(err, sandtrail.ErrUnauthorized) {
+		t.Errorf("with a revoked key: got %v, want ErrUnauthorized", err)
+	}
+	log, err := admin.Accesses(ctx, 10, "")
+	acts := []string{}
+	for _, a := range log.Items {
+		acts = append(acts, fmt.Sprint(a.Outcome, " ", a.Action))
+	}
+	want := []string{"allowed read access log", "denied put user", "allowed revoke key", "allowed create key", "allowed create key"}
+	slices.Sort(acts)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, acts); err != nil || diff != "" {
+		t.Errorf("access log: %v\n%s", err, diff)
+	}
+}
