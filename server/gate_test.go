@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -47,6 +48,39 @@ func TestWithoutKeysOnlyThisMachineIsAnswered(t *testing.T) {
 			}
 			problem(t, got, sandtrail.CodeForbidden)
 		})
+	}
+}
+
+// The page is as closed as the API while there are no keys, and identifies
+// its readers itself when there are.
+func TestPageBesideTheAPI(t *testing.T) {
+	k := newKit(t, func(c *server.Config) {
+		c.Page = func(api http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if path := map[string]string{"/asked": "/v1/users", "/live": "/v1/executions/stream"}[r.URL.Path]; path != "" {
+					r.URL.Path = path
+					api.ServeHTTP(w, r)
+					return
+				}
+				_, _ = io.WriteString(w, "page "+r.URL.Path)
+			})
+		}
+	}).owners()
+	for _, path := range []string{"/", "/executions", "/nothing"} {
+		if got := k.get(path); got.status != 200 || string(got.body) != "page "+path {
+			t.Errorf("%s: status %d: %s", path, got.status, got.body)
+		}
+	}
+	if users := as[api.Page[sandtrail.User]](t, k.get("/asked"), 200); len(users.Items) != 2 {
+		t.Errorf("asked through the page: %+v", users)
+	}
+	problem(t, k.do(request{method: "GET", path: "/", header: []string{"Host", "evil.example"}}), sandtrail.CodeForbidden)
+	problem(t, k.get("/v1/nothing"), sandtrail.CodeNotFound)
+
+	stream := k.subscribeAt("/live")
+	want := k.put("u1")
+	if got := stream.records(1); got[0] != want {
+		t.Errorf("followed through the page: %v, want %v", got, want)
 	}
 }
 

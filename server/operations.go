@@ -35,13 +35,29 @@ func (s *Server) routes() error {
 
 	s.mux.HandleFunc("/v1/", s.notFound)
 	if s.cfg.Page != nil {
-		s.mux.Handle("/", s.cfg.Page)
+		s.mux.HandleFunc("/", s.page(s.cfg.Page(s.mux)))
 	} else {
 		s.mux.HandleFunc("/", s.notFound)
 	}
 	var err error
 	s.handler, err = s.wrap(s.mux)
 	return err
+}
+
+// page lets readers through to the page: without keys, those on this machine.
+func (s *Server) page(page http.Handler) http.HandlerFunc {
+	admit := func(w http.ResponseWriter, r *http.Request) {
+		open, err := s.gate.isOpen(r.Context())
+		if err == nil && open {
+			err = checkLocal(r)
+		}
+		if err != nil {
+			s.writeProblem(w, r, err, "")
+			return
+		}
+		page.ServeHTTP(w, r)
+	}
+	return func(w http.ResponseWriter, r *http.Request) { s.metrics.measure("page", w, r, admit) }
 }
 
 // operation describes a call for the documentation.

@@ -27,7 +27,11 @@ type Config struct {
 
 	Retention time.Duration    // what Admission.Retention says
 	Rules     []sandtrail.Rule // nil: the default rule
-	Page      http.Handler     // answers what is not of the API; nil: not found
+
+	// Page makes what answers the paths that are not the API's, given the
+	// server to ask in a reader's name; nil: nothing does. It identifies its
+	// readers itself.
+	Page func(api http.Handler) http.Handler
 
 	Limits  Limits
 	Log     *slog.Logger        // nil: silent

@@ -33,17 +33,26 @@ type subscriber struct {
 
 func (k *kit) subscribe(query, key, lastEventID string) *subscriber {
 	k.t.Helper()
+	header := http.Header{}
+	if key != "" {
+		header.Set("Authorization", "Bearer "+key)
+	}
+	if lastEventID != "" {
+		header.Set("Last-Event-ID", lastEventID)
+	}
+	return k.subscribeAt("/v1/executions/stream"+query, header)
+}
+
+func (k *kit) subscribeAt(path string, header ...http.Header) *subscriber {
+	k.t.Helper()
 	ctx, cancel := context.WithCancel(k.t.Context())
 	k.t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, "GET", k.url+"/v1/executions/stream"+query, nil)
+	r, err := http.NewRequestWithContext(ctx, "GET", k.url+path, nil)
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	if key != "" {
-		r.Header.Set("Authorization", "Bearer "+key)
-	}
-	if lastEventID != "" {
-		r.Header.Set("Last-Event-ID", lastEventID)
+	for _, h := range header {
+		r.Header = h
 	}
 	response, err := k.http.Do(r)
 	if err != nil {

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/server"
 	"github.com/sandtrail/sandtrail/sqlite"
+	"github.com/sandtrail/sandtrail/web"
 	"github.com/sandtrail/sandtrail/worker"
 )
 
@@ -92,6 +94,11 @@ func (c *serveCmd) config(store serviceStore, d *deps, log *slog.Logger) server.
 		Store: store, Keys: store, AccessLog: store, Follower: store,
 		Retention: retention, Limits: server.Limits{Rate: c.RateLimit},
 		Log: log, Now: d.now, Version: buildVersion(),
+		Page: func(api http.Handler) http.Handler {
+			return web.Handler(web.Options{
+				Store: store, Now: d.now, Authenticator: web.Keyring(store, d.now), API: api, Examiner: store, Log: log,
+			})
+		},
 	}
 }
 
