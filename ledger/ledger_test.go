@@ -218,8 +218,10 @@ func TestTilePaths(t *testing.T) {
 			t.Errorf("ParseTilePath(%s) = %+v, %d, %v", tt.path, id, width, err)
 		}
 	}
-	for _, bad := range []string{"", "tile/0", "tile/0/1", "tile/0/x1/000", "tile/0/001/000", "tile/0/000.p/0",
-		"tile/0/000.p/256", "tile/0/000.p/257", "tile/64/000", "tile/-1/000", "tile/0/x000/000", "tile/8/0/000"} {
+	for _, bad := range []string{
+		"", "tile/0", "tile/0/1", "tile/0/x1/000", "tile/0/001/000", "tile/0/000.p/0",
+		"tile/0/000.p/256", "tile/0/000.p/257", "tile/64/000", "tile/-1/000", "tile/0/x000/000", "tile/8/0/000",
+	} {
 		if _, _, err := ParseTilePath(bad); err == nil {
 			t.Errorf("%q is taken for a tile", bad)
 		}
@@ -481,7 +483,9 @@ func TestService(t *testing.T) {
 
 // tileClient reads the log as a client written by others does: by C2SP paths,
 // and checking every tile against the checkpoint.
-type tileClient struct{ fetch func(path string) ([]byte, error) }
+type tileClient struct {
+	fetch func(path string) ([]byte, error)
+}
 
 func (tileClient) Height() int { return tileHeight }
 

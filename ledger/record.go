@@ -80,7 +80,7 @@ func appendRecord(b []byte, e *sandtrail.Execution) (_ []byte, ends [nFields]int
 
 // appendCompact appends JSON without the blanks between its tokens, as a text.
 func appendCompact(b []byte, raw json.RawMessage) []byte {
-	var blanks, inString, escaped = 0, false, false
+	blanks, inString, escaped := 0, false, false
 	isBlank := func(c byte) bool {
 		switch {
 		case inString:

@@ -187,8 +187,10 @@ func (j *job) judge() verdict {
 		record := records[l.entry.ID]
 		if record == nil {
 			j.missing++
-			j.find(Finding{Kind: Missing, ID: l.entry.ID.String(), Leaf: &l.index,
-				Detail: "the record is gone and no removal accounts for it"})
+			j.find(Finding{
+				Kind: Missing, ID: l.entry.ID.String(), Leaf: &l.index,
+				Detail: "the record is gone and no removal accounts for it",
+			})
 			continue
 		}
 		same, fields, room := l.entry.compare(record, l.hash, buf)
@@ -198,8 +200,10 @@ func (j *job) judge() verdict {
 			continue
 		}
 		j.altered++
-		j.find(Finding{Kind: Altered, ID: l.entry.ID.String(), Leaf: &l.index, Fields: fields,
-			Detail: "the record is not what was sealed"})
+		j.find(Finding{
+			Kind: Altered, ID: l.entry.ID.String(), Leaf: &l.index, Fields: fields,
+			Detail: "the record is not what was sealed",
+		})
 	}
 	return j.verdict
 }

@@ -26,9 +26,15 @@ func ownersPutAndRead(k *kit) {
 	k.putUser(sandtrail.User{ID: "a", Email: "late@example.com"})
 	k.walk(sandtrail.Query{}) // with the new e-mail, and not deleted by a replacement
 	for _, u := range []sandtrail.User{
-		{ID: "c", Email: "b@example.com"}, {ID: "a", Email: "b@example.com"}, {}, {ID: "c"}, {ID: "c", Email: "nowhere"},
-		{ID: strings.Repeat("x", 256), Email: "x@example.com"}, {ID: "nul\x00", Email: "x@example.com"},
-		{ID: "c", Email: "x\xff@example.com"}, {ID: "c", Email: "c@example.com", Name: new("nul\x00")},
+		{ID: "c", Email: "b@example.com"},
+		{ID: "a", Email: "b@example.com"},
+		{},
+		{ID: "c"},
+		{ID: "c", Email: "nowhere"},
+		{ID: strings.Repeat("x", 256), Email: "x@example.com"},
+		{ID: "nul\x00", Email: "x@example.com"},
+		{ID: "c", Email: "x\xff@example.com"},
+		{ID: "c", Email: "c@example.com", Name: new("nul\x00")},
 	} {
 		if _, err := both(k, fmt.Sprintf("%+v", u), func(s sandtrail.Store) (any, error) { return nil, s.PutUser(k.ctx, u) }); err == nil {
 			k.Errorf("%+v was taken", u)

@@ -56,8 +56,17 @@ func (c *campaign) step() {
 		weight int
 		do     func()
 	}{
-		{30, c.appendSome}, {4, c.putOwner}, {2, c.deleteOwner}, {2, c.cleanUp}, {4, c.maintain},
-		{10, c.list}, {8, func() { c.statistics(c.anyUser(), c.anyStrategy()) }}, {8, c.trend}, {6, c.window}, {4, c.rank}, {2, c.one},
+		{30, c.appendSome},
+		{4, c.putOwner},
+		{2, c.deleteOwner},
+		{2, c.cleanUp},
+		{4, c.maintain},
+		{10, c.list},
+		{8, func() { c.statistics(c.anyUser(), c.anyStrategy()) }},
+		{8, c.trend},
+		{6, c.window},
+		{4, c.rank},
+		{2, c.one},
 	}
 	total := 0
 	for _, s := range steps {
@@ -72,7 +81,8 @@ func (c *campaign) step() {
 	}
 }
 
-func (c *campaign) user(i int) string     { return []string{"u", "U", "ü", "u'", "u%", "nobody"}[i] }
+func (c *campaign) user(i int) string { return []string{"u", "U", "ü", "u'", "u%", "nobody"}[i] }
+
 func (c *campaign) strategy(i int) string { return []string{"s", "S", "ß", "s,", "s_", "nothing"}[i] }
 func (c *campaign) anyUser() string       { return c.user(c.IntN(6)) }
 func (c *campaign) anyStrategy() string   { return c.strategy(c.IntN(6)) }

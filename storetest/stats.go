@@ -51,10 +51,17 @@ func statsOfMany(k *kit) {
 		k.statistics(fmt.Sprintf("u%d", i), fmt.Sprintf("s%d", i%2))
 	}
 	for _, w := range []sandtrail.Window{
-		{}, {Since: noon}, {Until: noon}, {Since: noon.Add(-time.Hour), Until: noon.Add(time.Minute)},
-		{UserID: "u0"}, {StrategyID: "s1"}, {UserID: "u1", StrategyID: "s1"}, {UserID: "nobody"},
+		{},
+		{Since: noon},
+		{Until: noon},
+		{Since: noon.Add(-time.Hour), Until: noon.Add(time.Minute)},
+		{UserID: "u0"},
+		{StrategyID: "s1"},
+		{UserID: "u1", StrategyID: "s1"},
+		{UserID: "nobody"},
 		{Since: noon.Add(-200 * time.Hour), Until: noon.Add(-3 * time.Hour), StrategyID: "s0"},
-		{Since: noon, Until: noon.Add(-time.Hour)}, {Since: noon, Until: noon},
+		{Since: noon, Until: noon.Add(-time.Hour)},
+		{Since: noon, Until: noon},
 	} {
 		must(k, fmt.Sprintf("window %+v", w), func(s sandtrail.Store) (any, error) { return s.WindowStats(k.ctx, w) })
 	}

@@ -128,7 +128,9 @@ func trendWindowIsExact(k *kit) {
 		}
 	}
 	for _, q := range []sandtrail.TrendQuery{
-		{}, {Since: noon, Until: noon}, {Since: noon, Until: noon.Add(-1)},
+		{},
+		{Since: noon, Until: noon},
+		{Since: noon, Until: noon.Add(-1)},
 		{Since: noon.Add(-time.Hour), Until: noon, Bucket: "week"},
 		{Since: noon.Add(-2 * 365 * 24 * time.Hour), Until: noon, Bucket: sandtrail.Hour},
 	} {

@@ -111,8 +111,10 @@ type screen struct {
 }
 
 var screens = []screen{
-	{"desktop-light", 1280, 800, "light"}, {"desktop-dark", 1280, 800, "dark"},
-	{"phone-light", 390, 844, "light"}, {"phone-dark", 390, 844, "dark"},
+	{"desktop-light", 1280, 800, "light"},
+	{"desktop-dark", 1280, 800, "dark"},
+	{"phone-light", 390, 844, "light"},
+	{"phone-dark", 390, 844, "dark"},
 }
 
 func (b tab) look(s screen) {

@@ -158,8 +158,16 @@ type chip struct {
 // chips are the active parts that can be taken away.
 func (f filterForm) chips(path string) []chip {
 	labels := []struct{ param, name string }{
-		{"text", "text"}, {"userId", "user"}, {"strategyId", "strategy"}, {"executionType", "type"}, {"outcome", "outcome"},
-		{"within", "within"}, {"since", "since"}, {"until", "until"}, {"minTime", "time ≥"}, {"minMemory", "memory ≥"},
+		{"text", "text"},
+		{"userId", "user"},
+		{"strategyId", "strategy"},
+		{"executionType", "type"},
+		{"outcome", "outcome"},
+		{"within", "within"},
+		{"since", "since"},
+		{"until", "until"},
+		{"minTime", "time ≥"},
+		{"minMemory", "memory ≥"},
 	}
 	var chips []chip
 	q := f.values()

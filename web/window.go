@@ -27,8 +27,11 @@ var windowLengths = []struct {
 	name   string
 	length time.Duration
 }{
-	{"1h", time.Hour}, {"24h", 24 * time.Hour}, {"7d", 7 * 24 * time.Hour},
-	{"30d", 30 * 24 * time.Hour}, {"90d", 90 * 24 * time.Hour},
+	{"1h", time.Hour},
+	{"24h", 24 * time.Hour},
+	{"7d", 7 * 24 * time.Hour},
+	{"30d", 30 * 24 * time.Hour},
+	{"90d", 90 * 24 * time.Hour},
 }
 
 // readWindow reads the window from the address; fallback is used without one.

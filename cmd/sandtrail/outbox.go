@@ -118,8 +118,10 @@ func wordState(s outbox.State) string {
 		n    int
 		what string
 	}{
-		{s.Running, "running now"}, {s.Lost, "lost, to be recorded as such"},
-		{s.Refused, "refused, see refused/"}, {s.Damaged, "damaged, see damaged/"},
+		{s.Running, "running now"},
+		{s.Lost, "lost, to be recorded as such"},
+		{s.Refused, "refused, see refused/"},
+		{s.Damaged, "damaged, see damaged/"},
 	} {
 		if part.n > 0 {
 			parts = append(parts, human.Count(int64(part.n))+" "+part.what)

@@ -19,7 +19,11 @@ var (
 		"BTC/USDT", "ETH/USDT", "SOL/USDT", "EUR/USD", "GOLD", "NDX", "AVAX/USDT", "BNB/USDT", "WTI", "XRP/USDT", "SPX",
 	}
 	classSets = [][]string{
-		{"LiveTrader"}, {"LiveTrader", "RiskModel"}, {"Strategy", "Signal", "Portfolio"}, {"Backtest"}, {},
+		{"LiveTrader"},
+		{"LiveTrader", "RiskModel"},
+		{"Strategy", "Signal", "Portfolio"},
+		{"Backtest"},
+		{},
 		{"LiveTrader", "OrderBook", "SlippageModel"},
 	}
 )
@@ -31,17 +35,27 @@ var importError = sandtrail.Finding{
 }
 
 var failures = []sandtrail.Finding{
-	{Severity: "error", Code: "NameError", Message: "name 'close_px' is not defined",
-		Traceback: "Traceback (most recent call last):\n  File \"strategy.py\", line %d, in on_candle\n    self.buy(close_px)\nNameError: name 'close_px' is not defined"},
-	{Severity: "error", Code: "KeyError", Message: "'funding_rate'",
-		Traceback: "Traceback (most recent call last):\n  File \"strategy.py\", line %d, in prepare\n    rate = row['funding_rate']\nKeyError: 'funding_rate'"},
+	{
+		Severity: "error", Code: "NameError", Message: "name 'close_px' is not defined",
+		Traceback: "Traceback (most recent call last):\n  File \"strategy.py\", line %d, in on_candle\n    self.buy(close_px)\nNameError: name 'close_px' is not defined",
+	},
+	{
+		Severity: "error", Code: "KeyError", Message: "'funding_rate'",
+		Traceback: "Traceback (most recent call last):\n  File \"strategy.py\", line %d, in prepare\n    rate = row['funding_rate']\nKeyError: 'funding_rate'",
+	},
 	{Severity: "error", Code: "SyntaxError", Message: "expected ':'", Suggestion: "Add a colon at the end of the line."},
-	{Severity: "error", Code: "ZeroDivisionError", Message: "float division by zero",
-		Traceback: "Traceback (most recent call last):\n  File \"strategy.py\", line %d, in size\n    return risk / atr\nZeroDivisionError: float division by zero"},
-	{Severity: "error", Code: "MissingMethod", Message: "class LiveTrader has no method on_candle",
-		Suggestion: "Define on_candle(self, candle)."},
-	{Severity: "error", Code: "DangerousImport", Message: "import of subprocess is not allowed in the sandbox",
-		Suggestion: "Use the order API that the sandbox provides."},
+	{
+		Severity: "error", Code: "ZeroDivisionError", Message: "float division by zero",
+		Traceback: "Traceback (most recent call last):\n  File \"strategy.py\", line %d, in size\n    return risk / atr\nZeroDivisionError: float division by zero",
+	},
+	{
+		Severity: "error", Code: "MissingMethod", Message: "class LiveTrader has no method on_candle",
+		Suggestion: "Define on_candle(self, candle).",
+	},
+	{
+		Severity: "error", Code: "DangerousImport", Message: "import of subprocess is not allowed in the sandbox",
+		Suggestion: "Use the order API that the sandbox provides.",
+	},
 }
 
 var warnings = []sandtrail.Finding{
