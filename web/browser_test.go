@@ -6,10 +6,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
@@ -43,7 +46,7 @@ func browse(t *testing.T, h http.Handler) tab {
 	} {
 		flags = append(flags, chromedp.Flag(flag, true))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
 	ctx, stop := chromedp.NewExecAllocator(ctx, flags...)
 	t.Cleanup(stop)
@@ -87,11 +90,60 @@ func run[T any](b tab, expression string) T {
 	return value
 }
 
-// wait returns when the expression is true in the page.
+// wait returns when the expression is true in the page, whatever page that is
+// by then: asking fails while one page makes room for another.
 func (b tab) wait(expression string) {
 	b.t.Helper()
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(20*time.Second))); err != nil {
-		b.t.Fatalf("waited for %s: %v", expression, err)
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	enough := time.After(20 * time.Second)
+	for {
+		if is, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](expression)); err == nil && is {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-enough:
+			b.t.Fatalf("%s: never at %s", expression, run[string](b, "location.href"))
+		}
+	}
+}
+
+// awaited evaluates an expression that is a promise.
+func awaited[T any](b tab, expression string) T {
+	b.t.Helper()
+	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatalf("%.80s: %v", expression, err)
+	}
+	return value
+}
+
+// complaints starts to collect the browser's warnings, errors and uncaught
+// exceptions; the answer gives those since it was last asked.
+func (b tab) complaints() func() []string {
+	b.t.Helper()
+	var mu sync.Mutex
+	var heard []string
+	err := chromedp.Listen(b.ctx, func(ev any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch ev := ev.(type) {
+		case *cdplog.EventEntryAdded:
+			heard = append(heard, ev.Entry.Text+" "+ev.Entry.URL)
+		case *runtime.EventExceptionThrown:
+			heard = append(heard, ev.ExceptionDetails.Text)
+		}
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		since := heard
+		heard = nil
+		return since
 	}
 }
 

@@ -45,9 +45,9 @@ func (f filterForm) values() url.Values {
 // The values of outcome.
 const (
 	outcomeSucceeded = "succeeded"
-	outcomeFailed    = "failed"   // time-outs included, as everywhere
-	outcomeTimedOut  = "timedOut" //
-	outcomeCrashed   = "crashed"  // failed without a time-out
+	outcomeFailed    = "failed" // time-outs included, as everywhere
+	outcomeTimedOut  = "timedOut"
+	outcomeCrashed   = "crashed" // failed without a time-out
 )
 
 // filter reads the form; what it cannot read is an *Error of CodeInvalid that
@@ -190,7 +190,7 @@ func address(path string, q url.Values) string {
 	return path + "?" + q.Encode()
 }
 
-// export is the query that asks the API for exactly these executions.
+// exportQuery is the query that asks the API for exactly these executions.
 // Since is given resolved: the API reads no local times.
 func exportQuery(f sandtrail.Filter, now time.Time) url.Values {
 	q := url.Values{}

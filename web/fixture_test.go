@@ -119,7 +119,7 @@ func options(t *testing.T) Options {
 	return Options{Store: sampleStore(t), Now: func() time.Time { return now }}
 }
 
-// get asks the handler for a path; each header is "Name: value".
+// get asks the handler for a path; edit can change the request.
 func get(t *testing.T, h http.Handler, path string, edit ...func(*http.Request)) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
@@ -131,7 +131,7 @@ func get(t *testing.T, h http.Handler, path string, edit ...func(*http.Request))
 	return w
 }
 
-// newest returns the newest execution of a filter.
+// newestOf returns the newest execution of a filter.
 func newestOf(t *testing.T, f sandtrail.Filter) sandtrail.Execution {
 	t.Helper()
 	page, err := sampleStore(t).Executions(t.Context(), sandtrail.Query{Filter: f, Limit: 1}, now)

@@ -22,7 +22,6 @@ type overviewPage struct {
 	Alerts  []sandtrail.Verdict // those that fire
 	Calm    []sandtrail.Verdict
 	Last    *row // the newest execution of all
-	Store   string
 }
 
 // tile is one figure of the window beside that of the window before.
@@ -63,11 +62,9 @@ func overview(v *view) error {
 			return err
 		}
 	}
-	started := time.Now()
 	if err := v.Store.Ping(v.r.Context()); err != nil {
 		return err
 	}
-	p.Store = formatMillis(new(float64(time.Since(started).Microseconds()) / 1000))
 	v.render(http.StatusOK, "overview", p)
 	return nil
 }
@@ -159,7 +156,11 @@ func points(now, then *float64) delta {
 		return delta{}
 	}
 	change := *now - *then
-	switch text := trimZero(math.Abs(change)) + " points"; {
+	text := trimZero(math.Abs(change)) + " points"
+	if text == "1 points" {
+		text = "1 point"
+	}
+	switch {
 	case math.Abs(change) < 0.05:
 		return delta{"no change", "same", ""}
 	case change > 0:

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -299,4 +301,42 @@ func TestAssetsAreKeptForGood(t *testing.T) {
 	if got := slices.Sorted(maps.Keys(newAssets().files)); len(got) != 5 {
 		t.Errorf("files %v", got)
 	}
+}
+
+// TestPagesAreLight adds up what a browser with an empty cache loads, with
+// the pages and scripts compressed as the server does.
+func TestPagesAreLight(t *testing.T) {
+	const most = 150 << 10
+	h := Handler(options(t))
+	var files int
+	for _, link := range append(page(t, h, "/", http.StatusOK).tag("link"), page(t, h, "/", http.StatusOK).tag("script")...) {
+		name := cmp.Or(link.attr("href"), link.attr("src"))
+		body := get(t, h, name).Body.Bytes()
+		if strings.Contains(name, "woff2") {
+			files += len(body)
+		} else {
+			files += compressed(t, body)
+		}
+	}
+	t.Logf("files: %d bytes", files)
+	for _, path := range allAddresses(newestOf(t, sandtrail.Filter{})) {
+		size := compressed(t, get(t, h, path).Body.Bytes())
+		t.Logf("%s: %d bytes", path, size)
+		if files+size > most {
+			t.Errorf("%s weighs %d bytes, want at most %d", path, files+size, most)
+		}
+	}
+}
+
+func compressed(t *testing.T, body []byte) int {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write(body); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Len()
 }

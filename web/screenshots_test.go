@@ -27,16 +27,19 @@ func TestScreenshots(t *testing.T) {
 	o.Examiner = sampleStore(t)
 	b := browse(t, Handler(o))
 	for _, s := range screens {
-		b.look(s)
 		for name, path := range pages {
-			b.open(path)
-			picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-			if err == nil {
-				err = os.WriteFile(filepath.Join(dir, name+"-"+s.name+".png"), picture, 0o644)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			t.Run(name+"-"+s.name, func(t *testing.T) {
+				b := tab{t, b.ctx, b.url}
+				b.look(s)
+				b.open(path)
+				picture, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+				if err == nil {
+					err = os.WriteFile(filepath.Join(dir, name+"-"+s.name+".png"), picture, 0o644)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			})
 		}
 	}
 }

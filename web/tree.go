@@ -89,6 +89,7 @@ type fact struct{ Name, Value string }
 var runNames = map[string]string{
 	"status": "Status", "exitCode": "Exit code", "signal": "Signal", "command": "Command", "cpuTime": "CPU time",
 	"memoryPeakBytes": "Memory peak", "method": "Measured by", "limits": "Limits",
+	"processesPeak": "Processes at peak", "sourceBytes": "Source size, bytes",
 }
 
 // runFacts reads metadata.run.
@@ -98,6 +99,9 @@ func runFacts(metadata *node) (facts []fact, sha256 string) {
 		return nil, ""
 	}
 	for _, n := range run.Children {
+		if n.Kind == "literal" && n.Value == "null" {
+			continue // not known
+		}
 		if n.Key == "sourceSha256" {
 			sha256 = n.Value
 			continue

@@ -65,6 +65,7 @@ func TestDeltas(t *testing.T) {
 		"the same":        {relative(100, 100, "bad", "good"), delta{"no change", "same", ""}},
 		"many times":      {relative(5000, 100, "bad", "good"), delta{"50 times", "up", "bad"}},
 		"rate fell":       {points(f(80), f(82.5)), delta{"2.5 points", "down", "bad"}},
+		"rate rose by 1":  {points(f(80.02), f(79)), delta{"1 point", "up", "good"}},
 		"rate of nothing": {points(nil, f(82.5)), delta{}},
 	} {
 		test.got.Text = plain(test.got.Text)
@@ -174,6 +175,20 @@ func TestTreeKeepsOrderAndDigits(t *testing.T) {
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestRunFactsLeaveOutWhatIsNotKnown(t *testing.T) {
+	facts, sha256 := runFacts(parseTree(json.RawMessage(`{"run":{"status":"exited","signal":null,"cpuTime":7.9,
+		"memoryPeakBytes":262144,"sourceSha256":null,"limits":{"timeout":30000,"memory":512},"extra":{}}}`)))
+	want := []fact{
+		{"Status", "exited"}, {"CPU time", "8 ms"}, {"Memory peak", "0 MiB"}, {"Limits", "timeout 30.0 s, memory 512 MiB"},
+	}
+	for i := range facts {
+		facts[i].Value = plain(facts[i].Value)
+	}
+	if diff := cmp.Diff(want, facts); diff != "" || sha256 != "" {
+		t.Errorf("sha256 %q\n%s", sha256, diff)
 	}
 }
 

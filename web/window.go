@@ -103,7 +103,7 @@ func (w window) bucket() sandtrail.Bucket {
 	return sandtrail.Day
 }
 
-// words names the window in a sentence.
+// Words names the window in a sentence.
 func (w window) Words() string {
 	if w.Name == "custom" {
 		return "the chosen time"

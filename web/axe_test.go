@@ -1,0 +1,67 @@
+package web
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// finding is what axe has against an element.
+type finding struct {
+	Rule, Target, Summary string
+}
+
+const askAxe = `axe.run({resultTypes: ["violations"]}).then((results) => results.violations.flatMap((violation) =>
+	violation.nodes.map((node) => ({Rule: violation.id, Target: node.target.join(" "), Summary: node.failureSummary}))))`
+
+// shifted is the cumulative layout shift: how far the page moved while it was
+// built.
+const shifted = `new Promise((answer) => {
+	let sum = 0;
+	new PerformanceObserver((list) => { for (const entry of list.getEntries()) sum += entry.value; }).observe({type: "layout-shift", buffered: true});
+	requestAnimationFrame(() => requestAnimationFrame(() => answer(sum)));
+})`
+
+// TestEveryPageOnEveryScreen has each page checked by axe, wants it not to
+// move while it loads, nothing to stick out at the side, and no complaint of
+// the browser.
+func TestEveryPageOnEveryScreen(t *testing.T) {
+	axe, err := os.ReadFile("testdata/axe/axe.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options(t)
+	o.Examiner = sampleStore(t)
+	b := browse(t, Handler(o))
+	complaints := b.complaints()
+	failure := newestOf(t, sandtrail.Filter{Success: new(false)})
+	for _, s := range screens {
+		b.look(s)
+		for _, path := range []string{
+			"/", "/executions", "/executions?outcome=failed&minTime=1s&userId=u-0001", "/executions/" + failure.ID.String(), "/strategies",
+			"/strategies?view=all", "/strategies/s-0003", "/users", "/users/u-0002", "/alerts", "/admin", "/none",
+		} {
+			t.Run(s.name+path, func(t *testing.T) {
+				b := tab{t, b.ctx, b.url}
+				b.open(path)
+				if moved := awaited[float64](b, shifted); moved > 0.005 { // up to 0.1 counts as good
+					t.Errorf("the page moved by %v while it was built", moved)
+				}
+				if over := run[int](b, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
+					t.Errorf("the page is %d pixels wider than the screen", over)
+				}
+				run[any](b, string(axe)+"; null")
+				for _, f := range awaited[[]finding](b, askAxe) {
+					t.Errorf("axe: %s: %s: %s", f.Rule, f.Target, f.Summary)
+				}
+				for _, c := range complaints() {
+					if path != "/none" || !strings.Contains(c, "404") {
+						t.Errorf("the browser says: %s", c)
+					}
+				}
+			})
+		}
+	}
+}
