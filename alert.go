@@ -1,6 +1,9 @@
 package sandtrail
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -96,4 +99,56 @@ func (r Rule) describe(v Verdict) string {
 // into the future, as the clocks of recorders may be ahead of ours.
 func (r Rule) At(now time.Time) Window {
 	return Window{Since: now.Add(-r.Window), Until: now.Add(MaxClockSkew), UserID: r.UserID, StrategyID: r.StrategyID}
+}
+
+// Validate reports every broken rule as an *Error of CodeInvalid.
+func (r Rule) Validate() error {
+	var p problems
+	checkKey(&p, "name", r.Name)
+	switch r.Metric {
+	case FailureRate, TimeoutRate, P95Time, NoExecutions:
+	default:
+		p.add("metric", "want failureRate, timeoutRate, p95Time or noExecutions, got %q", r.Metric)
+	}
+	if r.Window <= 0 {
+		p.add("window", "want a duration such as 1h")
+	}
+	if !(r.Threshold >= 0) {
+		p.add("threshold", "want a number of at least 0, got %v", r.Threshold)
+	}
+	if r.MinSample < 0 {
+		p.add("minSample", "want a number of at least 0, got %d", r.MinSample)
+	}
+	checkText(&p, "userId", r.UserID, MaxKeyBytes)
+	checkText(&p, "strategyId", r.StrategyID, MaxKeyBytes)
+	return p.err("invalid alert rule")
+}
+
+// ParseRules reads a JSON array of rules whose window is written as in "1h",
+// and names every fault by its path.
+func ParseRules(raw []byte) ([]Rule, error) {
+	var forms []struct {
+		Rule
+		Window string `json:"window"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&forms); err != nil {
+		return nil, &Error{Code: CodeInvalid, Message: "not an array of alert rules: " + err.Error(), Err: err}
+	}
+	rules, names := make([]Rule, len(forms)), map[string]bool{}
+	var p problems
+	for i, form := range forms {
+		rules[i] = form.Rule
+		rules[i].Window, _ = ParseDuration(form.Window) // 0 is refused below
+		if names[form.Name] {
+			p.add(fmt.Sprintf("[%d].name", i), "%q is the name of an earlier rule", form.Name)
+		}
+		names[form.Name] = true
+		var fault *Error
+		if errors.As(UnderPath(fmt.Sprintf("[%d]", i), rules[i].Validate()), &fault) {
+			p = append(p, fault.Fields...)
+		}
+	}
+	return rules, p.err("invalid alert rules")
 }

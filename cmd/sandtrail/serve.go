@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/server"
 	"github.com/sandtrail/sandtrail/sqlite"
@@ -23,8 +25,10 @@ type serveCmd struct {
 	TLSKey    string   `name:"tls-key" env:"SANDTRAIL_TLS_KEY" placeholder:"FILE" help:"Its private key."`
 	Retention duration `default:"90d" env:"SANDTRAIL_RETENTION" placeholder:"90d" help:"Delete executions older than this, once a day, and refuse new ones; 0 keeps all and takes any age."`
 	RateLimit float64  `default:"10000" env:"SANDTRAIL_RATE_LIMIT" placeholder:"N" help:"Requests a second that one key may make."`
-	LogFormat string   `default:"text" enum:"text,json" placeholder:"FORM" help:"Log lines on standard error: text or json."`
-	LogLevel  string   `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error."`
+	Rules     string   `env:"SANDTRAIL_RULES" placeholder:"FILE" help:"Alert rules as a JSON array (default: more than 30 % of the last hour failed)."`
+	webhookFlags
+	LogFormat string `default:"text" enum:"text,json" placeholder:"FORM" help:"Log lines on standard error: text or json."`
+	LogLevel  string `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error."`
 }
 
 // Examples shows how it is used.
@@ -42,7 +46,11 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	api, err := server.New(c.config(store, d, log))
+	rules, err := c.rules()
+	if err != nil {
+		return err
+	}
+	api, err := server.New(c.config(store, rules, d, log))
 	if err != nil {
 		return err
 	}
@@ -55,7 +63,7 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		c.jobs(store, d, log).Run(jobs)
+		c.jobs(store, rules, d, log).Run(jobs)
 	}()
 	err = api.Serve(ctx, listener)
 	stopJobs()
@@ -88,22 +96,55 @@ func (c *serveCmd) store(ctx context.Context, d *deps) (serviceStore, error) {
 	return store, store.Ping(ctx)
 }
 
-func (c *serveCmd) config(store serviceStore, d *deps, log *slog.Logger) server.Config {
+func (c *serveCmd) config(store serviceStore, rules []sandtrail.Rule, d *deps, log *slog.Logger) server.Config {
 	retention := retentionFlag{c.Retention}.admission(d.now()).Retention
 	return server.Config{
 		Store: store, Keys: store, AccessLog: store, Follower: store,
-		Retention: retention, Limits: server.Limits{Rate: c.RateLimit},
+		Rules: rules, Retention: retention, Limits: server.Limits{Rate: c.RateLimit},
 		Log: log, Now: d.now, Version: buildVersion(),
 		Page: func(api http.Handler) http.Handler {
 			return web.Handler(web.Options{
-				Store: store, Now: d.now, Authenticator: web.Keyring(store, d.now), API: api, Examiner: store, Log: log,
+				Store: store, Now: d.now, Authenticator: web.Keyring(store, d.now), API: api, Examiner: store, Rules: rules, Log: log,
 			})
 		},
 	}
 }
 
-func (c *serveCmd) jobs(store serviceStore, d *deps, log *slog.Logger) worker.Loop {
-	loop := worker.Loop{Now: d.now, Log: log, Jobs: []worker.Job{worker.Maintain(store)}}
+// rules reads the file of alert rules.
+func (c *serveCmd) rules() ([]sandtrail.Rule, error) {
+	if c.Rules == "" {
+		return []sandtrail.Rule{sandtrail.DefaultRule()}, nil
+	}
+	raw, err := os.ReadFile(c.Rules)
+	if err != nil {
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--rules: %w", err)
+	}
+	rules, err := sandtrail.ParseRules(raw)
+	if err != nil {
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--rules %s: %w", c.Rules, err)
+	}
+	return rules, nil
+}
+
+// webhookFlags say where alerts go besides the log.
+type webhookFlags struct {
+	Webhook       []string `env:"SANDTRAIL_WEBHOOK" placeholder:"URL" help:"Post alerts to this URL; may be given more than once."`
+	WebhookForm   string   `default:"webhook" enum:"webhook,alertmanager,cloudevents,slack" placeholder:"FORM" help:"webhook (as Alertmanager sends it), alertmanager (as its API takes it), cloudevents or slack."`
+	WebhookSecret string   `env:"SANDTRAIL_WEBHOOK_SECRET" placeholder:"SECRET" help:"Sign them with this secret (HMAC-SHA256)."`
+}
+
+func (f webhookFlags) channel(d *deps, log *slog.Logger) notify.Channel {
+	all := notify.All{notify.Log{Logger: log}}
+	for _, url := range f.Webhook {
+		all = append(all, notify.Webhook{URL: url, Form: notify.Form(f.WebhookForm), Secret: f.WebhookSecret, Now: d.now})
+	}
+	return all
+}
+
+func (c *serveCmd) jobs(store serviceStore, rules []sandtrail.Rule, d *deps, log *slog.Logger) worker.Loop {
+	loop := worker.Loop{Now: d.now, Log: log, Jobs: []worker.Job{
+		worker.Maintain(store), worker.Alerts(store, rules, c.channel(d, log)),
+	}}
 	if c.Retention > 0 {
 		loop.Jobs = append(loop.Jobs, worker.Retention(store, store, time.Duration(c.Retention), log))
 	}
