@@ -144,7 +144,7 @@ func (m *memory) tile(id TileID) ([]byte, error) { return m.tiles[id], nil }
 func (m *memory) Size(context.Context) (int64, error)               { return m.size, nil }
 func (m *memory) Tile(_ context.Context, id TileID) ([]byte, error) { return m.tiles[id], nil }
 func (m *memory) Page(_ context.Context, n int64) (Page, error)     { return m.pages[n], nil }
-func (m *memory) PutPage(_ context.Context, p Page) error { m.pages[p.N] = p; return nil }
+func (m *memory) PutPage(_ context.Context, p Page) error           { m.pages[p.N] = p; return nil }
 
 func (m *memory) PutTile(_ context.Context, id TileID, b []byte) error { m.tiles[id] = b; return nil }
 

@@ -43,15 +43,6 @@ func state(err error) string {
 	return ""
 }
 
-// constraint is the name of the constraint that a server's error names.
-func constraint(err error) string {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
-		return e.ConstraintName
-	}
-	return ""
-}
-
 func isTransient(err error) bool {
 	code := state(err)
 	return code == serializationFailure || code == deadlockDetected

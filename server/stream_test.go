@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -266,5 +265,5 @@ func TestPanicIsAnsweredAndCounted(t *testing.T) {
 type panicking struct{ sandtrail.Store }
 
 func (panicking) Users(context.Context, sandtrail.OwnerQuery) (sandtrail.OwnerPage[sandtrail.User], error) {
-	panic(fmt.Sprint("a fault"))
+	panic("a fault")
 }

@@ -138,22 +138,19 @@ func (im *importer) makeID(record intake.Record) sandtrail.ID {
 func (im *importer) flush(ctx context.Context) error {
 	batch := im.batch
 	im.batch, im.pending = im.batch[:0], 0
-	for len(batch) > 0 {
-		refused, err := im.commit(ctx, batch)
-		if err == nil {
-			return nil
-		}
-		if refused <= 0 || im.form == intake.Array {
-			return err
-		}
-		// The rest of the batch is in order as far as is known: store what
-		// comes before the refused record, then stop there.
-		if _, before := im.commit(ctx, batch[:refused]); before != nil {
-			return before
-		}
+	if len(batch) == 0 {
+		return nil
+	}
+	refused, err := im.commit(ctx, batch)
+	if err == nil || refused <= 0 || im.form == intake.Array {
 		return err
 	}
-	return nil
+	// The rest of the batch is in order as far as is known: store what comes
+	// before the refused record, then stop there.
+	if _, before := im.commit(ctx, batch[:refused]); before != nil {
+		return before
+	}
+	return err
 }
 
 // commit admits and appends records. It returns the place of the first one
