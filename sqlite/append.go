@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"strings"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -26,16 +27,56 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 	if err != nil {
 		return sandtrail.Appended{}, err
 	}
-	var done sandtrail.Appended
-	err = s.write(ctx, what, func(tx *sql.Tx) error {
-		fresh, err := insert.append(ctx, tx, batch)
-		done = sandtrail.NewAppended(batch, fresh)
-		return err
-	})
+	fresh, err := s.bet(ctx, what, insert, batch)
+	if errors.Is(err, errLostBet) {
+		fresh, err = s.merge(ctx, what, insert, batch)
+	}
 	if err != nil {
 		return sandtrail.Appended{}, err
 	}
-	return done, nil
+	// The batch is stored; what becomes of the journal is another matter, and
+	// whoever folds next finds it as it is.
+	_ = s.foldIfLong(ctx)
+	return sandtrail.NewAppended(batch, fresh), nil
+}
+
+// errLostBet says that something of a batch is stored, or an owner missing.
+var errLostBet = errors.New("not all of the batch is new")
+
+// bet inserts a batch as if nothing of it were stored, which the insert
+// itself finds out. It is errLostBet, and nothing is stored, when something
+// is. A transaction of its own is cheaper than a savepoint, for which SQLite
+// would copy every page.
+func (s *Store) bet(ctx context.Context, what string, in inserts, batch []sandtrail.Admitted) (fresh []sandtrail.Execution, err error) {
+	if fresh, _, err = sandtrail.Merge(batch, nil); err != nil {
+		return nil, errLostBet // what is stored decides whether it is a conflict
+	}
+	err = s.write(ctx, what, func(tx *sql.Tx) error {
+		inserted, err := in.insert(ctx, tx, fresh)
+		if resultCode(err) == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY || err == nil && inserted < len(fresh) {
+			return errLostBet
+		}
+		return err
+	})
+	return fresh, err
+}
+
+// merge inserts what is new in a batch.
+func (s *Store) merge(ctx context.Context, what string, in inserts, batch []sandtrail.Admitted) (fresh []sandtrail.Execution, err error) {
+	err = s.write(ctx, what, func(tx *sql.Tx) error {
+		stored, err := storedUnder(ctx, tx, batch)
+		if err != nil {
+			return err
+		}
+		if fresh, _, err = sandtrail.Merge(batch, stored); err != nil {
+			return err
+		}
+		if _, err = in.insert(ctx, tx, fresh); resultCode(err) == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY {
+			return unknownOwners(ctx, tx, batch, err)
+		}
+		return err
+	})
+	return fresh, err
 }
 
 // rowsPerInsert is how many rows one statement inserts: enough to spread the
@@ -57,48 +98,6 @@ func insertText(rows int) string {
 	row := "(" + strings.TrimSuffix(strings.Repeat("?,", recordWidth), ",") + ")"
 	return "INSERT INTO sandbox_execution_logs (" + recordColumns + ") VALUES " +
 		strings.TrimSuffix(strings.Repeat(row+",", rows), ",") + " ON CONFLICT (id) DO NOTHING"
-}
-
-// append inserts what is new in the batch and returns it. It bets that no id
-// is stored yet, which the insert itself finds out, and looks only when it
-// has lost.
-func (in inserts) append(ctx context.Context, tx *sql.Tx, batch []sandtrail.Admitted) ([]sandtrail.Execution, error) {
-	if fresh, won, err := in.bet(ctx, tx, batch); won || err != nil {
-		return fresh, err
-	}
-	stored, err := storedUnder(ctx, tx, batch)
-	if err != nil {
-		return nil, err
-	}
-	fresh, _, err := sandtrail.Merge(batch, stored)
-	if err != nil {
-		return nil, err
-	}
-	if _, err = in.insert(ctx, tx, fresh); resultCode(err) == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY {
-		return nil, unknownOwners(ctx, tx, batch, err)
-	}
-	return fresh, err
-}
-
-// bet inserts the batch as if nothing of it were stored. It leaves no trace
-// when something is, or when an owner is missing.
-func (in inserts) bet(ctx context.Context, tx *sql.Tx, batch []sandtrail.Admitted) (fresh []sandtrail.Execution, won bool, err error) {
-	fresh, _, err = sandtrail.Merge(batch, nil)
-	if err != nil {
-		return nil, false, nil // what is stored decides whether it is a conflict
-	}
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT bet"); err != nil {
-		return nil, false, err
-	}
-	inserted, err := in.insert(ctx, tx, fresh)
-	if err == nil && inserted == len(fresh) {
-		return fresh, true, nil
-	}
-	if err != nil && resultCode(err) != sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY {
-		return nil, false, err
-	}
-	_, err = tx.ExecContext(ctx, "ROLLBACK TO bet")
-	return nil, false, err
 }
 
 func (in inserts) insert(ctx context.Context, tx *sql.Tx, records []sandtrail.Execution) (inserted int, err error) {

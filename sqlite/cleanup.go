@@ -26,27 +26,37 @@ func (s *Store) CountBefore(ctx context.Context, before time.Time) (n int64, err
 // the disk back. The deletions it has counted are on disk, also when it
 // returns an error.
 func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, err error) {
-	deleted, err = s.deleteInSteps(ctx, "cleanup", "created_at < ?", bound(before))
+	deleted, err = s.deleteInSteps(ctx, "cleanup", "retention", "created_at < ?", bound(before))
 	if err == nil && deleted > 0 {
 		err = s.shrink(ctx)
 	}
 	return deleted, err
 }
 
-// deleteInSteps deletes the executions that a condition selects.
-func (s *Store) deleteInSteps(ctx context.Context, what, condition string, arg any) (deleted int64, err error) {
+// deleteInSteps deletes the executions that a condition selects, for a reason
+// that the journal keeps.
+func (s *Store) deleteInSteps(ctx context.Context, what, reason, condition string, arg any) (deleted int64, err error) {
 	text := fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE rowid IN
 		(SELECT rowid FROM sandbox_execution_logs WHERE %s LIMIT %d)`, condition, deletesPerStep)
 	for {
 		var step int64
 		err := s.write(ctx, what, func(tx *sql.Tx) (err error) {
-			step, err = execCount(ctx, tx, text, arg)
+			if _, err := tx.ExecContext(ctx, "INSERT INTO sandtrail_reason VALUES (?)", reason); err != nil {
+				return err
+			}
+			if step, err = execCount(ctx, tx, text, arg); err != nil {
+				return err
+			}
+			_, err = tx.ExecContext(ctx, "DELETE FROM sandtrail_reason")
 			return err
 		})
 		if err != nil {
 			return deleted, err
 		}
 		deleted += step
+		if err := s.foldIfLong(ctx); err != nil {
+			return deleted, err
+		}
 		if step < deletesPerStep {
 			return deleted, nil
 		}
@@ -121,7 +131,7 @@ func deleteOwner[T any](ctx context.Context, s *Store, o owner[T], id string) (d
 	if err != nil {
 		return 0, err
 	}
-	deleted, err = s.deleteInSteps(ctx, what, o.column+" = ?", id)
+	deleted, err = s.deleteInSteps(ctx, what, "purge", o.column+" = ?", id)
 	if err != nil {
 		return deleted, err
 	}

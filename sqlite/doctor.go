@@ -10,9 +10,6 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// Maintain has nothing to do yet: the answers come from the records.
-func (s *Store) Maintain(context.Context, time.Time) error { return nil }
-
 // Doctor examines the file without changing it. Deep reads all of it.
 func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, _ time.Time) (checks []sandtrail.Check, err error) {
 	err = s.read(ctx, "examine", func(tx *sql.Tx) error {
@@ -34,7 +31,7 @@ type examination func(context.Context, *Store, *sql.Tx) (sandtrail.Check, error)
 func examinations(depth sandtrail.Depth) []examination {
 	all := []examination{checkMigrations, checkJournalMode, checkAutoVacuum, checkSize}
 	if depth == sandtrail.Deep {
-		return append(all, checkIntegrity("integrity_check"), checkForeignKeys)
+		return append(all, checkIntegrity("integrity_check"), checkForeignKeys, checkRollups)
 	}
 	return append(all, checkIntegrity("quick_check"))
 }

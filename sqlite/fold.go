@@ -1,0 +1,169 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sandtrail/sandtrail/rollup"
+)
+
+const (
+	// foldBatch is how many journal entries one transaction folds: enough to
+	// spread the cost of the days it rewrites, few enough not to hold up
+	// other writers.
+	foldBatch = 2000
+	// foldAfter is how long the journal may grow before an append folds it.
+	// Questions read the journal from end to end.
+	foldAfter = 1000
+	// feedLength is how many executions the feed keeps. Followers who fall
+	// behind further must begin anew.
+	feedLength = 1_000_000
+)
+
+// Maintain folds the journal, forgets the roll-ups of owners that are gone
+// and cuts the feed back.
+func (s *Store) Maintain(ctx context.Context, _ time.Time) error {
+	for {
+		folded, err := s.fold(ctx)
+		if err != nil {
+			return err
+		}
+		if folded < foldBatch {
+			break
+		}
+	}
+	return s.write(ctx, "maintain", func(tx *sql.Tx) error {
+		if err := forget(ctx, tx); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "DELETE FROM sandtrail_feed WHERE seq <= (SELECT MAX(seq) FROM sandtrail_feed) - ?", feedLength)
+		return err
+	})
+}
+
+// foldIfLong folds the journal once it is long.
+func (s *Store) foldIfLong(ctx context.Context) error {
+	var pending int64
+	err := s.query(ctx, "measure the journal",
+		"SELECT COALESCE((SELECT MAX(seq) FROM sandtrail_journal) - (SELECT MIN(seq) FROM sandtrail_journal), 0)", nil,
+		func(rows *sql.Rows) error {
+			rows.Next()
+			return rows.Scan(&pending)
+		})
+	if err != nil || pending < foldAfter {
+		return err
+	}
+	_, err = s.fold(ctx)
+	return err
+}
+
+// fold moves up to foldBatch entries of the journal into the roll-ups.
+func (s *Store) fold(ctx context.Context) (folded int, err error) {
+	err = s.write(ctx, "fold the journal", func(tx *sql.Tx) error {
+		var changes []rollup.Change
+		last, err := eachEntry(ctx, tx, fmt.Sprintf(" ORDER BY seq LIMIT %d", foldBatch), nil, func(c rollup.Change) {
+			changes = append(changes, c)
+		})
+		if folded = len(changes); err != nil || folded == 0 {
+			return err
+		}
+		delta := rollup.Fold(changes)
+		if err := mergeDays(ctx, tx, delta.Days); err != nil {
+			return err
+		}
+		if err := mergeTotals(ctx, tx, delta.Totals); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "DELETE FROM sandtrail_journal WHERE seq <= ?", last)
+		return err
+	})
+	return folded, err
+}
+
+// mergeDays merges days into the stored ones; those that become empty are
+// removed.
+func mergeDays(ctx context.Context, tx *sql.Tx, days map[rollup.Key]*rollup.Day) error {
+	read, err := tx.PrepareContext(ctx, "SELECT summary, slots FROM sandtrail_rollups WHERE scope = ? AND key = ? AND day = ?")
+	if err != nil {
+		return err
+	}
+	write, err := tx.PrepareContext(ctx, "REPLACE INTO sandtrail_rollups (scope, key, day, summary, slots) VALUES (?, ?, ?, ?, ?)")
+	if err != nil {
+		return err
+	}
+	var stored rollup.Day
+	for key, day := range days {
+		var summary, slots []byte
+		err := read.QueryRowContext(ctx, key.Scope, key.ID, key.Date).Scan(&summary, &slots)
+		if err == nil {
+			if err := errors.Join(stored.UnmarshalSummary(summary), stored.UnmarshalSlots(slots)); err != nil {
+				return err
+			}
+			day.Merge(&stored)
+		} else if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if day.IsEmpty() {
+			_, err = tx.ExecContext(ctx, "DELETE FROM sandtrail_rollups WHERE scope = ? AND key = ? AND day = ?", key.Scope, key.ID, key.Date)
+		} else {
+			_, err = write.ExecContext(ctx, key.Scope, key.ID, key.Date, day.MarshalSummary(), day.MarshalSlots())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeTotals merges cells into the stored totals. Totals stay when they
+// become empty: they are the list of subjects that have roll-ups.
+func mergeTotals(ctx context.Context, tx *sql.Tx, totals map[rollup.Subject]*rollup.Cell) error {
+	for subject, total := range totals {
+		stored, err := storedTotal(ctx, tx, subject)
+		if err != nil {
+			return err
+		}
+		total.Merge(stored)
+		encoded, err := total.MarshalBinary()
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "REPLACE INTO sandtrail_totals (scope, key, cell) VALUES (?, ?, ?)",
+			subject.Scope, subject.ID, encoded); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// storedTotal is the total of a subject as it was last folded.
+func storedTotal(ctx context.Context, tx *sql.Tx, subject rollup.Subject) (cell rollup.Cell, err error) {
+	var encoded []byte
+	err = tx.QueryRowContext(ctx, "SELECT cell FROM sandtrail_totals WHERE scope = ? AND key = ?", subject.Scope, subject.ID).Scan(&encoded)
+	if errors.Is(err, sql.ErrNoRows) {
+		return cell, nil
+	}
+	if err != nil {
+		return cell, err
+	}
+	return cell, cell.UnmarshalBinary(encoded)
+}
+
+// forget removes the roll-ups of users and strategies that are gone. What
+// retention removed of them before stays in the counts of everything, where
+// nobody's name is. Entries of theirs that are not folded yet keep them: the
+// next round finds them again.
+func forget(ctx context.Context, tx *sql.Tx) error {
+	const gone = `(scope, key) IN (SELECT scope, key FROM sandtrail_totals AS t
+		WHERE (scope = 1 AND key NOT IN (SELECT id FROM users) OR scope = 2 AND key NOT IN (SELECT id FROM strategies))
+			AND NOT EXISTS (SELECT 1 FROM sandtrail_journal WHERE t.key IN (user_id, strategy_id)))`
+	for _, table := range []string{"sandtrail_rollups", "sandtrail_totals"} {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE "+gone); err != nil {
+			return err
+		}
+	}
+	return nil
+}
