@@ -134,3 +134,115 @@ func bareInsert(db *sql.DB, insert *sql.Stmt, batch []sandtrail.Admitted) error 
 	}
 	return tx.Commit()
 }
+
+// BenchmarkQueries asks a store of a million executions each question, and
+// beside it the same in plain prepared SQL on the table.
+func BenchmarkQueries(b *testing.B) {
+	s, path, next := benchStore(b)
+	for range 1000 {
+		if _, err := s.Append(b.Context(), next()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=cache_size(-16384)")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	now := noon.Add(-80*24*time.Hour + 1000*time.Hour)
+	ago := func(hours int) string {
+		return now.Add(-time.Duration(hours) * time.Hour).Format("2006-01-02 15:04:05.000")
+	}
+	const u, st = "u-0001", "s-0001"
+	trend := func(days int) func() error {
+		since, until := sandtrail.LastDays(now, days)
+		return func() error {
+			_, err := s.Trends(b.Context(), sandtrail.TrendQuery{Since: since, Until: until})
+			return err
+		}
+	}
+	page := func(f sandtrail.Filter) func() error {
+		return func() error {
+			_, err := s.Executions(b.Context(), sandtrail.Query{Filter: f}, now)
+			return err
+		}
+	}
+	const trendSQL = `SELECT DATE(created_at) AS date, COUNT(*), SUM(success), AVG(execution_time), AVG(memory_used)
+		FROM sandbox_execution_logs WHERE created_at >= ? GROUP BY date ORDER BY date DESC`
+	const pageSQL = `SELECT e.*, u.email, u.name, s.name FROM sandbox_execution_logs e JOIN users u ON u.id = e.user_id JOIN strategies s ON s.id = e.strategy_id`
+	const newestSQL = ` ORDER BY e.created_at DESC, e.id DESC LIMIT 50`
+	for _, q := range []struct {
+		name string
+		ask  func() error
+		sql  string
+		args []any
+	}{
+		{"trends 7 days", trend(7), trendSQL, []any{ago(7 * 24)}},
+		{"trends 30 days", trend(30), trendSQL, []any{ago(30 * 24)}},
+		{"trends 365 days", trend(365), trendSQL, []any{ago(365 * 24)}},
+		{
+			"user statistics", func() error { _, err := s.UserStats(b.Context(), u); return err },
+			"SELECT COUNT(*), SUM(success), AVG(execution_time) FROM sandbox_execution_logs WHERE user_id = ?", []any{u},
+		},
+		{
+			"strategy statistics", func() error { _, err := s.StrategyStats(b.Context(), st); return err },
+			"SELECT COUNT(*), AVG(execution_time), AVG(memory_used), AVG(cpu_usage), SUM(error_count), SUM(warning_count) FROM sandbox_execution_logs WHERE strategy_id = ?", []any{st},
+		},
+		{
+			"strategy health", func() error { _, err := s.StrategyHealth(b.Context(), st, 100); return err },
+			"SELECT success, error_count, warning_count, created_at FROM sandbox_execution_logs WHERE strategy_id = ? ORDER BY created_at DESC, id DESC LIMIT 100", []any{st},
+		},
+		{
+			"alert window", func() error {
+				_, err := s.WindowStats(b.Context(), sandtrail.Window{Since: now.Add(-time.Hour), Until: now})
+				return err
+			},
+			"SELECT COUNT(*), SUM(success) FROM sandbox_execution_logs WHERE created_at >= ?", []any{ago(1)},
+		},
+		{"recent of a user", page(sandtrail.Filter{UserID: u}), pageSQL + " WHERE e.user_id = ?" + newestSQL, []any{u}},
+		{"recent failures", page(sandtrail.Filter{Success: new(false)}), pageSQL + " WHERE e.success = 0" + newestSQL, nil},
+	} {
+		b.Run(q.name+"/store", func(b *testing.B) {
+			for b.Loop() {
+				if err := q.ask(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(q.name+"/plain SQL", func(b *testing.B) {
+			stmt, err := db.Prepare(q.sql)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer stmt.Close()
+			for b.Loop() {
+				if err := drain(stmt, q.args); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// drain reads every row and column of a statement.
+func drain(stmt *sql.Stmt, args []any) error {
+	rows, err := stmt.Query(args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	into := make([]any, len(columns))
+	for i := range into {
+		into[i] = new(sql.RawBytes)
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
