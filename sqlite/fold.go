@@ -90,7 +90,8 @@ func mergeDays(ctx context.Context, tx *sql.Tx, days map[rollup.Key]*rollup.Day)
 	if err != nil {
 		return err
 	}
-	write, err := tx.PrepareContext(ctx, "REPLACE INTO sandtrail_rollups (scope, key, day, summary, slots) VALUES (?, ?, ?, ?, ?)")
+	write, err := tx.PrepareContext(ctx, `INSERT INTO sandtrail_rollups (scope, key, day, summary, slots) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (scope, key, day) DO UPDATE SET summary = excluded.summary, slots = excluded.slots`)
 	if err != nil {
 		return err
 	}
@@ -131,7 +132,8 @@ func mergeTotals(ctx context.Context, tx *sql.Tx, totals map[rollup.Subject]*rol
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "REPLACE INTO sandtrail_totals (scope, key, cell) VALUES (?, ?, ?)",
+		if _, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_totals (scope, key, cell) VALUES (?, ?, ?)
+			ON CONFLICT (scope, key) DO UPDATE SET cell = excluded.cell`,
 			subject.Scope, subject.ID, encoded); err != nil {
 			return err
 		}

@@ -23,6 +23,8 @@ CREATE TABLE sandtrail_reason (reason TEXT NOT NULL) STRICT;
 
 -- One row per UTC day of everything (scope 0), a user (1) or a strategy (2)
 -- that had executions then. The columns hold the encodings of package rollup.
+-- It has row ids, because a search in a table without them reads whole rows:
+-- the slots of a busy day are long, and few questions need them.
 CREATE TABLE sandtrail_rollups (
   scope   INTEGER NOT NULL,
   key     TEXT NOT NULL,    -- '' for scope 0
@@ -30,7 +32,7 @@ CREATE TABLE sandtrail_rollups (
   summary BLOB NOT NULL,    -- the whole day
   slots   BLOB NOT NULL,    -- its quarters of an hour
   PRIMARY KEY (scope, key, day)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Rankings read some days of all keys.
 CREATE INDEX sandtrail_rollups_day_idx ON sandtrail_rollups (scope, day);
@@ -41,7 +43,7 @@ CREATE TABLE sandtrail_totals (
   key   TEXT NOT NULL,
   cell  BLOB NOT NULL,
   PRIMARY KEY (scope, key)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Does what sandtrail_feed_execution did, and the journal: one trigger costs
 -- less than two. The feed is cut back by Maintain.
