@@ -113,10 +113,13 @@ type Result struct {
 	Timeout     time.Duration
 	NotEnforced []string // the limits that the host could not enforce
 
-	Command string   // base name of the program
-	Args    []string // nil: not recorded
-	Source  *Source  // nil: none was named
-	Report  *Report  // what a validator printed; nil: none did
+	Command string // base name of the program
+	// Container is the engine that the command is a client of, such as
+	// "docker": the figures would be the client's and are left out.
+	Container string
+	Args      []string // nil: not recorded
+	Source    *Source  // nil: none was named
+	Report    *Report  // what a validator printed; nil: none did
 
 	Stdout, Stderr *Output // nil: not recorded
 

@@ -85,6 +85,7 @@ type runMetadata struct {
 	Signal          *string        `json:"signal"`
 	Command         string         `json:"command"`
 	Args            []string       `json:"args,omitempty"`
+	Container       string         `json:"container,omitempty"`
 	CPUTime         *float64       `json:"cpuTime"`
 	MemoryPeakBytes *int64         `json:"memoryPeakBytes"`
 	ProcessesPeak   *int64         `json:"processesPeak"`
@@ -110,7 +111,7 @@ type limitsMetadata struct {
 func (r Result) runMetadata() runMetadata {
 	m := runMetadata{
 		Status: r.Status, ExitCode: r.ExitCode, Signal: optional(r.Signal),
-		Command: storable(r.Command), Args: r.Args,
+		Command: storable(r.Command), Args: r.Args, Container: r.Container,
 		CPUTime: milliseconds(r.CPUTime), MemoryPeakBytes: r.MemoryPeak, ProcessesPeak: r.ProcessesPeak,
 		Method: optional(r.Method), OOMKills: r.OOMKills, LeftBehind: r.LeftBehind,
 		Limits: limitsMetadata{

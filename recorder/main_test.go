@@ -202,8 +202,12 @@ func shell(script string) recorder.Command {
 }
 
 // methods are all that this host offers.
-func methods(t *testing.T) (offered []recorder.Method) {
+func methods(t *testing.T) []recorder.Method {
 	t.Helper()
+	return offered()
+}
+
+var offered = sync.OnceValue(func() (offered []recorder.Method) {
 	all := []recorder.Method{
 		recorder.CgroupV2, recorder.CgroupHybrid, recorder.CgroupV1, recorder.CgroupSampling, recorder.Sampling,
 	}
@@ -215,7 +219,7 @@ func methods(t *testing.T) (offered []recorder.Method) {
 		}
 	}
 	return offered
-}
+})
 
 // onEachMethod runs a test for each method that this host offers.
 func onEachMethod(t *testing.T, test func(t *testing.T, prepare func(recorder.Command) recorder.Command)) {

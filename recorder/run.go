@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -27,13 +29,42 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
 	}
+	r := describe(c)
+	client, args, err := findContainer(c.Args)
+	if err != nil {
+		return Result{}, err
+	}
+	if client != nil {
+		defer client.close()
+		r.Container, c.Args, c.Limits = filepath.Base(client.engine), args, Limits{}
+	}
 	t, err := newTree(c)
 	if err != nil {
 		return Result{}, err
 	}
-	r := describe(c)
 	err = r.run(ctx, c, t)
+	if client != nil {
+		r.withoutFigures()
+		if r.Status == TimedOut || r.Status == Cancelled {
+			err = errors.Join(err, client.kill())
+		}
+	}
 	return r, errors.Join(err, t.close())
+}
+
+// withoutFigures takes back what is true of a container's client only.
+func (r *Result) withoutFigures() {
+	r.Method, r.CPUTime, r.MemoryPeak, r.ProcessesPeak = "", nil, nil, nil
+	for name, set := range map[string]bool{"memory": r.Limits.MemoryMiB > 0, "cpus": r.Limits.CPUs > 0, "pids": r.Limits.Pids > 0} {
+		if set {
+			r.NotEnforced = append(r.NotEnforced, name)
+		}
+	}
+	slices.Sort(r.NotEnforced)
+	if len(r.NotEnforced) > 0 {
+		r.warn("LIMIT", "limits are not enforced in a container of %s (%s): give them to it",
+			r.Container, strings.Join(r.NotEnforced, ", "))
+	}
 }
 
 // describe tells what is known before the start.

@@ -92,7 +92,7 @@ func (c *outboxListCmd) Run(d *deps) error {
 	}
 	return print(d, c.Output, finding[sandtrail.Draft]{
 		whole: waiting{box.Dir(), state, append([]sandtrail.Draft{}, drafts...)}, rows: drafts,
-		columns: draftColumns(d.now()), empty: "Nothing waits in " + box.Dir() + ".", foot: wordState(state),
+		columns: draftColumns(d.now()), empty: box.Dir() + ": " + wordState(state), foot: wordState(state),
 	})
 }
 
@@ -156,7 +156,7 @@ func (c *outboxFlushCmd) Run(ctx context.Context, d *deps) error {
 	done, err := d.deliverWaiting(ctx, box, store, c.admission(d.now()))
 	d.maintain(ctx)
 	if done.Why != nil {
-		d.warn("%s stay: %v", human.Plural(int64(done.Stayed), "record"), done.Why)
+		d.warn("%s left waiting: %v", human.Plural(int64(done.Stayed), "record"), done.Why)
 	}
 	if done.Refused+done.Damaged > 0 {
 		d.warn("%d refused and %d damaged were set aside in %s", done.Refused, done.Damaged, box.Dir())
