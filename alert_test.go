@@ -28,7 +28,8 @@ func TestParseRulesNamesEveryFault(t *testing.T) {
 		`{}`:          nil,
 		`[{"nam":1}]`: nil,
 		`[{"name":"a","metric":"failureRate","window":"1h"},{"name":"a","metric":"x","window":"soon","threshold":-1,"minSample":-1}]`: {
-			"[1].name", "[1].metric", "[1].window", "[1].threshold", "[1].minSample"},
+			"[1].name", "[1].metric", "[1].window", "[1].threshold", "[1].minSample",
+		},
 		`[{"metric":"failureRate","window":"1h"}]`: {"[0].name"},
 	} {
 		_, err := sandtrail.ParseRules([]byte(raw))

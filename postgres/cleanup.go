@@ -79,8 +79,7 @@ func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time) (n int
 		if err := lock(ctx, tx, l.Schema, "fold"); err != nil {
 			return err
 		}
-		var exists bool
-		if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&exists); err != nil || !exists {
+		if oid, err := tableIn(ctx, tx, l, partitionName(start)); err != nil || oid == 0 {
 			return err
 		}
 		if _, err := tx.Exec(ctx, "LOCK TABLE "+name+" IN SHARE ROW EXCLUSIVE MODE"); err != nil {
@@ -89,7 +88,12 @@ func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time) (n int
 		if n, err = retire(ctx, tx, l, span{start, start.Add(week)}); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, l.sql("ALTER TABLE {logs} DETACH PARTITION "+name+"; ALTER TABLE "+name+" RENAME TO "+droppedPrefix+partitionName(start)))
+		// Without its foreign keys no cascade takes rows whose ids are still to
+		// be removed.
+		_, err = tx.Exec(ctx, l.sql(fmt.Sprintf(`
+			ALTER TABLE {logs} DETACH PARTITION %[1]s;
+			ALTER TABLE %[1]s DROP CONSTRAINT sandbox_execution_logs_user_id_fkey, DROP CONSTRAINT sandbox_execution_logs_strategy_id_fkey;
+			ALTER TABLE %[1]s RENAME TO %[2]s`, name, droppedPrefix+partitionName(start))))
 		return err
 	})
 	if err != nil {
@@ -161,7 +165,7 @@ func (s *Store) sweepDropped(ctx context.Context, l *layout) error {
 		return err
 	}
 	for name, oid := range dropped {
-		if err := s.sweep(ctx, quote(l.Schema)+"."+quote(name), oid, l); err != nil {
+		if err := s.sweep(ctx, l, name, oid); err != nil {
 			return err
 		}
 	}
@@ -174,16 +178,24 @@ const sweepBlocks = 256
 
 // sweep removes the ids of one dropped partition and the partition. Who finds
 // it swept by somebody else is done.
-func (s *Store) sweep(ctx context.Context, name string, oid int64, l *layout) error {
+func (s *Store) sweep(ctx context.Context, l *layout, table string, oid int64) error {
+	name := quote(l.Schema) + "." + quote(table)
 	var blocks int64
-	err := s.pool.QueryRow(ctx, "SELECT pg_relation_size($1::bigint::oid) / current_setting('block_size')::integer", oid).Scan(&blocks)
+	err := s.pool.QueryRow(ctx, "SELECT coalesce(pg_relation_size($1::bigint::oid), 0) / current_setting('block_size')::integer", oid).Scan(&blocks)
 	for first := int64(0); err == nil && first < blocks; first += sweepBlocks {
-		_, err = s.pool.Exec(ctx, l.sql("DELETE FROM {schema}.ids i USING "+name+" d"+fmt.Sprintf(
+		_, err = s.execInTx(ctx, l.sql("DELETE FROM {schema}.ids i USING "+name+" d"+fmt.Sprintf(
 			" WHERE d.ctid >= '(%d,0)' AND d.ctid < '(%d,0)' AND i.id = d.id AND i.created_at = d.created_at", first, first+sweepBlocks)))
 	}
 	if err == nil {
 		err = s.withShortLocks(ctx, func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, "DROP TABLE IF EXISTS "+name)
+			// The name may stand for the week's next partition by now.
+			if err := lock(ctx, tx, l.Schema, "partitions"); err != nil {
+				return err
+			}
+			if found, err := tableIn(ctx, tx, l, table); err != nil || found != oid {
+				return err
+			}
+			_, err := tx.Exec(ctx, "DROP TABLE "+name)
 			return err
 		})
 	}

@@ -174,10 +174,9 @@ func (s *Store) purge(ctx context.Context, table, key, reference, id string) (de
 // purgeSome deletes the oldest purgeBatch executions of an owner, none when
 // fewer are left.
 func (s *Store) purgeSome(ctx context.Context, l *layout, reference, id string) (int64, error) {
-	tag, err := s.pool.Exec(ctx, l.sql(fmt.Sprintf(`
+	return s.execInTx(ctx, l.sql(fmt.Sprintf(`
 		WITH boundary AS (
 			SELECT created_at, id FROM {logs} WHERE %[1]s = $1 ORDER BY created_at, id OFFSET %[2]d LIMIT 1)
 		DELETE FROM {logs} e USING boundary b
 		WHERE e.%[1]s = $1 AND (e.created_at, e.id) < (b.created_at, b.id)`, reference, purgeBatch)), id)
-	return tag.RowsAffected(), err
 }

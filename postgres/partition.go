@@ -17,9 +17,10 @@ const (
 	// maxWeeksOnDemand bounds the partitions that one append makes; what lies
 	// in further weeks goes to the default partition until Maintain moves it.
 	maxWeeksOnDemand = 64
-	// lockPatience is how long statements that need a short strong lock wait
-	// for it before they let others pass and try again.
-	lockPatience = 100 * time.Millisecond
+	// Statements that need a short strong lock wait this long for it before
+	// they let others pass and try again, at first and at most.
+	lockPatience    = 100 * time.Millisecond
+	maxLockPatience = time.Second
 )
 
 // weekOf is the start of the week that contains t: Monday, midnight UTC.
@@ -138,23 +139,31 @@ func (s *Store) addWeek(ctx context.Context, l *layout, start time.Time) error {
 		if err := lock(ctx, tx, l.Schema, "partitions"); err != nil {
 			return err
 		}
-		var exists bool
-		err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", quote(l.Schema)+"."+partitionName(start)).Scan(&exists)
-		if err != nil || exists {
-			return wrap("look for partition", err)
+		oid, err := tableIn(ctx, tx, l, partitionName(start))
+		if err != nil || oid != 0 {
+			return err
 		}
 		return createWeek(ctx, tx, l, start)
 	})
 }
 
+// tableIn finds a table of ours, 0 when there is none. It reads the catalog
+// itself: what the server remembers of names can be older than the advisory
+// lock under which we look.
+func tableIn(ctx context.Context, tx pgx.Tx, l *layout, name string) (oid int64, err error) {
+	err = tx.QueryRow(ctx, `SELECT coalesce(max(c.oid::bigint), 0) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relname = $2`, l.Schema, name).Scan(&oid)
+	return oid, wrapf(err, "look for table %s", name)
+}
+
 // createWeek makes a partition and moves into it what the default partition
-// holds of its week. The default partition is locked meanwhile: nothing can
-// arrive there that belongs here.
+// holds of its week. Writers wait meanwhile: one on its way to the default
+// partition would be refused when it finds its week taken from there.
 func createWeek(ctx context.Context, tx pgx.Tx, l *layout, start time.Time) error {
 	name := quote(l.Schema) + "." + partitionName(start)
 	from, to := start.Format(time.DateOnly)+" 00:00:00+00", start.Add(week).Format(time.DateOnly)+" 00:00:00+00"
 	_, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`
-		LOCK TABLE ONLY {logs} IN SHARE UPDATE EXCLUSIVE MODE;
+		LOCK TABLE ONLY {logs} IN SHARE ROW EXCLUSIVE MODE;
 		LOCK TABLE {schema}.logs_default IN ACCESS EXCLUSIVE MODE;
 		CREATE TABLE %[1]s (LIKE {logs} INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
 		WITH strays AS (
@@ -170,7 +179,7 @@ func (s *Store) withShortLocks(ctx context.Context, f func(pgx.Tx) error) error 
 	var err error
 	for pause := 10 * time.Millisecond; pause < 10*time.Second; pause *= 2 {
 		err = s.inTx(ctx, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", lockPatience.Milliseconds())); err != nil {
+			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", min(max(pause, lockPatience), maxLockPatience).Milliseconds())); err != nil {
 				return err
 			}
 			return f(tx)

@@ -144,6 +144,19 @@ func (s *Store) inTx(ctx context.Context, f func(pgx.Tx) error) error {
 	return err
 }
 
+// execInTx is inTx for one statement; it returns how many rows it changed.
+func (s *Store) execInTx(ctx context.Context, statement string, args ...any) (n int64, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, statement, args...)
+		n = tag.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
 // quoteTable spells a table's name, with or without its schema, for SQL.
 func quoteTable(name string) string {
 	schema, table, qualified := strings.Cut(name, ".")

@@ -182,22 +182,26 @@ func BenchmarkQueries(b *testing.B) {
 		{"trends 365 days", trend(365), trendSQL, []any{ago(365 * 24)}},
 		{
 			"user statistics", func() error { _, err := s.UserStats(b.Context(), u); return err },
-			"SELECT COUNT(*), SUM(success), AVG(execution_time) FROM sandbox_execution_logs WHERE user_id = ?", []any{u},
+			"SELECT COUNT(*), SUM(success), AVG(execution_time) FROM sandbox_execution_logs WHERE user_id = ?",
+			[]any{u},
 		},
 		{
 			"strategy statistics", func() error { _, err := s.StrategyStats(b.Context(), st); return err },
-			"SELECT COUNT(*), AVG(execution_time), AVG(memory_used), AVG(cpu_usage), SUM(error_count), SUM(warning_count) FROM sandbox_execution_logs WHERE strategy_id = ?", []any{st},
+			"SELECT COUNT(*), AVG(execution_time), AVG(memory_used), AVG(cpu_usage), SUM(error_count), SUM(warning_count) FROM sandbox_execution_logs WHERE strategy_id = ?",
+			[]any{st},
 		},
 		{
 			"strategy health", func() error { _, err := s.StrategyHealth(b.Context(), st, 100); return err },
-			"SELECT success, error_count, warning_count, created_at FROM sandbox_execution_logs WHERE strategy_id = ? ORDER BY created_at DESC, id DESC LIMIT 100", []any{st},
+			"SELECT success, error_count, warning_count, created_at FROM sandbox_execution_logs WHERE strategy_id = ? ORDER BY created_at DESC, id DESC LIMIT 100",
+			[]any{st},
 		},
 		{
 			"alert window", func() error {
 				_, err := s.WindowStats(b.Context(), sandtrail.Window{Since: now.Add(-time.Hour), Until: now})
 				return err
 			},
-			"SELECT COUNT(*), SUM(success) FROM sandbox_execution_logs WHERE created_at >= ?", []any{ago(1)},
+			"SELECT COUNT(*), SUM(success) FROM sandbox_execution_logs WHERE created_at >= ?",
+			[]any{ago(1)},
 		},
 		{"recent of a user", page(sandtrail.Filter{UserID: u}), pageSQL + " WHERE e.user_id = ?" + newestSQL, []any{u}},
 		{"recent failures", page(sandtrail.Filter{Success: new(false)}), pageSQL + " WHERE e.success = 0" + newestSQL, nil},
