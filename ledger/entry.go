@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -123,10 +124,14 @@ func MarshalEntries(entries []Entry) []byte {
 	return b
 }
 
+// ErrTorn is wrapped by the error for tables of a ledger that do not fit
+// together.
+var ErrTorn = errors.New("the ledger is torn")
+
 // UnmarshalEntries decodes the entries of a block.
 func UnmarshalEntries(b []byte) ([]Entry, error) {
 	if len(b)%entrySize != 0 || len(b) > BlockLeaves*entrySize {
-		return nil, fmt.Errorf("entries of the ledger: %d bytes are not up to %d entries of %d", len(b), BlockLeaves, entrySize)
+		return nil, fmt.Errorf("%w: %d bytes are not up to %d entries of %d", ErrTorn, len(b), BlockLeaves, entrySize)
 	}
 	entries := make([]Entry, len(b)/entrySize)
 	for i := range entries {
@@ -144,7 +149,7 @@ func UnmarshalBlock(n int64, tile, entries []byte) (Block, error) {
 		return Block{}, fmt.Errorf("block %d: %w", n, err)
 	}
 	if len(b.Entries) != len(b.Hashes) || len(tile)%tlog.HashSize != 0 {
-		return Block{}, fmt.Errorf("block %d of the ledger: %d bytes of hashes do not fit %d entries", n, len(tile), len(b.Entries))
+		return Block{}, fmt.Errorf("block %d: %w: %d bytes of hashes do not fit %d entries", n, ErrTorn, len(tile), len(b.Entries))
 	}
 	for i := range b.Hashes {
 		b.Hashes[i] = Hash(tile[i*tlog.HashSize:])

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 
 	"github.com/sandtrail/sandtrail"
 )
@@ -35,6 +36,9 @@ func (w *verifier) searchInserted(ctx context.Context) error {
 func (w *verifier) searchRound(ctx context.Context, inRound func(sandtrail.ID) bool) error {
 	known := map[sandtrail.ID]bool{}
 	for block, err := range w.src.Blocks(ctx) {
+		if errors.Is(err, ErrTorn) || block.First() >= w.sum.Leaves {
+			break // reported
+		}
 		if err != nil {
 			return err
 		}

@@ -474,7 +474,7 @@ func TestService(t *testing.T) {
 			t.Errorf("%s: %v, want ErrNotFound", path, err)
 		}
 	}
-	sum, err := service.Verify(t.Context(), Verification{})
+	sum, err := VerifyLog(t.Context(), m, Verification{Trusted: keys.Verifiers})
 	check(t, err)
 	if sum.Intact != 300 || sum.Checkpoints != 2 || sum.FindingsN != 0 {
 		t.Errorf("verified %+v", sum)

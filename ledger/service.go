@@ -151,11 +151,9 @@ func (s Service) Tile(ctx context.Context, path string) ([]byte, error) {
 	return bytes.Clone(hashes[:width*tlog.HashSize]), nil
 }
 
-// Verify compares the whole store with its ledger, with the keys of the
-// service besides those already trusted.
-func (s Service) Verify(ctx context.Context, v Verification) (sum Summary, err error) {
-	v.Trusted.keys = append(v.Trusted.keys[:len(v.Trusted.keys):len(v.Trusted.keys)], s.Keys.keys...)
-	err = s.Log.Inspect(ctx, func(snap Snapshot) (err error) {
+// VerifyLog compares a whole store with its ledger.
+func VerifyLog(ctx context.Context, log Log, v Verification) (sum Summary, err error) {
+	err = log.Inspect(ctx, func(snap Snapshot) (err error) {
 		sum, err = Verify(ctx, snap, v)
 		return err
 	})

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 
@@ -37,11 +38,17 @@ func (w *verifier) readLog(ctx context.Context, verdicts chan<- chan verdict) (f
 	w.compareCheckpoints(start, &tree)
 	submit(verdicts, start)
 	for block, err := range w.src.Blocks(ctx) {
+		if err == nil && block.First() != tree.size {
+			err = fmt.Errorf("block %d: %w: it follows leaf %d", block.N, ErrTorn, tree.size)
+		}
+		if errors.Is(err, ErrTorn) {
+			torn := &job{}
+			torn.find(Finding{Kind: Truncated, Leaf: &tree.size, Detail: fmt.Sprintf("the log cannot be read from here on: %v", err)})
+			submit(verdicts, torn)
+			break
+		}
 		if err != nil {
 			return tree, err
-		}
-		if block.First() != tree.size {
-			return tree, fmt.Errorf("the ledger's blocks are torn: block %d follows leaf %d", block.N, tree.size)
 		}
 		j := &job{verdict: verdict{leaves: int64(len(block.Entries))}}
 		for i, entry := range block.Entries {

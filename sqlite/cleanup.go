@@ -33,21 +33,14 @@ func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, e
 	return deleted, err
 }
 
-// deleteInSteps deletes the executions that a condition selects, for a reason
-// that the journal keeps.
+// deleteInSteps deletes the executions that a condition selects, for a reason.
 func (s *Store) deleteInSteps(ctx context.Context, what, reason, condition string, arg any) (deleted int64, err error) {
 	text := fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE rowid IN
 		(SELECT rowid FROM sandbox_execution_logs WHERE %s LIMIT %d)`, condition, deletesPerStep)
 	for {
 		var step int64
 		err := s.write(ctx, what, func(tx *sql.Tx) (err error) {
-			if _, err := tx.ExecContext(ctx, "INSERT INTO sandtrail_reason VALUES (?)", reason); err != nil {
-				return err
-			}
-			if step, err = execCount(ctx, tx, text, arg); err != nil {
-				return err
-			}
-			_, err = tx.ExecContext(ctx, "DELETE FROM sandtrail_reason")
+			step, err = removeBecause(ctx, tx, reason, text, arg)
 			return err
 		})
 		if err != nil {
@@ -61,6 +54,19 @@ func (s *Store) deleteInSteps(ctx context.Context, what, reason, condition strin
 			return deleted, nil
 		}
 	}
+}
+
+// removeBecause runs a DELETE on the executions for a reason that the triggers
+// hand on to the roll-ups and the ledger.
+func removeBecause(ctx context.Context, tx *sql.Tx, reason, text string, args ...any) (n int64, err error) {
+	if _, err := tx.ExecContext(ctx, "INSERT INTO sandtrail_reason VALUES (?)", reason); err != nil {
+		return 0, err
+	}
+	if n, err = execCount(ctx, tx, text, args...); err != nil {
+		return 0, err
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM sandtrail_reason")
+	return n, err
 }
 
 func execCount(ctx context.Context, tx *sql.Tx, text string, args ...any) (int64, error) {
@@ -131,14 +137,14 @@ func deleteOwner[T any](ctx context.Context, s *Store, o owner[T], id string) (d
 	if err != nil {
 		return 0, err
 	}
-	deleted, err = s.deleteInSteps(ctx, what, "purge", o.column+" = ?", id)
+	deleted, err = s.deleteInSteps(ctx, what, o.noun, o.column+" = ?", id)
 	if err != nil {
 		return deleted, err
 	}
 	// What has come in since goes together with the owner.
 	var late int64
 	err = s.write(ctx, what, func(tx *sql.Tx) (err error) {
-		if late, err = execCount(ctx, tx, "DELETE FROM sandbox_execution_logs WHERE "+o.column+" = ?", id); err != nil {
+		if late, err = removeBecause(ctx, tx, o.noun, "DELETE FROM sandbox_execution_logs WHERE "+o.column+" = ?", id); err != nil {
 			return err
 		}
 		gone, err := execCount(ctx, tx, "DELETE FROM "+o.table+" WHERE id = ?", id)

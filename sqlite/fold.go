@@ -23,9 +23,9 @@ const (
 	feedLength = 1_000_000
 )
 
-// Maintain folds the journal, forgets the roll-ups of owners that are gone
-// and cuts the feed back.
-func (s *Store) Maintain(ctx context.Context, _ time.Time) error {
+// Maintain folds the journal, forgets the roll-ups of owners that are gone,
+// takes what came and went into the ledger and cuts the feed back.
+func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	for {
 		folded, err := s.fold(ctx)
 		if err != nil {
@@ -35,11 +35,14 @@ func (s *Store) Maintain(ctx context.Context, _ time.Time) error {
 			break
 		}
 	}
+	if err := s.seal(ctx, now); err != nil {
+		return err
+	}
 	return s.write(ctx, "maintain", func(tx *sql.Tx) error {
 		if err := forget(ctx, tx); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, "DELETE FROM sandtrail_feed WHERE seq <= (SELECT MAX(seq) FROM sandtrail_feed) - ?", feedLength)
+		_, err := tx.ExecContext(ctx, "DELETE FROM sandtrail_feed WHERE seq <= (SELECT seq FROM sandtrail_ledger_sealed) - ?", feedLength)
 		return err
 	})
 }

@@ -23,9 +23,13 @@ func (s *Store) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execu
 		return sandtrail.Execution{}, err
 	}
 	if len(found) == 0 {
-		return sandtrail.Execution{}, sandtrail.Errorf(sandtrail.CodeNotFound, "there is no execution %s", id)
+		return sandtrail.Execution{}, errNoExecution(id)
 	}
 	return found[0], nil
+}
+
+func errNoExecution(id sandtrail.ID) error {
+	return sandtrail.Errorf(sandtrail.CodeNotFound, "there is no execution %s", id)
 }
 
 // Executions returns a page, newest first.

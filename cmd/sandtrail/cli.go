@@ -35,6 +35,8 @@ type cli struct {
 	Strategies strategiesCmd `cmd:"" group:"keep" help:"Add, list, show and delete strategies."`
 	Cleanup    cleanupCmd    `cmd:"" group:"keep" help:"Delete old executions."`
 	Migrate    migrateCmd    `cmd:"" group:"keep" help:"Create or update the tables."`
+	Verify     verifyCmd     `cmd:"" group:"keep" help:"Compare every record with the ledger."`
+	Ledger     ledgerCmd     `cmd:"" group:"keep" help:"Checkpoints and keys of the ledger."`
 	Doctor     doctorCmd     `cmd:"" group:"keep" help:"Examine the database."`
 
 	Bench      benchCmd      `cmd:"" group:"other" help:"Measure a database beside plain SQL."`

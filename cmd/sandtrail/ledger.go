@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
+)
+
+// ledgerCmd is about the keys and checkpoints of the ledger.
+type ledgerCmd struct {
+	Checkpoint ledgerCheckpointCmd `cmd:"" help:"Print a signed checkpoint, to be kept outside the database."`
+	Key        ledgerKeyCmd        `cmd:"" help:"Print the public keys, to be given to whoever verifies."`
+	Rotate     ledgerRotateCmd     `cmd:"" help:"Add a new key; the old one signs beside it until the next rotation."`
+}
+
+// ledgerKeyFlag says where the signing key is.
+type ledgerKeyFlag struct {
+	LedgerKey string `placeholder:"FILE" env:"SANDTRAIL_LEDGER_KEY" help:"File of the key that signs checkpoints (default: beside the SQLite file, else sandtrail.ledger-key)."`
+}
+
+func (f ledgerKeyFlag) path(d *deps) (string, error) {
+	if f.LedgerKey != "" {
+		return f.LedgerKey, nil
+	}
+	db, _, err := d.target()
+	if file, ok := strings.CutPrefix(db, "sqlite:"); ok {
+		return strings.TrimPrefix(file, "//") + ".ledger-key", err
+	}
+	return "sandtrail.ledger-key", err
+}
+
+// ensure reads the key, and makes one where there is none.
+func (f ledgerKeyFlag) ensure(d *deps) (ledger.Keys, error) {
+	path, err := f.path(d)
+	if err != nil {
+		return ledger.Keys{}, err
+	}
+	keys, err := ledger.EnsureKeys(path, "sandtrail/"+sandtrail.NewID(d.now()).String())
+	return keys, invalid(err)
+}
+
+// invalid makes what is wrong with a file of the caller's an input error.
+func invalid(err error) error {
+	if err == nil || sandtrail.CodeOf(err) != sandtrail.CodeInternal {
+		return err
+	}
+	return &sandtrail.Error{Code: sandtrail.CodeInvalid, Message: err.Error(), Err: err}
+}
+
+// ledgerOf is the ledger of the database, up to date.
+func (d *deps) ledgerOf(ctx context.Context) (ledger.Log, error) {
+	store, err := d.store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	log, ok := store.(ledger.Log)
+	if !ok {
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid,
+			"this command works on the database itself, not through a server: give --db in place of --server or SANDTRAIL_SERVER")
+	}
+	d.maintain(ctx)
+	return log, nil
+}
+
+type ledgerCheckpointCmd struct{ ledgerKeyFlag }
+
+// Examples shows how it is used.
+func (ledgerCheckpointCmd) Examples() []string {
+	return []string{"sandtrail ledger checkpoint > checkpoint-2026-11-24.txt"}
+}
+
+// Run signs what the log has grown to.
+func (c *ledgerCheckpointCmd) Run(ctx context.Context, d *deps) error {
+	log, err := d.ledgerOf(ctx)
+	if err != nil {
+		return err
+	}
+	keys, err := c.ensure(d)
+	if err != nil {
+		return err
+	}
+	signed, err := ledger.Service{Log: log, Keys: keys}.Checkpoint(ctx, d.now())
+	if err != nil {
+		return err
+	}
+	_, err = d.out.Write(signed)
+	return err
+}
+
+type ledgerKeyCmd struct{ ledgerKeyFlag }
+
+// Run prints a key a line, the newest of those that sign last.
+func (c *ledgerKeyCmd) Run(d *deps) error {
+	keys, err := c.ensure(d)
+	if err != nil {
+		return err
+	}
+	return d.say("%s", strings.Join(keys.Public(), "\n"))
+}
+
+type ledgerRotateCmd struct{ ledgerKeyFlag }
+
+// Run replaces the key file.
+func (c *ledgerRotateCmd) Run(d *deps) error {
+	path, err := c.path(d)
+	if err != nil {
+		return err
+	}
+	keys, err := ledger.LoadKeys(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return sandtrail.Errorf(sandtrail.CodeNotFound, "there is no key to rotate yet: %w", err)
+	}
+	if err != nil {
+		return invalid(err)
+	}
+	if keys, err = keys.Rotate(rand.Reader); err != nil {
+		return err
+	}
+	if err := ledger.WriteKeys(path, keys, os.Rename); err != nil {
+		return err
+	}
+	return d.say("%s", strings.Join(keys.Public(), "\n"))
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/human"
+	"github.com/sandtrail/sandtrail/internal/table"
+	"github.com/sandtrail/sandtrail/ledger"
+)
+
+type verifyCmd struct {
+	Checkpoint []string `type:"existingfile" placeholder:"FILE" help:"Checkpoint that was kept outside the database. May be repeated."`
+	Receipt    string   `type:"existingfile" placeholder:"FILE" help:"Check a receipt instead; needs no database."`
+	PublicKey  []string `placeholder:"KEY" help:"Public key of the log, besides those of the key file. May be repeated."`
+	ledgerKeyFlag
+	output
+}
+
+// Examples shows how it is used.
+func (verifyCmd) Examples() []string {
+	return []string{
+		"sandtrail verify",
+		"sandtrail verify --checkpoint checkpoint-2026-11-24.txt --public-key example.com/audit+1f2e3d4c+AX…",
+		"sandtrail verify --receipt receipt.json --public-key example.com/audit+1f2e3d4c+AX…",
+	}
+}
+
+// Run compares the records with the ledger; any finding is exit status 1.
+func (c *verifyCmd) Run(ctx context.Context, d *deps) error {
+	trusted, err := c.trusted(d)
+	if err != nil {
+		return err
+	}
+	if c.Receipt != "" {
+		return c.receipt(d, trusted)
+	}
+	log, err := d.ledgerOf(ctx)
+	if err != nil {
+		return err
+	}
+	v := verified{Findings: []ledger.Finding{}}
+	verification := ledger.Verification{Trusted: trusted, Report: v.add}
+	for _, path := range c.Checkpoint {
+		signed, err := os.ReadFile(path)
+		if err != nil {
+			return invalid(err)
+		}
+		verification.Outside = append(verification.Outside, signed)
+	}
+	bar, err := d.leavesBar(ctx, log)
+	if err != nil {
+		return err
+	}
+	var done int64
+	verification.Progress = func(leaves int64) { bar.add(leaves - done); done = leaves }
+	v.Summary, err = ledger.VerifyLog(ctx, log, verification)
+	bar.finish()
+	if err != nil {
+		return err
+	}
+	return v.print(d, c.Output)
+}
+
+// trusted are the public keys that the caller names and those of the key file,
+// if there is one.
+func (c *verifyCmd) trusted(d *deps) (ledger.Verifiers, error) {
+	public := c.PublicKey
+	path, err := c.path(d)
+	if err != nil {
+		return ledger.Verifiers{}, err
+	}
+	keys, err := ledger.LoadKeys(path)
+	if err == nil {
+		public = append(public, keys.Public()...)
+	} else if !errors.Is(err, fs.ErrNotExist) || c.LedgerKey != "" {
+		return ledger.Verifiers{}, invalid(err)
+	}
+	if len(public) == 0 && (c.Receipt != "" || len(c.Checkpoint) > 0) {
+		return ledger.Verifiers{}, sandtrail.Errorf(sandtrail.CodeInvalid,
+			"no public key is known here: give --public-key, as printed by sandtrail ledger key, or --ledger-key")
+	}
+	trusted, err := ledger.ParseVerifiers(public...)
+	return trusted, invalid(err)
+}
+
+func (c *verifyCmd) receipt(d *deps, trusted ledger.Verifiers) error {
+	raw, err := os.ReadFile(c.Receipt)
+	if err != nil {
+		return invalid(err)
+	}
+	e, checkpoint, err := ledger.VerifyReceipt(raw, trusted)
+	if err != nil {
+		if err := d.say("✗ %v", err); err != nil {
+			return err
+		}
+		return exitStatus(statusFinding)
+	}
+	if c.Output == "json" {
+		return printJSON(d, e)
+	}
+	return d.say("✓ execution %s is in the log %s, which had %s leaves when that was signed",
+		e.ID, checkpoint.Origin, human.Count(checkpoint.Size))
+}
+
+func (d *deps) leavesBar(ctx context.Context, log ledger.Log) (*progress, error) {
+	var size int64
+	err := log.Inspect(ctx, func(s ledger.Snapshot) (err error) {
+		size, err = s.Size(ctx)
+		return err
+	})
+	return d.newProgress("Verifying", size), err
+}
+
+// maxListed bounds how many findings are listed; the counts are of all.
+const maxListed = 10_000
+
+// verified is the outcome as it is printed.
+type verified struct {
+	ledger.Summary
+	Findings []ledger.Finding `json:"findings"`
+}
+
+func (v *verified) add(f ledger.Finding) {
+	if len(v.Findings) < maxListed {
+		v.Findings = append(v.Findings, f)
+	}
+}
+
+func (v *verified) print(d *deps, form string) error {
+	f := finding[ledger.Finding]{
+		whole: v, rows: v.Findings, columns: findingColumns(),
+		empty: "✓ Nothing was altered, inserted or removed without a trace.\n" + v.counts(), foot: v.counts(),
+	}
+	if err := print(d, form, f); err != nil {
+		return err
+	}
+	if v.FindingsN > 0 {
+		return exitStatus(statusFinding)
+	}
+	return nil
+}
+
+// counts words the summary.
+func (v *verified) counts() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s records: %s intact, %s lawfully removed", human.Count(v.Records), human.Count(v.Intact), human.Count(v.Removed))
+	for _, part := range []struct {
+		n    int64
+		what string
+	}{{v.Missing, "missing"}, {v.Altered, "altered"}, {v.Inserted, "inserted"}, {v.Unsealed, "not sealed yet"}} {
+		if part.n > 0 {
+			fmt.Fprintf(&b, ", %s %s", human.Count(part.n), part.what)
+		}
+	}
+	for i, reason := range slices.Sorted(maps.Keys(v.Reasons)) {
+		fmt.Fprintf(&b, "%s%s by %s", []string{"\nRemoved: ", ", "}[min(i, 1)], human.Count(v.Reasons[reason]), reason)
+	}
+	fmt.Fprintf(&b, "\n%s checkpoints agree with the log of %s leaves", human.Count(int64(v.Checkpoints)), human.Count(v.Leaves))
+	if v.Unchecked > 0 {
+		fmt.Fprintf(&b, "; %s were not checked, because no public key is known here", human.Count(int64(v.Unchecked)))
+	}
+	return b.String() + "."
+}
+
+func findingColumns() []table.Column[ledger.Finding] {
+	type row = ledger.Finding
+	return []table.Column[row]{
+		label("kind", "KIND", func(f row) string { return string(f.Kind) }),
+		label("id", "EXECUTION", func(f row) string { return f.ID }),
+		label("leaf", "LEAF", func(f row) string {
+			if f.Leaf == nil {
+				return ""
+			}
+			return strconv.FormatInt(*f.Leaf, 10)
+		}),
+		label("fields", "FIELDS", func(f row) string { return strings.Join(f.Fields, " ") }),
+		label("detail", "WHAT", func(f row) string { return f.Detail }),
+	}
+}

@@ -1,0 +1,201 @@
+package ledgertest
+
+import (
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
+)
+
+// expectation is what should be found: kinds by the record's id, or by "" for
+// the log as a whole.
+type expectation map[string]ledger.FindingKind
+
+// attack does something unlawful. undo makes it undone again.
+type attack struct {
+	name string
+	do   func(o *operator) (want expectation, undo func())
+	// unseen attacks are only found with a checkpoint from outside.
+	unseen bool
+}
+
+// Hostile does each unlawful thing n times to the target, lawful things in
+// between, and expects it to be found and named, and nothing else.
+func Hostile(t *testing.T, target Target, n int) {
+	o := newOperator(t, target)
+	o.begin()
+	o.Plain(o, `DELETE FROM sandbox_execution_logs WHERE execution_time < 500`) // so that there are removals
+	o.keep(func(e sandtrail.Execution) bool { return e.ExecutionTime >= 500 })
+	for range n {
+		for _, a := range attacks {
+			o.live()
+			o.publish()
+			o.clean()
+			want, undo := a.do(o)
+			if a.unseen {
+				o.mustFind(a.name+", without a checkpoint from outside", expectation{}, nil)
+			}
+			o.mustFind(a.name, want, o.published)
+			undo()
+			o.clean()
+		}
+	}
+}
+
+func (o *operator) mustFind(what string, want expectation, outside [][]byte) {
+	o.Helper()
+	_, findings := o.verify(outside...)
+	got := expectation{}
+	for _, f := range findings {
+		got[f.ID] = f.Kind
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		o.Fatalf("%s:\nfound %v\nwant  %v\n%+v", what, got, want, findings)
+	}
+}
+
+var attacks = []attack{
+	{name: "change a field", do: func(o *operator) (expectation, func()) {
+		e := o.pick()
+		backup := o.backup("sandbox_execution_logs")
+		changes := []string{
+			"execution_time = execution_time + 1", "memory_used = coalesce(memory_used, 0) + 1", "cpu_usage = 1234.5",
+			"error_count = 9", "warning_count = 9", "classes_found = 'Gamma'", `metadata = '{"x":1}'`,
+			"strategy_id = 'strategy-' || (CASE strategy_id WHEN 'strategy-0' THEN 1 ELSE 0 END)",
+		}
+		o.Behind(o, fmt.Sprintf(`UPDATE sandbox_execution_logs SET %s WHERE id = '%s'`, changes[o.random.IntN(len(changes))], e.ID))
+		return expectation{e.ID.String(): ledger.Altered}, backup
+	}},
+	{name: "swap two records", do: func(o *operator) (expectation, func()) {
+		i := o.random.IntN(len(o.records) - 1)
+		a, b := o.records[i].ID, o.records[i+1].ID
+		backup := o.backup("sandbox_execution_logs")
+		spare := sandtrail.NewID(o.now)
+		for _, move := range [][2]sandtrail.ID{{a, spare}, {b, a}, {spare, b}} {
+			o.Behind(o, fmt.Sprintf(`UPDATE sandbox_execution_logs SET id = '%s' WHERE id = '%s'`, move[1], move[0]))
+		}
+		return expectation{a.String(): ledger.Altered, b.String(): ledger.Altered}, backup
+	}},
+	{name: "delete one", do: func(o *operator) (expectation, func()) {
+		e := o.pick()
+		backup := o.backup("sandbox_execution_logs")
+		o.Behind(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
+		return expectation{e.ID.String(): ledger.Missing}, backup
+	}},
+	{name: "delete a range", do: func(o *operator) (expectation, func()) {
+		backup := o.backup("sandbox_execution_logs")
+		want := expectation{}
+		var ids []string
+		for _, e := range o.records[len(o.records)/2:][:5] {
+			want[e.ID.String()] = ledger.Missing
+			ids = append(ids, "'"+e.ID.String()+"'")
+		}
+		o.Behind(o, `DELETE FROM sandbox_execution_logs WHERE id IN (`+strings.Join(ids, ", ")+`)`)
+		return want, backup
+	}},
+	{name: "insert one", do: func(o *operator) (expectation, func()) {
+		e := o.record()
+		o.Behind(o, insert(e))
+		return expectation{e.ID.String(): ledger.Inserted}, func() {
+			o.Behind(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
+		}
+	}},
+	{name: "put back a removed one", do: func(o *operator) (expectation, func()) {
+		e := o.pick()
+		o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
+		o.keep(func(other sandtrail.Execution) bool { return other.ID != e.ID })
+		o.seal()
+		o.Behind(o, insert(e))
+		return expectation{e.ID.String(): ledger.Inserted}, func() {
+			o.Behind(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
+		}
+	}},
+	{name: "edit a removal", do: func(o *operator) (expectation, func()) {
+		e := o.pick()
+		o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
+		o.keep(func(other sandtrail.Execution) bool { return other.ID != e.ID })
+		o.publish()
+		backup := o.backup(o.Tables + "removals")
+		o.Behind(o, fmt.Sprintf(`UPDATE %[1]sremovals SET data = (SELECT data FROM %[1]sremovals WHERE leaf = (SELECT min(leaf) FROM %[1]sremovals))
+			WHERE leaf = (SELECT max(leaf) FROM %[1]sremovals)`, o.Tables))
+		return expectation{"": ledger.Altered, e.ID.String(): ledger.Missing}, backup
+	}},
+	{name: "delete a removal", do: func(o *operator) (expectation, func()) {
+		e := o.pick()
+		o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
+		o.keep(func(other sandtrail.Execution) bool { return other.ID != e.ID })
+		o.publish()
+		backup := o.backup(o.Tables + "removals")
+		o.Behind(o, fmt.Sprintf(`DELETE FROM %[1]sremovals WHERE leaf = (SELECT max(leaf) FROM %[1]sremovals)`, o.Tables))
+		return expectation{"": ledger.Missing, e.ID.String(): ledger.Missing}, backup
+	}},
+	{name: "forge a checkpoint", do: func(o *operator) (expectation, func()) {
+		forger, err := ledger.GenerateKeys(rand.Reader, "example.com/audit")
+		check(o, err)
+		signed, err := forger.Sign(7, ledger.Hash{})
+		check(o, err)
+		backup := o.backup(o.Tables + "checkpoints")
+		check(o, o.Store.PutCheckpoint(o.Context(), 7, o.now, signed))
+		return expectation{"": ledger.BadSignature}, backup
+	}},
+	{name: "set the database back", unseen: true, do: func(o *operator) (expectation, func()) {
+		back := o.backup(o.everything()...)
+		o.append(3)
+		o.publish()
+		forward := o.backup(o.everything()...)
+		back()
+		return expectation{"": ledger.Truncated}, forward
+	}},
+	{name: "set the database back and go on", unseen: true, do: func(o *operator) (expectation, func()) {
+		back := o.backup(o.everything()...)
+		o.append(3)
+		o.publish()
+		forward, records := o.backup(o.everything()...), slices.Clone(o.records)
+		back()
+		o.append(3)
+		o.seal()
+		o.records = records
+		return expectation{"": ledger.Forked}, forward
+	}},
+	{name: "cut the tail of the log", do: func(o *operator) (expectation, func()) {
+		o.append(int(ledger.BlockLeaves - o.size()%ledger.BlockLeaves)) // so that a whole block can be cut
+		o.seal()
+		o.append(1)
+		o.publish()
+		backup := o.backup(o.everything()...)
+		o.Behind(o, fmt.Sprintf(`DELETE FROM %[1]stiles WHERE level = 0 AND n = (SELECT max(n) FROM %[1]spages)`, o.Tables),
+			fmt.Sprintf(`DELETE FROM %[1]spages WHERE n = (SELECT max(n) FROM %[1]spages)`, o.Tables))
+		return expectation{"": ledger.Truncated, o.records[len(o.records)-1].ID.String(): ledger.Inserted}, backup
+	}},
+}
+
+func (o *operator) size() (size int64) {
+	check(o, o.Store.Inspect(o.Context(), func(s ledger.Snapshot) (err error) {
+		size, err = s.Size(o.Context())
+		return err
+	}))
+	return size
+}
+
+// everything is what the database holds of records and ledger.
+func (o *operator) everything() []string {
+	return []string{
+		"sandbox_execution_logs", o.Tables + "tiles", o.Tables + "pages", o.Tables + "removals", o.Tables + "checkpoints",
+	}
+}
+
+// backup copies tables, and returns what puts the copies back.
+func (o *operator) backup(tables ...string) (restore func()) {
+	var back []string
+	for _, table := range tables {
+		o.copies++
+		copied := fmt.Sprint("copy_", o.copies)
+		o.Behind(o, fmt.Sprintf(`CREATE TABLE %s AS SELECT * FROM %s`, copied, table))
+		back = append(back, `DELETE FROM `+table, fmt.Sprintf(`INSERT INTO %s SELECT * FROM %s`, table, copied))
+	}
+	return func() { o.Behind(o, back...) }
+}

@@ -1,0 +1,242 @@
+// Package ledgertest is the hostile operator: it does to a real store, in
+// plain SQL, what a ledger must find, and expects the right finding for each.
+package ledgertest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
+)
+
+// Database is a store with a ledger.
+type Database interface {
+	sandtrail.Database
+	ledger.Log
+}
+
+// Target is an empty store to work on.
+type Target struct {
+	Store Database
+	// Plain runs statements as any other client of the database does.
+	Plain func(t testing.TB, statements ...string)
+	// Behind runs statements in one transaction in which no trigger fires.
+	Behind func(t testing.TB, statements ...string)
+	// Tables is what the names of the ledger's tables begin with.
+	Tables string
+}
+
+// operator works on a target. What it does lawfully is random.
+type operator struct {
+	*testing.T
+	Target
+	random    *mathrand.Rand
+	service   ledger.Service
+	now       time.Time
+	users     int
+	records   []sandtrail.Execution // stored
+	published [][]byte              // checkpoints kept outside
+	copies    int                   // of tables
+}
+
+func newOperator(t *testing.T, target Target) *operator {
+	keys, err := ledger.GenerateKeys(rand.Reader, "example.com/audit")
+	check(t, err)
+	return &operator{
+		T: t, Target: target, random: mathrand.New(mathrand.NewPCG(1, 1)),
+		service: ledger.Service{Log: target.Store, Keys: keys},
+		now:     time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
+	}
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// record makes a record of one of the users.
+func (o *operator) record() sandtrail.Execution {
+	at := o.now.Add(-time.Duration(o.random.IntN(60*24*60)) * time.Minute)
+	e := sandtrail.Execution{
+		ID: sandtrail.NewID(at), UserID: fmt.Sprint("user-", o.random.IntN(o.users)), StrategyID: fmt.Sprint("strategy-", o.random.IntN(3)),
+		Type: sandtrail.Validation, Success: o.random.IntN(2) == 0, ExecutionTime: o.random.IntN(60_000), CreatedAt: at,
+	}
+	if o.random.IntN(2) == 0 {
+		memory, cpu := o.random.IntN(4096), o.random.Float64()*100
+		e.MemoryUsed, e.CPUUsage = &memory, &cpu
+		e.Classes = []string{"Alpha", "Beta"}[:o.random.IntN(3)]
+		e.Metadata = fmt.Appendf(nil, `{"run":{"command":"<a & b>","exitCode":%d}}`, o.random.IntN(256))
+	}
+	return e
+}
+
+func (o *operator) addUser() {
+	id := fmt.Sprint("user-", o.users)
+	check(o, o.Store.PutUser(o.Context(), sandtrail.User{ID: id, Email: id + "@example.com"}))
+	o.users++
+}
+
+func (o *operator) append(n int) {
+	batch := make([]sandtrail.Admitted, n)
+	for i := range batch {
+		batch[i].Execution = o.record()
+		o.records = append(o.records, batch[i].Execution)
+	}
+	_, err := o.Store.Append(o.Context(), batch)
+	check(o, err)
+}
+
+// keep forgets the records that are gone.
+func (o *operator) keep(stays func(sandtrail.Execution) bool) {
+	var left []sandtrail.Execution
+	for _, e := range o.records {
+		if stays(e) {
+			left = append(left, e)
+		}
+	}
+	o.records = left
+}
+
+// live does one random lawful thing.
+func (o *operator) live() {
+	switch o.random.IntN(8) {
+	case 0: // a client deletes one
+		id := o.pick().ID
+		o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, id))
+		o.keep(func(e sandtrail.Execution) bool { return e.ID != id })
+	case 1: // a client deletes an owner, and the records follow
+		id := fmt.Sprint("user-", o.users-1)
+		o.Plain(o, fmt.Sprintf(`DELETE FROM users WHERE id = '%s'`, id))
+		o.users--
+		o.keep(func(e sandtrail.Execution) bool { return e.UserID != id })
+		o.addUser()
+	case 2:
+		id := fmt.Sprint("user-", o.users-1)
+		_, err := o.Store.DeleteUser(o.Context(), id)
+		check(o, err)
+		o.users--
+		o.keep(func(e sandtrail.Execution) bool { return e.UserID != id })
+		o.addUser()
+	case 3:
+		before := o.now.Add(-time.Duration(40+o.random.IntN(20)) * 24 * time.Hour)
+		_, err := o.Store.Cleanup(o.Context(), before)
+		check(o, err)
+		o.keep(func(e sandtrail.Execution) bool { return !e.CreatedAt.Before(before) })
+	case 4: // a client writes one, and one that it takes back
+		e, gone := o.record(), o.record()
+		o.Plain(o, insert(e), insert(gone), fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, gone.ID))
+		o.records = append(o.records, stored(e))
+	case 5: // one goes and comes back otherwise, under the same id
+		e := o.pick()
+		o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
+		o.keep(func(other sandtrail.Execution) bool { return other.ID != e.ID })
+		e.ExecutionTime++
+		o.Plain(o, insert(e))
+		o.records = append(o.records, stored(e))
+	}
+	o.append(1 + o.random.IntN(40))
+	if o.random.IntN(3) > 0 {
+		o.seal()
+	}
+}
+
+func (o *operator) pick() sandtrail.Execution { return o.records[o.random.IntN(len(o.records))] }
+
+func (o *operator) seal() { check(o, o.Store.Maintain(o.Context(), o.now)) }
+
+// publish seals, and keeps a checkpoint outside.
+func (o *operator) publish() {
+	o.seal()
+	signed, err := o.service.Checkpoint(o.Context(), o.now)
+	check(o, err)
+	o.published = append(o.published, signed)
+}
+
+func (o *operator) verify(outside ...[]byte) (ledger.Summary, []ledger.Finding) {
+	o.Helper()
+	var findings []ledger.Finding
+	sum, err := ledger.VerifyLog(o.Context(), o.Store, ledger.Verification{
+		Trusted: o.service.Keys.Verifiers,
+		Outside: outside,
+		Report:  func(f ledger.Finding) { findings = append(findings, f) },
+	})
+	check(o, err)
+	return sum, findings
+}
+
+func (o *operator) clean() {
+	o.Helper()
+	sum, findings := o.verify(o.published...)
+	if len(findings) > 0 {
+		o.Fatalf("false alarm: %+v", findings)
+	}
+	if sum.Intact+sum.Unsealed != int64(len(o.records)) {
+		o.Fatalf("%d records are intact and %d unsealed, of %d", sum.Intact, sum.Unsealed, len(o.records))
+	}
+}
+
+// insert is a statement that writes some fields of a record; stored is the
+// record that it makes.
+func insert(e sandtrail.Execution) string {
+	return fmt.Sprintf(`INSERT INTO sandbox_execution_logs (id, user_id, strategy_id, execution_type, success, execution_time, created_at)
+		VALUES ('%s', '%s', '%s', 'TERMINAL', %t, %d, '%s')`,
+		e.ID, e.UserID, e.StrategyID, e.Success, e.ExecutionTime, e.CreatedAt.Format("2006-01-02 15:04:05.000"))
+}
+
+func stored(e sandtrail.Execution) sandtrail.Execution {
+	return sandtrail.Execution{
+		ID: e.ID, UserID: e.UserID, StrategyID: e.StrategyID, Type: sandtrail.Terminal,
+		Success: e.Success, ExecutionTime: e.ExecutionTime, CreatedAt: e.CreatedAt,
+	}
+}
+
+// begin fills the store.
+func (o *operator) begin() {
+	for i := range 3 {
+		o.addUser()
+		check(o, o.Store.PutStrategy(o.Context(), sandtrail.Strategy{ID: fmt.Sprint("strategy-", i), Name: "S"}))
+	}
+	o.append(300)
+}
+
+// Lawful does n random lawful things to the target and expects no finding,
+// whatever is sealed and what is not yet.
+func Lawful(t *testing.T, target Target, n int) {
+	o := newOperator(t, target)
+	o.begin()
+	for i := range n {
+		o.live()
+		if i%4 == 0 {
+			o.clean()
+		}
+		if i%5 == 0 {
+			o.publish()
+		}
+	}
+	o.publish()
+	o.clean()
+	o.receipts()
+}
+
+// receipts are checked without the store, and refused for what is gone.
+func (o *operator) receipts() {
+	o.Helper()
+	e := o.pick()
+	receipt, err := o.service.Receipt(o.Context(), e.ID, o.now)
+	check(o, err)
+	if receipt.Record.ExecutionTime != e.ExecutionTime {
+		o.Errorf("the receipt is for another record: %+v", receipt.Record)
+	}
+	o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
+	if _, err := o.service.Receipt(context.WithoutCancel(o.Context()), e.ID, o.now); !errors.Is(err, sandtrail.ErrNotFound) {
+		o.Errorf("receipt for a removed record: %v, want ErrNotFound", err)
+	}
+}
