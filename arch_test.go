@@ -57,6 +57,7 @@ var edges = []edge{
 	{"worker", "notify", "the alert loop sends what it finds"},
 
 	{"server", ".", "serves any store"},
+	{"server", "ledger", "publishes checkpoints, tiles, proofs and receipts"},
 	{"server", "api", "writes what the client reads"},
 	{"server", "golang.org/x/sync", "runs the server's loops together"},
 	{"server", "golang.org/x/time", "rate limits by key"},

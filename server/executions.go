@@ -104,16 +104,9 @@ type executionOutput struct {
 }
 
 func (s *Server) getExecution(ctx context.Context, in *executionInput) (*executionOutput, error) {
-	id, err := sandtrail.ParseID(in.ID)
+	e, err := s.visibleExecution(ctx, in.ID)
 	if err != nil {
 		return nil, err
-	}
-	e, err := s.store.Execution(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if bound := callerOf(ctx).userID; bound != "" && e.UserID != bound {
-		return nil, sandtrail.Errorf(sandtrail.CodeNotFound, "there is no execution %s", id)
 	}
 	tag, err := etag(e)
 	if err != nil {
@@ -124,6 +117,23 @@ func (s *Server) getExecution(ctx context.Context, in *executionInput) (*executi
 		out.Status, out.Body = 304, nil
 	}
 	return out, nil
+}
+
+// visibleExecution reads one execution; those that the caller may not see do
+// not exist for them.
+func (s *Server) visibleExecution(ctx context.Context, text string) (sandtrail.Execution, error) {
+	id, err := sandtrail.ParseID(text)
+	if err != nil {
+		return sandtrail.Execution{}, err
+	}
+	e, err := s.store.Execution(ctx, id)
+	if err != nil {
+		return sandtrail.Execution{}, err
+	}
+	if bound := callerOf(ctx).userID; bound != "" && e.UserID != bound {
+		return sandtrail.Execution{}, sandtrail.Errorf(sandtrail.CodeNotFound, "there is no execution %s", id)
+	}
+	return e, nil
 }
 
 // etag changes when the record's answer does: the record itself never does,

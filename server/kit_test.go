@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/server"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
@@ -24,6 +26,9 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var start = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// ledgerKeys sign the checkpoints of all servers here.
+var ledgerKeys, _ = ledger.GenerateKeys(rand.Reader, "example.com/audit")
 
 // kit is a server on a fresh SQLite database.
 type kit struct {
@@ -45,6 +50,7 @@ func newKit(t *testing.T, change ...func(*server.Config)) *kit {
 	}
 	config := server.Config{
 		Store: store, Keys: store, AccessLog: store, Follower: store, Now: func() time.Time { return start },
+		Ledger: ledger.Service{Log: store, Keys: ledgerKeys},
 	}
 	config.Limits.PollEvery = 10 * time.Millisecond
 	for _, c := range change {

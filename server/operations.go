@@ -30,6 +30,7 @@ func (s *Server) routes() error {
 	s.registerStatistics()
 	s.registerOwners()
 	s.registerAdministration()
+	s.registerLedger()
 	s.registerOperations()
 	s.registerDocs()
 

@@ -45,7 +45,7 @@ func TestDocsShowEveryCallAndLoadNothing(t *testing.T) {
 	k := newKit(t)
 	page := string(k.get("/docs").body)
 	for _, pattern := range server.RoutePatterns() {
-		if _, path, _ := strings.Cut(pattern, " "); strings.HasPrefix(path, "/v1/") && !strings.Contains(page, path) {
+		if _, path, _ := strings.Cut(pattern, " "); strings.HasPrefix(path, "/v1/") && !strings.Contains(page, strings.ReplaceAll(path, "...}", "}")) {
 			t.Errorf("/docs does not show %s", pattern)
 		}
 	}

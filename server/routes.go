@@ -60,6 +60,11 @@ var routeTable = map[string]route{
 	"GET /v1/cleanup":            {grants: seers},
 	"POST /v1/cleanup":           {grants: byAdmin, act: "cleanup"},
 
+	"GET /v1/ledger/checkpoint":     {grants: seers},
+	"GET /v1/ledger/tile/{path...}": {grants: seers},
+	"GET /v1/ledger/proof/{id}":     {grants: readers},
+	"GET /v1/ledger/receipt/{id}":   {grants: readers},
+
 	"GET /v1/keys":         {grants: byAuditor | byAdmin},
 	"POST /v1/keys":        {grants: byAdmin, act: "create key"},
 	"DELETE /v1/keys/{id}": {grants: byAdmin, act: "revoke key"},

@@ -24,6 +24,7 @@ type Config struct {
 	Keys      sandtrail.Keyring   // nil: there are no keys, so only a loopback address can be served
 	AccessLog sandtrail.AccessLog // nil: no access log
 	Follower  sandtrail.Follower  // nil: no live stream
+	Ledger    Ledger              // nil: its calls answer that there is none
 
 	Retention time.Duration    // what Admission.Retention says
 	Rules     []sandtrail.Rule // nil: the default rule
@@ -102,6 +103,9 @@ func New(cfg Config) (*Server, error) {
 	cfg.Limits = cfg.Limits.withDefaults()
 	if cfg.Rules == nil {
 		cfg.Rules = []sandtrail.Rule{sandtrail.DefaultRule()}
+	}
+	if cfg.Ledger == nil {
+		cfg.Ledger = noLedger{}
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

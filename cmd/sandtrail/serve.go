@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/server"
@@ -27,6 +28,7 @@ type serveCmd struct {
 	RateLimit float64  `default:"10000" env:"SANDTRAIL_RATE_LIMIT" placeholder:"N" help:"Requests a second that one key may make."`
 	Rules     string   `env:"SANDTRAIL_RULES" placeholder:"FILE" help:"Alert rules as a JSON array (default: more than 30 % of the last hour failed)."`
 	webhookFlags
+	ledgerKeyFlag
 	LogFormat string `default:"text" enum:"text,json" placeholder:"FORM" help:"Log lines on standard error: text or json."`
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error."`
 }
@@ -50,7 +52,11 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	api, err := server.New(c.config(store, rules, d, log))
+	config := c.config(store, rules, d, log)
+	if config.Ledger, err = c.ledger(store, d, log); err != nil {
+		return err
+	}
+	api, err := server.New(config)
 	if err != nil {
 		return err
 	}
@@ -108,6 +114,21 @@ func (c *serveCmd) config(store serviceStore, rules []sandtrail.Rule, d *deps, l
 			})
 		},
 	}
+}
+
+// ledger is the ledger of a store that keeps one. Where the key's file was not
+// named and cannot be made, there is service without it.
+func (c *serveCmd) ledger(store serviceStore, d *deps, log *slog.Logger) (server.Ledger, error) {
+	kept, ok := store.(ledger.Log)
+	if !ok {
+		return nil, nil
+	}
+	keys, err := c.ensure(d)
+	if err != nil && c.LedgerKey == "" {
+		log.Warn("checkpoints, proofs and receipts are not served: name the key with --ledger-key", "error", err)
+		return nil, nil
+	}
+	return ledger.Service{Log: kept, Keys: keys}, err
 }
 
 // rules reads the file of alert rules.

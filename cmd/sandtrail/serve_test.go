@@ -68,7 +68,7 @@ func command(t *testing.T, wantStatus int, arguments ...string) string {
 func TestServeFromFirstStartToStop(t *testing.T) {
 	db := "sqlite:" + filepath.Join(t.TempDir(), "served.db")
 	s := startServe(t, db)
-	for path, want := range map[string]string{"/readyz": `"ok"`, "/": "<html", "/openapi.json": `"openapi"`} {
+	for path, want := range map[string]string{"/readyz": `"ok"`, "/v1/ledger/checkpoint": "\n— sandtrail/", "/": "<html", "/openapi.json": `"openapi"`} {
 		response, err := http.Get(s.url + path)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
+)
+
+// Ledger answers for the log by which records are proved. ledger.Service is
+// one.
+type Ledger interface {
+	Checkpoint(ctx context.Context, now time.Time) ([]byte, error)
+	Proof(ctx context.Context, id sandtrail.ID, now time.Time) (ledger.Proof, error)
+	Receipt(ctx context.Context, id sandtrail.ID, now time.Time) (ledger.Receipt, error)
+	Tile(ctx context.Context, path string) ([]byte, error)
+}
+
+func (s *Server) registerLedger() {
+	s.HandleFunc("GET /v1/ledger/checkpoint", s.checkpoint)
+	s.documentFile(operation("GET /v1/ledger/checkpoint", "getCheckpoint", "Read a signed checkpoint of the ledger",
+		"A C2SP tlog-checkpoint of all that is sealed. Keep it where the operator of the database cannot reach."), "text/plain")
+
+	s.HandleFunc("GET /v1/ledger/tile/{path...}", s.tile)
+	tile := operation("GET /v1/ledger/tile/{path}", "getTile", "Read a tile of the ledger's tree",
+		"As C2SP tlog-tiles cuts and names them. The entry bundles, which would hold personal data, are not published.")
+	tile.Parameters = []*huma.Param{{
+		Name: "path", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString},
+		Description: "Level, number and width, such as 0/x001/234 or 1/000.p/17.",
+	}}
+	s.documentFile(tile, "application/octet-stream")
+
+	register(s, operation("GET /v1/ledger/proof/{id}", "getProof", "Prove that an execution is in the ledger",
+		"The path from its leaf to a checkpoint. A record is sealed seconds after its commit; before that there is no proof."),
+		s.proof)
+	register(s, operation("GET /v1/ledger/receipt/{id}", "getReceipt", "Read the receipt of an execution",
+		"Record, proof and checkpoint in one file, which sandtrail verify --receipt checks without any server."), s.receipt)
+}
+
+// documentFile describes a call that answers with a file of its own form.
+func (s *Server) documentFile(op huma.Operation, form string) {
+	op.Responses = map[string]*huma.Response{
+		"200":     {Description: "OK", Content: map[string]*huma.MediaType{form: {Schema: &huma.Schema{Type: huma.TypeString}}}},
+		"default": s.problemResponse(),
+	}
+	s.api.OpenAPI().AddOperation(&op)
+}
+
+// noLedger stands where there is none.
+type noLedger struct{}
+
+var errNoLedger = sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no ledger: its store keeps none, or it has no key to sign with")
+
+func (noLedger) Checkpoint(context.Context, time.Time) ([]byte, error) { return nil, errNoLedger }
+func (noLedger) Tile(context.Context, string) ([]byte, error)          { return nil, errNoLedger }
+
+func (noLedger) Proof(context.Context, sandtrail.ID, time.Time) (ledger.Proof, error) {
+	return ledger.Proof{}, errNoLedger
+}
+
+func (noLedger) Receipt(context.Context, sandtrail.ID, time.Time) (ledger.Receipt, error) {
+	return ledger.Receipt{}, errNoLedger
+}
+
+func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request) {
+	signed, err := s.cfg.Ledger.Checkpoint(r.Context(), s.now())
+	s.sendFile(w, r, "text/plain; charset=utf-8", signed, err)
+}
+
+func (s *Server) tile(w http.ResponseWriter, r *http.Request) {
+	hashes, err := s.cfg.Ledger.Tile(r.Context(), "tile/"+r.PathValue("path"))
+	s.sendFile(w, r, "application/octet-stream", hashes, err)
+}
+
+func (s *Server) sendFile(w http.ResponseWriter, r *http.Request, form string, content []byte, err error) {
+	if err != nil {
+		s.writeProblem(w, r, err, "")
+		return
+	}
+	w.Header().Set("Content-Type", form)
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(content)
+}
+
+// ledgerInput asks about one execution.
+type ledgerInput struct {
+	ID string `path:"id" format:"uuid"`
+}
+
+func (s *Server) proof(ctx context.Context, in *ledgerInput) (*body[ledger.Proof], error) {
+	e, err := s.visibleExecution(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return answer(s.cfg.Ledger.Proof(ctx, e.ID, s.now()))
+}
+
+func (s *Server) receipt(ctx context.Context, in *ledgerInput) (*body[ledger.Receipt], error) {
+	e, err := s.visibleExecution(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return answer(s.cfg.Ledger.Receipt(ctx, e.ID, s.now()))
+}

@@ -1,0 +1,76 @@
+package server_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
+	"github.com/sandtrail/sandtrail/server"
+)
+
+// What the calls answer fits together, for somebody who holds the public key.
+func TestLedgerCanBeChecked(t *testing.T) {
+	k := newKit(t).owners()
+	for range 5 {
+		k.put("u1")
+	}
+	id := k.put("u1")
+	if got := k.get("/v1/ledger/proof/" + id.String()); got.status != 404 {
+		t.Errorf("proof of what is not sealed: status %d: %s", got.status, got.body)
+	}
+	if err := k.store.Maintain(t.Context(), start); err != nil {
+		t.Fatal(err)
+	}
+
+	signed := k.get("/v1/ledger/checkpoint")
+	if form := signed.header.Get("Content-Type"); !strings.HasPrefix(form, "text/plain") {
+		t.Errorf("checkpoint with Content-Type %q", form)
+	}
+	checkpoint, err := ledgerKeys.Open(signed.body)
+	if err != nil || checkpoint.Size != 6 {
+		t.Fatalf("checkpoint of %d leaves, %v; want 6", checkpoint.Size, err)
+	}
+	root, err := ledger.Root(6, func(tile ledger.TileID) ([]byte, error) {
+		return k.get("/v1/ledger/" + tile.Path(6)).body, nil
+	})
+	if err != nil || root != checkpoint.Root {
+		t.Errorf("the tiles have root %v, %v; want %v", root, err, checkpoint.Root)
+	}
+
+	proof := as[ledger.Proof](t, k.get("/v1/ledger/proof/"+id.String()), 200)
+	path := make(tlog.RecordProof, len(proof.Proof))
+	for i, hash := range proof.Proof {
+		path[i] = tlog.Hash(hash)
+	}
+	if err := tlog.CheckRecord(path, checkpoint.Size, checkpoint.Root, proof.Leaf, tlog.Hash(proof.Hash)); err != nil {
+		t.Errorf("proof: %v", err)
+	}
+	proved, _, err := ledger.VerifyReceipt(k.get("/v1/ledger/receipt/"+id.String()).body, ledgerKeys.Verifiers)
+	if err != nil || proved.ID != id {
+		t.Errorf("receipt of %s: %v; want %s", proved.ID, err, id)
+	}
+}
+
+func TestLedgerRefuses(t *testing.T) {
+	k := newKit(t).owners()
+	for _, path := range []string{"tile/0/000", "tile/x", "tile/0/../../keys", "proof/" + sandtrail.NewID(start).String()} {
+		problem(t, k.get("/v1/ledger/"+strings.ReplaceAll(path, "..", "%2e%2e")), sandtrail.CodeNotFound)
+	}
+	problem(t, k.get("/v1/ledger/receipt/x"), sandtrail.CodeInvalid)
+}
+
+func TestWithoutALedgerItIsSaid(t *testing.T) {
+	k := newKit(t, func(c *server.Config) { c.Ledger = nil }).owners()
+	id := k.put("u1").String()
+	for _, path := range []string{"checkpoint", "tile/0/000.p/1", "proof/" + id, "receipt/" + id} {
+		got := k.get("/v1/ledger/" + path)
+		problem(t, got, sandtrail.CodeNotFound)
+		if !bytes.Contains(got.body, []byte("no ledger")) {
+			t.Errorf("%s: %s", path, got.body)
+		}
+	}
+}
