@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -172,6 +173,10 @@ func TestCancelledBeatsTimedOut(t *testing.T) {
 }
 
 func TestForwardedSignals(t *testing.T) {
+	// Started under nohup, the tests ignore SIGHUP and so would the commands.
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
+	defer signal.Stop(hangUps)
 	tests := map[string]struct {
 		script string
 		signal os.Signal

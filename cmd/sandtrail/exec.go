@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -55,9 +56,11 @@ func (execCmd) Examples() []string {
 	}
 }
 
-// forwarded are the signals that are for the command.
-var forwarded = []os.Signal{
-	syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
+// forwarded are the signals that are for the command, without those that we
+// were started to ignore, as nohup does: the command ignores them too.
+func forwarded() []os.Signal {
+	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
+	return slices.DeleteFunc(all, signal.Ignored)
 }
 
 // Run runs the command and ends with its status.
@@ -68,8 +71,10 @@ func (c *execCmd) Run(ctx context.Context, d *deps) error {
 	// Signals are the command's: it decides what becomes of it, and the record
 	// is delivered in any case.
 	ctx = context.WithoutCancel(ctx)
-	signals := make(chan os.Signal, len(forwarded))
-	signal.Notify(signals, forwarded...)
+	signals := make(chan os.Signal, 8)
+	if of := forwarded(); len(of) > 0 { // none would mean all
+		signal.Notify(signals, of...)
+	}
 	defer signal.Stop(signals)
 	// Somebody who stops reading our output must not end us unrecorded. (To
 	// ignore the signal would have the command ignore it too.)
