@@ -126,8 +126,9 @@ func storedAmong(ctx context.Context, tx pgx.Tx, l *layout, batch []sandtrail.Ad
 	for id, at := range times {
 		free, freeTimes = append(free, id), append(freeTimes, at)
 	}
-	_, err = tx.Exec(ctx, l.sql(`DELETE FROM {schema}.ids i USING unnest($1::uuid[], $2::timestamptz[]) f (id, created_at)
-		WHERE i.id = f.id AND i.created_at = f.created_at`), free, freeTimes)
+	_, err = tx.Exec(ctx, l.sql(`WITH gone AS (
+		DELETE FROM {schema}.ids i USING unnest($1::uuid[], $2::timestamptz[]) f (id, created_at)
+		WHERE i.id = f.id AND i.created_at = f.created_at RETURNING i.id, i.created_at)`+retired), free, freeTimes)
 	return stored, err
 }
 

@@ -147,21 +147,11 @@ func retire(ctx context.Context, tx pgx.Tx, l *layout, w span) (n int64, err err
 	return n, mergeTotals(ctx, tx, l, totals)
 }
 
-// sweepDropped removes the ids of partitions taken out, in short
-// transactions, and then the partitions.
+// sweepDropped removes the ids of partitions taken out, in short transactions
+// that queue the removals for the ledger, and then the partitions.
 func (s *Store) sweepDropped(ctx context.Context, l *layout) error {
-	rows, err := s.pool.Query(ctx, `SELECT c.relname, c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE n.nspname = $1 AND c.relkind = 'r' AND c.relname ~ '^`+droppedPrefix+`logs_[0-9]{8}$'`, l.Schema)
+	dropped, err := droppedIn(ctx, s.pool, l)
 	if err != nil {
-		return err
-	}
-	var name string
-	var oid int64
-	dropped := map[string]int64{}
-	if _, err := pgx.ForEachRow(rows, []any{&name, &oid}, func() error {
-		dropped[name] = oid
-		return nil
-	}); err != nil {
 		return err
 	}
 	for name, oid := range dropped {
@@ -170,6 +160,24 @@ func (s *Store) sweepDropped(ctx context.Context, l *layout) error {
 		}
 	}
 	return nil
+}
+
+// droppedIn finds the partitions taken out: their names and what they are to
+// the server.
+func droppedIn(ctx context.Context, q querier, l *layout) (map[string]int64, error) {
+	rows, err := q.Query(ctx, `SELECT c.relname, c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relkind = 'r' AND c.relname ~ '^`+droppedPrefix+`logs_[0-9]{8}$'`, l.Schema)
+	if err != nil {
+		return nil, err
+	}
+	var name string
+	var oid int64
+	dropped := map[string]int64{}
+	_, err = pgx.ForEachRow(rows, []any{&name, &oid}, func() error {
+		dropped[name] = oid
+		return nil
+	})
+	return dropped, err
 }
 
 // sweepBlocks is how many blocks of a dropped partition one transaction of
@@ -183,8 +191,9 @@ func (s *Store) sweep(ctx context.Context, l *layout, table string, oid int64) e
 	var blocks int64
 	err := s.pool.QueryRow(ctx, "SELECT coalesce(pg_relation_size($1::bigint::oid), 0) / current_setting('block_size')::integer", oid).Scan(&blocks)
 	for first := int64(0); err == nil && first < blocks; first += sweepBlocks {
-		_, err = s.execInTx(ctx, l.sql("DELETE FROM {schema}.ids i USING "+name+" d"+fmt.Sprintf(
-			" WHERE d.ctid >= '(%d,0)' AND d.ctid < '(%d,0)' AND i.id = d.id AND i.created_at = d.created_at", first, first+sweepBlocks)))
+		_, err = s.execInTx(ctx, l.sql("WITH gone AS (DELETE FROM {schema}.ids i USING "+name+" d"+fmt.Sprintf(
+			" WHERE d.ctid >= '(%d,0)' AND d.ctid < '(%d,0)' AND i.id = d.id AND i.created_at = d.created_at", first, first+sweepBlocks)+
+			" RETURNING i.id, i.created_at)"+retired))
 	}
 	if err == nil {
 		err = s.withShortLocks(ctx, func(tx pgx.Tx) error {
@@ -209,7 +218,7 @@ func (s *Store) sweep(ctx context.Context, l *layout, table string, oid int64) e
 // retention.
 func (s *Store) deleteBefore(ctx context.Context, l *layout, before time.Time) (n int64, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT set_config('sandtrail.reason', 'retention', true)"); err != nil {
+		if err := because(ctx, tx, "retention"); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
@@ -52,11 +53,15 @@ func (s *Store) foldOnce(ctx context.Context, l *layout) (n int, err error) {
 }
 
 // foldIn folds up to foldBatch of the journal entries that a condition
-// selects, under the fold lock.
+// selects, under the fold lock, and queues them for the ledger.
 func foldIn(ctx context.Context, tx pgx.Tx, l *layout, condition string, args ...any) (int, error) {
-	rows, err := tx.Query(ctx, l.sql(`DELETE FROM {schema}.journal
-		WHERE ctid = ANY (ARRAY (SELECT ctid FROM {schema}.journal WHERE `+condition+` LIMIT `+strconv.Itoa(foldBatch)+`))
-		RETURNING `+entryColumns), args...)
+	rows, err := tx.Query(ctx, l.sql(`
+		WITH folded AS (
+			DELETE FROM {schema}.journal
+			WHERE ctid = ANY (ARRAY (SELECT ctid FROM {schema}.journal WHERE `+condition+` LIMIT `+strconv.Itoa(foldBatch)+`))
+			RETURNING *),
+		to_seal AS (INSERT INTO {schema}.ledger_queue (`+queueColumns+`) `+fmt.Sprintf(queued, "folded")+`)
+		SELECT `+entryColumns+` FROM folded`), args...)
 	if err != nil {
 		return 0, err
 	}

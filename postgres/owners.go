@@ -122,7 +122,7 @@ func (s *Store) DeleteUser(ctx context.Context, id string) (int64, error) {
 	if _, err := s.User(ctx, id); err != nil {
 		return 0, err
 	}
-	deleted, err := s.purge(ctx, "{users}", "{users.id}", "user_id", id)
+	deleted, err := s.purge(ctx, "{users}", "{users.id}", "user", id)
 	return deleted, wrapf(err, "delete user %q", id)
 }
 
@@ -131,18 +131,19 @@ func (s *Store) DeleteStrategy(ctx context.Context, id string) (int64, error) {
 	if _, err := s.Strategy(ctx, id); err != nil {
 		return 0, err
 	}
-	deleted, err := s.purge(ctx, "{strategies}", "{strategies.id}", "strategy_id", id)
+	deleted, err := s.purge(ctx, "{strategies}", "{strategies.id}", "strategy", id)
 	return deleted, wrapf(err, "delete strategy %q", id)
 }
 
-// purge deletes an owner and their executions, oldest first.
-func (s *Store) purge(ctx context.Context, table, key, reference, id string) (deleted int64, err error) {
+// purge deletes an owner, a "user" or a "strategy", and their executions,
+// oldest first.
+func (s *Store) purge(ctx context.Context, table, key, owner, id string) (deleted int64, err error) {
 	l, err := s.open(ctx)
 	if err != nil {
 		return 0, err
 	}
 	for {
-		n, err := s.purgeSome(ctx, l, reference, id)
+		n, err := s.purgeSome(ctx, l, owner, id)
 		deleted += n
 		if err != nil {
 			return deleted, err
@@ -157,7 +158,10 @@ func (s *Store) purge(ctx context.Context, table, key, reference, id string) (de
 		if _, err := tx.Exec(ctx, l.sql("SELECT FROM "+table+" WHERE "+key+" = $1 FOR UPDATE"), id); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, l.sql("DELETE FROM {logs} WHERE "+reference+" = $1"), id)
+		if err := because(ctx, tx, owner); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, l.sql("DELETE FROM {logs} WHERE "+owner+"_id = $1"), id)
 		if err != nil {
 			return err
 		}
@@ -173,10 +177,18 @@ func (s *Store) purge(ctx context.Context, table, key, reference, id string) (de
 
 // purgeSome deletes the oldest purgeBatch executions of an owner, none when
 // fewer are left.
-func (s *Store) purgeSome(ctx context.Context, l *layout, reference, id string) (int64, error) {
-	return s.execInTx(ctx, l.sql(fmt.Sprintf(`
-		WITH boundary AS (
-			SELECT created_at, id FROM {logs} WHERE %[1]s = $1 ORDER BY created_at, id OFFSET %[2]d LIMIT 1)
-		DELETE FROM {logs} e USING boundary b
-		WHERE e.%[1]s = $1 AND (e.created_at, e.id) < (b.created_at, b.id)`, reference, purgeBatch)), id)
+func (s *Store) purgeSome(ctx context.Context, l *layout, owner, id string) (n int64, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := because(ctx, tx, owner); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`
+			WITH boundary AS (
+				SELECT created_at, id FROM {logs} WHERE %[1]s_id = $1 ORDER BY created_at, id OFFSET %[2]d LIMIT 1)
+			DELETE FROM {logs} e USING boundary b
+			WHERE e.%[1]s_id = $1 AND (e.created_at, e.id) < (b.created_at, b.id)`, owner, purgeBatch)), id)
+		n = tag.RowsAffected()
+		return err
+	})
+	return n, err
 }

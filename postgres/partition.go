@@ -206,8 +206,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // Maintain makes the partitions of the coming weeks, moves rows out of the
-// default partition, folds the journal into the roll-ups, and finishes what a
-// cleanup has left. Of several at once each does what the others do not.
+// default partition, folds the journal into the roll-ups, finishes what a
+// cleanup has left, and takes what came and went into the ledger. Of several at once each does what the others do not.
 func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	l, err := s.open(ctx)
 	if err != nil {
@@ -222,7 +222,10 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	if err := s.forget(ctx, l); err != nil {
 		return wrap("forget the roll-ups of the gone", err)
 	}
-	return wrap("sweep dropped partitions", s.sweepDropped(ctx, l))
+	if err := s.sweepDropped(ctx, l); err != nil {
+		return wrap("sweep dropped partitions", err)
+	}
+	return s.seal(ctx, l, now)
 }
 
 func (s *Store) maintainWeeks(ctx context.Context, l *layout, now time.Time) error {

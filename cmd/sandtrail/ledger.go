@@ -60,9 +60,6 @@ func (d *deps) ledgerOf(ctx context.Context) (ledger.Log, error) {
 		return nil, err
 	}
 	log, ok := store.(ledger.Log)
-	if _, local := store.(sandtrail.Database); local && !ok {
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "there is no ledger on PostgreSQL yet: it is kept on SQLite only")
-	}
 	if !ok {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid,
 			"this command works on the database itself, not through a server: give --db in place of --server or SANDTRAIL_SERVER")

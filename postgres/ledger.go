@@ -1,0 +1,291 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
+)
+
+var _ ledger.Log = (*Store)(nil)
+
+// Inspect runs f on one snapshot of the records and the ledger.
+func (s *Store) Inspect(ctx context.Context, f func(ledger.Snapshot) error) error {
+	l, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err = pgx.BeginTxFunc(ctx, s.pool, snapshot, func(tx pgx.Tx) error {
+		// A partition that is taken out vanishes from older snapshots too: it
+		// has to wait.
+		if _, err := tx.Exec(ctx, l.sql("LOCK TABLE ONLY {logs} IN ACCESS SHARE MODE")); err != nil {
+			return err
+		}
+		return f(&book{tx, l})
+	})
+	return wrap("read the ledger", err)
+}
+
+// PutCheckpoint keeps a signed checkpoint.
+func (s *Store) PutCheckpoint(ctx context.Context, size int64, at time.Time, signed []byte) error {
+	l, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.pool.Exec(ctx, l.sql("INSERT INTO {schema}.ledger_checkpoints (size, at, signed) VALUES ($1, $2, $3)"),
+		size, sandtrail.Millisecond(at), string(signed))
+	return wrap("keep a checkpoint", err)
+}
+
+// book is the ledger as a transaction sees it: a ledger.Book when it can
+// write, a ledger.Snapshot.
+type book struct {
+	tx pgx.Tx
+	l  *layout
+}
+
+// Size is part of ledger.Book.
+func (b *book) Size(ctx context.Context) (size int64, err error) {
+	err = b.tx.QueryRow(ctx, b.l.sql(`SELECT n * $1 + length(hashes) / 32 FROM {schema}.ledger_tiles
+		WHERE level = 0 ORDER BY n DESC LIMIT 1`), int64(ledger.BlockLeaves)).Scan(&size)
+	return size, noRows(err)
+}
+
+// Tile is part of ledger.Book.
+func (b *book) Tile(ctx context.Context, id ledger.TileID) (hashes []byte, err error) {
+	err = b.tx.QueryRow(ctx, b.l.sql("SELECT hashes FROM {schema}.ledger_tiles WHERE level = $1 AND n = $2"),
+		int16(id.Level), id.N).Scan(&hashes)
+	return hashes, noRows(err)
+}
+
+// PutTile is part of ledger.Book.
+func (b *book) PutTile(ctx context.Context, id ledger.TileID, hashes []byte) error {
+	_, err := b.tx.Exec(ctx, b.l.sql(`INSERT INTO {schema}.ledger_tiles (level, n, hashes) VALUES ($1, $2, $3)
+		ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes`), int16(id.Level), id.N, hashes)
+	return err
+}
+
+// Pages is part of ledger.Book.
+func (b *book) Pages(ctx context.Context, from, to time.Time) ([]ledger.Page, error) {
+	rows, err := b.tx.Query(ctx, b.l.sql(`SELECT n, since, until FROM {schema}.ledger_pages
+		WHERE since <= $2 AND until >= $1 ORDER BY n`), from, to)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (p ledger.Page, err error) {
+		err = row.Scan(&p.N, &p.Since, &p.Until)
+		p.Since, p.Until = p.Since.UTC(), p.Until.UTC()
+		return p, err
+	})
+}
+
+// Page is part of ledger.Book.
+func (b *book) Page(ctx context.Context, n int64) (ledger.Page, error) {
+	p := ledger.Page{N: n}
+	var since, until *time.Time
+	err := b.tx.QueryRow(ctx, b.l.sql("SELECT since, until, entries FROM {schema}.ledger_pages WHERE n = $1"), n).
+		Scan(&since, &until, &p.Entries)
+	if since != nil && until != nil {
+		p.Since, p.Until = since.UTC(), until.UTC()
+	}
+	return p, noRows(err)
+}
+
+// PutPage is part of ledger.Book.
+func (b *book) PutPage(ctx context.Context, p ledger.Page) error {
+	var since, until *time.Time
+	if !p.Since.IsZero() {
+		since, until = &p.Since, &p.Until
+	}
+	_, err := b.tx.Exec(ctx, b.l.sql(`INSERT INTO {schema}.ledger_pages (n, since, until, entries) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (n) DO UPDATE SET since = excluded.since, until = excluded.until, entries = excluded.entries`),
+		p.N, since, until, p.Entries)
+	return err
+}
+
+// PutRemoval is part of ledger.Book.
+func (b *book) PutRemoval(ctx context.Context, leaf int64, data []byte) error {
+	_, err := b.tx.Exec(ctx, b.l.sql("INSERT INTO {schema}.ledger_removals (leaf, data) VALUES ($1, $2)"), leaf, data)
+	return err
+}
+
+// Records is part of ledger.Book. It looks into the partitions of the times
+// that the ids are known to have; what is not there, because somebody has
+// changed its time, it looks for everywhere.
+func (b *book) Records(ctx context.Context, ids []sandtrail.ID) ([]sandtrail.Execution, error) {
+	keys := uuids(ids)
+	var since, until *time.Time
+	err := b.tx.QueryRow(ctx, b.l.sql("SELECT min(created_at), max(created_at) FROM {schema}.ids WHERE id = ANY ($1)"), keys).
+		Scan(&since, &until)
+	if err != nil {
+		return nil, err
+	}
+	var found []sandtrail.Execution
+	if since != nil {
+		if found, err = b.recordsWhere(ctx, "id = ANY ($1) AND created_at >= $2 AND created_at <= $3", keys, *since, *until); err != nil {
+			return nil, err
+		}
+	}
+	if len(found) == len(ids) {
+		return found, nil
+	}
+	known := map[sandtrail.ID]bool{}
+	for _, e := range found {
+		known[e.ID] = true
+	}
+	var lost []sandtrail.ID
+	for _, id := range ids {
+		if !known[id] {
+			lost = append(lost, id)
+		}
+	}
+	elsewhere, err := b.recordsWhere(ctx, "id = ANY ($1)", uuids(lost))
+	return append(found, elsewhere...), err
+}
+
+func (b *book) recordsWhere(ctx context.Context, condition string, args ...any) ([]sandtrail.Execution, error) {
+	rows, err := b.tx.Query(ctx, b.l.sql("SELECT "+selectLogs+" FROM {logs} e WHERE "+condition), args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanLogs)
+}
+
+func uuids(ids []sandtrail.ID) [][16]byte {
+	out := make([][16]byte, len(ids))
+	for i, id := range ids {
+		out[i] = id
+	}
+	return out
+}
+
+// Record is part of ledger.Snapshot.
+func (b *book) Record(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
+	found, err := b.Records(ctx, []sandtrail.ID{id})
+	if err == nil && len(found) == 0 {
+		err = notFound(pgx.ErrNoRows, "no execution with id %s", id)
+	}
+	if err != nil {
+		return sandtrail.Execution{}, err
+	}
+	return found[0], nil
+}
+
+// Newest is part of ledger.Snapshot.
+func (b *book) Newest(ctx context.Context) (signed []byte, err error) {
+	err = b.tx.QueryRow(ctx, b.l.sql("SELECT signed FROM {schema}.ledger_checkpoints ORDER BY id DESC LIMIT 1")).Scan(&signed)
+	return signed, noRows(err)
+}
+
+// Blocks is part of ledger.Source. The connection can do one thing at a time,
+// so that blocks are read some at once, and others may read in between.
+func (b *book) Blocks(ctx context.Context) iter.Seq2[ledger.Block, error] {
+	return func(yield func(ledger.Block, error) bool) {
+		for next := int64(0); ; {
+			blocks, err := b.blocksFrom(ctx, next)
+			if err != nil {
+				yield(ledger.Block{}, err)
+				return
+			}
+			for _, block := range blocks {
+				if !yield(ledger.UnmarshalBlock(block.n, block.hashes, block.entries)) {
+					return
+				}
+				next = block.n + 1
+			}
+			if len(blocks) < blocksAtOnce {
+				return
+			}
+		}
+	}
+}
+
+const blocksAtOnce = 64
+
+type storedBlock struct {
+	n               int64
+	hashes, entries []byte
+}
+
+func (b *book) blocksFrom(ctx context.Context, n int64) ([]storedBlock, error) {
+	rows, err := b.tx.Query(ctx, b.l.sql(`SELECT p.n, t.hashes, p.entries FROM {schema}.ledger_pages p
+		LEFT JOIN {schema}.ledger_tiles t ON t.level = 0 AND t.n = p.n
+		WHERE p.n >= $1 ORDER BY p.n LIMIT $2`), n, blocksAtOnce)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s storedBlock, err error) {
+		err = row.Scan(&s.n, &s.hashes, &s.entries)
+		return s, err
+	})
+}
+
+// Removals is part of ledger.Source.
+func (b *book) Removals(ctx context.Context) iter.Seq2[ledger.StoredRemoval, error] {
+	return stream(ctx, b.tx, func(row pgx.CollectableRow) (r ledger.StoredRemoval, err error) {
+		var hash []byte
+		err = row.Scan(&r.Leaf, &r.Data, &hash)
+		copy(r.Hash[:], hash)
+		return r, err
+	}, b.l.sql(`SELECT r.leaf, r.data, substr(t.hashes, (1 + 32 * (r.leaf % $1))::integer, 32) FROM {schema}.ledger_removals r
+		LEFT JOIN {schema}.ledger_tiles t ON t.level = 0 AND t.n = r.leaf / $1 ORDER BY r.leaf`), int64(ledger.BlockLeaves))
+}
+
+// Checkpoints is part of ledger.Source.
+func (b *book) Checkpoints(ctx context.Context) iter.Seq2[[]byte, error] {
+	return stream(ctx, b.tx, func(row pgx.CollectableRow) ([]byte, error) {
+		var signed string
+		err := row.Scan(&signed)
+		return []byte(signed), err
+	}, b.l.sql("SELECT signed FROM {schema}.ledger_checkpoints ORDER BY id"))
+}
+
+// CountRecords is part of ledger.Source.
+func (b *book) CountRecords(ctx context.Context) (n int64, err error) {
+	err = b.tx.QueryRow(ctx, b.l.sql("SELECT count(*) FROM {logs}")).Scan(&n)
+	return n, err
+}
+
+// IDs is part of ledger.Source.
+func (b *book) IDs(ctx context.Context) iter.Seq2[sandtrail.ID, error] {
+	return stream(ctx, b.tx, func(row pgx.CollectableRow) (id sandtrail.ID, err error) {
+		err = row.Scan((*[16]byte)(&id))
+		return id, err
+	}, b.l.sql("SELECT id FROM {logs}"))
+}
+
+// stream yields the rows of a query.
+func stream[T any](ctx context.Context, tx pgx.Tx, scan pgx.RowToFunc[T], text string, args ...any) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		rows, err := tx.Query(ctx, text, args...)
+		if err != nil {
+			yield(none, err)
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			value, err := scan(rows)
+			if !yield(value, err) || err != nil {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(none, err)
+		}
+	}
+}
+
+// noRows makes nothing found no error.
+func noRows(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	return err
+}

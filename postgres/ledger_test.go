@@ -1,0 +1,122 @@
+package postgres_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
+	"github.com/sandtrail/sandtrail/ledger/ledgertest"
+)
+
+func TestLedger(t *testing.T) {
+	t.Run("no false alarm", func(t *testing.T) { ledgertest.Lawful(t, ledgerTarget(t), 60) })
+	t.Run("hostile operator", func(t *testing.T) { ledgertest.Hostile(t, ledgerTarget(t), 2) })
+}
+
+// TestLedgerSaysWhy removes records in every lawful way.
+func TestLedgerSaysWhy(t *testing.T) {
+	s, url := open(t)
+	other := foreign(t, url)
+	putOwners(t, s, 4)
+	for i := range 4 {
+		appendAll(t, s, execution(now.Add(time.Duration(i)*time.Second), func(e *sandtrail.Execution) {
+			e.UserID, e.StrategyID = fmt.Sprint("u", i), fmt.Sprint("s", i)
+		}))
+	}
+	appendAll(t, s, execution(now.AddDate(0, -3, 0)), execution(now.AddDate(0, -3, 0)), execution(now))
+	if err := s.Maintain(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+
+	exec(t, other, "DELETE FROM users WHERE id = 'u1'") // cascades
+	exec(t, other, "DELETE FROM strategies WHERE id = 's2'")
+	if _, err := s.DeleteUser(t.Context(), "u3"); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, other, "DELETE FROM sandbox_execution_logs WHERE created_at = $1", now)
+	if deleted, err := s.Cleanup(t.Context(), now.AddDate(0, -2, 0)); err != nil || deleted != 2 {
+		t.Fatalf("cleaned up %d, %v; want 2", deleted, err)
+	}
+	appendAll(t, s, execution(now))
+	for _, when := range []string{"before sealing", "after it"} {
+		sum, err := ledger.VerifyLog(t.Context(), s, ledger.Verification{
+			Report: func(f ledger.Finding) { t.Errorf("%s: %+v", when, f) },
+		})
+		if err != nil || sum.Records != 8 || sum.Removed != 7 {
+			t.Errorf("%s: %d records, %d removed, %v; want 8 and 7", when, sum.Records, sum.Removed, err)
+		}
+		if err := s.Maintain(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]int64{"user": 2, "strategy": 1, "delete": 2, "retention": 2}
+		if when == "after it" {
+			if diff := cmp.Diff(want, sum.Reasons); diff != "" {
+				t.Errorf("removed (-want +got):\n%s", diff)
+			}
+		}
+	}
+	deepCheck(t, s)
+}
+
+// TestLedgerKeepsWhatWasWritten changes a record through the triggers, and
+// looks before and after the change is folded.
+func TestLedgerKeepsWhatWasWritten(t *testing.T) {
+	s, url := open(t)
+	other := foreign(t, url)
+	putOwners(t, s, 1)
+	e := execution(now)
+	appendAll(t, s, e)
+	if err := s.Maintain(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, other, "UPDATE sandbox_execution_logs SET execution_time = 1")
+	for range 2 {
+		var found []ledger.Finding
+		if _, err := ledger.VerifyLog(t.Context(), s, ledger.Verification{
+			Report: func(f ledger.Finding) { found = append(found, f) },
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if len(found) != 1 || found[0].Kind != ledger.Altered || found[0].ID != e.Execution.ID.String() {
+			t.Errorf("found %+v, want that %s was altered", found, e.Execution.ID)
+		}
+		if err := s.Maintain(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func ledgerTarget(t *testing.T) ledgertest.Target {
+	s, url := open(t)
+	other := foreign(t, url)
+	exec(t, other, "SET timezone = 'UTC'")
+	return ledgertest.Target{
+		Store: s, Tables: "sandtrail.ledger_",
+		Plain: func(t testing.TB, statements ...string) { execAll(t, other, statements) },
+		Behind: func(t testing.TB, statements ...string) {
+			execAll(t, other, append([]string{"SET LOCAL session_replication_role = replica"}, statements...))
+		},
+	}
+}
+
+// execAll runs statements in one transaction.
+func execAll(t testing.TB, conn *pgx.Conn, statements []string) {
+	t.Helper()
+	err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+		for _, text := range statements {
+			if _, err := tx.Exec(t.Context(), text); err != nil {
+				t.Errorf("%s", text)
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
