@@ -45,7 +45,6 @@ var edges = []edge{
 
 	{"recorder", ".", "what it measures becomes a draft"},
 	{"recorder", "golang.org/x/sys", "process groups, subreaper, rusage"},
-	{"recorder", "github.com/creack/pty", "terminal sessions"},
 	{"outbox", ".", "what it keeps are drafts"},
 	{"examples", ".", "names strategies"},
 	{"api", ".", "the domain's errors and answers as they travel"},
