@@ -21,13 +21,26 @@ import (
 )
 
 // The test binary is also the programs that the tests record.
-const roleVariable = "RECORDER_TEST_ROLE"
+const (
+	roleVariable = "RECORDER_TEST_ROLE"
+	// orphanVariable makes a role begin when its parent has gone: descriptor
+	// orphanDescriptor ends then.
+	orphanVariable   = "RECORDER_TEST_ORPHAN"
+	orphanDescriptor = 4
+)
+
+// held is open as long as this process lives.
+var held *os.File
 
 func TestMain(m *testing.M) {
 	role := os.Getenv(roleVariable)
 	if role == "" {
 		goleak.VerifyTestMain(m)
 		return
+	}
+	if os.Getenv(orphanVariable) != "" {
+		_ = os.Unsetenv(orphanVariable)
+		_, _ = io.Copy(io.Discard, os.NewFile(orphanDescriptor, "parent"))
 	}
 	roles[role](os.Args[1:])
 	if os.Getenv("TELL_CPU") != "" {
@@ -36,15 +49,16 @@ func TestMain(m *testing.M) {
 }
 
 var roles = map[string]func(args []string){
-	"allocate":  func(args []string) { allocate(number(args[0])) },
-	"allocate4": func(args []string) { together(4, "allocate", args[0]) },
-	"burn":      func(args []string) { burn(number(args[0]), number(args[1])) },
-	"sleep":     func([]string) { <-time.After(300 * time.Millisecond) },
-	"daemon":    daemon,
-	"nothing":   func([]string) {},
-	"forkbomb":  forkBomb,
-	"pour":      func(args []string) { pour(int64(number(args[0])) << 20) },
-	"arguments": func(args []string) { fmt.Println(len(strings.Join(args, ""))) },
+	"allocate":    func(args []string) { allocate(number(args[0])) },
+	"allocate4":   func(args []string) { together(4, "allocate", args[0]) },
+	"burn":        func(args []string) { burn(number(args[0]), number(args[1])) },
+	"sleep":       func([]string) { <-time.After(300 * time.Millisecond) },
+	"daemon":      daemon,
+	"nothing":     func([]string) {},
+	"forkbomb":    forkBomb,
+	"pour":        func(args []string) { pour(int64(number(args[0])) << 20) },
+	"record-pour": recordPour,
+	"arguments":   func(args []string) { fmt.Println(len(strings.Join(args, ""))) },
 }
 
 // self is a command that plays a role.
@@ -81,12 +95,15 @@ func allocate(mib int) {
 }
 
 // ownMemory is what this process holds for itself, in bytes.
-func ownMemory() int64 {
+func ownMemory() int64 { return statusBytes("RssAnon:") }
+
+// statusBytes is a figure of what the kernel says of this process.
+func statusBytes(name string) int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		panic(err)
 	}
-	_, rest, _ := strings.Cut(string(status), "RssAnon:")
+	_, rest, _ := strings.Cut(string(status), name)
 	return int64(number(strings.Fields(rest)[0])) << 10
 }
 
@@ -138,13 +155,22 @@ func cpuTime() time.Duration {
 // is gone, and ends when the grandchild has: the pipe that it holds says so.
 func daemon(args []string) {
 	const inBetween, end = "IN_BETWEEN", 3
+	if os.Getenv(inBetween) == "" {
+		tell("memory", ownMemory()) // this process stays
+	}
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Stdout = os.Stdout
 	if os.Getenv(inBetween) != "" {
 		cmd.Args = append(cmd.Args[:1], args[1:]...)
 		cmd.Env = append(os.Environ(), roleVariable+"="+args[0])
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		cmd.ExtraFiles = []*os.File{os.NewFile(end, "end")}
+		var gone *os.File
+		var err error
+		if gone, held, err = os.Pipe(); err != nil {
+			panic(err)
+		}
+		cmd.Env = append(cmd.Env, orphanVariable+"=1")
+		cmd.ExtraFiles = []*os.File{os.NewFile(end, "end"), gone}
 		if err := cmd.Start(); err != nil {
 			panic(err)
 		}
@@ -173,6 +199,18 @@ func forkBomb([]string) {
 			return
 		}
 	}
+}
+
+// recordPour records the role pour and says how many bytes that wrote and how
+// many this process held at its peak.
+func recordPour(args []string) {
+	c := self("pour", args[0])
+	c.RecordOutput = 1000
+	r, err := recorder.Run(context.Background(), c)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(r.Stdout.Bytes, statusBytes("VmHWM:"))
 }
 
 func pour(bytes int64) {
