@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -130,6 +131,19 @@ func TestEveryRoomIsDescribed(t *testing.T) {
 		if !strings.Contains(string(page), "`"+room+"`") {
 			t.Errorf("docs/architecture.md does not say what `%s` is for", room)
 		}
+	}
+}
+
+// TestTheBinaryKnowsEveryTimeZone wants the zones inside the binary: the
+// machines it runs on often have none, and a zone asked for must not depend
+// on the machine.
+func TestTheBinaryKnowsEveryTimeZone(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "./cmd/sandtrail").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	if !slices.Contains(strings.Fields(string(out)), "time/tzdata") {
+		t.Error("cmd/sandtrail does not import time/tzdata")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	_ "time/tzdata" // any zone can be asked for, also on a machine that knows none
 
 	"golang.org/x/term"
 )
