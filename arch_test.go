@@ -35,6 +35,7 @@ var edges = []edge{
 	{"postgres", "github.com/jackc/pgx/v5", "the database's native protocol"},
 	{"ledger/ledgertest", ".", "the stores it works on"},
 	{"ledger/ledgertest", "ledger", "what must be found"},
+	{"ledger/ledgertest", "github.com/google/go-cmp", "shows how two states differ"},
 	{"storetest", ".", "the contracts it holds stores to"},
 	{"storetest", "github.com/google/go-cmp", "shows how two answers differ"},
 	{"internal/sample", ".", "makes drafts that look real, for tests and measurements"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -49,6 +50,11 @@ type Summary struct {
 	Unchecked   int              `json:"unchecked"`   // stored checkpoints, for want of a public key
 	Reasons     map[string]int64 `json:"reasons"`     // removed records by reason
 	FindingsN   int64            `json:"findingCount"`
+}
+
+// Outcome is what is remembered of the verification.
+func (s Summary) Outcome(at time.Time) sandtrail.LedgerVerification {
+	return sandtrail.LedgerVerification{At: at, Records: s.Records, Findings: s.FindingsN}
 }
 
 // Verification says what Verify checks a source against.

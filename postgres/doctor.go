@@ -27,7 +27,7 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 	if err != nil { // not migrated: the check above says so
 		return checks, nil
 	}
-	examinations := []func(context.Context, *layout, time.Time) (sandtrail.Check, error){s.checkAhead, s.checkStrays}
+	examinations := []func(context.Context, *layout, time.Time) (sandtrail.Check, error){s.checkAhead, s.checkStrays, s.checkLedger}
 	if depth == sandtrail.Deep {
 		examinations = append(examinations, s.checkIDs, s.checkRollups)
 	}
@@ -121,6 +121,11 @@ func (s *Store) checkStrays(ctx context.Context, l *layout, _ time.Time) (sandtr
 		check.Fix = "sandtrail migrate, or keep sandtrail serve running"
 	}
 	return check, nil
+}
+
+func (s *Store) checkLedger(ctx context.Context, _ *layout, _ time.Time) (sandtrail.Check, error) {
+	state, err := s.LedgerState(ctx)
+	return state.Check(), err
 }
 
 // checkIDs compares the table of ids with the executions.

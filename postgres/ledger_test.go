@@ -14,6 +14,7 @@ import (
 )
 
 func TestLedger(t *testing.T) {
+	t.Run("state", func(t *testing.T) { ledgertest.State(t, ledgerTarget(t)) })
 	t.Run("no false alarm", func(t *testing.T) { ledgertest.Lawful(t, ledgerTarget(t), 60) })
 	t.Run("hostile operator", func(t *testing.T) { ledgertest.Hostile(t, ledgerTarget(t), 2) })
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -52,6 +53,28 @@ func TestLedgerCanBeChecked(t *testing.T) {
 	proved, _, err := ledger.VerifyReceipt(k.get("/v1/ledger/receipt/"+id.String()).body, ledgerKeys.Verifiers)
 	if err != nil || proved.ID != id {
 		t.Errorf("receipt of %s: %v; want %s", proved.ID, err, id)
+	}
+}
+
+func TestMetricsShowTheLedger(t *testing.T) {
+	k := newKit(t).owners()
+	k.put("u1")
+	metrics := func() string { return string(k.get("/metrics").body) }
+	if got := metrics(); !strings.Contains(got, "sandtrail_ledger_unsealed 1\n") || strings.Contains(got, "ledger_verif") {
+		t.Errorf("before the first verification: %s", got)
+	}
+	if err := k.store.Maintain(t.Context(), start); err != nil {
+		t.Fatal(err)
+	}
+	k.get("/v1/ledger/checkpoint")
+	if err := k.store.PutVerification(t.Context(), sandtrail.LedgerVerification{At: start.Add(-time.Minute), Records: 1, Findings: 2}); err != nil {
+		t.Fatal(err)
+	}
+	got := metrics()
+	for _, want := range []string{"size 1", "unsealed 0", "checkpoint_age_seconds 0", "verification_age_seconds 60", "verification_findings 2"} {
+		if !strings.Contains(got, "sandtrail_ledger_"+want+"\n") {
+			t.Errorf("metrics lack %q", want)
+		}
 	}
 }
 

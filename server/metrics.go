@@ -28,7 +28,7 @@ type metrics struct {
 
 // newMetrics has its own registry, so that several servers of one process do
 // not collide, and shows another one beside it if given.
-func newMetrics(also prometheus.Gatherer) *metrics {
+func newMetrics(cfg Config) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "sandtrail_" + name, Help: help})
 	}
@@ -63,8 +63,11 @@ func newMetrics(also prometheus.Gatherer) *metrics {
 	all = append(all, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(all...)
 	gatherer := prometheus.Gatherers{registry}
-	if also != nil {
-		gatherer = append(gatherer, also)
+	if cfg.Metrics != nil {
+		gatherer = append(gatherer, cfg.Metrics)
+	}
+	if cfg.Keeper != nil {
+		registry.MustRegister(ledgerMetrics{cfg.Keeper, cfg.Now, cfg.Log})
 	}
 	m.handler = promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})
 	return m

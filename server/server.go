@@ -21,10 +21,11 @@ import (
 // Config says what a server serves. Only Store is required.
 type Config struct {
 	Store     sandtrail.Store
-	Keys      sandtrail.Keyring   // nil: there are no keys, so only a loopback address can be served
-	AccessLog sandtrail.AccessLog // nil: no access log
-	Follower  sandtrail.Follower  // nil: no live stream
-	Ledger    Ledger              // nil: its calls answer that there is none
+	Keys      sandtrail.Keyring      // nil: there are no keys, so only a loopback address can be served
+	AccessLog sandtrail.AccessLog    // nil: no access log
+	Follower  sandtrail.Follower     // nil: no live stream
+	Ledger    Ledger                 // nil: its calls answer that there is none
+	Keeper    sandtrail.LedgerKeeper // whose state /metrics shows; nil: none
 
 	Retention time.Duration    // what Admission.Retention says
 	Rules     []sandtrail.Rule // nil: the default rule
@@ -121,7 +122,7 @@ func New(cfg Config) (*Server, error) {
 		committed: newBell(),
 	}
 	s.drain, s.stopDrain = context.WithCancel(context.Background())
-	s.metrics = newMetrics(cfg.Metrics)
+	s.metrics = newMetrics(cfg)
 	s.committer = newCommitter(cfg.Store, s.metrics, s.committed)
 	s.gate = newGate(cfg)
 	if err := s.routes(); err != nil {

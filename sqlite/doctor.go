@@ -29,7 +29,7 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, _ time.Time) 
 type examination func(context.Context, *Store, *sql.Tx) (sandtrail.Check, error)
 
 func examinations(depth sandtrail.Depth) []examination {
-	all := []examination{checkMigrations, checkJournalMode, checkAutoVacuum, checkSize}
+	all := []examination{checkMigrations, checkJournalMode, checkAutoVacuum, checkSize, checkLedger}
 	if depth == sandtrail.Deep {
 		return append(all, checkIntegrity("integrity_check"), checkForeignKeys, checkRollups)
 	}
@@ -75,6 +75,14 @@ func checkSize(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, erro
 		Name: "size", OK: true,
 		Detail: fmt.Sprintf("%.1f MiB, of which %.1f MiB free", mib(pages*size), mib(free*size)),
 	}, err
+}
+
+func checkLedger(ctx context.Context, s *Store, tx *sql.Tx) (sandtrail.Check, error) {
+	if migrations, err := checkMigrations(ctx, s, tx); err != nil || !migrations.OK {
+		return sandtrail.Check{Name: "ledger", Detail: "cannot be read before the migrations", Fix: migrations.Fix}, err
+	}
+	state, err := (&book{tx}).state(ctx)
+	return state.Check(), err
 }
 
 func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }

@@ -150,6 +150,7 @@ type serviceStore interface {
 	sandtrail.Follower
 	sandtrail.Agenda
 	sandtrail.AlertStates
+	sandtrail.LedgerKeeper
 }
 
 // localKeys keeps keys in a database and writes what it does into the access

@@ -53,13 +53,19 @@ func invalid(err error) error {
 	return &sandtrail.Error{Code: sandtrail.CodeInvalid, Message: err.Error(), Err: err}
 }
 
+// keeper is a store with a ledger.
+type keeper interface {
+	ledger.Log
+	sandtrail.LedgerKeeper
+}
+
 // ledgerOf is the ledger of the database, up to date.
-func (d *deps) ledgerOf(ctx context.Context) (ledger.Log, error) {
+func (d *deps) ledgerOf(ctx context.Context) (keeper, error) {
 	store, err := d.store(ctx)
 	if err != nil {
 		return nil, err
 	}
-	log, ok := store.(ledger.Log)
+	log, ok := store.(keeper)
 	if !ok {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid,
 			"this command works on the database itself, not through a server: give --db in place of --server or SANDTRAIL_SERVER")

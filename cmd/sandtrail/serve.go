@@ -105,7 +105,7 @@ func (c *serveCmd) store(ctx context.Context, d *deps) (serviceStore, error) {
 func (c *serveCmd) config(store serviceStore, rules []sandtrail.Rule, d *deps, log *slog.Logger) server.Config {
 	retention := retentionFlag{c.Retention}.admission(d.now()).Retention
 	return server.Config{
-		Store: store, Keys: store, AccessLog: store, Follower: store,
+		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store,
 		Rules: rules, Retention: retention, Limits: server.Limits{Rate: c.RateLimit},
 		Log: log, Now: d.now, Version: buildVersion(),
 		Page: func(api http.Handler) http.Handler {

@@ -34,6 +34,15 @@ CREATE TABLE sandtrail_ledger_checkpoints (
   signed TEXT NOT NULL
 ) STRICT;
 
+-- How comparing the executions with the log came out. It is what the operator
+-- says: who wants to know compares again.
+CREATE TABLE sandtrail_ledger_verifications (
+  id       INTEGER PRIMARY KEY AUTOINCREMENT,
+  at       TEXT NOT NULL,
+  records  INTEGER NOT NULL,
+  findings INTEGER NOT NULL
+) STRICT;
+
 -- How far the log has taken in the feed, by which it learns what came.
 CREATE TABLE sandtrail_ledger_sealed (
   only INTEGER PRIMARY KEY CHECK (only = 1),

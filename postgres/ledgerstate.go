@@ -1,0 +1,50 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
+)
+
+// LedgerState says how far the ledger is.
+func (s *Store) LedgerState(ctx context.Context) (state sandtrail.LedgerState, err error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return state, err
+	}
+	var c, v struct {
+		at   *time.Time
+		n, m *int64
+	}
+	err = s.pool.QueryRow(ctx, l.sql(`
+		SELECT coalesce((SELECT n * $1 + length(hashes) / 32 FROM {schema}.ledger_tiles WHERE level = 0 ORDER BY n DESC LIMIT 1), 0),
+			(SELECT count(*) FROM {schema}.ledger_queue) + (SELECT count(*) FROM {schema}.journal WHERE reason IS DISTINCT FROM 'update'),
+			c.size, c.at, v.records, v.findings, v.at
+		FROM (SELECT) one
+		LEFT JOIN (SELECT size, at FROM {schema}.ledger_checkpoints ORDER BY id DESC LIMIT 1) c ON true
+		LEFT JOIN (SELECT records, findings, at FROM {schema}.ledger_verifications ORDER BY id DESC LIMIT 1) v ON true`),
+		int64(ledger.BlockLeaves)).Scan(&state.Size, &state.Unsealed, &c.n, &c.at, &v.n, &v.m, &v.at)
+	if err != nil {
+		return state, wrap("read the ledger's state", err)
+	}
+	if c.at != nil {
+		state.Checkpoint = &sandtrail.LedgerCheckpoint{Size: *c.n, At: c.at.UTC()}
+	}
+	if v.at != nil {
+		state.Verified = &sandtrail.LedgerVerification{Records: *v.n, Findings: *v.m, At: v.at.UTC()}
+	}
+	return state, nil
+}
+
+// PutVerification remembers the outcome of a verification.
+func (s *Store) PutVerification(ctx context.Context, v sandtrail.LedgerVerification) error {
+	l, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.pool.Exec(ctx, l.sql("INSERT INTO {schema}.ledger_verifications (at, records, findings) VALUES ($1, $2, $3)"),
+		sandtrail.Millisecond(v.At), v.Records, v.Findings)
+	return wrap("keep the outcome of a verification", err)
+}

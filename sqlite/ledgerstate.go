@@ -1,0 +1,53 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// LedgerState says how far the ledger is.
+func (s *Store) LedgerState(ctx context.Context) (state sandtrail.LedgerState, err error) {
+	err = s.read(ctx, "read the ledger's state", func(tx *sql.Tx) (err error) {
+		state, err = (&book{tx}).state(ctx)
+		return err
+	})
+	return state, err
+}
+
+func (b *book) state(ctx context.Context) (state sandtrail.LedgerState, err error) {
+	if state.Size, err = b.Size(ctx); err != nil {
+		return state, err
+	}
+	if err := b.tx.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM sandtrail_ledger_removed)
+		+ (SELECT COUNT(*) FROM sandtrail_feed WHERE seq > (SELECT seq FROM sandtrail_ledger_sealed))`).Scan(&state.Unsealed); err != nil {
+		return state, err
+	}
+	var at timestamp
+	var c sandtrail.LedgerCheckpoint
+	err = b.tx.QueryRowContext(ctx, `SELECT size, at FROM sandtrail_ledger_checkpoints ORDER BY id DESC LIMIT 1`).Scan(&c.Size, &at)
+	if err == nil {
+		c.At = at.Time
+		state.Checkpoint = &c
+	} else if noRows(err) != nil {
+		return state, err
+	}
+	var v sandtrail.LedgerVerification
+	err = b.tx.QueryRowContext(ctx, `SELECT at, records, findings FROM sandtrail_ledger_verifications ORDER BY id DESC LIMIT 1`).
+		Scan(&at, &v.Records, &v.Findings)
+	if err == nil {
+		v.At = at.Time
+		state.Verified = &v
+	}
+	return state, noRows(err)
+}
+
+// PutVerification remembers the outcome of a verification.
+func (s *Store) PutVerification(ctx context.Context, v sandtrail.LedgerVerification) error {
+	return s.write(ctx, "keep the outcome of a verification", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_ledger_verifications (at, records, findings) VALUES (?, ?, ?)`,
+			formatTime(v.At), v.Records, v.Findings)
+		return err
+	})
+}
