@@ -14,7 +14,18 @@ type Agenda interface {
 	Claim(ctx context.Context, work string, now, until time.Time) (bool, error)
 	// Reschedule sets when the work is due next.
 	Reschedule(ctx context.Context, work string, due time.Time) error
+	// Due returns when the work is due next, or until when it is claimed; the
+	// zero time when nobody has claimed it yet.
+	Due(ctx context.Context, work string) (time.Time, error)
 }
+
+// RetentionWork names the removal of old records, on the agenda and as the
+// actor of its lines in the access log. CleanupAction is what those lines say
+// was done, whoever did it.
+const (
+	RetentionWork = "retention"
+	CleanupAction = "cleanup"
+)
 
 // AlertState is what is remembered about a rule between evaluations.
 type AlertState struct {

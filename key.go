@@ -119,7 +119,7 @@ type Outcome string
 
 // The outcomes.
 const (
-	Allowed Outcome = "allowed" // noted before it is done
+	Allowed Outcome = "allowed" // noted before it is done; retention notes its cleanups afterwards, with what they deleted
 	Denied  Outcome = "denied"
 )
 
@@ -127,7 +127,14 @@ const (
 type AccessLog interface {
 	// LogAccess adds a line, durable when it returns.
 	LogAccess(ctx context.Context, a Access) error
-	// Accesses returns lines with an id below before, newest first; the zero
-	// id starts at the newest. limit is 1 to MaxLimit.
-	Accesses(ctx context.Context, before ID, limit int) ([]Access, error)
+	// Accesses returns the lines that the query selects, newest first.
+	Accesses(ctx context.Context, q AccessQuery) ([]Access, error)
+}
+
+// AccessQuery is one page of the access log. Empty fields select everything.
+type AccessQuery struct {
+	Actor, Action string
+	Outcome       Outcome
+	Before        ID  // lines with an id below it; the zero id starts at the newest
+	Limit         int // 1 to MaxLimit
 }

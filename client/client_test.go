@@ -343,7 +343,7 @@ func TestKeysOverTheWire(t *testing.T) {
 	if err := open(t, url, other.Secret).PutUser(ctx, sandtrail.User{ID: "u", Email: "u@x"}); !errors.Is(err, sandtrail.ErrUnauthorized) {
 		t.Errorf("with a revoked key: got %v, want ErrUnauthorized", err)
 	}
-	log, err := admin.Accesses(ctx, 10, "")
+	log, err := admin.Accesses(ctx, sandtrail.AccessQuery{Limit: 10})
 	acts := []string{}
 	for _, a := range log.Items {
 		acts = append(acts, fmt.Sprint(a.Outcome, " ", a.Action))

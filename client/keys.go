@@ -27,11 +27,17 @@ func (c *Client) RevokeKey(ctx context.Context, id sandtrail.ID) error {
 	return err
 }
 
-// Accesses returns a page of the access log, newest first.
-func (c *Client) Accesses(ctx context.Context, limit int, cursor string) (api.Page[sandtrail.Access], error) {
+// Accesses returns the lines of the access log that the query selects, newest
+// first. A limit of 0 takes the server's default.
+func (c *Client) Accesses(ctx context.Context, q sandtrail.AccessQuery) (api.Page[sandtrail.Access], error) {
 	values := values{}
-	values.number("limit", limit)
-	values.text("cursor", cursor)
+	values.number("limit", q.Limit)
+	values.text("actor", q.Actor)
+	values.text("action", q.Action)
+	values.text("outcome", string(q.Outcome))
+	if !q.Before.IsZero() {
+		values.text("cursor", q.Before.String())
+	}
 	return get[api.Page[sandtrail.Access]](ctx, c, url.Values(values), "v1", "access-log")
 }
 

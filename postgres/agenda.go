@@ -28,6 +28,20 @@ func (s *Store) Reschedule(ctx context.Context, work string, due time.Time) erro
 	return wrapf(err, "reschedule %s", work)
 }
 
+// Due returns when work is due next.
+func (s *Store) Due(ctx context.Context, work string) (time.Time, error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var due *time.Time
+	err = s.pool.QueryRow(ctx, l.sql(`SELECT max(due_at) FROM {schema}.agenda WHERE work = $1`), work).Scan(&due)
+	if err != nil || due == nil {
+		return time.Time{}, wrap("read the agenda", err)
+	}
+	return due.UTC(), nil
+}
+
 // AlertStates returns what is remembered about every rule.
 func (s *Store) AlertStates(ctx context.Context) ([]sandtrail.AlertState, error) {
 	l, err := s.open(ctx)

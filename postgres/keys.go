@@ -91,17 +91,22 @@ func (s *Store) LogAccess(ctx context.Context, a sandtrail.Access) error {
 }
 
 // Accesses returns lines of the access log, newest first.
-func (s *Store) Accesses(ctx context.Context, before sandtrail.ID, limit int) ([]sandtrail.Access, error) {
+func (s *Store) Accesses(ctx context.Context, q sandtrail.AccessQuery) ([]sandtrail.Access, error) {
 	l, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var c conditions
-	if !before.IsZero() {
-		c.add("id < $", [16]byte(before))
+	if !q.Before.IsZero() {
+		c.add("id < $", [16]byte(q.Before))
+	}
+	for column, value := range map[string]string{"actor": q.Actor, "action": q.Action, "outcome": string(q.Outcome)} {
+		if value != "" {
+			c.add(column+" = $", value)
+		}
 	}
 	rows, err := s.pool.Query(ctx, l.sql(`SELECT id, at, key_id, actor, action, object, outcome, detail, remote
-		FROM {schema}.access_log `+c.where()+` ORDER BY id DESC LIMIT `+strconv.Itoa(limit)), c.args...)
+		FROM {schema}.access_log `+c.where()+` ORDER BY id DESC LIMIT `+strconv.Itoa(q.Limit)), c.args...)
 	if err != nil {
 		return nil, wrap("read access log", err)
 	}

@@ -12,6 +12,7 @@ func TestService(t *testing.T) {
 	t.Run("keyring", func(t *testing.T) { s, _ := open(t); storetest.Keyring(t, s) })
 	t.Run("access log", func(t *testing.T) { s, _ := open(t); storetest.AccessLog(t, s) })
 	t.Run("follower", func(t *testing.T) { s, _ := open(t); storetest.Follower(t, s) })
+	t.Run("surveyor", func(t *testing.T) { s, _ := open(t); storetest.Surveyor(t, s, true) })
 	t.Run("agenda", func(t *testing.T) { s, _ := open(t); storetest.Agenda(t, s) })
 	t.Run("alert states", func(t *testing.T) { s, _ := open(t); storetest.AlertStates(t, s) })
 }

@@ -120,17 +120,24 @@ func (s *Server) revokeKey(ctx context.Context, in *keyInput) (*struct{}, error)
 
 var errBadCursor = errors.New("not a cursor of this list; start again without one")
 
-func (s *Server) accessLog(ctx context.Context, in *PageInput) (*body[api.Page[sandtrail.Access]], error) {
-	var before sandtrail.ID
+type accessInput struct {
+	PageInput
+	Actor   string `query:"actor" doc:"The name of a key, anonymous, or cli."`
+	Action  string `query:"action" example:"delete user"`
+	Outcome string `query:"outcome" enum:"allowed,denied"`
+}
+
+func (s *Server) accessLog(ctx context.Context, in *accessInput) (*body[api.Page[sandtrail.Access]], error) {
+	q := sandtrail.AccessQuery{Actor: in.Actor, Action: in.Action, Outcome: sandtrail.Outcome(in.Outcome), Limit: in.Limit}
 	if in.Cursor != "" {
-		if err := before.UnmarshalText([]byte(in.Cursor)); err != nil {
+		if err := q.Before.UnmarshalText([]byte(in.Cursor)); err != nil {
 			return nil, atField("cursor", errBadCursor)
 		}
 	}
 	if s.cfg.AccessLog == nil {
 		return answer(api.NewPage[sandtrail.Access](nil, ""), nil)
 	}
-	lines, err := s.cfg.AccessLog.Accesses(ctx, before, in.Limit)
+	lines, err := s.cfg.AccessLog.Accesses(ctx, q)
 	next := ""
 	if len(lines) == in.Limit {
 		next = lines[len(lines)-1].ID.String()

@@ -164,7 +164,7 @@ func TestAccessLogTellsWhoDidWhat(t *testing.T) {
 	} {
 		k.do(q)
 	}
-	lines, err := k.store.Accesses(t.Context(), sandtrail.ID{}, 100)
+	lines, err := k.store.Accesses(t.Context(), sandtrail.AccessQuery{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

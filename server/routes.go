@@ -58,7 +58,7 @@ var routeTable = map[string]route{
 	"PUT /v1/strategies/{id}":    {grants: byAdmin, act: "put strategy"},
 	"DELETE /v1/strategies/{id}": {grants: byAdmin, act: "delete strategy"},
 	"GET /v1/cleanup":            {grants: seers},
-	"POST /v1/cleanup":           {grants: byAdmin, act: "cleanup"},
+	"POST /v1/cleanup":           {grants: byAdmin, act: sandtrail.CleanupAction},
 
 	"GET /v1/ledger/checkpoint":     {grants: seers},
 	"GET /v1/ledger/tile/{path...}": {grants: seers},

@@ -33,6 +33,21 @@ func (s *Store) Reschedule(ctx context.Context, work string, due time.Time) erro
 	})
 }
 
+// Due returns when work is due next.
+func (s *Store) Due(ctx context.Context, work string) (due time.Time, err error) {
+	err = s.query(ctx, "read the agenda", `SELECT due_at FROM sandtrail_agenda WHERE work = ?`, []any{work}, func(rows *sql.Rows) error {
+		var at timestamp
+		if rows.Next() {
+			if err := rows.Scan(&at); err != nil {
+				return err
+			}
+		}
+		due = at.Time
+		return rows.Err()
+	})
+	return due, err
+}
+
 // AlertStates returns what is remembered about every rule.
 func (s *Store) AlertStates(ctx context.Context) (states []sandtrail.AlertState, err error) {
 	text := `SELECT rule, firing, since, notified_at FROM sandtrail_alert_states ORDER BY rule`

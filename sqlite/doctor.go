@@ -68,12 +68,10 @@ func checkAutoVacuum(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check
 }
 
 func checkSize(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
-	var pages, free, size int64
-	err := tx.QueryRowContext(ctx, `SELECT page_count, freelist_count, page_size
-		FROM pragma_page_count, pragma_freelist_count, pragma_page_size`).Scan(&pages, &free, &size)
+	total, free, err := fileSize(ctx, tx)
 	return sandtrail.Check{
 		Name: "size", OK: true,
-		Detail: fmt.Sprintf("%.1f MiB, of which %.1f MiB free", mib(pages*size), mib(free*size)),
+		Detail: fmt.Sprintf("%.1f MiB, of which %.1f MiB free", mib(total), mib(*free)),
 	}, err
 }
 

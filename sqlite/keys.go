@@ -106,14 +106,16 @@ func (s *Store) LogAccess(ctx context.Context, a sandtrail.Access) error {
 }
 
 // Accesses returns lines of the access log, newest first.
-func (s *Store) Accesses(ctx context.Context, before sandtrail.ID, limit int) (lines []sandtrail.Access, err error) {
-	text, args := "", []any{}
-	if !before.IsZero() {
-		text, args = " WHERE id < ?", append(args, before.String())
+func (s *Store) Accesses(ctx context.Context, q sandtrail.AccessQuery) (lines []sandtrail.Access, err error) {
+	before := ""
+	if !q.Before.IsZero() {
+		before = q.Before.String()
 	}
-	text = `SELECT id, at, COALESCE(key_id, ''), actor, action, object, outcome, detail, remote FROM sandtrail_access_log` +
-		text + ` ORDER BY id DESC LIMIT ?`
-	err = s.query(ctx, "read access log", text, append(args, limit), func(rows *sql.Rows) error {
+	const text = `SELECT id, at, COALESCE(key_id, ''), actor, action, object, outcome, detail, remote FROM sandtrail_access_log
+		WHERE (?1 = '' OR id < ?1) AND (?2 = '' OR actor = ?2) AND (?3 = '' OR action = ?3) AND (?4 = '' OR outcome = ?4)
+		ORDER BY id DESC LIMIT ?5`
+	args := []any{before, q.Actor, q.Action, string(q.Outcome), q.Limit}
+	err = s.query(ctx, "read access log", text, args, func(rows *sql.Rows) error {
 		lines = nil
 		for rows.Next() {
 			var a sandtrail.Access

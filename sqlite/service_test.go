@@ -13,6 +13,7 @@ func TestService(t *testing.T) {
 	t.Run("keyring", func(t *testing.T) { storetest.Keyring(t, openService(t)) })
 	t.Run("access log", func(t *testing.T) { storetest.AccessLog(t, openService(t)) })
 	t.Run("follower", func(t *testing.T) { storetest.Follower(t, openService(t)) })
+	t.Run("surveyor", func(t *testing.T) { storetest.Surveyor(t, openService(t), false) })
 	t.Run("agenda", func(t *testing.T) { storetest.Agenda(t, openService(t)) })
 	t.Run("alert states", func(t *testing.T) { storetest.AlertStates(t, openService(t)) })
 }

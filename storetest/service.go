@@ -89,7 +89,7 @@ func AccessLog(t *testing.T, log sandtrail.AccessLog) {
 	for _, size := range []int{1, 2, 5, 100} {
 		var got []sandtrail.Access
 		for before := (sandtrail.ID{}); ; before = got[len(got)-1].ID {
-			page, err := log.Accesses(ctx, before, size)
+			page, err := log.Accesses(ctx, sandtrail.AccessQuery{Before: before, Limit: size})
 			if err != nil {
 				t.Fatalf("read: %v", err)
 			}
@@ -101,6 +101,43 @@ func AccessLog(t *testing.T, log sandtrail.AccessLog) {
 		if diff := cmp.Diff(newestFirst, got); diff != "" {
 			t.Errorf("pages of %d:\n%s", size, diff)
 		}
+	}
+	for q, want := range map[sandtrail.AccessQuery]int{
+		{Actor: "ci"}: 5, {Actor: "nobody"}: 0, {Action: "export"}: 5, {Action: "cleanup"}: 0,
+		{Outcome: sandtrail.Denied}: 2, {Actor: "ci", Outcome: sandtrail.Allowed, Before: newestFirst[0].ID}: 2,
+	} {
+		q.Limit = 100
+		if got, err := log.Accesses(ctx, q); err != nil || len(got) != want {
+			t.Errorf("%+v: %d lines, want %d (%v)", q, len(got), want, err)
+		}
+	}
+}
+
+// SurveyedStore is what Surveyor needs.
+type SurveyedStore interface {
+	FollowedStore
+	sandtrail.Surveyor
+}
+
+// Surveyor wants the records of a store, empty but for its schema, to take
+// room.
+func Surveyor(t *testing.T, store SurveyedStore, partitioned bool) {
+	ctx := t.Context()
+	putOwners(t, store)
+	write(t, store, "kept", 200)
+	space, err := store.Space(ctx)
+	if err != nil || space.Total <= 0 || space.Free != nil && (*space.Free < 0 || *space.Free > space.Total) {
+		t.Fatalf("space: %+v, %v", space, err)
+	}
+	var used int64
+	for i, p := range space.Parts {
+		used += p.Bytes
+		if i > 0 && p.Since.After(space.Parts[i-1].Since) {
+			t.Errorf("part %s comes after one that is older", p.Name)
+		}
+	}
+	if partitioned != (len(space.Parts) > 0) || used > space.Total {
+		t.Errorf("%d parts of %d bytes, in all %d", len(space.Parts), used, space.Total)
 	}
 }
 
@@ -116,14 +153,7 @@ type FollowedStore interface {
 // following.
 func Follower(t *testing.T, store FollowedStore) {
 	ctx := t.Context()
-	for _, id := range []string{"kept", "gone"} {
-		if err := store.PutUser(ctx, sandtrail.User{ID: id, Email: id + "@example.com"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := store.PutStrategy(ctx, sandtrail.Strategy{ID: "s", Name: "S"}); err != nil {
-		t.Fatal(err)
-	}
+	putOwners(t, store)
 	write(t, store, "kept", 3) // before the tip: never seen
 	tip, err := store.Tip(ctx)
 	if err != nil {
@@ -208,6 +238,18 @@ func idSet(ids []sandtrail.ID) map[sandtrail.ID]int {
 	return set
 }
 
+func putOwners(t *testing.T, owners sandtrail.Owners) {
+	t.Helper()
+	for _, id := range []string{"kept", "gone"} {
+		if err := owners.PutUser(t.Context(), sandtrail.User{ID: id, Email: id + "@example.com"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := owners.PutStrategy(t.Context(), sandtrail.Strategy{ID: "s", Name: "S"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Agenda holds an empty agenda to its contract.
 func Agenda(t *testing.T, agenda sandtrail.Agenda) {
 	ctx, hour := t.Context(), time.Hour
@@ -233,12 +275,21 @@ func Agenda(t *testing.T, agenda sandtrail.Agenda) {
 			t.Errorf("%s: %d of 8 callers got the work, want %d", when, n, want)
 		}
 	}
+	due := func(want time.Time) {
+		t.Helper()
+		if got, err := agenda.Due(ctx, "work"); err != nil || !got.Equal(want) {
+			t.Errorf("due %v, want %v (%v)", got, want, err)
+		}
+	}
+	due(time.Time{})
 	claims("at first", serviceStart, 1)
+	due(serviceStart.Add(hour))
 	claims("while it is claimed", serviceStart.Add(hour-time.Millisecond), 0)
 	claims("when the claim has ended", serviceStart.Add(hour), 1)
 	if err := agenda.Reschedule(ctx, "work", serviceStart.Add(24*hour)); err != nil {
 		t.Fatalf("reschedule: %v", err)
 	}
+	due(serviceStart.Add(24 * hour))
 	claims("before it is due", serviceStart.Add(23*hour), 0)
 	claims("when it is due", serviceStart.Add(24*hour), 1)
 }

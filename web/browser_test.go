@@ -163,8 +163,8 @@ type screen struct {
 }
 
 var screens = []screen{
-	{"desktop-light", 1280, 800, "light"},
-	{"desktop-dark", 1280, 800, "dark"},
+	{"desktop-light", 1440, 900, "light"},
+	{"desktop-dark", 1440, 900, "dark"},
 	{"phone-light", 390, 844, "light"},
 	{"phone-dark", 390, 844, "dark"},
 }

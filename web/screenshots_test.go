@@ -32,7 +32,7 @@ func TestScreenshots(t *testing.T) {
 				b := tab{t, b.ctx, b.url}
 				b.look(s)
 				b.open(path)
-				picture, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+				picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 				if err == nil {
 					err = os.WriteFile(filepath.Join(dir, name+"-"+s.name+".png"), picture, 0o644)
 				}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -26,11 +27,18 @@ const (
 	retentionRetry = time.Hour
 )
 
+// RetentionStore is what retention needs of a store.
+type RetentionStore interface {
+	sandtrail.Cleaner
+	sandtrail.Agenda
+	sandtrail.AccessLog
+}
+
 // Retention removes records older than keep, once a day however many servers
-// run and however often they restart.
-func Retention(store sandtrail.Cleaner, agenda sandtrail.Agenda, keep time.Duration, log *slog.Logger) Job {
+// run and however often they restart. Each time is a line of the access log.
+func Retention(store RetentionStore, keep time.Duration, log *slog.Logger) Job {
 	return Job{Name: "retention", Every: 5 * time.Minute, RunOnce: func(ctx context.Context, now time.Time) error {
-		mine, err := agenda.Claim(ctx, "retention", now, now.Add(retentionRetry))
+		mine, err := store.Claim(ctx, sandtrail.RetentionWork, now, now.Add(retentionRetry))
 		if err != nil || !mine {
 			return err
 		}
@@ -40,6 +48,14 @@ func Retention(store sandtrail.Cleaner, agenda sandtrail.Agenda, keep time.Durat
 		if err != nil {
 			return err
 		}
-		return agenda.Reschedule(ctx, "retention", now.Add(retentionPeriod))
+		now = sandtrail.Millisecond(now)
+		line := sandtrail.Access{
+			ID: sandtrail.NewID(now), At: now, Actor: sandtrail.RetentionWork, Action: sandtrail.CleanupAction,
+			Object: "before " + before.Format(time.RFC3339), Outcome: sandtrail.Allowed, Detail: fmt.Sprintf("deleted %d", deleted),
+		}
+		if err := store.LogAccess(ctx, line); err != nil {
+			return err
+		}
+		return store.Reschedule(ctx, sandtrail.RetentionWork, now.Add(retentionPeriod))
 	}}
 }

@@ -89,7 +89,7 @@ func TestRetentionRunsOnceADay(t *testing.T) {
 	old := noon.Add(-91 * 24 * time.Hour)
 	put(t, s, old, true)
 	put(t, s, noon, true)
-	one, two := Retention(s, s, 90*24*time.Hour, silent), Retention(s, s, 90*24*time.Hour, silent)
+	one, two := Retention(s, 90*24*time.Hour, silent), Retention(s, 90*24*time.Hour, silent)
 	left := func() int64 {
 		t.Helper()
 		n, err := s.CountBefore(t.Context(), noon.Add(time.Hour))
@@ -116,6 +116,10 @@ func TestRetentionRunsOnceADay(t *testing.T) {
 	round(two, noon.Add(24*time.Hour))
 	if n := left(); n != 1 {
 		t.Errorf("%d records left the next day, want 1", n)
+	}
+	lines, err := s.Accesses(t.Context(), sandtrail.AccessQuery{Action: sandtrail.CleanupAction, Limit: 10})
+	if err != nil || len(lines) != 2 || lines[1].Actor != "retention" || lines[1].Detail != "deleted 1" {
+		t.Errorf("access log: %+v, %v", lines, err)
 	}
 }
 

@@ -151,6 +151,7 @@ type serviceStore interface {
 	sandtrail.Agenda
 	sandtrail.AlertStates
 	sandtrail.LedgerKeeper
+	sandtrail.Surveyor
 }
 
 // localKeys keeps keys in a database and writes what it does into the access

@@ -167,7 +167,7 @@ func (c *serveCmd) jobs(store serviceStore, rules []sandtrail.Rule, d *deps, log
 		worker.Maintain(store), worker.Alerts(store, rules, c.channel(d, log)),
 	}}
 	if c.Retention > 0 {
-		loop.Jobs = append(loop.Jobs, worker.Retention(store, store, time.Duration(c.Retention), log))
+		loop.Jobs = append(loop.Jobs, worker.Retention(store, time.Duration(c.Retention), log))
 	}
 	return loop
 }
