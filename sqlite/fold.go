@@ -14,10 +14,10 @@ const (
 	// foldBatch is how many journal entries one transaction folds: enough to
 	// spread the cost of the days it rewrites, few enough not to hold up
 	// other writers.
-	foldBatch = 2000
+	foldBatch = 4000
 	// foldAfter is how long the journal may grow before an append folds it.
 	// Questions read the journal from end to end.
-	foldAfter = 1000
+	foldAfter = 4000
 	// feedLength is how many executions the feed keeps. Followers who fall
 	// behind further must begin anew.
 	feedLength = 1_000_000
