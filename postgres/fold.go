@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -156,7 +157,8 @@ func putDays(ctx context.Context, tx pgx.Tx, l *layout, days map[rollup.Key]*rol
 }
 
 // mergeTotals merges cells into the stored totals. Totals stay when they
-// become empty: they are the list of subjects that have roll-ups.
+// become empty, unless their owner is gone: they are the list of subjects that
+// have roll-ups.
 func mergeTotals(ctx context.Context, tx pgx.Tx, l *layout, totals map[rollup.Subject]*rollup.Cell) error {
 	var scopes []int16
 	var keys []string
@@ -172,14 +174,22 @@ func mergeTotals(ctx context.Context, tx pgx.Tx, l *layout, totals map[rollup.Su
 		return err
 	}
 	cells := make([][]byte, len(keys))
+	var emptied []string
 	for i := range keys {
-		if cells[i], err = totals[rollup.Subject{Scope: rollup.Scope(scopes[i]), ID: keys[i]}].MarshalBinary(); err != nil {
+		total := totals[rollup.Subject{Scope: rollup.Scope(scopes[i]), ID: keys[i]}]
+		if cells[i], err = total.MarshalBinary(); err != nil {
 			return err
+		}
+		if total.IsEmpty() {
+			emptied = append(emptied, keys[i])
 		}
 	}
 	_, err = tx.Exec(ctx, l.sql(`INSERT INTO {schema}.totals (scope, key, cell) SELECT * FROM unnest($1::smallint[], $2::text[], $3::bytea[])
 		ON CONFLICT (scope, key) DO UPDATE SET cell = excluded.cell`), scopes, keys, cells)
-	return err
+	if err != nil || len(emptied) == 0 {
+		return err
+	}
+	return forget(ctx, tx, l, "key = ANY ($1)", emptied)
 }
 
 // eachTotal decodes rows of the totals.
@@ -198,24 +208,42 @@ func eachTotal(rows pgx.Rows, f func(rollup.Subject, rollup.Cell)) error {
 	return err
 }
 
-// forget removes the roll-ups of users and strategies that are gone. What
-// retention removed of them before stays in the counts of everything, where
-// nobody's name is. Entries of theirs that are not folded yet keep them: the
-// next round finds them again.
-func (s *Store) forget(ctx context.Context, l *layout) error {
+// forget removes the roll-ups of users and strategies that are gone, of those
+// totals t that a condition selects. What retention removed of them before
+// stays in the counts of everything, where nobody's name is. Entries of theirs
+// that are not folded yet keep them until these are.
+func forget(ctx context.Context, tx pgx.Tx, l *layout, condition string, args ...any) error {
+	_, err := tx.Exec(ctx, l.sql(`
+		WITH gone AS (
+			DELETE FROM {schema}.totals t
+			WHERE (scope = 1 AND NOT EXISTS (SELECT FROM {users} WHERE {users.id}::text = t.key)
+					OR scope = 2 AND NOT EXISTS (SELECT FROM {strategies} WHERE {strategies.id}::text = t.key))
+				AND NOT EXISTS (SELECT FROM {schema}.journal j WHERE t.key IN (j.user_id, j.strategy_id))
+				AND `+condition+`
+			RETURNING scope, key)
+		DELETE FROM {schema}.rollups r USING gone g WHERE r.scope = g.scope AND r.key = g.key`), args...)
+	return wrap("forget the roll-ups of the gone", err)
+}
+
+// forgetSoon makes the next round of maintenance look for owners that went.
+func forgetSoon(ctx context.Context, tx pgx.Tx, l *layout) error {
+	_, err := tx.Exec(ctx, l.sql("DELETE FROM {schema}.agenda WHERE work = 'forget'"))
+	return err
+}
+
+// forgetEvery is how often owners are looked for that went without any
+// execution: the fold sees those whose executions went along.
+const forgetEvery = time.Hour
+
+func (s *Store) forgetSometimes(ctx context.Context, l *layout, now time.Time) error {
+	due, err := s.Claim(ctx, "forget", now, now.Add(forgetEvery))
+	if err != nil || !due {
+		return err
+	}
 	return s.inTx(ctx, func(tx pgx.Tx) error {
-		ok, err := tryLock(ctx, tx, l.Schema, "fold")
-		if err != nil || !ok {
+		if err := lock(ctx, tx, l.Schema, "fold"); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, l.sql(`
-			WITH gone AS (
-				DELETE FROM {schema}.totals t
-				WHERE (scope = 1 AND NOT EXISTS (SELECT FROM {users} WHERE {users.id}::text = t.key)
-						OR scope = 2 AND NOT EXISTS (SELECT FROM {strategies} WHERE {strategies.id}::text = t.key))
-					AND NOT EXISTS (SELECT FROM {schema}.journal j WHERE t.key IN (j.user_id, j.strategy_id))
-				RETURNING scope, key)
-			DELETE FROM {schema}.rollups r USING gone g WHERE r.scope = g.scope AND r.key = g.key`))
-		return err
+		return forget(ctx, tx, l, "true")
 	})
 }

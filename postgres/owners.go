@@ -166,8 +166,10 @@ func (s *Store) purge(ctx context.Context, table, key, owner, id string) (delete
 			return err
 		}
 		last = tag.RowsAffected()
-		_, err = tx.Exec(ctx, l.sql("DELETE FROM "+table+" WHERE "+key+" = $1"), id)
-		return err
+		if _, err = tx.Exec(ctx, l.sql("DELETE FROM "+table+" WHERE "+key+" = $1"), id); err != nil {
+			return err
+		}
+		return forgetSoon(ctx, tx, l)
 	})
 	if err != nil {
 		return deleted, err

@@ -219,8 +219,8 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	if err := s.fold(ctx, l); err != nil {
 		return err
 	}
-	if err := s.forget(ctx, l); err != nil {
-		return wrap("forget the roll-ups of the gone", err)
+	if err := s.forgetSometimes(ctx, l, now); err != nil {
+		return err
 	}
 	if err := s.sweepDropped(ctx, l); err != nil {
 		return wrap("sweep dropped partitions", err)

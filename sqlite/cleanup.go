@@ -148,10 +148,13 @@ func deleteOwner[T any](ctx context.Context, s *Store, o owner[T], id string) (d
 			return err
 		}
 		gone, err := execCount(ctx, tx, "DELETE FROM "+o.table+" WHERE id = ?", id)
-		if err == nil && gone == 0 {
-			err = o.notFound(id)
+		if err != nil {
+			return err
 		}
-		return err
+		if gone == 0 {
+			return o.notFound(id)
+		}
+		return forgetSoon(ctx, tx)
 	})
 	if err != nil {
 		return deleted, err

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -23,8 +24,8 @@ const (
 	feedLength = 1_000_000
 )
 
-// Maintain folds the journal, forgets the roll-ups of owners that are gone,
-// takes what came and went into the ledger and cuts the feed back.
+// Maintain folds the journal, now and then forgets the roll-ups of owners that
+// are gone, takes what came and went into the ledger and cuts the feed back.
 func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	for {
 		folded, err := s.fold(ctx)
@@ -38,9 +39,15 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	if err := s.seal(ctx, now); err != nil {
 		return err
 	}
+	due, err := s.Claim(ctx, "forget", now, now.Add(forgetEvery))
+	if err != nil {
+		return err
+	}
 	return s.write(ctx, "maintain", func(tx *sql.Tx) error {
-		if err := forget(ctx, tx); err != nil {
-			return err
+		if due {
+			if err := forget(ctx, tx, "true"); err != nil {
+				return err
+			}
 		}
 		_, err := tx.ExecContext(ctx, "DELETE FROM sandtrail_feed WHERE seq <= (SELECT seq FROM sandtrail_ledger_sealed) - ?", feedLength)
 		return err
@@ -73,15 +80,14 @@ func (s *Store) fold(ctx context.Context) (folded int, err error) {
 		if folded = len(changes); err != nil || folded == 0 {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM sandtrail_journal WHERE seq <= ?", last); err != nil {
+			return err
+		}
 		delta := rollup.Fold(changes)
 		if err := mergeDays(ctx, tx, delta.Days); err != nil {
 			return err
 		}
-		if err := mergeTotals(ctx, tx, delta.Totals); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM sandtrail_journal WHERE seq <= ?", last)
-		return err
+		return mergeTotals(ctx, tx, delta.Totals)
 	})
 	return folded, err
 }
@@ -123,8 +129,10 @@ func mergeDays(ctx context.Context, tx *sql.Tx, days map[rollup.Key]*rollup.Day)
 }
 
 // mergeTotals merges cells into the stored totals. Totals stay when they
-// become empty: they are the list of subjects that have roll-ups.
+// become empty, unless their owner is gone: they are the list of subjects that
+// have roll-ups.
 func mergeTotals(ctx context.Context, tx *sql.Tx, totals map[rollup.Subject]*rollup.Cell) error {
+	var emptied []string
 	for subject, total := range totals {
 		stored, err := storedTotal(ctx, tx, subject)
 		if err != nil {
@@ -140,8 +148,18 @@ func mergeTotals(ctx context.Context, tx *sql.Tx, totals map[rollup.Subject]*rol
 			subject.Scope, subject.ID, encoded); err != nil {
 			return err
 		}
+		if total.IsEmpty() {
+			emptied = append(emptied, subject.ID)
+		}
 	}
-	return nil
+	if len(emptied) == 0 {
+		return nil
+	}
+	list, err := json.Marshal(emptied)
+	if err != nil {
+		return err
+	}
+	return forget(ctx, tx, "key IN (SELECT value FROM json_each(?))", string(list))
 }
 
 // storedTotal is the total of a subject as it was last folded.
@@ -157,16 +175,26 @@ func storedTotal(ctx context.Context, tx *sql.Tx, subject rollup.Subject) (cell 
 	return cell, cell.UnmarshalBinary(encoded)
 }
 
-// forget removes the roll-ups of users and strategies that are gone. What
-// retention removed of them before stays in the counts of everything, where
-// nobody's name is. Entries of theirs that are not folded yet keep them: the
-// next round finds them again.
-func forget(ctx context.Context, tx *sql.Tx) error {
-	const gone = `(scope, key) IN (SELECT scope, key FROM sandtrail_totals AS t
+// forgetSoon makes the next round of maintenance look for owners that went.
+func forgetSoon(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "DELETE FROM sandtrail_agenda WHERE work = 'forget'")
+	return err
+}
+
+// forgetEvery is how often owners are looked for that went without any
+// execution: the fold sees those whose executions went along.
+const forgetEvery = time.Hour
+
+// forget removes the roll-ups of users and strategies that are gone, of those
+// totals t that a condition selects. What retention removed of them before
+// stays in the counts of everything, where nobody's name is. Entries of theirs
+// that are not folded yet keep them until these are.
+func forget(ctx context.Context, tx *sql.Tx, condition string, args ...any) error {
+	gone := `(scope, key) IN (SELECT scope, key FROM sandtrail_totals AS t
 		WHERE (scope = 1 AND key NOT IN (SELECT id FROM users) OR scope = 2 AND key NOT IN (SELECT id FROM strategies))
-			AND NOT EXISTS (SELECT 1 FROM sandtrail_journal WHERE t.key IN (user_id, strategy_id)))`
+			AND NOT EXISTS (SELECT 1 FROM sandtrail_journal WHERE t.key IN (user_id, strategy_id)) AND ` + condition + `)`
 	for _, table := range []string{"sandtrail_rollups", "sandtrail_totals"} {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE "+gone); err != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE "+gone, args...); err != nil {
 			return err
 		}
 	}

@@ -124,3 +124,42 @@ func deleteCascades(k *kit) {
 	must(k, "user statistics", func(s sandtrail.Store) (any, error) { return s.UserStats(k.ctx, "u1") })
 	k.sound()
 }
+
+// deletedAreForgotten finds nothing of a user whose executions retention had
+// removed before, when another comes under the same id.
+func deletedAreForgotten(k *kit) {
+	k.putUsers("u", "v")
+	k.putStrategies("s")
+	old := noon.Add(-30 * 24 * time.Hour)
+	k.append(draft("u", "s", old), draft("v", "s", old))
+	maintain := func() {
+		k.Helper()
+		if err := k.db.Maintain(k.ctx, k.now); err != nil {
+			k.Fatal(err)
+		}
+	}
+	count := func(userID string) (n int64) {
+		k.Helper()
+		trend, err := k.db.Trends(k.ctx, sandtrail.TrendQuery{Since: old.Add(-time.Hour), Until: noon, UserID: userID})
+		if err != nil {
+			k.Fatal(err)
+		}
+		for _, b := range trend {
+			n += b.Total
+		}
+		return n
+	}
+	maintain()
+	if n, err := k.db.Cleanup(k.ctx, noon.Add(-time.Hour)); n != 2 || err != nil {
+		k.Fatalf("cleanup: %d, %v; want 2", n, err)
+	}
+	maintain()
+	if _, err := k.db.DeleteUser(k.ctx, "u"); err != nil {
+		k.Fatal(err)
+	}
+	maintain()
+	k.putUsers("u")
+	if u, v, all := count("u"), count("v"), count(""); u != 0 || v != 1 || all != 2 {
+		k.Errorf("%d executions of the new user, %d of the one that stayed, %d of all; want 0, 1 and 2", u, v, all)
+	}
+}

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) sandtrail.Database) {
 		{"Owners/Pages", ownersPages},
 		{"Owners/StrangeText", ownersStrangeText},
 		{"Owners/DeleteCascades", deleteCascades},
+		{"Owners/DeletedAreForgotten", deletedAreForgotten},
 		{"Stats/OverNothing", statsOverNothing},
 		{"Stats/OfMany", statsOfMany},
 		{"Stats/Percentiles", percentilesOfMany},
