@@ -26,6 +26,9 @@ type Command struct {
 	// Stdout and Stderr receive the output unchanged. Nil: discarded.
 	Stdout, Stderr io.Writer
 
+	// Terminal has the command run on a pseudo-terminal. Nil: on pipes.
+	Terminal *Terminal
+
 	Timeout time.Duration // 0: none
 	Grace   time.Duration // from SIGTERM to SIGKILL; 0: DefaultGrace
 	Limits  Limits
@@ -122,6 +125,9 @@ type Result struct {
 	Report    *Report  // what a validator printed; nil: none did
 
 	Stdout, Stderr *Output // nil: not recorded
+	// Session is the recording of what was seen on the terminal; nil: there
+	// is none.
+	Session *Session
 
 	// Warnings of the recorder itself.
 	Warnings []sandtrail.Finding

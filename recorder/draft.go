@@ -97,6 +97,7 @@ type runMetadata struct {
 	Limits          limitsMetadata `json:"limits"`
 	Stdout          *Output        `json:"stdout,omitempty"`
 	Stderr          *Output        `json:"stderr,omitempty"`
+	Session         *Session       `json:"session,omitempty"`
 }
 
 // limitsMetadata tells the limits that were set; those not enforced are named.
@@ -117,7 +118,7 @@ func (r Result) runMetadata() runMetadata {
 		Limits: limitsMetadata{
 			Memory: r.Limits.MemoryMiB, CPUs: r.Limits.CPUs, Pids: r.Limits.Pids, NotEnforced: r.NotEnforced,
 		},
-		Stdout: r.Stdout, Stderr: r.Stderr,
+		Stdout: r.Stdout, Stderr: r.Stderr, Session: r.Session,
 	}
 	if r.Timeout > 0 {
 		m.Limits.Timeout = milliseconds(&r.Timeout)

@@ -18,6 +18,9 @@ func Begun(c Command, userID, strategyID string, kind sandtrail.ExecutionType) s
 	if c.RecordArgs {
 		r.Args = maskSecrets(c.Args[1:])
 	}
+	if c.Terminal != nil && c.Terminal.Record != "" {
+		r.Session = &Session{Path: c.Terminal.Record, Format: SessionFormat, Input: c.Terminal.RecordInput}
+	}
 	lost := sandtrail.Finding{
 		Severity: "error", Code: string(Lost),
 		Message: "the recorder died before the run ended: how it ended is not known, and its time is how long it was seen",
@@ -30,9 +33,11 @@ func Begun(c Command, userID, strategyID string, kind sandtrail.ExecutionType) s
 
 // LostRun makes the record of a lost run out of its trace, given how long it
 // was seen running. It is no success, and its status and its error say that it
-// is no failure of the strategy either.
+// is no failure of the strategy either. The session that it had begun to
+// record is closed: what there is of it becomes part of the record.
 func LostRun(begun sandtrail.Draft, seen time.Duration) sandtrail.Draft {
 	success, elapsed := false, int(min(seen.Milliseconds(), sandtrail.MaxInt))
+	begun.Metadata = sealSession(begun.Metadata)
 	begun.Success, begun.ExecutionTime = &success, &elapsed
 	begun.CreatedAt = sandtrail.Millisecond(begun.CreatedAt.Add(seen))
 	return begun

@@ -71,10 +71,14 @@ func newStream(to io.Writer, keep int) (*stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a pipe: %w", err)
 	}
+	return streamOf(r, w, to, keep), nil
+}
+
+func streamOf(r, w *os.File, to io.Writer, keep int) *stream {
 	if to == nil {
 		to = io.Discard
 	}
-	return &stream{r: r, w: w, to: to, tail: newTail(keep), done: make(chan struct{})}, nil
+	return &stream{r: r, w: w, to: to, tail: newTail(keep), done: make(chan struct{})}
 }
 
 // copy runs until the pipe ends. When the destination fails the reading end

@@ -90,6 +90,7 @@ func (r *Result) run(ctx context.Context, c Command, t *tree) error {
 	if err != nil {
 		return err
 	}
+	defer pipes.terminal.restore()
 	err = t.start(pipes.cmd, c.Limits)
 	r.Started, r.NotEnforced = t.begun, t.notEnforced
 	for _, name := range r.NotEnforced {
@@ -102,7 +103,7 @@ func (r *Result) run(ctx context.Context, c Command, t *tree) error {
 		return nil
 	}
 	pipes.started()
-	cause, state := r.supervise(ctx, c, t)
+	cause, state := r.supervise(ctx, c, t, pipes.terminal)
 	if r.LeftBehind = t.settle(); r.LeftBehind > 0 {
 		if left := t.terminate(c.Grace); left > 0 {
 			r.warn("LEFT", "%d processes of the run could not be ended", left)
@@ -112,7 +113,11 @@ func (r *Result) run(ctx context.Context, c Command, t *tree) error {
 	t.measure(r, state)
 	r.verdict(waitStatus(state), cause)
 	r.Stdout, r.Stderr = pipes.out.tail.output(keep), pipes.err.output(keep)
-	r.Report = findReport(pipes.out.tail.last(maxVerdictBytes))
+	if pipes.terminal == nil {
+		r.Report = findReport(pipes.out.tail.last(maxVerdictBytes))
+	} else if r.Session, err = pipes.terminal.session.close(r.ExitStatus()); err != nil {
+		r.warn("SESSION", "the session is recorded in part only: %v", err)
+	}
 	return nil
 }
 
@@ -124,7 +129,7 @@ const (
 )
 
 // supervise waits for the end of the main process and sees to its limits.
-func (r *Result) supervise(ctx context.Context, c Command, t *tree) (cause, *os.ProcessState) {
+func (r *Result) supervise(ctx context.Context, c Command, t *tree, term *terminal) (cause, *os.ProcessState) {
 	why := cause{forwarded: map[syscall.Signal]bool{}}
 	var deadline <-chan time.Time
 	if c.Timeout > 0 {
@@ -164,6 +169,8 @@ func (r *Result) supervise(ctx context.Context, c Command, t *tree) (cause, *os.
 				why.forwarded[s] = true
 				t.forward(s)
 			}
+		case <-term.changes():
+			term.adapt()
 		case <-t.buried:
 			t.reaper.bury()
 		case <-samples:
@@ -178,6 +185,8 @@ type pipes struct {
 	out *stream
 	err *errStream
 	in  *os.File // our copy of the command's end of stdin; nil: none to close
+
+	terminal *terminal // nil: none
 }
 
 // errStream is stderr: a stream when somebody has to look at it.
@@ -193,6 +202,9 @@ func (s *errStream) output(n int) *Output {
 func connect(c Command, keep int) (*pipes, error) {
 	p := &pipes{cmd: exec.Command(c.Args[0], c.Args[1:]...), err: &errStream{}}
 	p.cmd.Dir, p.cmd.Env = c.Dir, c.Env
+	if c.Terminal != nil {
+		return p, p.connectTerminal(c, keep)
+	}
 	var err error
 	if p.out, err = newStream(c.Stdout, maxVerdictBytes); err != nil {
 		return nil, err
@@ -207,6 +219,21 @@ func connect(c Command, keep int) (*pipes, error) {
 		p.cmd.Stderr = p.err.w
 	}
 	return p, p.connectStdin(c.Stdin)
+}
+
+// connectTerminal puts a pseudo-terminal in the place of stdout, of stderr,
+// and of stdin if that is a terminal.
+func (p *pipes) connectTerminal(c Command, keep int) (err error) {
+	if p.terminal, err = newTerminal(c); err != nil {
+		return err
+	}
+	p.out = p.terminal.stream(c.Stdout, keep)
+	p.cmd.Stdout, p.cmd.Stderr = p.out.w, p.out.w
+	if p.terminal.outer != nil {
+		p.cmd.Stdin = p.out.w
+		return nil
+	}
+	return p.connectStdin(c.Stdin)
 }
 
 func (p *pipes) connectStdin(from io.Reader) error {
@@ -232,14 +259,20 @@ func (p *pipes) connectStdin(from io.Reader) error {
 // started closes our copies of the command's ends and begins to copy.
 func (p *pipes) started() {
 	p.closeEnds()
-	go p.out.copy()
+	p.terminal.takeOver()
+	go func() {
+		defer p.terminal.restoreIfPanicking()
+		p.out.copy()
+	}()
 	if p.err.stream != nil {
 		go p.err.copy()
 	}
 }
 
 func (p *pipes) closeEnds() {
-	p.out.w.Close()
+	if p.terminal == nil {
+		p.out.w.Close()
+	}
 	if p.err.stream != nil {
 		p.err.w.Close()
 	}
@@ -251,6 +284,8 @@ func (p *pipes) closeEnds() {
 // abandon gives up what connect made, for a command that did not start.
 func (p *pipes) abandon() {
 	p.closeEnds()
+	p.terminal.closeSlave()
+	p.terminal.abandonSession()
 	p.out.r.Close()
 	if p.err.stream != nil {
 		p.err.r.Close()
@@ -258,7 +293,9 @@ func (p *pipes) abandon() {
 }
 
 func (p *pipes) finish() {
+	p.terminal.closeSlave()
 	p.out.finish()
+	p.terminal.end()
 	if p.err.stream != nil {
 		p.err.finish()
 	}

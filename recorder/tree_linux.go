@@ -19,6 +19,7 @@ type tree struct {
 	reaper  *reaper  // nil: this process is no subreaper
 	method  Method
 
+	terminal    bool // the main process leads the session of a pseudo-terminal
 	main        *os.Process
 	sharesGroup bool                  // the main process is in our process group, for job control
 	ended       chan *os.ProcessState // of the main process, once
@@ -31,7 +32,7 @@ type tree struct {
 
 // newTree prepares for one command. It must be closed.
 func newTree(c Command) (*tree, error) {
-	t := &tree{method: Sampling, ended: make(chan *os.ProcessState, 1), release: make(chan struct{})}
+	t := &tree{method: Sampling, terminal: c.Terminal != nil, ended: make(chan *os.ProcessState, 1), release: make(chan struct{})}
 	if c.Method != Sampling {
 		t.group = newGroup(findHierarchies("/proc/self"), c.Method)
 	}
@@ -57,7 +58,8 @@ func (t *tree) start(cmd *exec.Cmd, l Limits) error {
 	t.ownPeak = readMemory(os.Getpid()).highWater
 	t.sharesGroup = inForeground(cmd.Stdin)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Setpgid:   !t.sharesGroup,
+		Setpgid: !t.sharesGroup && !t.terminal,
+		Setsid:  t.terminal, Setctty: t.terminal, Ctty: 1, // its stdout
 		Pdeathsig: syscall.SIGKILL, // nobody enforces limits on what outlives us
 	}
 	started := make(chan error)
@@ -203,6 +205,9 @@ func (t *tree) empty() bool { return len(t.members()) == 0 }
 // terminate ends every process of the tree: politely, then surely. It returns
 // how many resisted even that.
 func (t *tree) terminate(grace time.Duration) (left int) {
+	if t.terminal {
+		t.signal(syscall.SIGHUP) // an interactive shell ignores SIGTERM
+	}
 	t.signal(syscall.SIGTERM)
 	t.signal(syscall.SIGCONT) // a stopped process gets no other signal
 	if waitUntil(grace, t.empty) {

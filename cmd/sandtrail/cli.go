@@ -22,6 +22,7 @@ type cli struct {
 	Record   recordCmd   `cmd:"" group:"record" help:"Store records from a file or a pipe."`
 	List     listCmd     `cmd:"" group:"read" help:"Show executions, newest first."`
 	Show     showCmd     `cmd:"" group:"read" help:"Show one execution with its findings."`
+	Play     playCmd     `cmd:"" group:"read" help:"Replay the recorded session of an execution."`
 	Failures failuresCmd `cmd:"" group:"read" help:"Show what failed lately, with who ran it."`
 	Stats    statsCmd    `cmd:"" group:"read" help:"Sum up a strategy or a user."`
 	Health   healthCmd   `cmd:"" group:"read" help:"Look at the last executions of a strategy."`

@@ -35,11 +35,12 @@ const defaultDB = "sqlite:sandtrail.db"
 type deps struct {
 	globals
 
-	in             io.Reader
-	out, err       io.Writer
-	outTTY, errTTY bool
-	getenv         func(string) string
-	now            func() time.Time
+	in                    io.Reader
+	out, err              io.Writer
+	inTTY, outTTY, errTTY bool
+	getenv                func(string) string
+	now                   func() time.Time
+	wait                  func(context.Context, time.Duration) error // until the time has passed or the context ends
 
 	parser *kong.Kong
 	helped bool // --help has been answered

@@ -35,6 +35,11 @@ type execCmd struct {
 	RecordFile   string `xor:"record" placeholder:"FILE" help:"Write the record as JSON to this file in place of a store."`
 	RecordFD     int    `name:"record-fd" xor:"record" placeholder:"N" help:"The same to this open file descriptor, 3 or higher."`
 
+	RecordSession bool `help:"Record what is seen on the terminal as an asciicast; with --type TERMINAL."`
+	RecordInput   bool `help:"Record also what is typed, passwords among it; with --record-session."`
+	SessionLimit  int  `default:"64" placeholder:"MB" help:"Stop recording a session at this size of its file, in MiB."`
+	sessionsFlag
+
 	outboxFlag
 	DeliverWait duration `default:"5s" placeholder:"5s" help:"How long delivery may take before the record is left to the next call."`
 	retentionFlag
@@ -53,6 +58,7 @@ func (execCmd) Examples() []string {
 		"sandtrail exec --user ada --strategy momentum --timeout 30s --source momentum.py -- python3 momentum.py",
 		"sandtrail exec --user ada --strategy momentum --memory 256 --pids 64 -- bwrap --ro-bind / / python3 momentum.py",
 		"sandtrail exec --user ada --strategy momentum --record-file record.json -- ./validate momentum.py",
+		"sandtrail exec --user ada --strategy momentum --type TERMINAL --record-session -- bash",
 	}
 }
 
@@ -78,10 +84,16 @@ func (c *execCmd) Run(ctx context.Context, d *deps) error {
 	defer signal.Stop(signals)
 	// Somebody who stops reading our output must not end us unrecorded. (To
 	// ignore the signal would have the command ignore it too.)
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	// Neither must a limit on the size of files that a session reaches.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGXFSZ)
 
+	id := sandtrail.NewID(d.now())
 	command := c.command(d, signals)
-	box, trace := c.begin(d, command)
+	var err error
+	if command.Terminal, err = c.terminal(d, id); err != nil {
+		return err
+	}
+	box, trace := c.begin(d, id, command)
 	stop := beat(d, trace)
 	result, err := recorder.Run(ctx, command)
 	stop()
@@ -98,6 +110,7 @@ func (c *execCmd) Run(ctx context.Context, d *deps) error {
 		d.warn("%v", result.Err)
 	}
 	draft := result.Draft(c.User, c.Strategy, sandtrail.ExecutionType(c.Type))
+	draft.ID = id
 	if c.writesRecord() {
 		err = c.writeRecord(draft)
 	} else {
@@ -127,6 +140,12 @@ func (c *execCmd) check() error {
 		return invalid("--memory, --cpus, --pids: want more than 0")
 	case c.RecordOutput < 0:
 		return invalid("--record-output: want a number of bytes")
+	case c.RecordSession && c.Type != string(sandtrail.Terminal):
+		return invalid("--record-session: a session belongs to --type TERMINAL, not %s", c.Type)
+	case c.RecordInput && !c.RecordSession:
+		return invalid("--record-input: give --record-session too")
+	case c.SessionLimit < 1:
+		return invalid("--session-limit: want 1 MiB or more, got %d", c.SessionLimit)
 	case c.RecordFD != 0 && c.RecordFD < 3:
 		return invalid("--record-fd: want 3 or higher, got %d; 0 to 2 are the command's", c.RecordFD)
 	}
@@ -154,11 +173,26 @@ func (c *execCmd) command(d *deps, signals <-chan os.Signal) recorder.Command {
 	}
 }
 
+// terminal decides whether the command gets a pseudo-terminal: in the place of
+// the one that we are used from, or for the sake of recording a session.
+func (c *execCmd) terminal(d *deps, id sandtrail.ID) (*recorder.Terminal, error) {
+	if c.Type != string(sandtrail.Terminal) || !c.RecordSession && !(d.inTTY && d.outTTY) {
+		return nil, nil
+	}
+	t := &recorder.Terminal{RecordInput: c.RecordInput, MaxBytes: int64(c.SessionLimit) << 20}
+	if !c.RecordSession {
+		return t, nil
+	}
+	dir, err := c.sessionDir(d)
+	t.Record = sessionPath(dir, id)
+	return t, err
+}
+
 func (c *execCmd) writesRecord() bool { return c.RecordFile != "" || c.RecordFD != 0 }
 
 // begin opens the outbox and leaves a trace of the run there. The run goes on
 // without either.
-func (c *execCmd) begin(d *deps, command recorder.Command) (*outbox.Outbox, *outbox.Trace) {
+func (c *execCmd) begin(d *deps, id sandtrail.ID, command recorder.Command) (*outbox.Outbox, *outbox.Trace) {
 	if c.writesRecord() {
 		return nil, nil
 	}
@@ -167,7 +201,9 @@ func (c *execCmd) begin(d *deps, command recorder.Command) (*outbox.Outbox, *out
 		d.warn("no outbox: %v", err)
 		return nil, nil
 	}
-	trace, err := box.Begin(recorder.Begun(command, c.User, c.Strategy, sandtrail.ExecutionType(c.Type)))
+	begun := recorder.Begun(command, c.User, c.Strategy, sandtrail.ExecutionType(c.Type))
+	begun.ID = id
+	trace, err := box.Begin(begun)
 	if err != nil {
 		d.warn("%v", err)
 	}
@@ -209,7 +245,6 @@ func (c *execCmd) keep(ctx context.Context, d *deps, box *outbox.Outbox, trace *
 		c.deliver(ctx, d, box, draft)
 		return nil
 	}
-	draft.ID = trace.ID()
 	err := box.Finish(trace, draft)
 	c.deliver(ctx, d, box, draft)
 	return errors.Join(err, box.End(trace))

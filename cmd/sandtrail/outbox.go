@@ -35,15 +35,21 @@ func (f outboxFlag) open(d *deps) (*outbox.Outbox, error) {
 // outboxDir is the default outbox. Each store has its own, so that no record
 // ends in another than the one it was meant for.
 func (d *deps) outboxDir() (string, error) {
+	state, err := d.stateDir("the outbox", "--outbox")
+	return filepath.Join(state, "outbox", d.targetDigest()), err
+}
+
+// stateDir is where the user's files of Sandtrail are kept between calls.
+func (d *deps) stateDir(what, flag string) (string, error) {
 	state := d.getenv("XDG_STATE_HOME")
 	if state == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", sandtrail.Errorf(sandtrail.CodeInvalid, "no place for the outbox: set --outbox, XDG_STATE_HOME or HOME")
+			return "", sandtrail.Errorf(sandtrail.CodeInvalid, "no place for %s: set %s, XDG_STATE_HOME or HOME", what, flag)
 		}
 		state = filepath.Join(home, ".local", "state")
 	}
-	return filepath.Join(state, "sandtrail", "outbox", d.targetDigest()), nil
+	return filepath.Join(state, "sandtrail"), nil
 }
 
 // deliverWaiting turns the traces of lost runs into records and brings to the

@@ -12,6 +12,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
+	"github.com/sandtrail/sandtrail/recorder"
 )
 
 type showCmd struct {
@@ -42,7 +43,7 @@ func (c *showCmd) Run(ctx context.Context, d *deps) error {
 		return err
 	}
 	f := finding[sandtrail.Execution]{whole: e, rows: []sandtrail.Execution{e}, single: true}
-	if f.columns = showColumns(d); c.Output == "csv" {
+	if f.columns = showColumns(d, e); c.Output == "csv" {
 		f.columns = csvColumns()
 	}
 	if err := print(d, c.Output, f); err != nil || c.Output != "table" {
@@ -51,8 +52,8 @@ func (c *showCmd) Run(ctx context.Context, d *deps) error {
 	return d.printFindings(e)
 }
 
-func showColumns(d *deps) []executionColumn {
-	return []executionColumn{
+func showColumns(d *deps, e sandtrail.Execution) []executionColumn {
+	columns := []executionColumn{
 		{Title: "Id", Value: func(e sandtrail.Execution) string { return e.ID.String() }},
 		{Title: "Result", Value: func(e sandtrail.Execution) string { return mark(e) + " " + result(e) }, Paint: d.paintResult},
 		{Title: "Type", Value: func(e sandtrail.Execution) string { return string(e.Type) }},
@@ -69,6 +70,12 @@ func showColumns(d *deps) []executionColumn {
 		{Title: "Classes", Value: classes},
 		{Title: "Metadata", Value: func(e sandtrail.Execution) string { return human.Bytes(len(e.Metadata)) }},
 	}
+	if session, ok := recorder.SessionOf(e.Metadata); ok {
+		columns = append(columns, executionColumn{Title: "Session", Value: func(e sandtrail.Execution) string {
+			return session.Path + " (sandtrail play " + e.ID.String() + ")"
+		}})
+	}
+	return columns
 }
 
 func withID(name, id string) string {

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/recorder"
+)
+
+// sessionsFlag says where recorded sessions are, each in a file named by the
+// id of its execution.
+type sessionsFlag struct {
+	SessionDir string `placeholder:"DIR" env:"SANDTRAIL_SESSIONS" help:"Where recorded sessions are, each as ID.cast (default: in the user's state directory)."`
+}
+
+func (f sessionsFlag) sessionDir(d *deps) (string, error) {
+	if f.SessionDir != "" {
+		return filepath.Abs(f.SessionDir)
+	}
+	state, err := d.stateDir("sessions", "--session-dir")
+	return filepath.Join(state, "sessions"), err
+}
+
+func sessionPath(dir string, id sandtrail.ID) string { return filepath.Join(dir, id.String()+".cast") }
+
+// openSession opens the recorded session of an execution and what its record
+// says of it: from the directory of sessions, or else from where the record
+// says it is. A record is written by others: no file of another name is opened
+// on its word.
+func (f sessionsFlag) openSession(ctx context.Context, d *deps, id sandtrail.ID) (*os.File, recorder.Session, error) {
+	store, err := d.store(ctx)
+	if err != nil {
+		return nil, recorder.Session{}, err
+	}
+	e, err := store.Execution(ctx, id)
+	if err != nil {
+		return nil, recorder.Session{}, err
+	}
+	session, ok := recorder.SessionOf(e.Metadata)
+	if !ok {
+		return nil, session, sandtrail.Errorf(sandtrail.CodeNotFound, "no session of execution %s was recorded", id)
+	}
+	dir, err := f.sessionDir(d)
+	if err != nil {
+		return nil, session, err
+	}
+	path := sessionPath(dir, id)
+	file, err := openRegular(path)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Base(session.Path) == filepath.Base(path) {
+		file, err = openRegular(session.Path)
+	}
+	if err != nil {
+		return nil, session, sandtrail.Errorf(sandtrail.CodeNotFound,
+			"%w; name the directory with --session-dir or the file with --file", err)
+	}
+	return file, session, nil
+}
+
+// openRegular opens a file, and nothing that only looks like one.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, errors.Join(err, fmt.Errorf("%s is not a regular file", path))
+	}
+	return f, nil
+}
+
+// isAsRecorded reports whether the file's SHA-256 is the one in the record.
+func isAsRecorded(f *os.File, session recorder.Session) (bool, error) {
+	hash := sha256.New()
+	if _, err := io.Copy(hash, io.NewSectionReader(f, 0, 1<<62)); err != nil {
+		return false, fmt.Errorf("read the session: %w", err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)) == *session.SHA256, nil
+}
