@@ -26,18 +26,3 @@ const (
 	RetentionWork = "retention"
 	CleanupAction = "cleanup"
 )
-
-// AlertState is what is remembered about a rule between evaluations.
-type AlertState struct {
-	Rule       string     `json:"rule"` // its name
-	Firing     bool       `json:"firing"`
-	Since      time.Time  `json:"since"`      // when that began
-	NotifiedAt *time.Time `json:"notifiedAt"` // nil: nobody has been told yet
-}
-
-// AlertStates keeps them.
-type AlertStates interface {
-	AlertStates(ctx context.Context) ([]AlertState, error)
-	// PutAlertState creates or replaces the state of a rule.
-	PutAlertState(ctx context.Context, s AlertState) error
-}

@@ -11,10 +11,15 @@ import (
 // Rule is a condition on a window of executions that somebody wants to hear
 // about.
 type Rule struct {
-	Name       string        `json:"name"`
-	Metric     Metric        `json:"metric"`
-	Window     time.Duration `json:"-"`         // looked back from now
-	Threshold  float64       `json:"threshold"` // fires strictly above it
+	Name      string        `json:"name"`
+	Metric    Metric        `json:"metric"`
+	Window    time.Duration `json:"-"`         // looked back from now
+	Threshold float64       `json:"threshold"` // fires strictly above it
+	// ResolveAt keeps a rule that hovers around its threshold from coming and
+	// going: once it fires it goes on until the metric is at or below it.
+	// nil: Threshold.
+	ResolveAt  *float64      `json:"resolveAt,omitempty"`
+	For        time.Duration `json:"-"`         // fires when the condition has held that long; 0: at once
 	MinSample  int64         `json:"minSample"` // fewer executions never fire; 0: DefaultMinSample
 	UserID     string        `json:"userId,omitempty"`
 	StrategyID string        `json:"strategyId,omitempty"`
@@ -75,6 +80,15 @@ func (r Rule) Evaluate(stats WindowStats) Verdict {
 	return v
 }
 
+// Holds reports whether the rule's condition holds: of one that fires already,
+// until it is resolved.
+func (v Verdict) Holds(fires bool) bool {
+	if v.Firing || !fires || v.Rule.ResolveAt == nil || v.Rule.Metric == NoExecutions {
+		return v.Firing
+	}
+	return v.Value != nil && *v.Value > *v.Rule.ResolveAt
+}
+
 func (r Rule) describe(v Verdict) string {
 	window := FormatDuration(r.Window)
 	switch {
@@ -116,6 +130,12 @@ func (r Rule) Validate() error {
 	if !(r.Threshold >= 0) {
 		p.add("threshold", "want a number of at least 0, got %v", r.Threshold)
 	}
+	if r.ResolveAt != nil && !(*r.ResolveAt >= 0 && *r.ResolveAt <= r.Threshold) {
+		p.add("resolveAt", "want a number from 0 to the threshold, got %v", *r.ResolveAt)
+	}
+	if r.For < 0 {
+		p.add("for", "want a duration such as 5m")
+	}
 	if r.MinSample < 0 {
 		p.add("minSample", "want a number of at least 0, got %d", r.MinSample)
 	}
@@ -124,12 +144,13 @@ func (r Rule) Validate() error {
 	return p.err("invalid alert rule")
 }
 
-// ParseRules reads a JSON array of rules whose window is written as in "1h",
-// and names every fault by its path.
+// ParseRules reads a JSON array of rules, whose window and for are written as
+// in "1h", and names every fault by its path.
 func ParseRules(raw []byte) ([]Rule, error) {
 	var forms []struct {
 		Rule
 		Window string `json:"window"`
+		For    string `json:"for"`
 	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
@@ -141,6 +162,12 @@ func ParseRules(raw []byte) ([]Rule, error) {
 	for i, form := range forms {
 		rules[i] = form.Rule
 		rules[i].Window, _ = ParseDuration(form.Window) // 0 is refused below
+		if form.For != "" {
+			var err error
+			if rules[i].For, err = ParseDuration(form.For); err != nil {
+				rules[i].For = -1 // refused below
+			}
+		}
 		if names[form.Name] {
 			p.add(fmt.Sprintf("[%d].name", i), "%q is the name of an earlier rule", form.Name)
 		}

@@ -41,3 +41,40 @@ func TestParseRulesNamesEveryFault(t *testing.T) {
 		}
 	}
 }
+
+func TestVerdictHolds(t *testing.T) {
+	patient := sandtrail.Rule{Metric: sandtrail.FailureRate, Window: time.Hour, Threshold: 30, ResolveAt: new(20.0)}
+	for _, test := range []struct {
+		name   string
+		rule   sandtrail.Rule
+		failed int64 // of 100
+		fires  bool  // before
+		want   bool
+	}{
+		{"above the threshold", patient, 31, false, true},
+		{"between, quiet", patient, 25, false, false},
+		{"between, firing", patient, 25, true, true},
+		{"at the end", patient, 20, true, false},
+		{"without hysteresis", sandtrail.Rule{Metric: sandtrail.FailureRate, Threshold: 30}, 25, true, false},
+		{"of nothing at all", sandtrail.Rule{Metric: sandtrail.NoExecutions, ResolveAt: new(0.0)}, 0, true, false},
+	} {
+		v := test.rule.Evaluate(sandtrail.WindowStats{Total: 100, Failed: test.failed, Successful: 100 - test.failed})
+		if got := v.Holds(test.fires); got != test.want {
+			t.Errorf("%s: holds %t, want %t", test.name, got, test.want)
+		}
+	}
+	if v := patient.Evaluate(sandtrail.WindowStats{}); v.Holds(true) {
+		t.Error("a rule goes on over nothing")
+	}
+}
+
+func TestParseRulesWithPatience(t *testing.T) {
+	rules, err := sandtrail.ParseRules([]byte(`[{"name":"a","metric":"failureRate","window":"1h","threshold":30,"resolveAt":20,"for":"5m"}]`))
+	if err != nil || len(rules) != 1 || rules[0].For != 5*time.Minute || *rules[0].ResolveAt != 20 {
+		t.Errorf("got %+v, %v", rules, err)
+	}
+	_, err = sandtrail.ParseRules([]byte(`[{"name":"a","metric":"failureRate","window":"1h","threshold":30,"resolveAt":40,"for":"soon"}]`))
+	if diff := cmp.Diff([]string{"[0].resolveAt", "[0].for"}, paths(err)); diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}

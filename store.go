@@ -99,7 +99,8 @@ type Owners interface {
 	User(ctx context.Context, id string) (User, error)
 	Users(ctx context.Context, q OwnerQuery) (OwnerPage[User], error)
 	// DeleteUser deletes the user and their executions and returns how many
-	// of those went; ErrNotFound when there is no such user.
+	// of those went; ErrNotFound when there is no such user, ErrHeld and
+	// nothing deleted when a Hold keeps the user or any of the executions.
 	DeleteUser(ctx context.Context, id string) (deleted int64, err error)
 
 	PutStrategy(ctx context.Context, s Strategy) error
@@ -117,10 +118,10 @@ type OwnerPage[T any] struct {
 
 // Cleaner removes old records.
 type Cleaner interface {
-	// CountBefore returns how many executions are older than before.
+	// CountBefore returns how many executions Cleanup would delete.
 	CountBefore(ctx context.Context, before time.Time) (int64, error)
-	// Cleanup deletes the executions with createdAt < before and returns
-	// exactly how many. It works in short steps that do not stop writers;
+	// Cleanup deletes the executions with createdAt < before that no Hold
+	// keeps and returns exactly how many. It works in short steps that do not stop writers;
 	// interrupted, it has deleted some, says how many beside the error, and
 	// can be called again.
 	Cleanup(ctx context.Context, before time.Time) (deleted int64, err error)
@@ -134,6 +135,7 @@ type Store interface {
 	Analyst
 	Owners
 	Cleaner
+	Holds
 	// Ping reports whether the store can serve now, ErrUnavailable if not.
 	Ping(ctx context.Context) error
 	Close() error

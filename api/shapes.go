@@ -44,9 +44,43 @@ type Deleted struct {
 	Deleted int64 `json:"deleted" doc:"Executions that were deleted."`
 }
 
-// Count answers a question of how many.
+// Count answers the question what a cleanup would do.
 type Count struct {
-	Count int64 `json:"count"`
+	Count int64 `json:"count" doc:"Executions that it would delete."`
+	Held  int64 `json:"held" doc:"Old executions that legal holds keep."`
+}
+
+// CleanedUp answers a cleanup.
+type CleanedUp struct {
+	Deleted int64 `json:"deleted" doc:"Executions that were deleted."`
+	Held    int64 `json:"held" doc:"Old executions that legal holds keep."`
+}
+
+// NewHold is the body of a PUT of a hold.
+type NewHold struct {
+	Reason string `json:"reason,omitempty" example:"Case 2026-17"`
+}
+
+// NewSilence asks for a silence.
+type NewSilence struct {
+	Rule   string `json:"rule,omitempty" doc:"Name of a rule; every rule if left out." example:"high-failure-rate"`
+	For    string `json:"for" doc:"A length of time from now." example:"2h"`
+	Reason string `json:"reason,omitempty" example:"Moving the sandboxes"`
+}
+
+// Make makes the silence, or says which field is wrong.
+func (n NewSilence) Make(by string, now time.Time) (sandtrail.Silence, error) {
+	now = sandtrail.Millisecond(now)
+	lifetime, err := sandtrail.ParseDuration(n.For)
+	if err != nil {
+		return sandtrail.Silence{}, &sandtrail.Error{
+			Code: sandtrail.CodeInvalid, Err: err, Fields: []sandtrail.FieldError{{Path: "for", Message: err.Error()}},
+		}
+	}
+	s := sandtrail.Silence{
+		ID: sandtrail.NewID(now), Rule: n.Rule, Reason: n.Reason, CreatedBy: by, CreatedAt: now, Until: sandtrail.Millisecond(now.Add(lifetime)),
+	}
+	return s, s.Validate()
 }
 
 // OwnerUser is the body of a PUT of a user; the id in the path counts.
@@ -112,6 +146,8 @@ type Alert struct {
 	Window     string                `json:"window" doc:"Looked back from now." example:"1h"`
 	Threshold  float64               `json:"threshold" doc:"Fires strictly above it."`
 	MinSample  int64                 `json:"minSample" doc:"Fewer executions never fire."`
+	ResolveAt  *float64              `json:"resolveAt,omitempty" doc:"Once it fires it goes on until the metric is at or below it; the threshold if left out."`
+	For        string                `json:"for,omitempty" doc:"Fires when the condition has held that long." example:"5m"`
 	UserID     string                `json:"userId,omitempty"`
 	StrategyID string                `json:"strategyId,omitempty"`
 	Firing     bool                  `json:"firing"`
@@ -123,9 +159,13 @@ type Alert struct {
 // NewAlert describes a verdict.
 func NewAlert(v sandtrail.Verdict) Alert {
 	r := v.Rule
+	patience := ""
+	if r.For > 0 {
+		patience = sandtrail.FormatDuration(r.For)
+	}
 	return Alert{
 		Name: r.Name, Metric: r.Metric, Window: sandtrail.FormatDuration(r.Window), Threshold: r.Threshold,
-		MinSample: r.MinSample, UserID: r.UserID, StrategyID: r.StrategyID,
+		MinSample: r.MinSample, ResolveAt: r.ResolveAt, For: patience, UserID: r.UserID, StrategyID: r.StrategyID,
 		Firing: v.Firing, Value: v.Value, Message: v.Message, Stats: v.Stats,
 	}
 }

@@ -40,8 +40,3 @@ func (c *Client) Accesses(ctx context.Context, q sandtrail.AccessQuery) (api.Pag
 	}
 	return get[api.Page[sandtrail.Access]](ctx, c, url.Values(values), "v1", "access-log")
 }
-
-// Alerts evaluates the server's rules now.
-func (c *Client) Alerts(ctx context.Context) (api.Alerts, error) {
-	return get[api.Alerts](ctx, c, nil, "v1", "alerts")
-}

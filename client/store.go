@@ -182,15 +182,19 @@ func (c *Client) delete(ctx context.Context, kind, id string) (int64, error) {
 
 // CountBefore counts old executions.
 func (c *Client) CountBefore(ctx context.Context, before time.Time) (int64, error) {
-	count, err := get[api.Count](ctx, c, url.Values{"before": {formatTime(before)}}, "v1", "cleanup")
+	count, err := c.countOld(ctx, before)
 	return count.Count, err
+}
+
+func (c *Client) countOld(ctx context.Context, before time.Time) (api.Count, error) {
+	return get[api.Count](ctx, c, url.Values{"before": {formatTime(before)}}, "v1", "cleanup")
 }
 
 // Cleanup deletes old executions. Interrupted on the server, it says how many
 // were deleted beside the error.
 func (c *Client) Cleanup(ctx context.Context, before time.Time) (int64, error) {
 	before = bound(before)
-	done, err := do[api.Deleted](ctx, c, call{
+	done, err := do[api.CleanedUp](ctx, c, call{
 		method: http.MethodPost, path: []string{"v1", "cleanup"}, body: api.Cleanup{Before: &before}, once: true,
 	})
 	var a *answered
@@ -198,6 +202,35 @@ func (c *Client) Cleanup(ctx context.Context, before time.Time) (int64, error) {
 		return *a.problem.Deleted, err
 	}
 	return done.Deleted, err
+}
+
+// PutHold creates or replaces a hold. The server says who placed it, and when.
+func (c *Client) PutHold(ctx context.Context, h sandtrail.Hold) error {
+	if err := h.Validate(); err != nil {
+		return err
+	}
+	_, err := do[sandtrail.Hold](ctx, c, call{
+		method: http.MethodPut, path: []string{"v1", "holds", string(h.Subject), h.SubjectID}, body: api.NewHold{Reason: h.Reason},
+	})
+	return err
+}
+
+// Holds returns all holds.
+func (c *Client) Holds(ctx context.Context) ([]sandtrail.Hold, error) {
+	page, err := get[api.Page[sandtrail.Hold]](ctx, c, nil, "v1", "holds")
+	return page.Items, err
+}
+
+// RemoveHold ends a hold. It is not repeated when the answer is lost.
+func (c *Client) RemoveHold(ctx context.Context, subject sandtrail.Subject, id string) error {
+	_, err := do[struct{}](ctx, c, call{method: http.MethodDelete, path: []string{"v1", "holds", string(subject), id}, once: true})
+	return err
+}
+
+// HeldBefore counts the old executions that holds keep.
+func (c *Client) HeldBefore(ctx context.Context, before time.Time) (int64, error) {
+	count, err := c.countOld(ctx, before)
+	return count.Held, err
 }
 
 // values are query parameters of which zero values are left out.

@@ -4,7 +4,6 @@ package notify
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -17,13 +16,13 @@ type Notice struct {
 	ID      string // of the rule and the time of the change
 	Firing  bool   // false: resolved
 	Since   time.Time
-	Verdict sandtrail.Verdict
+	Verdict sandtrail.Verdict // of now
 }
 
-// NewNotice describes the change of a rule to what its verdict says.
-func NewNotice(v sandtrail.Verdict, since time.Time) Notice {
+// NewNotice says that a rule fires, or no longer does, since a time.
+func NewNotice(firing bool, since time.Time, v sandtrail.Verdict) Notice {
 	return Notice{
-		ID: v.Rule.Name + "@" + since.UTC().Format(time.RFC3339Nano), Firing: v.Firing, Since: since, Verdict: v,
+		ID: v.Rule.Name + "@" + since.UTC().Format(time.RFC3339Nano), Firing: firing, Since: since, Verdict: v,
 	}
 }
 
@@ -36,24 +35,25 @@ func (n Notice) status() string {
 
 // Channel delivers notices.
 type Channel interface {
+	// Name tells channels apart, without secrets. It stays the same over
+	// restarts.
+	Name() string
 	// Notify returns when the notice has been taken, or with why it was not.
 	Notify(ctx context.Context, n Notice) error
 }
 
-// All delivers to every channel. When one fails the others have been tried.
-type All []Channel
-
-// Notify is part of Channel.
-func (all All) Notify(ctx context.Context, n Notice) error {
-	var failed []error
-	for _, c := range all {
-		failed = append(failed, c.Notify(ctx, n))
-	}
-	return errors.Join(failed...)
+// Forgetful is a channel that forgets what fires unless it is told again
+// every few minutes.
+type Forgetful interface {
+	Channel
+	Forgets() bool
 }
 
 // Log writes notices as log lines.
 type Log struct{ Logger *slog.Logger }
+
+// Name is part of Channel.
+func (Log) Name() string { return "log" }
 
 // Notify is part of Channel.
 func (l Log) Notify(ctx context.Context, n Notice) error {

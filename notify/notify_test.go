@@ -2,9 +2,7 @@ package notify
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -24,7 +22,7 @@ func notice(firing bool) Notice {
 		failed = 9
 	}
 	v := sandtrail.DefaultRule().Evaluate(sandtrail.WindowStats{Total: 10, Failed: failed, Successful: 10 - failed})
-	return NewNotice(v, noon)
+	return NewNotice(firing, noon, v)
 }
 
 func TestWebhookForms(t *testing.T) {
@@ -109,18 +107,33 @@ func TestWebhookFailuresNameTheHostOnly(t *testing.T) {
 	}
 }
 
-func TestAllTriesEveryChannel(t *testing.T) {
+func TestLog(t *testing.T) {
 	var lines bytes.Buffer
-	bad := errors.New("bad")
-	all := All{failingChannel{bad}, Log{slog.New(slog.NewTextHandler(&lines, nil))}}
-	if err := all.Notify(t.Context(), notice(true)); !errors.Is(err, bad) {
-		t.Errorf("got %v", err)
+	if err := (Log{slog.New(slog.NewTextHandler(&lines, nil))}).Notify(t.Context(), notice(true)); err != nil {
+		t.Fatal(err)
 	}
 	if got := lines.String(); !strings.Contains(got, "level=WARN") || !strings.Contains(got, "high-failure-rate") {
 		t.Errorf("log: %s", got)
 	}
 }
 
-type failingChannel struct{ err error }
-
-func (f failingChannel) Notify(context.Context, Notice) error { return f.err }
+func TestNamesTellChannelsApartWithoutSecrets(t *testing.T) {
+	names := map[string]bool{}
+	for _, c := range []Channel{
+		Log{},
+		Webhook{URL: "https://hooks.example.com/token/secret"},
+		Webhook{URL: "https://hooks.example.com/token/other"},
+		Webhook{URL: "https://hooks.example.com/token/secret", Form: Slack},
+		Mail{To: []string{"ops@example.com"}},
+	} {
+		if names[c.Name()] || strings.Contains(c.Name(), "secret") {
+			t.Errorf("name %q", c.Name())
+		}
+		names[c.Name()] = true
+	}
+	for form, want := range map[Form]bool{AlertmanagerAPI: true, AlertmanagerWebhook: false, Slack: false} {
+		if got := (Webhook{Form: form}).Forgets(); got != want {
+			t.Errorf("%s forgets: %t", form, got)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -43,6 +44,17 @@ type Webhook struct {
 	HTTP   *http.Client // nil: one that waits ten seconds
 	Now    func() time.Time
 }
+
+// Name is the webhook's form and host, and a digest that tells several on one
+// host apart: the rest of a URL often is a secret.
+func (w Webhook) Name() string {
+	sum := sha256.Sum256([]byte(w.URL))
+	return fmt.Sprintf("%s %s #%x", cmp.Or(w.Form, AlertmanagerWebhook), w.host(), sum[:4])
+}
+
+// Forgets is true of Alertmanager, which takes an alert that it hears nothing
+// of any more for resolved, and which keeps alerts in memory alone.
+func (w Webhook) Forgets() bool { return w.Form == AlertmanagerAPI }
 
 // deliveryTime bounds one delivery when the client does not.
 const deliveryTime = 10 * time.Second

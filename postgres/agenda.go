@@ -4,15 +4,10 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/sandtrail/sandtrail"
 )
 
-var (
-	_ sandtrail.Agenda      = (*Store)(nil)
-	_ sandtrail.AlertStates = (*Store)(nil)
-)
+var _ sandtrail.Agenda = (*Store)(nil)
 
 // Claim claims work that is due.
 func (s *Store) Claim(ctx context.Context, work string, now, until time.Time) (bool, error) {
@@ -40,29 +35,4 @@ func (s *Store) Due(ctx context.Context, work string) (time.Time, error) {
 		return time.Time{}, wrap("read the agenda", err)
 	}
 	return due.UTC(), nil
-}
-
-// AlertStates returns what is remembered about every rule.
-func (s *Store) AlertStates(ctx context.Context) ([]sandtrail.AlertState, error) {
-	l, err := s.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.pool.Query(ctx, l.sql(`SELECT rule, firing, since, notified_at FROM {schema}.alert_states ORDER BY rule`))
-	if err != nil {
-		return nil, wrap("read alert states", err)
-	}
-	states, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a sandtrail.AlertState, err error) {
-		err = row.Scan(&a.Rule, &a.Firing, &a.Since, &a.NotifiedAt)
-		a.Since, a.NotifiedAt = a.Since.UTC(), utc(a.NotifiedAt)
-		return a, err
-	})
-	return states, wrap("read alert states", err)
-}
-
-// PutAlertState remembers the state of a rule.
-func (s *Store) PutAlertState(ctx context.Context, a sandtrail.AlertState) error {
-	_, err := s.execute(ctx, `INSERT INTO {schema}.alert_states (rule, firing, since, notified_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (rule) DO UPDATE SET firing = $2, since = $3, notified_at = $4`, a.Rule, a.Firing, a.Since, a.NotifiedAt)
-	return wrap("put alert state", err)
 }

@@ -12,18 +12,18 @@ import (
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
-// CountBefore counts the executions older than before.
+// CountBefore counts the executions that Cleanup would delete.
 func (s *Store) CountBefore(ctx context.Context, before time.Time) (n int64, err error) {
 	l, err := s.open(ctx)
 	if err != nil {
 		return 0, err
 	}
-	err = s.pool.QueryRow(ctx, l.sql("SELECT count(*) FROM {logs} WHERE created_at < $1"), ceilMillisecond(before)).Scan(&n)
+	err = s.pool.QueryRow(ctx, l.sql("SELECT count(*) FROM {logs} WHERE created_at < $1 AND "+unheld), ceilMillisecond(before)).Scan(&n)
 	return n, wrap("count old executions", err)
 }
 
-// Cleanup drops the partitions that are old as a whole and deletes the other
-// old executions in batches.
+// Cleanup drops the partitions that are old as a whole and of which nothing is
+// held, and deletes the other old executions that no hold keeps in batches.
 func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, err error) {
 	l, err := s.open(ctx)
 	if err != nil {
@@ -47,8 +47,9 @@ func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, e
 			return deleted, wrapf(err, "clean up %s", partitionName(start))
 		}
 	}
+	var from *time.Time // what is held before it is not looked at again
 	for {
-		n, err := s.deleteBefore(ctx, l, before)
+		n, last, err := s.deleteBetween(ctx, l, from, before)
 		deleted += n
 		if err != nil {
 			return deleted, wrap("clean up", err)
@@ -56,6 +57,7 @@ func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, e
 		if n == 0 {
 			break
 		}
+		from = last
 	}
 	return deleted, wrap("clean up", errors.Join(s.sweepDropped(ctx, l), s.refreshWeeks(ctx, l)))
 }
@@ -66,9 +68,10 @@ func ceilMillisecond(t time.Time) time.Time {
 	return sandtrail.Millisecond(t.Add(time.Millisecond - time.Nanosecond))
 }
 
-// dropWeek takes a partition out of the table, moves its counts to the
-// retired share and returns how many executions it held. None of this reads
-// the executions, so that the locks are as short for many as for few.
+// dropWeek takes a partition of which nothing is held out of the table, moves
+// its counts to the retired share and returns how many executions it had. None
+// of this reads all of them, so that the locks are as short for many as for
+// few.
 func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time) (n int64, err error) {
 	name := quote(l.Schema) + "." + partitionName(start)
 	err = s.withShortLocks(ctx, func(tx pgx.Tx) error {
@@ -83,6 +86,12 @@ func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time) (n int
 			return err
 		}
 		if _, err := tx.Exec(ctx, "LOCK TABLE "+name+" IN SHARE ROW EXCLUSIVE MODE"); err != nil {
+			return err
+		}
+		if err := holdStill(ctx, tx, l); err != nil {
+			return err
+		}
+		if held, err := holdsAnyOf(ctx, tx, l, name); err != nil || held {
 			return err
 		}
 		if n, err = retire(ctx, tx, l, span{start, start.Add(week)}); err != nil {
@@ -214,22 +223,23 @@ func (s *Store) sweep(ctx context.Context, l *layout, table string, oid int64) e
 	return err
 }
 
-// deleteBefore deletes a batch of the oldest executions before a time, as
-// retention.
-func (s *Store) deleteBefore(ctx context.Context, l *layout, before time.Time) (n int64, err error) {
+// deleteBetween deletes a batch of the oldest executions from a time on (nil:
+// the first) that are before another and not held, as retention. It returns
+// the time of the last one.
+func (s *Store) deleteBetween(ctx context.Context, l *layout, from *time.Time, before time.Time) (n int64, last *time.Time, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if err := because(ctx, tx, "retention"); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`
-			WITH old AS (SELECT user_id, created_at, id FROM {logs} WHERE created_at < $1 ORDER BY created_at, id LIMIT %d)
-			DELETE FROM {logs} e USING old o
-			WHERE e.user_id = o.user_id AND e.created_at = o.created_at AND e.id = o.id AND e.created_at < $1`, purgeBatch)), before)
-		n = tag.RowsAffected()
-		return err
+		return tx.QueryRow(ctx, l.sql(fmt.Sprintf(`
+			WITH old AS (SELECT user_id, created_at, id FROM {logs}
+				WHERE created_at >= coalesce($1::timestamptz, '-infinity') AND created_at < $2 AND %s ORDER BY created_at, id LIMIT %d),
+			gone AS (DELETE FROM {logs} e USING old o
+				WHERE e.user_id = o.user_id AND e.created_at = o.created_at AND e.id = o.id AND e.created_at < $2 RETURNING e.created_at)
+			SELECT count(*), max(created_at) FROM gone`, unheld, purgeBatch)), from, before).Scan(&n, &last)
 	})
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	return n, nil
+	return n, last, nil
 }

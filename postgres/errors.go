@@ -58,6 +58,9 @@ func wrap(doing string, err error) error {
 	if errors.As(err, &ours) {
 		return err
 	}
+	if state(err) == heldState {
+		return sandtrail.Held(err)
+	}
 	err = fmt.Errorf("%s: %w", doing, err)
 	code, hint := classify(err)
 	if code == sandtrail.CodeInternal {

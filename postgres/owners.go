@@ -142,6 +142,9 @@ func (s *Store) purge(ctx context.Context, table, key, owner, id string) (delete
 	if err != nil {
 		return 0, err
 	}
+	if err := mayDelete(ctx, s.pool, l, owner, id); err != nil {
+		return 0, err
+	}
 	for {
 		n, err := s.purgeSome(ctx, l, owner, id)
 		deleted += n
@@ -156,6 +159,12 @@ func (s *Store) purge(ctx context.Context, table, key, owner, id string) (delete
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		// The lock keeps new executions out until the owner is gone.
 		if _, err := tx.Exec(ctx, l.sql("SELECT FROM "+table+" WHERE "+key+" = $1 FOR UPDATE"), id); err != nil {
+			return err
+		}
+		if err := holdStill(ctx, tx, l); err != nil {
+			return err
+		}
+		if err := mayDelete(ctx, tx, l, owner, id); err != nil {
 			return err
 		}
 		if err := because(ctx, tx, owner); err != nil {

@@ -14,7 +14,8 @@ func TestService(t *testing.T) {
 	t.Run("follower", func(t *testing.T) { s, _ := open(t); storetest.Follower(t, s) })
 	t.Run("surveyor", func(t *testing.T) { s, _ := open(t); storetest.Surveyor(t, s, true) })
 	t.Run("agenda", func(t *testing.T) { s, _ := open(t); storetest.Agenda(t, s) })
-	t.Run("alert states", func(t *testing.T) { s, _ := open(t); storetest.AlertStates(t, s) })
+	t.Run("alerts", func(t *testing.T) { s, _ := open(t); storetest.AlertLog(t, s) })
+	t.Run("silences", func(t *testing.T) { s, _ := open(t); storetest.Silences(t, s) })
 }
 
 // A transaction that began first and commits last must not be passed over.

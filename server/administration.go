@@ -37,12 +37,16 @@ func (s *Server) countOld(ctx context.Context, in *countInput) (*body[api.Count]
 		return nil, err
 	}
 	count, err := s.store.CountBefore(ctx, before)
-	return answer(api.Count{Count: count}, err)
+	if err != nil {
+		return nil, err
+	}
+	held, err := s.store.HeldBefore(ctx, before)
+	return answer(api.Count{Count: count, Held: held}, err)
 }
 
 type cleanupInput struct{ Body api.Cleanup }
 
-func (s *Server) cleanup(ctx context.Context, in *cleanupInput) (*body[api.Deleted], error) {
+func (s *Server) cleanup(ctx context.Context, in *cleanupInput) (*body[api.CleanedUp], error) {
 	before, err := s.cutOff(in.Body)
 	if err != nil {
 		return nil, err
@@ -53,8 +57,9 @@ func (s *Server) cleanup(ctx context.Context, in *cleanupInput) (*body[api.Delet
 		problem.Deleted = &deleted
 		return nil, problem
 	}
-	s.logger(ctx).Info("cleanup", "before", before, "deleted", deleted, "by", callerOf(ctx).name())
-	return answer(api.Deleted{Deleted: deleted}, nil)
+	held, err := s.store.HeldBefore(ctx, before)
+	s.logger(ctx).Info("cleanup", "before", before, "deleted", deleted, "held", held, "by", callerOf(ctx).name())
+	return answer(api.CleanedUp{Deleted: deleted, Held: held}, err)
 }
 
 // cutOff is the time before which records are old.
@@ -120,6 +125,23 @@ func (s *Server) revokeKey(ctx context.Context, in *keyInput) (*struct{}, error)
 
 var errBadCursor = errors.New("not a cursor of this list; start again without one")
 
+// before is the id that a cursor stands for where pages go by ids.
+func (in *PageInput) before() (id sandtrail.ID, err error) {
+	if in.Cursor != "" && id.UnmarshalText([]byte(in.Cursor)) != nil {
+		return id, atField("cursor", errBadCursor)
+	}
+	return id, nil
+}
+
+// nextBefore is the cursor of the page after items, of which limit were asked
+// for.
+func nextBefore[T any](items []T, limit int, id func(T) sandtrail.ID) string {
+	if len(items) < limit {
+		return ""
+	}
+	return id(items[limit-1]).String()
+}
+
 type accessInput struct {
 	PageInput
 	Actor   string `query:"actor" doc:"The name of a key, anonymous, or cli."`
@@ -128,19 +150,16 @@ type accessInput struct {
 }
 
 func (s *Server) accessLog(ctx context.Context, in *accessInput) (*body[api.Page[sandtrail.Access]], error) {
-	q := sandtrail.AccessQuery{Actor: in.Actor, Action: in.Action, Outcome: sandtrail.Outcome(in.Outcome), Limit: in.Limit}
-	if in.Cursor != "" {
-		if err := q.Before.UnmarshalText([]byte(in.Cursor)); err != nil {
-			return nil, atField("cursor", errBadCursor)
-		}
+	before, err := in.before()
+	if err != nil {
+		return nil, err
 	}
 	if s.cfg.AccessLog == nil {
 		return answer(api.NewPage[sandtrail.Access](nil, ""), nil)
 	}
-	lines, err := s.cfg.AccessLog.Accesses(ctx, q)
-	next := ""
-	if len(lines) == in.Limit {
-		next = lines[len(lines)-1].ID.String()
-	}
+	lines, err := s.cfg.AccessLog.Accesses(ctx, sandtrail.AccessQuery{
+		Actor: in.Actor, Action: in.Action, Outcome: sandtrail.Outcome(in.Outcome), Before: before, Limit: in.Limit,
+	})
+	next := nextBefore(lines, in.Limit, func(a sandtrail.Access) sandtrail.ID { return a.ID })
 	return answer(api.NewPage(lines, next), err)
 }

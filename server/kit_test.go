@@ -49,7 +49,7 @@ func newKit(t *testing.T, change ...func(*server.Config)) *kit {
 		t.Fatal(err)
 	}
 	config := server.Config{
-		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Now: func() time.Time { return start },
+		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store, Now: func() time.Time { return start },
 		Ledger: ledger.Service{Log: store, Keys: ledgerKeys},
 	}
 	config.Limits.PollEvery = 10 * time.Millisecond

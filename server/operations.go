@@ -28,7 +28,9 @@ func (s *Server) routes() error {
 
 	s.registerExecutions()
 	s.registerStatistics()
+	s.registerAlerts()
 	s.registerOwners()
+	s.registerHolds()
 	s.registerAdministration()
 	s.registerLedger()
 	s.registerOperations()

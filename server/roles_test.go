@@ -7,14 +7,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/server"
 )
 
-// deed is a call about somebody's data. {user}, {execution} and {key} stand
-// for the ids of the data that it is about.
+// deed is a call about somebody's data. {user}, {execution}, {key} and
+// {silence} stand for the ids of the data that it is about.
 type deed struct {
 	pattern string // as in the route table
 	path    string // the pattern's if ""
@@ -44,6 +45,10 @@ var deeds = []deed{
 	{pattern: "GET /v1/window", needs: "rbaA"},
 	{pattern: "GET /v1/ranking", path: "/v1/ranking?subject=user", needs: "raA"},
 	{pattern: "GET /v1/alerts", needs: "raA"},
+	{pattern: "GET /v1/alerts/history", needs: "raA"},
+	{pattern: "GET /v1/alerts/silences", needs: "raA"},
+	{pattern: "POST /v1/alerts/silences", body: `{"for":"1h"}`, needs: "A"},
+	{pattern: "DELETE /v1/alerts/silences/{id}", path: "/v1/alerts/silences/{silence}", needs: "A"},
 	{pattern: "GET /v1/users", needs: "rbaA"},
 	{pattern: "GET /v1/users/{id}", path: "/v1/users/{user}", needs: "rbaA", foreign: 404},
 	{pattern: "PUT /v1/users/{id}", path: "/v1/users/{user}", body: `{"email":"{user}.new@example.com"}`, needs: "A"},
@@ -52,6 +57,9 @@ var deeds = []deed{
 	{pattern: "GET /v1/strategies/{id}", path: "/v1/strategies/s1", needs: "raA"},
 	{pattern: "PUT /v1/strategies/{id}", path: "/v1/strategies/s1", body: `{"name":"New"}`, needs: "A"},
 	{pattern: "DELETE /v1/strategies/{id}", path: "/v1/strategies/s1", needs: "A"},
+	{pattern: "GET /v1/holds", needs: "raA"},
+	{pattern: "PUT /v1/holds/{subject}/{id}", path: "/v1/holds/user/{user}", body: `{"reason":"case"}`, needs: "A"},
+	{pattern: "DELETE /v1/holds/{subject}/{id}", path: "/v1/holds/user/{user}", needs: "A"},
 	{pattern: "GET /v1/cleanup", path: "/v1/cleanup?olderThan=90d", needs: "raA"},
 	{pattern: "POST /v1/cleanup", body: `{"olderThan":"90d"}`, needs: "A"},
 	{pattern: "GET /v1/ledger/checkpoint", needs: "raA"},
@@ -93,6 +101,10 @@ func TestRoles(t *testing.T) {
 		if err := k.store.CreateKey(t.Context(), other); err != nil {
 			t.Fatal(err)
 		}
+		silence := sandtrail.Silence{ID: sandtrail.NewID(start), CreatedAt: start, Until: start.Add(time.Hour)}
+		if err := k.store.CreateSilence(t.Context(), silence); err != nil {
+			t.Fatal(err)
+		}
 		for i, d := range deeds {
 			for _, user := range []string{"u1", "u2"} {
 				k.owners() // those that a deed has deleted
@@ -104,7 +116,8 @@ func TestRoles(t *testing.T) {
 				if path == "" {
 					_, path, _ = strings.Cut(d.pattern, " ")
 				}
-				fill := strings.NewReplacer("{user}", user, "{execution}", execution.String(), "{key}", other.ID.String())
+				fill := strings.NewReplacer("{user}", user, "{execution}", execution.String(),
+					"{key}", other.ID.String(), "{silence}", silence.ID.String())
 				path = fill.Replace(path)
 				t.Run(fmt.Sprintf("%s%s/%d %s/%s", who.role, who.user, i, strings.Fields(d.pattern)[0], path), func(t *testing.T) {
 					want, code := 0, sandtrail.CodeForbidden // 0: any success

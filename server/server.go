@@ -26,6 +26,7 @@ type Config struct {
 	Follower  sandtrail.Follower     // nil: no live stream
 	Ledger    Ledger                 // nil: its calls answer that there is none
 	Keeper    sandtrail.LedgerKeeper // whose state /metrics shows; nil: none
+	Alerts    Alerts                 // nil: alerts have no history and cannot be silenced
 
 	Retention time.Duration    // what Admission.Retention says
 	Rules     []sandtrail.Rule // nil: the default rule
@@ -107,6 +108,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Ledger == nil {
 		cfg.Ledger = noLedger{}
+	}
+	if cfg.Alerts == nil {
+		cfg.Alerts = noAlerts{}
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -19,8 +19,6 @@ func (s *Server) registerStatistics() {
 		"Newest first, empty buckets included."), s.trends)
 	register(s, operation("GET /v1/window", "window", "Statistics of a stretch of time", "Of all times where since and until are left out."), s.window)
 	register(s, operation("GET /v1/ranking", "ranking", "Users or strategies that stand out", "Of all times where since and until are left out."), s.ranking)
-	register(s, operation("GET /v1/alerts", "alerts", "Which alert rules fire",
-		"Evaluates every rule now."), s.alerts)
 }
 
 // IDInput is the part of a call that names a user or a strategy.
@@ -121,19 +119,4 @@ func (s *Server) ranking(ctx context.Context, in *rankingInput) (*body[api.Page[
 		Since: in.Since, Until: in.Until,
 	})
 	return answer(api.NewPage(ranks, ""), err)
-}
-
-func (s *Server) alerts(ctx context.Context, _ *struct{}) (*body[api.Alerts], error) {
-	now := sandtrail.Millisecond(s.now())
-	out := api.Alerts{Alerts: []api.Alert{}}
-	for _, rule := range s.cfg.Rules {
-		stats, err := s.store.WindowStats(ctx, rule.At(now))
-		if err != nil {
-			return nil, err
-		}
-		verdict := rule.Evaluate(stats)
-		out.Firing = out.Firing || verdict.Firing
-		out.Alerts = append(out.Alerts, api.NewAlert(verdict))
-	}
-	return answer(out, nil)
 }

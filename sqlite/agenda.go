@@ -8,10 +8,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-var (
-	_ sandtrail.Agenda      = (*Store)(nil)
-	_ sandtrail.AlertStates = (*Store)(nil)
-)
+var _ sandtrail.Agenda = (*Store)(nil)
 
 // Claim claims work that is due.
 func (s *Store) Claim(ctx context.Context, work string, now, until time.Time) (bool, error) {
@@ -46,33 +43,4 @@ func (s *Store) Due(ctx context.Context, work string) (due time.Time, err error)
 		return rows.Err()
 	})
 	return due, err
-}
-
-// AlertStates returns what is remembered about every rule.
-func (s *Store) AlertStates(ctx context.Context) (states []sandtrail.AlertState, err error) {
-	text := `SELECT rule, firing, since, notified_at FROM sandtrail_alert_states ORDER BY rule`
-	err = s.query(ctx, "read alert states", text, nil, func(rows *sql.Rows) error {
-		states = nil
-		for rows.Next() {
-			var a sandtrail.AlertState
-			var since timestamp
-			if err := rows.Scan(&a.Rule, &a.Firing, &since, optionalTime{&a.NotifiedAt}); err != nil {
-				return err
-			}
-			a.Since = since.Time
-			states = append(states, a)
-		}
-		return rows.Err()
-	})
-	return states, err
-}
-
-// PutAlertState remembers the state of a rule.
-func (s *Store) PutAlertState(ctx context.Context, a sandtrail.AlertState) error {
-	return s.write(ctx, "put alert state", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_alert_states (rule, firing, since, notified_at) VALUES (?1, ?2, ?3, ?4)
-			ON CONFLICT (rule) DO UPDATE SET firing = ?2, since = ?3, notified_at = ?4`,
-			a.Rule, a.Firing, formatTime(a.Since), timeOrNull(a.NotifiedAt))
-		return err
-	})
 }

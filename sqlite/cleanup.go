@@ -14,43 +14,56 @@ const deletesPerStep = 500
 // pagesPerStep is how many free pages one step gives back to the file system.
 const pagesPerStep = 256
 
-// CountBefore returns how many executions are older than before.
+// CountBefore returns how many executions Cleanup would delete.
 func (s *Store) CountBefore(ctx context.Context, before time.Time) (n int64, err error) {
 	err = s.read(ctx, "count old executions", func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM sandbox_execution_logs WHERE created_at < ?", bound(before)).Scan(&n)
+		return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM sandbox_execution_logs WHERE created_at < ? AND "+unheld, bound(before)).Scan(&n)
 	})
 	return n, err
 }
 
-// Cleanup deletes the executions older than before, step by step, and gives
-// the disk back. The deletions it has counted are on disk, also when it
-// returns an error.
+// Cleanup deletes the executions older than before that no hold keeps, step
+// by step, and gives the disk back. The deletions it has counted are on disk,
+// also when it returns an error.
 func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, err error) {
-	deleted, err = s.deleteInSteps(ctx, "cleanup", "retention", "created_at < ?", bound(before))
+	const old = `FROM (SELECT rowid AS old, created_at FROM sandbox_execution_logs
+		WHERE created_at >= ? AND created_at < ? AND ` + unheld + ` ORDER BY created_at LIMIT ?)`
+	from := "" // what is held before it is not looked at again
+	deleted, err = s.inSteps(ctx, "cleanup", func(tx *sql.Tx) (int64, error) {
+		args := []any{from, bound(before), deletesPerStep}
+		var last sql.NullString
+		if err := tx.QueryRowContext(ctx, "SELECT MAX(created_at) "+old, args...).Scan(&last); err != nil || !last.Valid {
+			return 0, err
+		}
+		n, err := removeBecause(ctx, tx, "retention", "DELETE FROM sandbox_execution_logs WHERE rowid IN (SELECT old "+old+")", args...)
+		if err == nil {
+			from = last.String
+		}
+		return n, err
+	})
 	if err == nil && deleted > 0 {
 		err = s.shrink(ctx)
 	}
 	return deleted, err
 }
 
-// deleteInSteps deletes the executions that a condition selects, for a reason.
-func (s *Store) deleteInSteps(ctx context.Context, what, reason, condition string, arg any) (deleted int64, err error) {
-	text := fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE rowid IN
-		(SELECT rowid FROM sandbox_execution_logs WHERE %s LIMIT %d)`, condition, deletesPerStep)
+// inSteps repeats a step of deletion, each in its transaction, until one
+// deletes less than it might.
+func (s *Store) inSteps(ctx context.Context, what string, step func(*sql.Tx) (int64, error)) (deleted int64, err error) {
 	for {
-		var step int64
+		var n int64
 		err := s.write(ctx, what, func(tx *sql.Tx) (err error) {
-			step, err = removeBecause(ctx, tx, reason, text, arg)
+			n, err = step(tx)
 			return err
 		})
 		if err != nil {
 			return deleted, err
 		}
-		deleted += step
+		deleted += n
 		if err := s.foldIfLong(ctx); err != nil {
 			return deleted, err
 		}
-		if step < deletesPerStep {
+		if n < deletesPerStep {
 			return deleted, nil
 		}
 	}
@@ -133,17 +146,29 @@ func (s *Store) DeleteStrategy(ctx context.Context, id string) (deleted int64, e
 
 func deleteOwner[T any](ctx context.Context, s *Store, o owner[T], id string) (deleted int64, err error) {
 	what := "delete " + o.noun
-	err = s.read(ctx, what, func(tx *sql.Tx) error { return o.exists(ctx, tx, id) })
+	err = s.read(ctx, what, func(tx *sql.Tx) error {
+		if err := o.exists(ctx, tx, id); err != nil {
+			return err
+		}
+		return o.mayDelete(ctx, tx, id)
+	})
 	if err != nil {
 		return 0, err
 	}
-	deleted, err = s.deleteInSteps(ctx, what, o.noun, o.column+" = ?", id)
+	some := fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE rowid IN
+		(SELECT rowid FROM sandbox_execution_logs WHERE %s = ? LIMIT %d)`, o.column, deletesPerStep)
+	deleted, err = s.inSteps(ctx, what, func(tx *sql.Tx) (int64, error) {
+		return removeBecause(ctx, tx, o.noun, some, id)
+	})
 	if err != nil {
 		return deleted, err
 	}
 	// What has come in since goes together with the owner.
 	var late int64
 	err = s.write(ctx, what, func(tx *sql.Tx) (err error) {
+		if err := o.mayDelete(ctx, tx, id); err != nil {
+			return err
+		}
 		if late, err = removeBecause(ctx, tx, o.noun, "DELETE FROM sandbox_execution_logs WHERE "+o.column+" = ?", id); err != nil {
 			return err
 		}

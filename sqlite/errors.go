@@ -40,6 +40,9 @@ func (s *Store) translate(ctx context.Context, what string, err error) error {
 	unavailable := func(why string) error {
 		return sandtrail.Errorf(sandtrail.CodeUnavailable, "%s: %s: %s: %w", what, s.path, why, err)
 	}
+	if resultCode(err) == sqlite3.SQLITE_CONSTRAINT_TRIGGER {
+		return sandtrail.Held(err) // the one trigger that refuses
+	}
 	switch primary(resultCode(err)) {
 	case sqlite3.SQLITE_FULL:
 		return unavailable("the disk is full; make room and repeat")

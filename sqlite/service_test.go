@@ -15,7 +15,8 @@ func TestService(t *testing.T) {
 	t.Run("follower", func(t *testing.T) { storetest.Follower(t, openService(t)) })
 	t.Run("surveyor", func(t *testing.T) { storetest.Surveyor(t, openService(t), false) })
 	t.Run("agenda", func(t *testing.T) { storetest.Agenda(t, openService(t)) })
-	t.Run("alert states", func(t *testing.T) { storetest.AlertStates(t, openService(t)) })
+	t.Run("alerts", func(t *testing.T) { storetest.AlertLog(t, openService(t)) })
+	t.Run("silences", func(t *testing.T) { storetest.Silences(t, openService(t)) })
 }
 
 func openService(t *testing.T) *sqlite.Store {

@@ -42,10 +42,16 @@ func cancelledContexts(k *kit) {
 		"DeleteStrategy": func() error { _, err := k.db.DeleteStrategy(ctx, "s"); return err },
 		"CountBefore":    func() error { _, err := k.db.CountBefore(ctx, noon); return err },
 		"Cleanup":        func() error { _, err := k.db.Cleanup(ctx, noon.Add(time.Hour)); return err },
-		"Ping":           func() error { return k.db.Ping(ctx) },
-		"Migrations":     func() error { _, err := k.db.Migrations(ctx); return err },
-		"Migrate":        func() error { _, err := k.db.Migrate(ctx, noon); return err },
-		"Doctor":         func() error { _, err := k.db.Doctor(ctx, sandtrail.Shallow, noon); return err },
+		"PutHold": func() error {
+			return k.db.PutHold(ctx, sandtrail.Hold{Subject: sandtrail.Users, SubjectID: "u"})
+		},
+		"Holds":      func() error { _, err := k.db.Holds(ctx); return err },
+		"RemoveHold": func() error { return k.db.RemoveHold(ctx, sandtrail.Users, "u") },
+		"HeldBefore": func() error { _, err := k.db.HeldBefore(ctx, noon); return err },
+		"Ping":       func() error { return k.db.Ping(ctx) },
+		"Migrations": func() error { _, err := k.db.Migrations(ctx); return err },
+		"Migrate":    func() error { _, err := k.db.Migrate(ctx, noon); return err },
+		"Doctor":     func() error { _, err := k.db.Doctor(ctx, sandtrail.Shallow, noon); return err },
 	} {
 		if err := call(); !errors.Is(err, context.Canceled) {
 			k.Errorf("%s: got %v, want an error that wraps context.Canceled", name, err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sandtrail/sandtrail"
 )
@@ -74,6 +75,8 @@ func complaint(err error) []string {
 var sameAnswer = cmp.Options{
 	cmp.Comparer(func(a, b float64) bool { return a == b || math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b)) }),
 	emptyIsNil[sandtrail.Execution](), emptyIsNil[sandtrail.Rank](), emptyIsNil[sandtrail.TrendBucket](),
+	// A server says who places a hold, and when.
+	cmpopts.IgnoreFields(sandtrail.Hold{}, "CreatedBy", "CreatedAt"), emptyIsNil[sandtrail.Hold](),
 	emptyIsNil[sandtrail.User](), emptyIsNil[sandtrail.Strategy](), storedIfSaid, emptyIsNil[sandtrail.ID](),
 }
 

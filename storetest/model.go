@@ -21,6 +21,7 @@ type Model struct {
 	users      map[string]sandtrail.User
 	strategies map[string]sandtrail.Strategy
 	records    map[sandtrail.ID]sandtrail.Execution
+	holds      map[held]sandtrail.Hold
 }
 
 var _ sandtrail.Store = (*Model)(nil)
@@ -31,6 +32,7 @@ func NewModel() *Model {
 		users:      map[string]sandtrail.User{},
 		strategies: map[string]sandtrail.Strategy{},
 		records:    map[sandtrail.ID]sandtrail.Execution{},
+		holds:      map[held]sandtrail.Hold{},
 	}
 }
 
@@ -161,24 +163,29 @@ func asciiLower(s string) string {
 	}, s)
 }
 
-// CountBefore counts the executions older than before.
+// CountBefore counts the executions that Cleanup would delete.
 func (m *Model) CountBefore(ctx context.Context, before time.Time) (int64, error) {
 	leave, err := m.enter(ctx)
 	defer leave()
 	if err != nil {
 		return 0, err
 	}
-	return int64(len(m.newest(func(e sandtrail.Execution) bool { return e.CreatedAt.Before(before) }))), nil
+	return int64(len(m.newest(m.old(before)))), nil
 }
 
-// Cleanup deletes the executions older than before.
+// old selects what is older than before and not held.
+func (m *Model) old(before time.Time) func(sandtrail.Execution) bool {
+	return func(e sandtrail.Execution) bool { return e.CreatedAt.Before(before) && !m.keepsExecution(e) }
+}
+
+// Cleanup deletes the executions older than before that are not held.
 func (m *Model) Cleanup(ctx context.Context, before time.Time) (int64, error) {
 	leave, err := m.enter(ctx)
 	defer leave()
 	if err != nil {
 		return 0, err
 	}
-	return m.delete(func(e sandtrail.Execution) bool { return e.CreatedAt.Before(before) }), nil
+	return m.delete(m.old(before)), nil
 }
 
 func (m *Model) delete(gone func(sandtrail.Execution) bool) int64 {

@@ -108,6 +108,9 @@ func (m *Model) DeleteUser(ctx context.Context, id string) (int64, error) {
 	if _, err := one(m.users, id, err); err != nil {
 		return 0, err
 	}
+	if m.keeps(sandtrail.Users, id) {
+		return 0, sandtrail.ErrHeld
+	}
 	delete(m.users, id)
 	return m.delete(func(e sandtrail.Execution) bool { return e.UserID == id }), nil
 }
@@ -118,6 +121,9 @@ func (m *Model) DeleteStrategy(ctx context.Context, id string) (int64, error) {
 	defer leave()
 	if _, err := one(m.strategies, id, err); err != nil {
 		return 0, err
+	}
+	if m.keeps(sandtrail.Strategies, id) {
+		return 0, sandtrail.ErrHeld
 	}
 	delete(m.strategies, id)
 	return m.delete(func(e sandtrail.Execution) bool { return e.StrategyID == id }), nil

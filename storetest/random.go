@@ -60,6 +60,8 @@ func (c *campaign) step() {
 		{4, c.putOwner},
 		{2, c.deleteOwner},
 		{2, c.cleanUp},
+		{2, c.placeHold},
+		{2, c.releaseHold},
 		{4, c.maintain},
 		{10, c.list},
 		{8, func() { c.statistics(c.anyUser(), c.anyStrategy()) }},
@@ -192,6 +194,24 @@ func (c *campaign) cleanUp() {
 	must(c.kit, "cleanup", func(s sandtrail.Store) (int64, error) { return s.Cleanup(c.ctx, before) })
 	if before.After(c.cleaned) {
 		c.cleaned = before
+	}
+}
+
+func (c *campaign) placeHold() {
+	h := sandtrail.Hold{Subject: sandtrail.Users, SubjectID: c.anyUser(), Reason: "ß", CreatedBy: "c", CreatedAt: sandtrail.Millisecond(c.now)}
+	if c.chance(30) {
+		h.Subject, h.SubjectID = sandtrail.Strategies, c.anyStrategy()
+	}
+	_, _ = both(c.kit, "hold", func(s sandtrail.Store) (any, error) { return nil, s.PutHold(c.ctx, h) })
+}
+
+// releaseHold ends holds more often than they begin, so that most records
+// are free.
+func (c *campaign) releaseHold() {
+	for _, h := range must(c.kit, "holds", func(s sandtrail.Store) ([]sandtrail.Hold, error) { return s.Holds(c.ctx) }) {
+		if c.chance(70) {
+			must(c.kit, "release", func(s sandtrail.Store) (any, error) { return nil, s.RemoveHold(c.ctx, h.Subject, h.SubjectID) })
+		}
 	}
 }
 

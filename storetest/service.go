@@ -293,23 +293,3 @@ func Agenda(t *testing.T, agenda sandtrail.Agenda) {
 	claims("before it is due", serviceStart.Add(23*hour), 0)
 	claims("when it is due", serviceStart.Add(24*hour), 1)
 }
-
-// AlertStates holds an empty memory of alerts to its contract.
-func AlertStates(t *testing.T, memory sandtrail.AlertStates) {
-	ctx, told := t.Context(), serviceStart.Add(time.Minute)
-	for _, want := range [][]sandtrail.AlertState{
-		{{Rule: "a", Firing: true, Since: serviceStart}},
-		{{Rule: "a", Firing: true, Since: serviceStart, NotifiedAt: &told}, {Rule: "b", Since: told}},
-		{{Rule: "a", Since: told}, {Rule: "b", Since: told}},
-	} {
-		for _, s := range want {
-			if err := memory.PutAlertState(ctx, s); err != nil {
-				t.Fatalf("put: %v", err)
-			}
-		}
-		got, err := memory.AlertStates(ctx)
-		if diff := cmp.Diff(want, got); err != nil || diff != "" {
-			t.Errorf("states: %v\n%s", err, diff)
-		}
-	}
-}

@@ -30,6 +30,7 @@ const (
 // RetentionStore is what retention needs of a store.
 type RetentionStore interface {
 	sandtrail.Cleaner
+	sandtrail.Holds
 	sandtrail.Agenda
 	sandtrail.AccessLog
 }
@@ -44,14 +45,22 @@ func Retention(store RetentionStore, keep time.Duration, log *slog.Logger) Job {
 		}
 		before := sandtrail.Millisecond(now.Add(-keep))
 		deleted, err := store.Cleanup(ctx, before)
-		log.Info("retention", "before", before, "deleted", deleted, "error", err)
+		if err != nil {
+			return fmt.Errorf("after %d executions were deleted: %w", deleted, err)
+		}
+		held, err := store.HeldBefore(ctx, before)
 		if err != nil {
 			return err
+		}
+		log.Info("retention", "before", before, "deleted", deleted, "held", held)
+		detail := fmt.Sprintf("deleted %d", deleted)
+		if held > 0 {
+			detail += fmt.Sprintf(", %d are held", held)
 		}
 		now = sandtrail.Millisecond(now)
 		line := sandtrail.Access{
 			ID: sandtrail.NewID(now), At: now, Actor: sandtrail.RetentionWork, Action: sandtrail.CleanupAction,
-			Object: "before " + before.Format(time.RFC3339), Outcome: sandtrail.Allowed, Detail: fmt.Sprintf("deleted %d", deleted),
+			Object: "before " + before.Format(time.RFC3339), Outcome: sandtrail.Allowed, Detail: detail,
 		}
 		if err := store.LogAccess(ctx, line); err != nil {
 			return err

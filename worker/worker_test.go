@@ -15,7 +15,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sandtrail/sandtrail"
-	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
 
@@ -120,84 +119,5 @@ func TestRetentionRunsOnceADay(t *testing.T) {
 	lines, err := s.Accesses(t.Context(), sandtrail.AccessQuery{Action: sandtrail.CleanupAction, Limit: 10})
 	if err != nil || len(lines) != 2 || lines[1].Actor != "retention" || lines[1].Detail != "deleted 1" {
 		t.Errorf("access log: %+v, %v", lines, err)
-	}
-}
-
-// ear is a channel that remembers what it was told.
-type ear struct {
-	heard []string
-	deaf  bool
-}
-
-func (e *ear) Notify(_ context.Context, n notify.Notice) error {
-	if e.deaf {
-		return errors.New("deaf")
-	}
-	e.heard = append(e.heard, fmt.Sprintf("%s %t", n.ID, n.Firing))
-	return nil
-}
-
-func TestAlertsTellChangesOnce(t *testing.T) {
-	s := openStore(t)
-	rules := []sandtrail.Rule{sandtrail.DefaultRule()}
-	listener := &ear{}
-	// Two servers, and each is new at every round, as after a restart.
-	minute := func(n int, wantErr bool) {
-		t.Helper()
-		for range 2 {
-			err := Alerts(s, rules, listener).RunOnce(t.Context(), noon.Add(time.Duration(n)*time.Minute))
-			if wantErr != (err != nil) {
-				t.Errorf("minute %d: %v", n, err)
-			}
-			wantErr = false // the second server finds the work taken
-		}
-	}
-	minute(0, false) // nothing yet
-	put(t, s, noon, false)
-	minute(1, false) // fires
-	minute(2, false)
-	for range 9 {
-		put(t, s, noon.Add(time.Minute), true)
-	}
-	listener.deaf = true
-	minute(3, true) // 10 % failed: resolved, but nobody hears
-	listener.deaf = false
-	minute(4, false) // told now, as of minute 3
-	minute(5, false)
-	want := []string{
-		"high-failure-rate@2026-11-24T12:01:00Z true",
-		"high-failure-rate@2026-11-24T12:03:00Z false",
-	}
-	if diff := cmp.Diff(want, listener.heard); diff != "" {
-		t.Errorf("heard:\n%s", diff)
-	}
-}
-
-func TestDecide(t *testing.T) {
-	before, now := noon.Add(-time.Hour), noon
-	rule := sandtrail.Rule{Name: "r"}
-	state := func(firing bool, since time.Time, notified *time.Time) sandtrail.AlertState {
-		return sandtrail.AlertState{Rule: "r", Firing: firing, Since: since, NotifiedAt: notified}
-	}
-	for _, test := range []struct {
-		name   string
-		was    sandtrail.AlertState
-		firing bool
-		is     sandtrail.AlertState
-		tell   bool
-	}{
-		{"quiet from the start", sandtrail.AlertState{}, false, sandtrail.AlertState{}, false},
-		{"begins", sandtrail.AlertState{}, true, state(true, now, nil), true},
-		{"goes on", state(true, before, &before), true, state(true, before, &before), false},
-		{"goes on unheard", state(true, before, nil), true, state(true, before, nil), true},
-		{"ends", state(true, before, &before), false, state(false, now, nil), true},
-		{"ends unheard", state(true, before, nil), false, state(false, now, &now), false},
-		{"has ended", state(false, before, &before), false, state(false, before, &before), false},
-		{"begins again", state(false, before, &before), true, state(true, now, nil), true},
-	} {
-		is, tell := decide(test.was, sandtrail.Verdict{Rule: rule, Firing: test.firing}, now)
-		if diff := cmp.Diff(test.is, is); diff != "" || tell != test.tell {
-			t.Errorf("%s: tell %t, want %t\n%s", test.name, tell, test.tell, diff)
-		}
 	}
 }

@@ -13,7 +13,11 @@ import (
 )
 
 type alertCmd struct {
-	Check alertCheckCmd `cmd:"" help:"Evaluate a rule now; exit status 1 when it fires."`
+	Check     alertCheckCmd     `cmd:"" help:"Evaluate a rule now; exit status 1 when it fires."`
+	History   alertHistoryCmd   `cmd:"" help:"Show when rules began to fire and ended, and who was told."`
+	Silence   alertSilenceCmd   `cmd:"" help:"Tell nobody for a while."`
+	Silences  alertSilencesCmd  `cmd:"" help:"List the silences that last."`
+	Unsilence alertUnsilenceCmd `cmd:"" help:"End a silence."`
 }
 
 type alertCheckCmd struct {

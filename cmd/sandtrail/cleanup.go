@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"time"
 
+	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
@@ -32,6 +34,7 @@ func (c *cleanupCmd) Run(ctx context.Context, d *deps) error {
 		if err != nil {
 			return err
 		}
+		c.warnOfHolds(ctx, d, store, before)
 		return d.say("%d", n)
 	}
 	deleted, err := store.Cleanup(ctx, before)
@@ -41,6 +44,17 @@ func (c *cleanupCmd) Run(ctx context.Context, d *deps) error {
 		}
 		return err
 	}
+	c.warnOfHolds(ctx, d, store, before)
 	d.maintain(ctx)
 	return d.say("%d", deleted)
+}
+
+// warnOfHolds says how many old executions stay. It is not worth failing for.
+func (*cleanupCmd) warnOfHolds(ctx context.Context, d *deps, store sandtrail.Store, before time.Time) {
+	switch held, err := store.HeldBefore(ctx, before); {
+	case err != nil:
+		d.warn("count what is held: %v", err)
+	case held > 0:
+		d.warn("%s older than that are kept by legal holds (sandtrail hold list)", human.Plural(held, "execution"))
+	}
 }

@@ -28,12 +28,13 @@ type cli struct {
 	Health   healthCmd   `cmd:"" group:"read" help:"Look at the last executions of a strategy."`
 	Trends   trendsCmd   `cmd:"" group:"read" help:"Count executions by day or hour."`
 	Export   exportCmd   `cmd:"" group:"read" help:"Write executions to a file of their own, whole."`
-	Alert    alertCmd    `cmd:"" group:"read" help:"Evaluate the alert rules."`
+	Alert    alertCmd    `cmd:"" group:"read" help:"Evaluate alert rules, show their history, silence them."`
 
 	Serve      serveCmd      `cmd:"" group:"keep" help:"Serve the API and the page, and run the background jobs."`
 	Keys       keysCmd       `cmd:"" group:"keep" help:"Create, list and revoke the keys of the API."`
 	Users      usersCmd      `cmd:"" group:"keep" help:"Add, list, show and delete users."`
 	Strategies strategiesCmd `cmd:"" group:"keep" help:"Add, list, show and delete strategies."`
+	Hold       holdCmd       `cmd:"" group:"keep" help:"Keep users and strategies from every removal."`
 	Cleanup    cleanupCmd    `cmd:"" group:"keep" help:"Delete old executions."`
 	Migrate    migrateCmd    `cmd:"" group:"keep" help:"Create or update the tables."`
 	Verify     verifyCmd     `cmd:"" group:"keep" help:"Compare every record with the ledger."`

@@ -137,7 +137,7 @@ func (d *deps) keys(ctx context.Context) (keyKeeper, error) {
 	case *client.Client:
 		return s, nil
 	case serviceStore:
-		return localKeys{s, d.now}, nil
+		return localKeys{s, d}, nil
 	}
 	return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "this store keeps no keys")
 }
@@ -149,7 +149,8 @@ type serviceStore interface {
 	sandtrail.AccessLog
 	sandtrail.Follower
 	sandtrail.Agenda
-	sandtrail.AlertStates
+	sandtrail.AlertLog
+	sandtrail.Silences
 	sandtrail.LedgerKeeper
 	sandtrail.Surveyor
 }
@@ -158,15 +159,15 @@ type serviceStore interface {
 // log, as a server does.
 type localKeys struct {
 	store serviceStore
-	now   func() time.Time
+	d     *deps
 }
 
 func (l localKeys) CreateKey(ctx context.Context, ask api.NewKey) (api.CreatedKey, error) {
-	key, secret, err := ask.Make(l.now())
+	key, secret, err := ask.Make(l.d.now())
 	if err != nil {
 		return api.CreatedKey{}, err
 	}
-	if err := l.record(ctx, "create key", key.ID.String()); err != nil {
+	if err := l.d.recordAct(ctx, "create key", key.ID.String()); err != nil {
 		return api.CreatedKey{}, err
 	}
 	return api.CreatedKey{Key: key, Secret: secret}, l.store.CreateKey(ctx, key)
@@ -175,15 +176,24 @@ func (l localKeys) CreateKey(ctx context.Context, ask api.NewKey) (api.CreatedKe
 func (l localKeys) Keys(ctx context.Context) ([]sandtrail.Key, error) { return l.store.Keys(ctx) }
 
 func (l localKeys) RevokeKey(ctx context.Context, id sandtrail.ID) error {
-	if err := l.record(ctx, "revoke key", id.String()); err != nil {
+	if err := l.d.recordAct(ctx, "revoke key", id.String()); err != nil {
 		return err
 	}
-	return l.store.RevokeKey(ctx, id, sandtrail.Millisecond(l.now()))
+	return l.store.RevokeKey(ctx, id, sandtrail.Millisecond(l.d.now()))
 }
 
-func (l localKeys) record(ctx context.Context, act, object string) error {
-	now := sandtrail.Millisecond(l.now())
-	return l.store.LogAccess(ctx, sandtrail.Access{
-		ID: sandtrail.NewID(now), At: now, Actor: "cli", Action: act, Object: object, Outcome: sandtrail.Allowed,
+// localActor is who acts on a database itself.
+const localActor = "cli"
+
+// recordAct writes an administrative act on a database into its access log. A
+// server writes it itself.
+func (d *deps) recordAct(ctx context.Context, act, object string) error {
+	log, local := d.opened.(sandtrail.AccessLog)
+	if !local {
+		return nil
+	}
+	now := sandtrail.Millisecond(d.now())
+	return log.LogAccess(ctx, sandtrail.Access{
+		ID: sandtrail.NewID(now), At: now, Actor: localActor, Action: act, Object: object, Outcome: sandtrail.Allowed,
 	})
 }

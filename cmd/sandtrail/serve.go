@@ -27,7 +27,7 @@ type serveCmd struct {
 	Retention duration `default:"90d" env:"SANDTRAIL_RETENTION" placeholder:"90d" help:"Delete executions older than this, once a day, and refuse new ones; 0 keeps all and takes any age."`
 	RateLimit float64  `default:"10000" env:"SANDTRAIL_RATE_LIMIT" placeholder:"N" help:"Requests a second that one key may make."`
 	Rules     string   `env:"SANDTRAIL_RULES" placeholder:"FILE" help:"Alert rules as a JSON array (default: more than 30 % of the last hour failed)."`
-	webhookFlags
+	channelFlags
 	ledgerKeyFlag
 	LogFormat string `default:"text" enum:"text,json" placeholder:"FORM" help:"Log lines on standard error: text or json."`
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error."`
@@ -52,6 +52,10 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
+	channels, err := c.channels(d, log)
+	if err != nil {
+		return err
+	}
 	config := c.config(store, rules, d, log)
 	if config.Ledger, err = c.ledger(store, d, log); err != nil {
 		return err
@@ -69,7 +73,7 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		c.jobs(store, rules, d, log).Run(jobs)
+		c.jobs(store, rules, channels, d, log).Run(jobs)
 	}()
 	err = api.Serve(ctx, listener)
 	stopJobs()
@@ -105,7 +109,7 @@ func (c *serveCmd) store(ctx context.Context, d *deps) (serviceStore, error) {
 func (c *serveCmd) config(store serviceStore, rules []sandtrail.Rule, d *deps, log *slog.Logger) server.Config {
 	retention := retentionFlag{c.Retention}.admission(d.now()).Retention
 	return server.Config{
-		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store,
+		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store,
 		Rules: rules, Retention: retention, Limits: server.Limits{Rate: c.RateLimit},
 		Log: log, Now: d.now, Version: buildVersion(),
 		Page: func(api http.Handler) http.Handler {
@@ -147,24 +151,9 @@ func (c *serveCmd) rules() ([]sandtrail.Rule, error) {
 	return rules, nil
 }
 
-// webhookFlags say where alerts go besides the log.
-type webhookFlags struct {
-	Webhook       []string `env:"SANDTRAIL_WEBHOOK" placeholder:"URL" help:"Post alerts to this URL; may be given more than once."`
-	WebhookForm   string   `default:"webhook" enum:"webhook,alertmanager,cloudevents,slack" placeholder:"FORM" help:"webhook (as Alertmanager sends it), alertmanager (as its API takes it), cloudevents or slack."`
-	WebhookSecret string   `env:"SANDTRAIL_WEBHOOK_SECRET" placeholder:"SECRET" help:"Sign them with this secret (HMAC-SHA256)."`
-}
-
-func (f webhookFlags) channel(d *deps, log *slog.Logger) notify.Channel {
-	all := notify.All{notify.Log{Logger: log}}
-	for _, url := range f.Webhook {
-		all = append(all, notify.Webhook{URL: url, Form: notify.Form(f.WebhookForm), Secret: f.WebhookSecret, Now: d.now})
-	}
-	return all
-}
-
-func (c *serveCmd) jobs(store serviceStore, rules []sandtrail.Rule, d *deps, log *slog.Logger) worker.Loop {
+func (c *serveCmd) jobs(store serviceStore, rules []sandtrail.Rule, channels []notify.Channel, d *deps, log *slog.Logger) worker.Loop {
 	loop := worker.Loop{Now: d.now, Log: log, Jobs: []worker.Job{
-		worker.Maintain(store), worker.Alerts(store, rules, c.channel(d, log)),
+		worker.Maintain(store), worker.Alerts(store, rules, channels...),
 	}}
 	if c.Retention > 0 {
 		loop.Jobs = append(loop.Jobs, worker.Retention(store, time.Duration(c.Retention), log))

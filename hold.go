@@ -1,0 +1,51 @@
+package sandtrail
+
+import (
+	"context"
+	"time"
+)
+
+// Hold is a legal hold: while it lasts neither its subject nor any execution
+// of it is removed.
+type Hold struct {
+	Subject   Subject   `json:"subject"`   // Users or Strategies
+	SubjectID string    `json:"subjectId"` // which of them
+	Reason    string    `json:"reason"`
+	CreatedBy string    `json:"createdBy"` // the key's name, or "cli"
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+// Validate reports every broken rule as an *Error of CodeInvalid.
+func (h Hold) Validate() error {
+	var p problems
+	if h.Subject != Strategies && h.Subject != Users {
+		p.add("subject", "want strategy or user, got %q", h.Subject)
+	}
+	checkKey(&p, "subjectId", h.SubjectID)
+	checkText(&p, "reason", h.Reason, MaxNameBytes)
+	return p.err("invalid hold")
+}
+
+// Holds keeps legal holds. A database enforces them itself: whoever removes
+// executions, a removal that would take a held one fails as a whole.
+type Holds interface {
+	// PutHold creates or replaces a hold; ErrNotFound when there is no such
+	// user or strategy. When it returns nothing held is removed any more.
+	PutHold(ctx context.Context, h Hold) error
+	// Holds returns all holds, those on strategies first, in the order of
+	// their subjects' ids.
+	Holds(ctx context.Context) ([]Hold, error)
+	// RemoveHold is ErrNotFound when there is no such hold.
+	RemoveHold(ctx context.Context, subject Subject, id string) error
+	// HeldBefore returns how many executions Cleanup(before) leaves because
+	// they are held.
+	HeldBefore(ctx context.Context, before time.Time) (int64, error)
+}
+
+// Held is the error of a removal that a hold refuses.
+func Held(cause error) error {
+	return &Error{
+		Code: CodeHeld, Err: cause,
+		Message: "executions are kept by a legal hold on their user or strategy (sandtrail hold list); remove the hold first",
+	}
+}

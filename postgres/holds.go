@@ -1,0 +1,109 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+var _ sandtrail.Holds = (*Store)(nil)
+
+// heldState is the SQLSTATE by which the trigger on the executions refuses.
+const heldState = "SHELD"
+
+// unheld is true of executions that no hold keeps.
+const unheld = `user_id::text NOT IN (SELECT subject_id FROM {schema}.holds WHERE subject = 'user')
+	AND strategy_id::text NOT IN (SELECT subject_id FROM {schema}.holds WHERE subject = 'strategy')`
+
+// PutHold creates or replaces a hold. Its lock waits for the removals under
+// way, which share another, and keeps new ones waiting until it is visible.
+func (s *Store) PutHold(ctx context.Context, h sandtrail.Hold) error {
+	if err := h.Validate(); err != nil {
+		return err
+	}
+	var err error
+	if h.Subject == sandtrail.Users {
+		_, err = s.User(ctx, h.SubjectID)
+	} else {
+		_, err = s.Strategy(ctx, h.SubjectID)
+	}
+	if err != nil {
+		return err
+	}
+	l, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, l.sql("LOCK TABLE {schema}.holds IN EXCLUSIVE MODE")); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, l.sql(`INSERT INTO {schema}.holds (subject, subject_id, reason, created_by, created_at)
+			VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (subject, subject_id) DO UPDATE SET reason = $3, created_by = $4, created_at = $5`),
+			string(h.Subject), h.SubjectID, h.Reason, h.CreatedBy, h.CreatedAt)
+		return err
+	})
+	return wrap("put hold", err)
+}
+
+// Holds returns all holds.
+func (s *Store) Holds(ctx context.Context) ([]sandtrail.Hold, error) {
+	const text = "SELECT subject, subject_id, reason, created_by, created_at FROM {schema}.holds ORDER BY subject, subject_id"
+	return collect(ctx, s, "read holds", text, nil, func(row pgx.CollectableRow) (h sandtrail.Hold, err error) {
+		err = row.Scan(&h.Subject, &h.SubjectID, &h.Reason, &h.CreatedBy, &h.CreatedAt)
+		h.CreatedAt = h.CreatedAt.UTC()
+		return h, err
+	})
+}
+
+// RemoveHold ends a hold.
+func (s *Store) RemoveHold(ctx context.Context, subject sandtrail.Subject, id string) error {
+	n, err := s.execute(ctx, "DELETE FROM {schema}.holds WHERE subject = $1 AND subject_id = $2", string(subject), id)
+	if err == nil && n == 0 {
+		err = sandtrail.Errorf(sandtrail.CodeNotFound, "there is no hold on the %s %q", subject, id)
+	}
+	return wrap("remove hold", err)
+}
+
+// HeldBefore counts the old executions that holds keep.
+func (s *Store) HeldBefore(ctx context.Context, before time.Time) (n int64, err error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	err = s.pool.QueryRow(ctx, l.sql("SELECT count(*) FROM {logs} WHERE created_at < $1 AND NOT ("+unheld+")"), ceilMillisecond(before)).Scan(&n)
+	return n, wrap("count held executions", err)
+}
+
+// holdStill keeps holds as they are until the transaction ends.
+func holdStill(ctx context.Context, tx pgx.Tx, l *layout) error {
+	_, err := tx.Exec(ctx, l.sql("LOCK TABLE {schema}.holds IN ROW SHARE MODE"))
+	return err
+}
+
+// holdsAnyOf reports whether a partition has executions that are held. Each
+// hold is looked up in the partition's indexes.
+func holdsAnyOf(ctx context.Context, tx pgx.Tx, l *layout, partition string) (held bool, err error) {
+	err = tx.QueryRow(ctx, l.sql(`SELECT EXISTS (SELECT FROM {schema}.holds h WHERE h.subject = 'user'
+			AND EXISTS (SELECT FROM `+partition+` e WHERE e.user_id = h.subject_id::{users.type}))
+		OR EXISTS (SELECT FROM {schema}.holds h WHERE h.subject = 'strategy'
+			AND EXISTS (SELECT FROM `+partition+` e WHERE e.strategy_id = h.subject_id::{strategies.type}))`)).Scan(&held)
+	return held, err
+}
+
+// mayDelete fails with ErrHeld when an owner, a "user" or a "strategy", is
+// held or has executions that are, so that a removal in steps does not begin.
+func mayDelete(ctx context.Context, q querier, l *layout, owner, id string) error {
+	var held bool
+	err := q.QueryRow(ctx, l.sql(fmt.Sprintf(`SELECT EXISTS (SELECT FROM {schema}.holds WHERE subject = '%[1]s' AND subject_id = $1::text)
+		OR EXISTS (SELECT FROM {logs} WHERE %[1]s_id = $2 AND NOT (`+unheld+`))`, owner)), id, id).Scan(&held)
+	if err == nil && held {
+		err = sandtrail.Held(nil)
+	}
+	return err
+}

@@ -1,0 +1,91 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+)
+
+// Alerts is what is kept about alerts. Both databases keep it.
+type Alerts interface {
+	AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]sandtrail.AlertEvent, error)
+	sandtrail.Silences
+}
+
+func (s *Server) registerAlerts() {
+	register(s, operation("GET /v1/alerts", "alerts", "Which alert rules fire",
+		"Evaluates every rule now."), s.alerts)
+	register(s, operation("GET /v1/alerts/history", "alertHistory", "List when rules began to fire and ended",
+		"Newest first, each with what became of telling every channel. A year is kept."), s.alertHistory)
+	register(s, operation("GET /v1/alerts/silences", "listSilences", "List the silences that last", "Oldest first."), s.listSilences)
+	create := operation("POST /v1/alerts/silences", "createSilence", "Silence a rule, or all of them",
+		"Nobody is told of what changes meanwhile; what still is so when the silence ends is told then.")
+	create.DefaultStatus = 201
+	register(s, create, s.createSilence)
+	register(s, operation("DELETE /v1/alerts/silences/{id}", "endSilence", "End a silence before its time", ""), s.endSilence)
+}
+
+// noAlerts stands where nothing is kept about alerts.
+type noAlerts struct{}
+
+var errNoAlerts = sandtrail.Errorf(sandtrail.CodeUnavailable, "this server's store keeps nothing about alerts")
+
+func (noAlerts) AlertEvents(context.Context, sandtrail.ID, int) ([]sandtrail.AlertEvent, error) {
+	return nil, nil
+}
+
+func (noAlerts) Silences(context.Context, time.Time) ([]sandtrail.Silence, error) { return nil, nil }
+
+func (noAlerts) CreateSilence(context.Context, sandtrail.Silence) error { return errNoAlerts }
+
+func (noAlerts) EndSilence(context.Context, sandtrail.ID, time.Time) error { return errNoAlerts }
+
+func (s *Server) alerts(ctx context.Context, _ *struct{}) (*body[api.Alerts], error) {
+	now := sandtrail.Millisecond(s.now())
+	out := api.Alerts{Alerts: []api.Alert{}}
+	for _, rule := range s.cfg.Rules {
+		stats, err := s.store.WindowStats(ctx, rule.At(now))
+		if err != nil {
+			return nil, err
+		}
+		verdict := rule.Evaluate(stats)
+		out.Firing = out.Firing || verdict.Firing
+		out.Alerts = append(out.Alerts, api.NewAlert(verdict))
+	}
+	return answer(out, nil)
+}
+
+func (s *Server) alertHistory(ctx context.Context, in *PageInput) (*body[api.Page[sandtrail.AlertEvent]], error) {
+	before, err := in.before()
+	if err != nil {
+		return nil, err
+	}
+	events, err := s.cfg.Alerts.AlertEvents(ctx, before, in.Limit)
+	next := nextBefore(events, in.Limit, func(e sandtrail.AlertEvent) sandtrail.ID { return e.ID })
+	return answer(api.NewPage(events, next), err)
+}
+
+func (s *Server) listSilences(ctx context.Context, _ *struct{}) (*body[api.Page[sandtrail.Silence]], error) {
+	silences, err := s.cfg.Alerts.Silences(ctx, s.now())
+	return answer(api.NewPage(silences, ""), err)
+}
+
+type createSilenceInput struct{ Body api.NewSilence }
+
+func (s *Server) createSilence(ctx context.Context, in *createSilenceInput) (*body[sandtrail.Silence], error) {
+	silence, err := in.Body.Make(callerOf(ctx).name(), s.now())
+	if err != nil {
+		return nil, err
+	}
+	return answer(silence, s.cfg.Alerts.CreateSilence(ctx, silence))
+}
+
+func (s *Server) endSilence(ctx context.Context, in *keyInput) (*struct{}, error) {
+	id, err := sandtrail.ParseID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.cfg.Alerts.EndSilence(ctx, id, sandtrail.Millisecond(s.now()))
+}

@@ -1,0 +1,78 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+var _ sandtrail.Holds = (*Store)(nil)
+
+// unheld is true of executions that no hold keeps.
+const unheld = `user_id NOT IN (SELECT subject_id FROM sandtrail_holds WHERE subject = 'user')
+	AND strategy_id NOT IN (SELECT subject_id FROM sandtrail_holds WHERE subject = 'strategy')`
+
+// PutHold creates or replaces a hold.
+func (s *Store) PutHold(ctx context.Context, h sandtrail.Hold) error {
+	if err := h.Validate(); err != nil {
+		return err
+	}
+	exists := users.exists
+	if h.Subject == sandtrail.Strategies {
+		exists = strategies.exists
+	}
+	return s.write(ctx, "put hold", func(tx *sql.Tx) error {
+		if err := exists(ctx, tx, h.SubjectID); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_holds (subject, subject_id, reason, created_by, created_at)
+			VALUES (?1, ?2, ?3, ?4, ?5)
+			ON CONFLICT (subject, subject_id) DO UPDATE SET reason = ?3, created_by = ?4, created_at = ?5`,
+			string(h.Subject), h.SubjectID, h.Reason, h.CreatedBy, formatTime(h.CreatedAt))
+		return err
+	})
+}
+
+// Holds returns all holds.
+func (s *Store) Holds(ctx context.Context) ([]sandtrail.Hold, error) {
+	text := "SELECT subject, subject_id, reason, created_by, created_at FROM sandtrail_holds ORDER BY subject, subject_id"
+	return selectAll(ctx, s, "read holds", text, nil, func(scan func(...any) error) (h sandtrail.Hold, err error) {
+		var at timestamp
+		err = scan(&h.Subject, &h.SubjectID, &h.Reason, &h.CreatedBy, &at)
+		h.CreatedAt = at.Time
+		return h, err
+	})
+}
+
+// RemoveHold ends a hold.
+func (s *Store) RemoveHold(ctx context.Context, subject sandtrail.Subject, id string) error {
+	return s.write(ctx, "remove hold", func(tx *sql.Tx) error {
+		n, err := execCount(ctx, tx, "DELETE FROM sandtrail_holds WHERE subject = ? AND subject_id = ?", string(subject), id)
+		if err == nil && n == 0 {
+			err = sandtrail.Errorf(sandtrail.CodeNotFound, "there is no hold on the %s %q", subject, id)
+		}
+		return err
+	})
+}
+
+// HeldBefore counts the old executions that holds keep.
+func (s *Store) HeldBefore(ctx context.Context, before time.Time) (n int64, err error) {
+	err = s.read(ctx, "count held executions", func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM sandbox_execution_logs WHERE created_at < ? AND NOT ("+unheld+")", bound(before)).Scan(&n)
+	})
+	return n, err
+}
+
+// mayDelete fails with ErrHeld when the owner is held or has executions that
+// are, so that a removal in steps does not begin.
+func (o owner[T]) mayDelete(ctx context.Context, tx *sql.Tx, id string) error {
+	var held bool
+	err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sandtrail_holds WHERE subject = ?1 AND subject_id = ?2)
+		OR EXISTS (SELECT 1 FROM sandbox_execution_logs WHERE `+o.column+` = ?2 AND NOT (`+unheld+`))`, o.noun, id).Scan(&held)
+	if err == nil && held {
+		err = sandtrail.Held(nil)
+	}
+	return err
+}

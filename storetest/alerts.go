@@ -1,0 +1,144 @@
+package storetest
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// AlertLog holds an empty log of alerts to its contract.
+func AlertLog(t *testing.T, log sandtrail.AlertLog) {
+	t.Run("states", func(t *testing.T) { alertStates(t, log) })
+	t.Run("events", func(t *testing.T) { alertEvents(t, log) })
+}
+
+func alertStates(t *testing.T, log sandtrail.AlertLog) {
+	ctx, told, event := t.Context(), serviceStart.Add(time.Minute), sandtrail.NewID(serviceStart)
+	for _, want := range [][]sandtrail.AlertState{
+		{{Rule: "a", Firing: true, Since: serviceStart, Event: &event}},
+		{{Rule: "a", Firing: true, Since: serviceStart, Event: &event, NotifiedAt: &told}, {Rule: "b", Since: told, HoldsSince: &told}},
+		{{Rule: "a", Since: told}, {Rule: "b", Since: told}},
+	} {
+		for _, s := range want {
+			if err := log.PutAlertState(ctx, s, nil); err != nil {
+				t.Fatalf("put: %v", err)
+			}
+		}
+		got, err := log.AlertStates(ctx)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("states: %v\n%s", err, diff)
+		}
+	}
+}
+
+func alertEvents(t *testing.T, log sandtrail.AlertLog) {
+	ctx := t.Context()
+	if got, err := log.AlertEvents(ctx, sandtrail.ID{}, 10); err != nil || len(got) != 0 {
+		t.Errorf("at first: %v, %v", got, err)
+	}
+	value := 42.5
+	var newestFirst []sandtrail.AlertEvent
+	for i := range 5 {
+		at := serviceStart.Add(time.Duration(i) * time.Minute)
+		event := sandtrail.AlertEvent{
+			ID: sandtrail.NewID(at), At: at, Rule: "a", Firing: i%2 == 0, Message: "häufig", Silenced: i == 3,
+			Deliveries: []sandtrail.AlertDelivery{},
+		}
+		if i > 0 {
+			event.Value = &value
+		}
+		if err := log.PutAlertState(ctx, sandtrail.AlertState{Rule: "a", Firing: event.Firing, Since: at, Event: &event.ID}, &event); err != nil {
+			t.Fatalf("put state with event: %v", err)
+		}
+		newestFirst = append([]sandtrail.AlertEvent{event}, newestFirst...)
+	}
+	told := &newestFirst[2]
+	for _, d := range []sandtrail.AlertDelivery{
+		{Channel: "webhook b", Attempts: 1, At: serviceStart, Error: "answered 500"},
+		{Channel: "log", Delivered: true, Attempts: 1, At: serviceStart},
+		{Channel: "webhook b", Delivered: true, Attempts: 2, At: serviceStart.Add(time.Minute)},
+	} {
+		if err := log.PutAlertDelivery(ctx, told.ID, d); err != nil {
+			t.Fatalf("put delivery: %v", err)
+		}
+		told.Deliveries = slices.DeleteFunc(told.Deliveries, func(was sandtrail.AlertDelivery) bool { return was.Channel == d.Channel })
+		told.Deliveries = append(told.Deliveries, d)
+	}
+	for _, size := range []int{1, 2, 5, 100} {
+		var got []sandtrail.AlertEvent
+		for before := (sandtrail.ID{}); ; before = got[len(got)-1].ID {
+			page, err := log.AlertEvents(ctx, before, size)
+			if err != nil {
+				t.Fatalf("read: %v", err)
+			}
+			if len(page) == 0 {
+				break
+			}
+			got = append(got, page...)
+		}
+		if diff := cmp.Diff(newestFirst, got); diff != "" {
+			t.Errorf("pages of %d:\n%s", size, diff)
+		}
+	}
+	if got, err := log.AlertEvent(ctx, told.ID); err != nil || !cmp.Equal(*told, got) {
+		t.Errorf("one event: %v\n%s", err, cmp.Diff(*told, got))
+	}
+	nobody := sandtrail.NewID(serviceStart)
+	if _, err := log.AlertEvent(ctx, nobody); !errors.Is(err, sandtrail.ErrNotFound) {
+		t.Errorf("an event that is not there: %v", err)
+	}
+	if err := log.PutAlertDelivery(ctx, nobody, sandtrail.AlertDelivery{Channel: "log"}); !errors.Is(err, sandtrail.ErrNotFound) {
+		t.Errorf("a delivery of an event that is not there: %v", err)
+	}
+	// What is too old is forgotten, with its deliveries.
+	late := sandtrail.AlertEvent{ID: nobody, At: serviceStart.Add(sandtrail.AlertHistory + 3*time.Minute), Rule: "a", Deliveries: []sandtrail.AlertDelivery{}}
+	if err := log.PutAlertState(ctx, sandtrail.AlertState{Rule: "a", Since: late.At}, &late); err != nil {
+		t.Fatal(err)
+	}
+	got, err := log.AlertEvents(ctx, sandtrail.ID{}, 100)
+	if err != nil || len(got) != 3 {
+		t.Errorf("a year later: %d events, want 3, %v", len(got), err)
+	}
+}
+
+// Silences holds an empty list of silences to its contract.
+func Silences(t *testing.T, silences sandtrail.Silences) {
+	ctx, hour := t.Context(), time.Hour
+	all := sandtrail.Silence{ID: sandtrail.NewID(serviceStart), Reason: "Umzug", CreatedBy: "cli", CreatedAt: serviceStart, Until: serviceStart.Add(hour)}
+	one := sandtrail.Silence{ID: sandtrail.NewID(serviceStart.Add(1e6)), Rule: "a", CreatedBy: "me", CreatedAt: serviceStart, Until: serviceStart.Add(3 * hour)}
+	for _, s := range []sandtrail.Silence{one, all} {
+		if err := silences.CreateSilence(ctx, s); err != nil {
+			t.Fatalf("create: %v", err)
+		}
+	}
+	if err := silences.CreateSilence(ctx, sandtrail.Silence{ID: sandtrail.NewID(serviceStart), CreatedAt: serviceStart, Until: serviceStart}); !errors.Is(err, sandtrail.ErrInvalid) {
+		t.Errorf("a silence that never is: %v", err)
+	}
+	want := func(since time.Time, want ...sandtrail.Silence) {
+		t.Helper()
+		got, err := silences.Silences(ctx, since)
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Errorf("silences after %s: %v\n%s", since, err, diff)
+		}
+	}
+	want(serviceStart, all, one)
+	want(serviceStart.Add(hour), one)
+	ended := serviceStart.Add(2 * hour)
+	for _, at := range []time.Time{ended, ended.Add(hour)} {
+		if err := silences.EndSilence(ctx, one.ID, at); err != nil {
+			t.Fatalf("end: %v", err)
+		}
+	}
+	one.EndedAt = &ended
+	want(serviceStart.Add(hour), one)
+	want(ended)
+	if err := silences.EndSilence(ctx, sandtrail.NewID(serviceStart), ended); !errors.Is(err, sandtrail.ErrNotFound) {
+		t.Errorf("end a silence that is not there: %v", err)
+	}
+}
