@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -72,8 +73,8 @@ type Report struct {
 
 // Ingest compares how fast executions are stored, in executions per second.
 type Ingest struct {
-	Sandtrail float64 `json:"sandtrail"` // with its pending work done as it goes
-	Append    float64 `json:"append"`    // the time of the appends alone
+	Sandtrail float64 `json:"sandtrail"` // until all of it is folded and sealed, too
+	Append    float64 `json:"append"`    // of the appends, beside which that is done
 	Plain     float64 `json:"plain"`
 }
 
@@ -136,39 +137,99 @@ func putOwners(ctx context.Context, db sandtrail.Database, population *sample.Sa
 	return nil
 }
 
-// maintainEvery is how many batches pass between two rounds of maintenance,
-// about as many as arrive in the second between two rounds of a server.
-const maintainEvery = 20
+// stretch is how many executions one side stores before it is the other's
+// turn.
+const stretch = 50_000
 
 func ingest(ctx context.Context, db sandtrail.Database, plain Plain, population *sample.Sample, now time.Time, opts Options, progress Progress) (Ingest, sandtrail.Execution, error) {
-	var appends, maintenance, plainly time.Duration
+	var total, appends, plainly time.Duration
 	var last sandtrail.Execution
-	done, batches := 0, 0
-	for batch, err := range population.Admit(opts.Batch) {
+	done := 0
+	for batches, err := range stretches(population.Admit(opts.Batch)) {
 		if err != nil {
 			return Ingest{}, last, err
 		}
-		executions := make([]sandtrail.Execution, len(batch))
-		for i, a := range batch {
-			executions[i] = a.Execution
-		}
-		err := timed(&appends, func() error { _, err := db.Append(ctx, batch); return err })
-		if err != nil {
+		if err := timed(&total, func() error { return appendAndMaintain(ctx, db, batches, now, &appends) }); err != nil {
 			return Ingest{}, last, err
 		}
-		if err := timed(&plainly, func() error { return plain.Append(ctx, executions) }); err != nil {
-			return Ingest{}, last, fmt.Errorf("plain: %w", err)
-		}
-		done, batches, last = done+len(batch), batches+1, executions[len(executions)-1]
-		if batches%maintainEvery == 0 || done == opts.Executions {
-			if err := timed(&maintenance, func() error { return db.Maintain(ctx, now) }); err != nil {
-				return Ingest{}, last, err
+		for _, batch := range batches {
+			executions := make([]sandtrail.Execution, len(batch))
+			for i, a := range batch {
+				executions[i] = a.Execution
 			}
+			if err := timed(&plainly, func() error { return plain.Append(ctx, executions) }); err != nil {
+				return Ingest{}, last, fmt.Errorf("plain: %w", err)
+			}
+			done, last = done+len(batch), executions[len(batch)-1]
 		}
 		progress("ingest", done, opts.Executions)
 	}
 	perSecond := func(d time.Duration) float64 { return float64(done) / d.Seconds() }
-	return Ingest{Sandtrail: perSecond(appends + maintenance), Append: perSecond(appends), Plain: perSecond(plainly)}, last, nil
+	return Ingest{Sandtrail: perSecond(total), Append: perSecond(appends), Plain: perSecond(plainly)}, last, nil
+}
+
+// stretches collects batches until they make a stretch.
+func stretches(batches iter.Seq2[[]sandtrail.Admitted, error]) iter.Seq2[[][]sandtrail.Admitted, error] {
+	return func(yield func([][]sandtrail.Admitted, error) bool) {
+		var collected [][]sandtrail.Admitted
+		size := 0
+		for batch, err := range batches {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			collected, size = append(collected, batch), size+len(batch)
+			if size >= stretch {
+				if !yield(collected, nil) {
+					return
+				}
+				collected, size = nil, 0
+			}
+		}
+		if size > 0 {
+			yield(collected, nil)
+		}
+	}
+}
+
+// upkeepAfter is after how many executions there is upkeep, about as many as
+// arrive in the second between two rounds of a server.
+const upkeepAfter = 20_000
+
+// appendAndMaintain stores batches while upkeep goes on beside, as in a
+// server, and waits until nothing is left to be folded and sealed.
+func appendAndMaintain(ctx context.Context, db sandtrail.Database, batches [][]sandtrail.Admitted, now time.Time, appends *time.Duration) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	due, upkeep := make(chan struct{}, 1), make(chan error, 1)
+	go func() {
+		for range due {
+			if err := db.Maintain(ctx, now); err != nil {
+				upkeep <- err
+				return
+			}
+		}
+		upkeep <- db.Maintain(ctx, now)
+	}()
+	err := timed(appends, func() error {
+		pending := 0
+		for _, batch := range batches {
+			if _, err := db.Append(ctx, batch); err != nil {
+				cancel()
+				return err
+			}
+			if pending += len(batch); pending >= upkeepAfter {
+				pending = 0
+				select {
+				case due <- struct{}{}:
+				default: // it is still at the last round
+				}
+			}
+		}
+		return nil
+	})
+	close(due)
+	return cmp.Or(err, <-upkeep)
 }
 
 func timed(total *time.Duration, work func() error) error {
