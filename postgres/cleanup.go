@@ -43,6 +43,7 @@ func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, e
 		}
 		n, err := s.dropWeek(ctx, l, start)
 		deleted += n
+		sandtrail.ReportDeleted(ctx, n)
 		if err != nil {
 			return deleted, wrapf(err, "clean up %s", partitionName(start))
 		}
@@ -51,6 +52,7 @@ func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, e
 	for {
 		n, last, err := s.deleteBetween(ctx, l, from, before)
 		deleted += n
+		sandtrail.ReportDeleted(ctx, n)
 		if err != nil {
 			return deleted, wrap("clean up", err)
 		}

@@ -148,6 +148,7 @@ func (s *Store) purge(ctx context.Context, table, key, owner, id string) (delete
 	for {
 		n, err := s.purgeSome(ctx, l, owner, id)
 		deleted += n
+		sandtrail.ReportDeleted(ctx, n)
 		if err != nil {
 			return deleted, err
 		}
@@ -183,6 +184,7 @@ func (s *Store) purge(ctx context.Context, table, key, owner, id string) (delete
 	if err != nil {
 		return deleted, err
 	}
+	sandtrail.ReportDeleted(ctx, last)
 	return deleted + last, nil
 }
 

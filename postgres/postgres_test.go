@@ -75,3 +75,10 @@ func TestConformance(t *testing.T) {
 		return s
 	})
 }
+
+func TestDeletionIsReported(t *testing.T) {
+	storetest.DeletionIsReported(t, func(t *testing.T) sandtrail.Database {
+		s, _ := open(t)
+		return s
+	})
+}

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"time"
+
+	"github.com/sandtrail/sandtrail"
 )
 
 // deletesPerStep keeps a step of a long removal so short that writers hardly
@@ -60,6 +62,7 @@ func (s *Store) inSteps(ctx context.Context, what string, step func(*sql.Tx) (in
 			return deleted, err
 		}
 		deleted += n
+		sandtrail.ReportDeleted(ctx, n)
 		if err := s.foldIfLong(ctx); err != nil {
 			return deleted, err
 		}
@@ -184,5 +187,6 @@ func deleteOwner[T any](ctx context.Context, s *Store, o owner[T], id string) (d
 	if err != nil {
 		return deleted, err
 	}
+	sandtrail.ReportDeleted(ctx, late)
 	return deleted + late, nil
 }

@@ -39,3 +39,7 @@ func openAt(t testing.TB, path string) *sqlite.Store {
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) sandtrail.Database { return open(t) })
 }
+
+func TestDeletionIsReported(t *testing.T) {
+	storetest.DeletionIsReported(t, func(t *testing.T) sandtrail.Database { return open(t) })
+}

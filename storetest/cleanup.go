@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"testing"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -148,3 +149,28 @@ func errorsByCode(k *kit) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// DeletionIsReported checks that a store tells of the steps of a deletion, as
+// the client of one does not.
+func DeletionIsReported(t *testing.T, open func(t *testing.T) sandtrail.Database) {
+	k := newKit(t, open)
+	k.putUsers("u", "v")
+	k.putStrategies("s")
+	var drafts []sandtrail.Draft
+	for i := range 1500 {
+		drafts = append(drafts, draft([]string{"u", "v"}[i%2], "s", noon.Add(-time.Duration(i)*time.Hour)))
+	}
+	k.append(drafts...)
+	var reported int64
+	ctx := sandtrail.OnDeleted(k.ctx, func(n int64) { reported += n })
+	for name, remove := range map[string]func() (int64, error){
+		"cleanup":     func() (int64, error) { return k.db.Cleanup(ctx, noon.Add(-700*time.Hour)) },
+		"delete user": func() (int64, error) { return k.db.DeleteUser(ctx, "u") },
+	} {
+		reported = 0
+		deleted, err := remove()
+		if err != nil || deleted == 0 || reported != deleted {
+			t.Errorf("%s: %d deleted, %d reported, %v", name, deleted, reported, err)
+		}
+	}
+}

@@ -37,7 +37,9 @@ func (c *cleanupCmd) Run(ctx context.Context, d *deps) error {
 		c.warnOfHolds(ctx, d, store, before)
 		return d.say("%d", n)
 	}
-	deleted, err := store.Cleanup(ctx, before)
+	deleted, err := d.deletion(ctx, "Cleaning up", func(ctx context.Context) (int64, error) {
+		return store.CountBefore(ctx, before)
+	}, func(ctx context.Context) (int64, error) { return store.Cleanup(ctx, before) })
 	if err != nil {
 		if deleted > 0 {
 			d.warn("stopped after %s; the same command goes on", human.Plural(deleted, "execution"))

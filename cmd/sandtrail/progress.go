@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
+	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
@@ -65,4 +67,19 @@ func (p *progress) finish() {
 	if p != nil && p.drawn != p.begun {
 		fmt.Fprint(p.w, "\r\x1b[K")
 	}
+}
+
+// deletion deletes executions under a bar. How many there are is counted only
+// for the bar.
+func (d *deps) deletion(ctx context.Context, title string, count, remove func(context.Context) (int64, error)) (int64, error) {
+	if d.errTTY {
+		total, err := count(ctx)
+		if err != nil {
+			return 0, err
+		}
+		bar := d.newProgress(title, total)
+		defer bar.finish()
+		ctx = sandtrail.OnDeleted(ctx, bar.add)
+	}
+	return remove(ctx)
 }

@@ -100,7 +100,10 @@ func (c *strategiesDeleteCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	deleted, err := store.DeleteStrategy(ctx, c.ID)
+	deleted, err := d.deletion(ctx, "Deleting", func(ctx context.Context) (int64, error) {
+		stats, err := store.StrategyStats(ctx, c.ID)
+		return stats.Count, err
+	}, func(ctx context.Context) (int64, error) { return store.DeleteStrategy(ctx, c.ID) })
 	if err != nil {
 		return err
 	}

@@ -128,7 +128,10 @@ func (c *usersDeleteCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	deleted, err := store.DeleteUser(ctx, c.ID)
+	deleted, err := d.deletion(ctx, "Deleting", func(ctx context.Context) (int64, error) {
+		stats, err := store.UserStats(ctx, c.ID)
+		return stats.TotalExecutions, err
+	}, func(ctx context.Context) (int64, error) { return store.DeleteUser(ctx, c.ID) })
 	if err != nil {
 		return err
 	}

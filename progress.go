@@ -1,0 +1,21 @@
+package sandtrail
+
+import "context"
+
+type deletedKey struct{}
+
+// OnDeleted returns a context with which a store's Cleanup, DeleteUser and
+// DeleteStrategy call f after each of their steps, with how many executions
+// that deleted. A step that is told of is durable. A client of a server knows
+// no steps and never calls it.
+func OnDeleted(ctx context.Context, f func(n int64)) context.Context {
+	return context.WithValue(ctx, deletedKey{}, f)
+}
+
+// ReportDeleted is how a store tells of a step; it does nothing when nobody
+// asked.
+func ReportDeleted(ctx context.Context, n int64) {
+	if f, ok := ctx.Value(deletedKey{}).(func(int64)); ok && n > 0 {
+		f(n)
+	}
+}
