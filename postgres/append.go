@@ -29,21 +29,24 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 	if err := s.ensureWeeks(ctx, l, timesOf(batch)); err != nil {
 		return sandtrail.Appended{}, wrap("append executions", err)
 	}
-	for range maxRaces {
+	k := s.keeper(l)
+	for tries := 1; tries <= maxRaces; tries++ {
 		var fresh []sandtrail.Execution
 		err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
-			fresh, err = s.appendIn(ctx, tx, l, batch)
+			if err := k.enter(ctx, tx, tries > 1, idsIn(batch)); err != nil {
+				return err
+			}
+			fresh, err = appendIn(ctx, tx, k, l, batch)
 			return err
 		})
 		if err == nil {
 			return sandtrail.NewAppended(batch, fresh), nil
 		}
-		if state(err) != uniqueViolation {
+		if !k.isRace(err, tries) {
 			break
 		}
-		// Somebody else has stored one of the ids since we looked: look again.
 	}
-	if state(err) == foreignKeyViolation || !l.canOwn(batch) {
+	if code := state(err); code == foreignKeyViolation || code == internalError || !l.canOwn(batch) {
 		err = s.unknownOwners(ctx, l, batch, err)
 	}
 	return sandtrail.Appended{}, wrap("append executions", err)
@@ -62,8 +65,8 @@ func (l *layout) canOwn(batch []sandtrail.Admitted) bool {
 const maxRaces = 20
 
 // appendIn stores what is new in the batch and returns it.
-func (s *Store) appendIn(ctx context.Context, tx pgx.Tx, l *layout, batch []sandtrail.Admitted) ([]sandtrail.Execution, error) {
-	stored, err := storedAmong(ctx, tx, l, batch)
+func appendIn(ctx context.Context, tx pgx.Tx, k keeper, l *layout, batch []sandtrail.Admitted) ([]sandtrail.Execution, error) {
+	stored, err := storedAmong(ctx, tx, k, l, batch)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +74,7 @@ func (s *Store) appendIn(ctx context.Context, tx pgx.Tx, l *layout, batch []sand
 	if err != nil || len(fresh) == 0 {
 		return nil, err
 	}
-	return fresh, insert(ctx, tx, l, fresh)
+	return fresh, k.insert(ctx, tx, fresh)
 }
 
 // insert writes executions in the order of their ids, so that appends that
@@ -88,13 +91,9 @@ func insert(ctx context.Context, tx pgx.Tx, l *layout, fresh []sandtrail.Executi
 // storedAmong returns the stored executions that have an id of the batch. Ids
 // whose partition a cleanup has taken out, and which it has not removed yet,
 // are freed.
-func storedAmong(ctx context.Context, tx pgx.Tx, l *layout, batch []sandtrail.Admitted) (map[sandtrail.ID]sandtrail.Execution, error) {
-	ids := make([][16]byte, len(batch))
-	for i, a := range batch {
-		ids[i] = a.Execution.ID
-	}
+func storedAmong(ctx context.Context, tx pgx.Tx, k keeper, l *layout, batch []sandtrail.Admitted) (map[sandtrail.ID]sandtrail.Execution, error) {
 	rows, err := tx.Query(ctx, l.sql(`SELECT b.id, i.created_at FROM unnest($1::uuid[]) b (id),
-		LATERAL (SELECT created_at FROM {schema}.ids WHERE id = b.id LIMIT 1) i`), ids)
+		LATERAL (SELECT created_at FROM {schema}.ids WHERE id = b.id LIMIT 1) i`), idsIn(batch))
 	if err != nil {
 		return nil, err
 	}
@@ -126,10 +125,15 @@ func storedAmong(ctx context.Context, tx pgx.Tx, l *layout, batch []sandtrail.Ad
 	for id, at := range times {
 		free, freeTimes = append(free, id), append(freeTimes, at)
 	}
-	_, err = tx.Exec(ctx, l.sql(`WITH gone AS (
-		DELETE FROM {schema}.ids i USING unnest($1::uuid[], $2::timestamptz[]) f (id, created_at)
-		WHERE i.id = f.id AND i.created_at = f.created_at RETURNING i.id, i.created_at)`+retired), free, freeTimes)
-	return stored, err
+	return stored, k.free(ctx, tx, free, freeTimes)
+}
+
+func idsIn(batch []sandtrail.Admitted) [][16]byte {
+	ids := make([][16]byte, len(batch))
+	for i, a := range batch {
+		ids[i] = a.Execution.ID
+	}
+	return ids
 }
 
 func idsOf(times map[sandtrail.ID]time.Time) [][16]byte {
@@ -166,6 +170,9 @@ func (s *Store) unknownOwners(ctx context.Context, l *layout, batch []sandtrail.
 			invalid.Fields = append(invalid.Fields, sandtrail.FieldError{Path: prefix + "strategyId", Message: fmt.Sprintf("unknown strategy %q; add it with sandtrail strategies add", a.Execution.StrategyID)})
 		}
 	}
+	if len(invalid.Fields) == 0 && state(cause) == internalError {
+		return cause
+	}
 	if len(invalid.Fields) == 0 {
 		invalid.Message = "a user or strategy of the batch did not exist when it was stored; try again"
 	}
@@ -174,23 +181,20 @@ func (s *Store) unknownOwners(ctx context.Context, l *layout, batch []sandtrail.
 
 // missing returns the keys of the batch that the query does not find.
 func (s *Store) missing(ctx context.Context, query string, batch []sandtrail.Admitted, key func(sandtrail.Execution) string) (map[string]bool, error) {
-	absent := map[string]bool{}
+	keys := map[string]bool{}
 	for _, a := range batch {
-		absent[key(a.Execution)] = true
+		keys[key(a.Execution)] = true
 	}
-	keys := make([]string, 0, len(absent))
-	for k := range absent {
-		keys = append(keys, k)
+	return keys, absent(ctx, s.pool, keys, query)
+}
+
+// absent leaves those of the keys that the query does not find.
+func absent(ctx context.Context, q querier, keys map[string]bool, query string) error {
+	present, err := scanAll(ctx, q, pgx.RowTo[string], query, slices.Collect(maps.Keys(keys)))
+	for _, key := range present {
+		delete(keys, key)
 	}
-	rows, err := s.pool.Query(ctx, query, keys)
-	if err != nil {
-		return nil, err
-	}
-	present, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	for _, k := range present {
-		delete(absent, k)
-	}
-	return absent, err
+	return err
 }
 
 func timesOf(batch []sandtrail.Admitted) []time.Time {

@@ -29,7 +29,8 @@ func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, e
 	if err != nil {
 		return 0, err
 	}
-	if err := s.sweepDropped(ctx, l); err != nil {
+	k := s.keeper(l)
+	if err := k.sweep(ctx); err != nil {
 		return 0, wrap("clean up", err)
 	}
 	before = ceilMillisecond(before)
@@ -61,7 +62,7 @@ func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, e
 		}
 		from = last
 	}
-	return deleted, wrap("clean up", errors.Join(s.sweepDropped(ctx, l), s.refreshWeeks(ctx, l)))
+	return deleted, wrap("clean up", errors.Join(k.sweep(ctx), s.refreshWeeks(ctx, l)))
 }
 
 // ceilMillisecond makes a comparison with stored times, which are whole
@@ -75,7 +76,7 @@ func ceilMillisecond(t time.Time) time.Time {
 // of this reads all of them, so that the locks are as short for many as for
 // few.
 func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time) (n int64, err error) {
-	name := quote(l.Schema) + "." + partitionName(start)
+	k, name := s.keeper(l), quote(l.Schema)+"."+partitionName(start)
 	err = s.withShortLocks(ctx, func(tx pgx.Tx) error {
 		n = 0
 		if err := lock(ctx, tx, l.Schema, "partitions"); err != nil {
@@ -93,24 +94,28 @@ func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time) (n int
 		if err := holdStill(ctx, tx, l); err != nil {
 			return err
 		}
-		if held, err := holdsAnyOf(ctx, tx, l, name); err != nil || held {
+		if held, err := holdsAnyOf(ctx, tx, l, name, conditions{}); err != nil || held {
 			return err
 		}
 		if n, err = retire(ctx, tx, l, span{start, start.Add(week)}); err != nil {
 			return err
 		}
-		// Without its foreign keys no cascade takes rows whose ids are still to
-		// be removed.
-		_, err = tx.Exec(ctx, l.sql(fmt.Sprintf(`
-			ALTER TABLE {logs} DETACH PARTITION %[1]s;
-			ALTER TABLE %[1]s DROP CONSTRAINT sandbox_execution_logs_user_id_fkey, DROP CONSTRAINT sandbox_execution_logs_strategy_id_fkey;
-			ALTER TABLE %[1]s RENAME TO %[2]s`, name, droppedPrefix+partitionName(start))))
-		return err
+		return k.takeOut(ctx, tx, start)
 	})
 	if err != nil {
 		return 0, err
 	}
 	return n, nil
+}
+
+// detachWeek takes a partition out of the table and leaves it aside. Without
+// its foreign keys no cascade takes rows whose ids are still to be removed.
+func detachWeek(ctx context.Context, tx pgx.Tx, l *layout, start time.Time) error {
+	_, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`
+		ALTER TABLE {logs} DETACH PARTITION %[1]s;
+		ALTER TABLE %[1]s DROP CONSTRAINT sandbox_execution_logs_user_id_fkey, DROP CONSTRAINT sandbox_execution_logs_strategy_id_fkey;
+		ALTER TABLE %[1]s RENAME TO %[2]s`, quote(l.Schema)+"."+partitionName(start), droppedPrefix+partitionName(start))))
+	return err
 }
 
 // droppedPrefix begins the names of partitions taken out, of which the ids
@@ -229,16 +234,17 @@ func (s *Store) sweep(ctx context.Context, l *layout, table string, oid int64) e
 // the first) that are before another and not held, as retention. It returns
 // the time of the last one.
 func (s *Store) deleteBetween(ctx context.Context, l *layout, from *time.Time, before time.Time) (n int64, last *time.Time, err error) {
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		if err := because(ctx, tx, "retention"); err != nil {
+	k := s.keeper(l)
+	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		if err := k.enter(ctx, tx, false, nil); err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, l.sql(fmt.Sprintf(`
+		n, last, err = k.remove(ctx, tx, "retention", fmt.Sprintf(`
 			WITH old AS (SELECT user_id, created_at, id FROM {logs}
-				WHERE created_at >= coalesce($1::timestamptz, '-infinity') AND created_at < $2 AND %s ORDER BY created_at, id LIMIT %d),
-			gone AS (DELETE FROM {logs} e USING old o
-				WHERE e.user_id = o.user_id AND e.created_at = o.created_at AND e.id = o.id AND e.created_at < $2 RETURNING e.created_at)
-			SELECT count(*), max(created_at) FROM gone`, unheld, purgeBatch)), from, before).Scan(&n, &last)
+				WHERE created_at >= coalesce($1::timestamptz, '-infinity') AND created_at < $2 AND %s ORDER BY created_at, id LIMIT %d)
+			DELETE FROM {logs} e USING old o
+			WHERE e.user_id = o.user_id AND e.created_at = o.created_at AND e.id = o.id AND e.created_at < $2`, unheld, purgeBatch), from, before)
+		return err
 	})
 	if err != nil {
 		return 0, nil, err

@@ -16,9 +16,9 @@ import (
 // compares.
 func (s *Store) checkRollups(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
 	c := comparison{totals: map[rollup.Subject]*rollup.Cell{}}
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err := s.keeper(l).snapshot(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, l.sql(`SELECT day FROM {schema}.rollups
-			UNION SELECT floor(extract(epoch FROM created_at) / 86400)::integer FROM {logs}
+			UNION SELECT DISTINCT floor(extract(epoch FROM created_at) / 86400)::integer FROM {logs}
 			UNION SELECT floor(extract(epoch FROM created_at) / 86400)::integer FROM {schema}.journal ORDER BY 1`))
 		if err != nil {
 			return err

@@ -28,8 +28,14 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 		return checks, nil
 	}
 	examinations := []func(context.Context, *layout, time.Time) (sandtrail.Check, error){s.checkAhead, s.checkStrays, s.checkLedger}
+	if l.Distributed != nil {
+		examinations = append(examinations, s.checkCluster)
+	}
 	if depth == sandtrail.Deep {
-		examinations = append(examinations, s.checkIDs, s.checkRollups)
+		checkIDs := func(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
+			return s.keeper(l).checkIDs(ctx)
+		}
+		examinations = append(examinations, checkIDs, s.checkRollups)
 	}
 	for _, examine := range examinations {
 		check, err := examine(ctx, l, now)
@@ -129,7 +135,7 @@ func (s *Store) checkLedger(ctx context.Context, _ *layout, _ time.Time) (sandtr
 }
 
 // checkIDs compares the table of ids with the executions.
-func (s *Store) checkIDs(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
+func (s *Store) checkIDs(ctx context.Context, l *layout) (sandtrail.Check, error) {
 	var missing, extra, repeated int64
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, l.sql(`

@@ -27,6 +27,7 @@ const (
 	invalidSchema        = "3F000"
 	invalidText          = "22P02" // not a UUID, where the application's keys are UUIDs
 	insufficientRights   = "42501"
+	internalError        = "XX000" // of Citus's COPY: whatever happened on a worker
 )
 
 var errNotMigrated = &sandtrail.Error{

@@ -213,15 +213,22 @@ func eachTotal(rows pgx.Rows, f func(rollup.Subject, rollup.Cell)) error {
 // stays in the counts of everything, where nobody's name is. Entries of theirs
 // that are not folded yet keep them until these are.
 func forget(ctx context.Context, tx pgx.Tx, l *layout, condition string, args ...any) error {
-	_, err := tx.Exec(ctx, l.sql(`
-		WITH gone AS (
-			DELETE FROM {schema}.totals t
-			WHERE (scope = 1 AND NOT EXISTS (SELECT FROM {users} WHERE {users.id}::text = t.key)
-					OR scope = 2 AND NOT EXISTS (SELECT FROM {strategies} WHERE {strategies.id}::text = t.key))
-				AND NOT EXISTS (SELECT FROM {schema}.journal j WHERE t.key IN (j.user_id, j.strategy_id))
-				AND `+condition+`
-			RETURNING scope, key)
-		DELETE FROM {schema}.rollups r USING gone g WHERE r.scope = g.scope AND r.key = g.key`), args...)
+	gone, err := scanAll(ctx, tx, scanSubject, l.sql(`SELECT scope, key FROM {schema}.totals t
+		WHERE (scope = 1 AND NOT EXISTS (SELECT FROM {users} WHERE {users.id}::text = t.key)
+				OR scope = 2 AND NOT EXISTS (SELECT FROM {strategies} WHERE {strategies.id}::text = t.key))
+			AND NOT EXISTS (SELECT FROM {schema}.journal j WHERE t.key IN (j.user_id, j.strategy_id))
+			AND `+condition), args...)
+	if err != nil || len(gone) == 0 {
+		return wrap("forget the roll-ups of the gone", err)
+	}
+	scopes, keys := make([]int16, len(gone)), make([]string, len(gone))
+	for i, subject := range gone {
+		scopes[i], keys[i] = int16(subject.Scope), subject.ID
+	}
+	_, err = tx.Exec(ctx, l.sql(`
+		WITH gone AS (SELECT * FROM unnest($1::smallint[], $2::text[]) g (scope, key)),
+			totals AS (DELETE FROM {schema}.totals t USING gone g WHERE t.scope = g.scope AND t.key = g.key)
+		DELETE FROM {schema}.rollups r USING gone g WHERE r.scope = g.scope AND r.key = g.key`), scopes, keys)
 	return wrap("forget the roll-ups of the gone", err)
 }
 
@@ -246,4 +253,11 @@ func (s *Store) forgetSometimes(ctx context.Context, l *layout, now time.Time) e
 		}
 		return forget(ctx, tx, l, "true")
 	})
+}
+
+func scanSubject(row pgx.CollectableRow) (s rollup.Subject, err error) {
+	var scope int16
+	err = row.Scan(&scope, &s.ID)
+	s.Scope = rollup.Scope(scope)
+	return s, err
 }

@@ -91,7 +91,7 @@ func (s *Store) followFrom(ctx context.Context, l *layout, p place, limit int) (
 	if err != nil {
 		return nil, p, err
 	}
-	records, err := s.recordsOf(ctx, l, entries)
+	records, err := s.settled(ctx, l, entries)
 	if err != nil {
 		return nil, p, err
 	}
@@ -154,6 +154,19 @@ func (s *Store) entries(ctx context.Context, l *layout, p place, limit int) ([]e
 		err = row.Scan((*[16]byte)(&e.ID), &e.CreatedAt, &e.XID)
 		return e, err
 	})
+}
+
+// settled is recordsOf when all that is on its way has come.
+func (s *Store) settled(ctx context.Context, l *layout, entries []entry) (map[sandtrail.ID]sandtrail.Execution, error) {
+	records, err := s.recordsOf(ctx, l, entries)
+	if err != nil || len(records) == len(entries) {
+		return records, err
+	}
+	waited, err := s.keeper(l).settle(ctx)
+	if err != nil || !waited {
+		return records, err
+	}
+	return s.recordsOf(ctx, l, entries)
 }
 
 // recordsOf reads the executions of the entries that still exist.

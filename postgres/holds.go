@@ -2,7 +2,7 @@ package postgres
 
 import (
 	"context"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -86,22 +86,37 @@ func holdStill(ctx context.Context, tx pgx.Tx, l *layout) error {
 	return err
 }
 
-// holdsAnyOf reports whether a partition has executions that are held. Each
-// hold is looked up in the partition's indexes.
-func holdsAnyOf(ctx context.Context, tx pgx.Tx, l *layout, partition string) (held bool, err error) {
-	err = tx.QueryRow(ctx, l.sql(`SELECT EXISTS (SELECT FROM {schema}.holds h WHERE h.subject = 'user'
-			AND EXISTS (SELECT FROM `+partition+` e WHERE e.user_id = h.subject_id::{users.type}))
-		OR EXISTS (SELECT FROM {schema}.holds h WHERE h.subject = 'strategy'
-			AND EXISTS (SELECT FROM `+partition+` e WHERE e.strategy_id = h.subject_id::{strategies.type}))`)).Scan(&held)
-	return held, err
+// holdsAnyOf reports whether a table has executions e that fulfil a condition
+// and are held. Each hold is looked up in the table's indexes.
+func holdsAnyOf(ctx context.Context, q querier, l *layout, table string, c conditions) (held bool, err error) {
+	for _, owner := range []string{"user", "strategy"} {
+		subjects, err := scanAll(ctx, q, pgx.RowTo[string], l.sql("SELECT subject_id FROM {schema}.holds WHERE subject = $1"), owner)
+		if err != nil {
+			return false, err
+		}
+		if len(subjects) == 0 {
+			continue
+		}
+		of := conditions{slices.Clone(c.parts), slices.Clone(c.args)}
+		of.add("e."+owner+"_id = ANY ($)", subjects)
+		err = q.QueryRow(ctx, l.sql("SELECT true FROM "+table+" e "+of.where()+" LIMIT 1"), of.args...).Scan(&held)
+		if noRows(err) != nil || held {
+			return held, noRows(err)
+		}
+	}
+	return false, nil
 }
 
 // mayDelete fails with ErrHeld when an owner, a "user" or a "strategy", is
 // held or has executions that are, so that a removal in steps does not begin.
 func mayDelete(ctx context.Context, q querier, l *layout, owner, id string) error {
 	var held bool
-	err := q.QueryRow(ctx, l.sql(fmt.Sprintf(`SELECT EXISTS (SELECT FROM {schema}.holds WHERE subject = '%[1]s' AND subject_id = $1::text)
-		OR EXISTS (SELECT FROM {logs} WHERE %[1]s_id = $2 AND NOT (`+unheld+`))`, owner)), id, id).Scan(&held)
+	err := q.QueryRow(ctx, l.sql("SELECT EXISTS (SELECT FROM {schema}.holds WHERE subject = $1 AND subject_id = $2)"), owner, id).Scan(&held)
+	if err == nil && !held {
+		var c conditions
+		c.add("e."+owner+"_id = $", id)
+		held, err = holdsAnyOf(ctx, q, l, "{logs}", c)
+	}
 	if err == nil && held {
 		err = sandtrail.Held(nil)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,6 +26,9 @@ type layout struct {
 	LogsSchema string `json:"logsSchema"`
 	Users      owner  `json:"users"`
 	Strategies owner  `json:"strategies"`
+	// Distributed is when the executions were distributed over a Citus
+	// cluster, nil if they are not.
+	Distributed *time.Time `json:"distributed,omitempty"`
 
 	names *strings.Replacer
 }
@@ -74,12 +78,14 @@ func (l *layout) name() {
 		"{users.email}", quote(l.Users.Email),
 		"{users.name}", quote(cmp.Or(l.Users.Name, "name")),
 		"{users.type}", l.Users.columnType(),
+		"{users.plain}", l.Users.plainType(),
 		"{u.name}", l.Users.nameOf("u"),
 		"{strategies}", l.Strategies.qualified(),
 		"{strategies.id}", quote(l.Strategies.ID),
 		"{strategies.order}", l.Strategies.order(),
 		"{strategies.name}", quote(l.Strategies.Name),
 		"{strategies.type}", l.Strategies.columnType(),
+		"{strategies.plain}", l.Strategies.plainType(),
 	)
 }
 
@@ -99,6 +105,14 @@ func (o owner) columnType() string {
 		return o.Type
 	}
 	return o.Type + ` COLLATE "C"`
+}
+
+// plainType is columnType without the length of a varchar.
+func (o owner) plainType() string {
+	if o.Type != "uuid" {
+		o.Type = "text"
+	}
+	return o.columnType()
 }
 
 // sql fills names into a statement.

@@ -20,15 +20,8 @@ func (s *Store) Inspect(ctx context.Context, f func(ledger.Snapshot) error) erro
 	if err != nil {
 		return err
 	}
-	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err = pgx.BeginTxFunc(ctx, s.pool, snapshot, func(tx pgx.Tx) error {
-		// A partition that is taken out vanishes from older snapshots too: it
-		// has to wait.
-		if _, err := tx.Exec(ctx, l.sql("LOCK TABLE ONLY {logs} IN ACCESS SHARE MODE")); err != nil {
-			return err
-		}
-		return f(&book{tx, l})
-	})
+	k := s.keeper(l)
+	err = k.snapshot(ctx, pgx.ReadOnly, func(tx pgx.Tx) error { return f(&book{tx, l, k}) })
 	return wrap("read the ledger", err)
 }
 
@@ -48,6 +41,7 @@ func (s *Store) PutCheckpoint(ctx context.Context, size int64, at time.Time, sig
 type book struct {
 	tx pgx.Tx
 	l  *layout
+	k  keeper
 }
 
 // Size is part of ledger.Book.

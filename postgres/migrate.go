@@ -57,6 +57,7 @@ func (s *Store) Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migrati
 		}
 		applied = append(applied, *step)
 	}
+	s.layout.Store(nil) // it may have been distributed
 	if _, err := s.open(ctx); err != nil {
 		return applied, err
 	}
@@ -84,6 +85,9 @@ func (s *Store) migrateStep(ctx context.Context, tx pgx.Tx, now time.Time) (*san
 	}
 	step := &list[pending]
 	step.Applied = sandtrail.Millisecond(now)
+	if step.Name == distributionName {
+		return step, s.distribute(ctx, tx, l, *step)
+	}
 	if !remembered {
 		if err := s.begin(ctx, tx, l, step); err != nil {
 			return nil, err
@@ -157,15 +161,18 @@ func (s *Store) destination(ctx context.Context, tx pgx.Tx) (l *layout, remember
 // lock waits for one of our advisory locks and holds it to the end of the
 // transaction.
 func lock(ctx context.Context, tx pgx.Tx, schema, name string) error {
-	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", lockName(schema, name))
+	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock("+lockKey+")", lockName(schema, name))
 	return wrapf(err, "wait for the %s lock", name)
 }
 
 // tryLock is lock without the waiting.
 func tryLock(ctx context.Context, tx pgx.Tx, schema, name string) (ok bool, err error) {
-	err = tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", lockName(schema, name)).Scan(&ok)
+	err = tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock("+lockKey+")", lockName(schema, name)).Scan(&ok)
 	return ok, wrapf(err, "take the %s lock", name)
 }
+
+// lockKey is the key of the lock that the first argument names.
+const lockKey = "hashtextextended($1, 0)"
 
 func lockName(schema, name string) string { return "sandtrail " + schema + " " + name }
 
@@ -187,7 +194,7 @@ func migrationsIn(ctx context.Context, q querier, l *layout) ([]sandtrail.Migrat
 		return nil, sandtrail.Errorf(sandtrail.CodeConflict,
 			"the database has migration %d, which this version of Sandtrail does not know; use the newer version", version)
 	}
-	return list, nil
+	return withDistribution(ctx, q, l, list)
 }
 
 func embedded(l *layout) ([]sandtrail.Migration, error) {

@@ -157,7 +157,11 @@ func (s *Store) purge(ctx context.Context, table, key, owner, id string) (delete
 		}
 	}
 	var last int64
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
+	k := s.keeper(l)
+	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		if err := k.enter(ctx, tx, true, nil); err != nil {
+			return err
+		}
 		// The lock keeps new executions out until the owner is gone.
 		if _, err := tx.Exec(ctx, l.sql("SELECT FROM "+table+" WHERE "+key+" = $1 FOR UPDATE"), id); err != nil {
 			return err
@@ -168,14 +172,9 @@ func (s *Store) purge(ctx context.Context, table, key, owner, id string) (delete
 		if err := mayDelete(ctx, tx, l, owner, id); err != nil {
 			return err
 		}
-		if err := because(ctx, tx, owner); err != nil {
+		if last, _, err = k.remove(ctx, tx, owner, "DELETE FROM {logs} e WHERE e."+owner+"_id = $1", id); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, l.sql("DELETE FROM {logs} WHERE "+owner+"_id = $1"), id)
-		if err != nil {
-			return err
-		}
-		last = tag.RowsAffected()
 		if _, err = tx.Exec(ctx, l.sql("DELETE FROM "+table+" WHERE "+key+" = $1"), id); err != nil {
 			return err
 		}
@@ -191,16 +190,16 @@ func (s *Store) purge(ctx context.Context, table, key, owner, id string) (delete
 // purgeSome deletes the oldest purgeBatch executions of an owner, none when
 // fewer are left.
 func (s *Store) purgeSome(ctx context.Context, l *layout, owner, id string) (n int64, err error) {
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		if err := because(ctx, tx, owner); err != nil {
+	k := s.keeper(l)
+	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		if err := k.enter(ctx, tx, false, nil); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`
+		n, _, err = k.remove(ctx, tx, owner, fmt.Sprintf(`
 			WITH boundary AS (
 				SELECT created_at, id FROM {logs} WHERE %[1]s_id = $1 ORDER BY created_at, id OFFSET %[2]d LIMIT 1)
 			DELETE FROM {logs} e USING boundary b
-			WHERE e.%[1]s_id = $1 AND (e.created_at, e.id) < (b.created_at, b.id)`, owner, purgeBatch)), id)
-		n = tag.RowsAffected()
+			WHERE e.%[1]s_id = $1 AND (e.created_at, e.id) < (b.created_at, b.id)`, owner, purgeBatch), id)
 		return err
 	})
 	return n, err

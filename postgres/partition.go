@@ -143,7 +143,7 @@ func (s *Store) addWeek(ctx context.Context, l *layout, start time.Time) error {
 		if err != nil || oid != 0 {
 			return err
 		}
-		return createWeek(ctx, tx, l, start)
+		return s.keeper(l).createWeek(ctx, tx, start)
 	})
 }
 
@@ -156,12 +156,17 @@ func tableIn(ctx context.Context, tx pgx.Tx, l *layout, name string) (oid int64,
 	return oid, wrapf(err, "look for table %s", name)
 }
 
+// boundsOf are the bounds of a week's partition.
+func boundsOf(start time.Time) (from, to string) {
+	return start.Format(time.DateOnly) + " 00:00:00+00", start.Add(week).Format(time.DateOnly) + " 00:00:00+00"
+}
+
 // createWeek makes a partition and moves into it what the default partition
 // holds of its week. Writers wait meanwhile: one on its way to the default
 // partition would be refused when it finds its week taken from there.
 func createWeek(ctx context.Context, tx pgx.Tx, l *layout, start time.Time) error {
 	name := quote(l.Schema) + "." + partitionName(start)
-	from, to := start.Format(time.DateOnly)+" 00:00:00+00", start.Add(week).Format(time.DateOnly)+" 00:00:00+00"
+	from, to := boundsOf(start)
 	_, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`
 		LOCK TABLE ONLY {logs} IN SHARE ROW EXCLUSIVE MODE;
 		LOCK TABLE {schema}.logs_default IN ACCESS EXCLUSIVE MODE;
@@ -216,13 +221,17 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	if err := s.maintainWeeks(ctx, l, now); err != nil {
 		return wrap("maintain partitions", err)
 	}
+	k := s.keeper(l)
+	if err := k.reconcile(ctx); err != nil {
+		return err
+	}
 	if err := s.fold(ctx, l); err != nil {
 		return err
 	}
 	if err := s.forgetSometimes(ctx, l, now); err != nil {
 		return err
 	}
-	if err := s.sweepDropped(ctx, l); err != nil {
+	if err := k.sweep(ctx); err != nil {
 		return wrap("sweep dropped partitions", err)
 	}
 	return s.seal(ctx, l, now)

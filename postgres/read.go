@@ -30,8 +30,8 @@ func (s *Store) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execu
 }
 
 func (s *Store) executionOnce(ctx context.Context, l *layout, id sandtrail.ID) (sandtrail.Execution, error) {
-	var at time.Time
-	if err := s.pool.QueryRow(ctx, l.sql("SELECT created_at FROM {schema}.ids WHERE id = $1"), [16]byte(id)).Scan(&at); err != nil {
+	at, err := s.keeper(l).timeOf(ctx, id)
+	if err != nil {
 		return sandtrail.Execution{}, err
 	}
 	rows, err := s.pool.Query(ctx, l.owned("SELECT * FROM {logs} WHERE created_at = $1 AND id = $2"), at, [16]byte(id))

@@ -55,7 +55,7 @@ func (s *Store) sealOnce(ctx context.Context, l *layout, now time.Time) (n int, 
 			return err
 		}
 		n = len(changes)
-		_, err = ledger.SealChanges(ctx, &book{tx, l}, changes, now, rand.Reader)
+		_, err = ledger.SealChanges(ctx, &book{tx, l, s.keeper(l)}, changes, now, rand.Reader)
 		return err
 	})
 	return n, err
@@ -87,17 +87,11 @@ func because(ctx context.Context, tx pgx.Tx, reason string) error {
 // Pending is part of ledger.Source.
 func (b *book) Pending(ctx context.Context) (map[sandtrail.ID]ledger.Pending, error) {
 	query := b.l.sql("SELECT " + queueColumns + " FROM {schema}.ledger_queue UNION ALL " + fmt.Sprintf(queued, "{schema}.journal"))
-	dropped, err := droppedIn(ctx, b.tx, b.l)
+	changes, err := scanAll(ctx, b.tx, scanQueued, query)
 	if err != nil {
 		return nil, err
 	}
-	for name := range dropped { // queued when it is swept
-		query += b.l.sql(" UNION ALL SELECT true, id, created_at, 'retention' FROM {schema}." + quote(name) + " JOIN {schema}.ids USING (id, created_at)")
-	}
-	rows, err := b.tx.Query(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	changes, err := pgx.CollectRows(rows, scanQueued)
+	unswept, err := b.k.unswept(ctx, b.tx)
+	changes = append(changes, unswept...)
 	return ledger.PendingOf(changes), err
 }

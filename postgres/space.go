@@ -18,13 +18,13 @@ func (s *Store) Space(ctx context.Context) (space sandtrail.Space, err error) {
 		return space, err
 	}
 	err = s.pool.QueryRow(ctx, `
-		SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
+		SELECT coalesce(sum(`+l.sizeOf("c.oid")+`), 0)::bigint FROM pg_class c
 		WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'`, quote(l.Schema)).Scan(&space.Total)
 	if err != nil {
 		return space, wrap("survey the space", err)
 	}
 	rows, err := s.pool.Query(ctx, `
-		SELECT c.relname, CASE WHEN c.reltuples < 0 THEN NULL ELSE c.reltuples::bigint END, pg_total_relation_size(c.oid),
+		SELECT c.relname, CASE WHEN c.reltuples < 0 THEN NULL ELSE c.reltuples::bigint END, `+l.sizeOf("c.oid")+`,
 			CASE WHEN c.relname ~ '^logs_[0-9]{8}$' THEN to_date(substr(c.relname, 6), 'YYYYMMDD') END AS since
 		FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE i.inhparent = to_regclass($1) ORDER BY since DESC NULLS LAST, c.relname`, l.sql("{logs}"))

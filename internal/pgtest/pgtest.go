@@ -30,13 +30,21 @@ const Env = "SANDTRAIL_TEST_POSTGRES"
 // or fails where CI=true.
 func New(t testing.TB) string {
 	t.Helper()
-	server := Server(t)
 	name := "test_" + strings.ToLower(rand.Text()[:16])
+	if coordinator := os.Getenv(CitusEnv); coordinator != "" {
+		return newDistributed(t, coordinator, name)
+	}
+	server := Server(t)
 	exec(t, server, "CREATE DATABASE "+name)
 	t.Cleanup(func() { exec(t, server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	return at(server, name)
+}
+
+// at is the URL of a database of a server.
+func at(server, name string) string {
 	u, err := url.Parse(server)
 	if err != nil {
-		t.Fatalf("%s: want a URL such as postgres://postgres@127.0.0.1:5432/postgres: %v", Env, err)
+		panic("pgtest: want a URL such as postgres://postgres@127.0.0.1:5432/postgres: " + err.Error())
 	}
 	u.Path = "/" + name
 	return u.String()
@@ -74,14 +82,21 @@ var shared = sync.OnceValues(func() (*cluster, error) {
 
 func exec(t testing.TB, server, sql string) {
 	t.Helper()
+	if err := execAt(server, sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func execAt(server, sql string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, server)
 	if err != nil {
-		t.Fatalf("pgtest: connect: %v", err)
+		return fmt.Errorf("pgtest: connect: %w", err)
 	}
 	defer conn.Close(ctx)
 	if _, err := conn.Exec(ctx, sql); err != nil {
-		t.Fatalf("pgtest: %s: %v", sql, err)
+		return fmt.Errorf("pgtest: %s: %w", sql, err)
 	}
+	return nil
 }

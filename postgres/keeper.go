@@ -1,0 +1,149 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
+)
+
+// keeper keeps what is derived from the executions in step with them. On one
+// server triggers do, whoever writes. Where the executions are distributed the
+// store does it in its own transactions, and reconciles with what others wrote.
+type keeper interface {
+	// enter begins a transaction that writes executions. One that is alone
+	// waits for those under way, keeps others out, and finds what is derived
+	// from the executions with the given ids in step.
+	enter(ctx context.Context, tx pgx.Tx, alone bool, ids [][16]byte) error
+	// isRace reports whether an append that failed is to be tried again.
+	isRace(err error, tries int) bool
+	// insert writes new executions.
+	insert(ctx context.Context, tx pgx.Tx, fresh []sandtrail.Execution) error
+	// remove runs a statement that deletes executions e, for a reason, and
+	// returns their number and the time of the newest. Holds are obeyed.
+	remove(ctx context.Context, tx pgx.Tx, reason, statement string, args ...any) (n int64, last *time.Time, err error)
+	// free removes entries of ids whose executions are not found.
+	free(ctx context.Context, tx pgx.Tx, ids [][16]byte, times []time.Time) error
+	// timeOf is when the execution with an id was created, or pgx.ErrNoRows.
+	timeOf(ctx context.Context, id sandtrail.ID) (time.Time, error)
+
+	// createWeek makes a partition and moves into it what the default
+	// partition holds of its week.
+	createWeek(ctx context.Context, tx pgx.Tx, start time.Time) error
+	// takeOut takes a partition out of the table. Its ids are removed later:
+	// sweep does it, unswept lists those that are left.
+	takeOut(ctx context.Context, tx pgx.Tx, start time.Time) error
+	sweep(ctx context.Context) error
+	unswept(ctx context.Context, tx pgx.Tx) ([]ledger.Change, error)
+
+	// snapshot runs f in a transaction that sees one state of everything.
+	snapshot(ctx context.Context, mode pgx.TxAccessMode, f func(pgx.Tx) error) error
+	// settle waits until the executions of all ids seen so far can be seen; it
+	// reports whether there was something to wait for.
+	settle(ctx context.Context) (bool, error)
+	// reconcile goes a step further in finding what others wrote.
+	reconcile(ctx context.Context) error
+	// checkIDs compares the table of ids with the executions.
+	checkIDs(ctx context.Context) (sandtrail.Check, error)
+}
+
+func (s *Store) keeper(l *layout) keeper {
+	if l.Distributed != nil {
+		return distributed{s, l}
+	}
+	return triggered{s, l}
+}
+
+// triggered is the keeper of a database whose triggers do the work.
+type triggered struct {
+	*Store
+	l *layout
+}
+
+func (triggered) enter(context.Context, pgx.Tx, bool, [][16]byte) error { return nil }
+
+// isRace recognises that somebody else has stored one of the ids since we
+// looked.
+func (triggered) isRace(err error, _ int) bool { return state(err) == uniqueViolation }
+
+func (t triggered) insert(ctx context.Context, tx pgx.Tx, fresh []sandtrail.Execution) error {
+	return insert(ctx, tx, t.l, fresh)
+}
+
+func (t triggered) remove(ctx context.Context, tx pgx.Tx, reason, statement string, args ...any) (n int64, last *time.Time, err error) {
+	if err := because(ctx, tx, reason); err != nil {
+		return 0, nil, err
+	}
+	err = tx.QueryRow(ctx, t.l.sql("WITH gone AS ("+statement+" RETURNING e.created_at) SELECT count(*), max(created_at) FROM gone"), args...).Scan(&n, &last)
+	return n, last, err
+}
+
+func (t triggered) free(ctx context.Context, tx pgx.Tx, ids [][16]byte, times []time.Time) error {
+	_, err := tx.Exec(ctx, t.l.sql(`WITH gone AS (
+		DELETE FROM {schema}.ids i USING unnest($1::uuid[], $2::timestamptz[]) f (id, created_at)
+		WHERE i.id = f.id AND i.created_at = f.created_at RETURNING i.id, i.created_at)`+retired), ids, times)
+	return err
+}
+
+func (t triggered) timeOf(ctx context.Context, id sandtrail.ID) (at time.Time, err error) {
+	err = t.pool.QueryRow(ctx, t.l.sql("SELECT created_at FROM {schema}.ids WHERE id = $1"), [16]byte(id)).Scan(&at)
+	return at, err
+}
+
+func (t triggered) createWeek(ctx context.Context, tx pgx.Tx, start time.Time) error {
+	return createWeek(ctx, tx, t.l, start)
+}
+
+func (t triggered) takeOut(ctx context.Context, tx pgx.Tx, start time.Time) error {
+	return detachWeek(ctx, tx, t.l, start)
+}
+
+func (t triggered) sweep(ctx context.Context) error { return t.sweepDropped(ctx, t.l) }
+
+func (t triggered) unswept(ctx context.Context, tx pgx.Tx) ([]ledger.Change, error) {
+	dropped, err := droppedIn(ctx, tx, t.l)
+	if err != nil {
+		return nil, err
+	}
+	var changes []ledger.Change
+	for name := range dropped {
+		more, err := scanAll(ctx, tx, scanQueued, t.l.sql("SELECT true, id, created_at, 'retention' FROM {schema}."+quote(name)+
+			" JOIN {schema}.ids USING (id, created_at)"))
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, more...)
+	}
+	return changes, nil
+}
+
+func (t triggered) snapshot(ctx context.Context, mode pgx.TxAccessMode, f func(pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, t.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: mode}, func(tx pgx.Tx) error {
+		// A partition that is taken out vanishes from older snapshots too: it
+		// has to wait.
+		if _, err := tx.Exec(ctx, t.l.sql("LOCK TABLE ONLY {logs} IN ACCESS SHARE MODE")); err != nil {
+			return err
+		}
+		return f(tx)
+	})
+}
+
+func (triggered) settle(context.Context) (bool, error) { return false, nil }
+
+func (triggered) reconcile(context.Context) error { return nil }
+
+func (t triggered) checkIDs(ctx context.Context) (sandtrail.Check, error) {
+	return t.Store.checkIDs(ctx, t.l)
+}
+
+// scanAll reads all rows of a query.
+func scanAll[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], query string, args ...any) ([]T, error) {
+	rows, err := q.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scan)
+}
