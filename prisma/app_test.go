@@ -4,13 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
+	"github.com/sandtrail/sandtrail/internal/nodetest"
 	"github.com/sandtrail/sandtrail/prisma"
 )
 
@@ -117,7 +117,7 @@ func checkOut(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	install(t, source)
+	nodetest.Install(t, source)
 	dir := t.TempDir()
 	if err := os.Symlink(filepath.Join(source, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
 		t.Fatal(err)
@@ -130,39 +130,6 @@ func checkOut(t *testing.T) string {
 		write(t, dir, name, string(content))
 	}
 	return dir
-}
-
-// install makes node_modules what the lockfile says, unless it is already.
-func install(t *testing.T, dir string) {
-	t.Helper()
-	if _, err := exec.LookPath("npm"); err != nil {
-		unavailable(t, "Node.js 20 with npm is needed (Debian: apt-get install nodejs npm)")
-	}
-	want, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	installed := filepath.Join(dir, "node_modules", "installed-package-lock.json")
-	if have, err := os.ReadFile(installed); err == nil && bytes.Equal(have, want) {
-		return
-	}
-	cmd := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		unavailable(t, fmt.Sprintf("npm ci: %v\n%s", err, out))
-	}
-	if err := os.WriteFile(installed, want, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// unavailable skips the test where something is missing, and fails it in CI.
-func unavailable(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
 
 // run runs a program of the application's packages.

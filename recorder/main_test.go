@@ -59,6 +59,9 @@ var roles = map[string]func(args []string){
 	"pour":        func(args []string) { pour(int64(number(args[0])) << 20) },
 	"record-pour": recordPour,
 	"arguments":   func(args []string) { fmt.Println(len(strings.Join(args, ""))) },
+
+	"record-full":      recordFull,
+	"record-panicking": recordPanicking,
 }
 
 // self is a command that plays a role.

@@ -59,8 +59,30 @@ func groups() []kong.Group {
 // examples is implemented by commands; each line is a command to try.
 type examples interface{ Examples() []string }
 
-func newParser(c *cli, d *deps) (*kong.Kong, error) {
-	return kong.New(c,
+// execOnly is the part of the grammar that exec needs. It stands before
+// commands whose cost it is not to raise, and the whole takes milliseconds to
+// build.
+type execOnly struct {
+	globals
+
+	Exec execCmd `cmd:"" help:"Run a command, measure it and record it."`
+}
+
+// newParser makes the grammar for the arguments and says where its global
+// flags will be.
+func newParser(args []string, d *deps) (*kong.Kong, *globals, error) {
+	if len(args) > 0 && args[0] == "exec" {
+		c := &execOnly{}
+		parser, err := parserOf(c, d)
+		return parser, &c.globals, err
+	}
+	c := &cli{}
+	parser, err := parserOf(c, d)
+	return parser, &c.globals, err
+}
+
+func parserOf(grammar any, d *deps) (*kong.Kong, error) {
+	return kong.New(grammar,
 		kong.Name("sandtrail"),
 		kong.Description("An audit trail for code sandboxes: who ran what, when, with what result and at what cost."),
 		kong.Writers(d.out, d.err),
@@ -91,13 +113,12 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 
 // run does what the arguments say and returns the exit status.
 func run(ctx context.Context, args []string, d *deps) int {
-	var c cli
-	parser, err := newParser(&c, d)
-	if err != nil {
-		return report(d.err, err)
-	}
 	if len(args) == 0 {
 		args = []string{"--help"}
+	}
+	parser, flags, err := newParser(args, d)
+	if err != nil {
+		return report(d.err, err)
 	}
 	parsed, err := parser.Parse(args)
 	if d.helped {
@@ -106,7 +127,7 @@ func run(ctx context.Context, args []string, d *deps) int {
 	if err != nil {
 		return report(d.err, usage(err))
 	}
-	d.globals, d.parser = c.globals, parser
+	d.globals, d.parser = *flags, parser
 	parsed.Bind(d)
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return report(d.err, errors.Join(parsed.Run(), d.close()))

@@ -220,8 +220,7 @@ func (s *show) title(line string) error {
 // again runs another command with the same store. A finding of its own, such
 // as an alert that fires, is no failure of this one.
 func (d *deps) again(ctx context.Context, args []string) error {
-	var c cli
-	parser, err := newParser(&c, d)
+	parser, _, err := newParser(args, d)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,45 @@
+// Package nodetest installs npm packages for tests.
+package nodetest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Install makes node_modules in the directory what its lockfile says, unless it
+// is already. Scripts of packages are not run. Without npm the test is skipped;
+// where CI=true it fails.
+func Install(t *testing.T, dir string) {
+	t.Helper()
+	if _, err := exec.LookPath("npm"); err != nil {
+		unavailable(t, "Node.js 20 with npm is needed (Debian: apt-get install nodejs npm)")
+	}
+	want, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed := filepath.Join(dir, "node_modules", "installed-package-lock.json")
+	if have, err := os.ReadFile(installed); err == nil && bytes.Equal(have, want) {
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		unavailable(t, fmt.Sprintf("npm ci: %v\n%s", err, out))
+	}
+	if err := os.WriteFile(installed, want, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func unavailable(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
