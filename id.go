@@ -2,6 +2,7 @@ package sandtrail
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"time"
@@ -17,12 +18,33 @@ type ID [16]byte
 func NewID(now time.Time) ID {
 	var id ID
 	_, _ = rand.Read(id[:]) // crypto/rand.Read never fails
-	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
-	copy(id[:6], ms[2:])
+	id.setTime(now)
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80
 	return id
+}
+
+// DerivedID makes the id of a record that brings none from what it says, so
+// that the same record always gets the same one: a UUIDv7 where it has a time,
+// a UUIDv8 where not.
+func DerivedID(at time.Time, content []byte) ID {
+	sum := sha256.Sum256(content)
+	id := ID(sum[:16])
+	version := byte(0x80)
+	if !at.IsZero() {
+		id.setTime(at)
+		version = 0x70
+	}
+	id[6] = id[6]&0x0f | version
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+// setTime writes the milliseconds at which a UUIDv7 begins.
+func (id *ID) setTime(at time.Time) {
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli()))
+	copy(id[:6], ms[2:])
 }
 
 // ParseID reads the canonical form, 8-4-4-4-12 hexadecimal digits in either

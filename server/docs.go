@@ -99,7 +99,7 @@ type newExecution struct {
 	ExecutionTime int             `json:"executionTime" minimum:"0" maximum:"2147483647" doc:"Wall time in milliseconds." example:"1204"`
 	MemoryUsed    *int            `json:"memoryUsed,omitempty" nullable:"true" minimum:"0" doc:"Peak of the process tree in MiB; null if not measured."`
 	CPUUsage      *float64        `json:"cpuUsage,omitempty" nullable:"true" minimum:"0" doc:"Percent, 100 for one core; null if not measured."`
-	TimedOut      *bool           `json:"timedOut,omitempty" default:"false"`
+	TimedOut      *bool           `json:"timedOut,omitempty" doc:"false if left out."`
 	ErrorCount    *int            `json:"errorCount,omitempty" nullable:"true" minimum:"0" doc:"The number of metadata.errors if left out."`
 	WarningCount  *int            `json:"warningCount,omitempty" nullable:"true" minimum:"0" doc:"The number of metadata.warnings if left out."`
 	Classes       []string        `json:"classesFound,omitempty" doc:"An array, or a comma-separated string; null if nobody looked."`

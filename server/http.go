@@ -97,7 +97,12 @@ func (s *Server) limit(slots chan struct{}, endless bool, w http.ResponseWriter,
 
 // writeProblem answers with an error. origin is where its field paths start.
 func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, err error, origin string) {
-	sendProblem(w, s.problem(r.Context(), err, origin))
+	problem := s.problem(r.Context(), err, origin)
+	if r.URL.Path == otlpPath {
+		sendStatus(w, r, problem)
+		return
+	}
+	sendProblem(w, problem)
 }
 
 // problem describes an error to the caller, and to the log if it is ours.
@@ -122,15 +127,19 @@ func (s *Server) problem(ctx context.Context, err error, origin string) *api.Pro
 }
 
 func sendProblem(w http.ResponseWriter, p *api.Problem) {
-	header := w.Header()
-	switch p.Status {
-	case http.StatusUnauthorized:
-		header.Set("WWW-Authenticate", `Bearer realm="sandtrail"`)
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		header.Set("Retry-After", "1")
-	}
-	header.Set("Content-Type", api.ProblemType)
+	retryHeaders(w, p.Status)
+	w.Header().Set("Content-Type", api.ProblemType)
 	writeJSON(w, p.Status, p)
+}
+
+// retryHeaders say how to come back after a refusal.
+func retryHeaders(w http.ResponseWriter, status int) {
+	switch status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="sandtrail"`)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "1")
+	}
 }
 
 // sendJSON answers with a value.

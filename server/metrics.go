@@ -21,6 +21,7 @@ type metrics struct {
 	accepted     prometheus.Counter
 	duplicates   prometheus.Counter
 	appendErrors *prometheus.CounterVec // by code
+	rejectedLogs prometheus.Counter
 	groupSize    prometheus.Histogram
 	denied       prometheus.Counter
 	panics       prometheus.Counter
@@ -48,6 +49,7 @@ func newMetrics(cfg Config) *metrics {
 		appendErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sandtrail_append_errors_total", Help: "Batches that were not stored, by code.",
 		}, []string{"code"}),
+		rejectedLogs: counter("otlp_rejected_total", "OpenTelemetry log records that were no executions, or not valid ones."),
 		groupSize: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "sandtrail_group_commit_records", Help: "Records that shared a transaction.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
@@ -57,7 +59,7 @@ func newMetrics(cfg Config) *metrics {
 	}
 	registry := prometheus.NewRegistry()
 	all := []prometheus.Collector{
-		m.requests, m.inFlight, m.streams, m.streamed, m.accepted, m.duplicates, m.appendErrors,
+		m.requests, m.inFlight, m.streams, m.streamed, m.accepted, m.duplicates, m.appendErrors, m.rejectedLogs,
 		m.groupSize, m.denied, m.panics,
 	}
 	all = append(all, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

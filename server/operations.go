@@ -27,6 +27,7 @@ func (s *Server) routes() error {
 	s.api = huma.NewAPI(config, humago.NewAdapter(s, ""))
 
 	s.registerExecutions()
+	s.registerOTLP()
 	s.registerStatistics()
 	s.registerAlerts()
 	s.registerOwners()
@@ -110,7 +111,9 @@ func (s *Server) ownProblems(_ huma.Context, _ string, value any) (any, error) {
 }
 
 // body is an answer that has nothing but a body.
-type body[T any] struct{ Body T }
+type body[T any] struct {
+	Body T `nullable:"false"`
+}
 
 func answer[T any](value T, err error) (*body[T], error) {
 	if err != nil {

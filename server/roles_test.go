@@ -26,10 +26,21 @@ type deed struct {
 	foreign int
 }
 
+// refused checks that a call was refused in the form that is its own.
+func (d deed) refused(t *testing.T, got reply, code sandtrail.Code) {
+	t.Helper()
+	if d.pattern != "POST /v1/logs" {
+		problem(t, got, code)
+	} else if got.status != api.Status(code) || !bytes.Contains(got.body, []byte(`"message":`)) {
+		t.Errorf("status %d, want %d with a google.rpc.Status: %s", got.status, api.Status(code), got.body)
+	}
+}
+
 const everyone = "irbaA"
 
 var deeds = []deed{
 	{pattern: "POST /v1/executions", body: record(), needs: "iA"},
+	{pattern: "POST /v1/logs", body: logRequest(logRecord()), needs: "iA"},
 	{pattern: "GET /v1/executions", path: "/v1/executions?userId={user}", needs: "rbaA", foreign: 403},
 	{pattern: "GET /v1/executions", needs: "rbaA"},
 	{pattern: "GET /v1/executions/{id}", path: "/v1/executions/{execution}", needs: "rbaA", foreign: 404},
@@ -130,7 +141,7 @@ func TestRoles(t *testing.T) {
 					got := k.doNoStream(request{method: strings.Fields(d.pattern)[0], path: path, body: fill.Replace(d.body), key: secret})
 					switch {
 					case want != 0:
-						problem(t, got, code)
+						d.refused(t, got, code)
 						if got.status != want {
 							t.Errorf("status %d, want %d", got.status, want)
 						}
@@ -185,7 +196,7 @@ func TestWithoutAKeyNothingIsSaid(t *testing.T) {
 			"a torn key":     {"Authorization", "Bearer " + valid[:20]},
 		} {
 			got := k.do(request{method: method, path: path, body: d.body, header: header})
-			problem(t, got, sandtrail.CodeUnauthorized)
+			d.refused(t, got, sandtrail.CodeUnauthorized)
 			if got.header.Get("WWW-Authenticate") == "" {
 				t.Errorf("%s with %s: no WWW-Authenticate", d.pattern, name)
 			}

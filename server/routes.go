@@ -36,6 +36,7 @@ type route struct {
 // routeTable is the whole of who may do what.
 var routeTable = map[string]route{
 	"POST /v1/executions":       {grants: writers, endless: true},
+	"POST " + otlpPath:          {grants: writers},
 	"GET /v1/executions":        {grants: readers},
 	"GET /v1/executions/{id}":   {grants: readers},
 	"GET /v1/executions/stream": {grants: readers, endless: true},

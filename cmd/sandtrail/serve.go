@@ -56,7 +56,9 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
+	metrics := newJobMetrics()
 	config := c.config(store, rules, d, log)
+	config.Metrics = metrics
 	if config.Ledger, err = c.ledger(store, d, log); err != nil {
 		return err
 	}
@@ -73,7 +75,9 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		c.jobs(store, rules, channels, d, log).Run(jobs)
+		loop := c.jobs(store, rules, channels, d, log)
+		loop.Done = metrics.done
+		loop.Run(jobs)
 	}()
 	err = api.Serve(ctx, listener)
 	stopJobs()
