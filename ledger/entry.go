@@ -2,8 +2,10 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -22,23 +24,25 @@ const (
 	RemovalLeaf Kind = 2
 )
 
-// Salt hides a record behind its leaf hash. It is kept beside the hash only
-// while the record is.
-type Salt [16]byte
-
-// Entry is what the ledger keeps of a leaf beside its hash.
+// Entry is what the ledger keeps of a leaf beside its hash. That of a removal
+// is zero.
 type Entry struct {
-	Kind   Kind
 	ID     sandtrail.ID // of the record
-	Salt   Salt         // zero once the record was removed
 	Checks Checks
+	Salt   Salt // zero once the record was removed
+}
+
+// kind tells a removal from a record: no record has only checks of zero, but
+// with a probability of 2^-104.
+func (entry *Entry) kind() Kind {
+	if entry.ID == (sandtrail.ID{}) && entry.Checks == (Checks{}) {
+		return RemovalLeaf
+	}
+	return RecordLeaf
 }
 
 // holdsRecord reports whether the entry is of a record that is still stored.
-func (entry Entry) holdsRecord() bool { return entry.Kind == RecordLeaf && entry.Salt != Salt{} }
-
-// forget drops what belongs to a record that was removed.
-func (entry *Entry) forget() { entry.Salt, entry.Checks = Salt{}, Checks{} }
+func (entry *Entry) holdsRecord() bool { return entry.kind() == RecordLeaf && entry.Salt != Salt{} }
 
 // Checks are one byte of a salted hash per field: part of the leaf, so that
 // they cannot be changed, and enough to tell which field of a record was.
@@ -47,7 +51,7 @@ type Checks [nFields]byte
 // Seal makes the entry and the leaf hash of a record. The salt must be fresh
 // and random.
 func Seal(e sandtrail.Execution, salt Salt) (Entry, Hash) {
-	entry := Entry{Kind: RecordLeaf, ID: e.ID, Salt: salt}
+	entry := Entry{ID: e.ID, Salt: salt}
 	leaf, ends := entry.appendLeaf(nil, &e)
 	entry.Checks = checksOf(leaf, ends)
 	copy(leaf[checksAt:], entry.Checks[:])
@@ -107,47 +111,70 @@ type Block struct {
 	N       int64 // its place; its first leaf is N × BlockLeaves
 	Hashes  []Hash
 	Entries []Entry
+	// Since and Until are as in its Page.
+	Since, Until time.Time
 }
 
-const entrySize = 1 + 16 + 16 + nFields
+const entrySize = len(sandtrail.ID{}) + nFields
 
-// MarshalEntries encodes entries, all in the same number of bytes.
-func MarshalEntries(entries []Entry) []byte {
-	b := make([]byte, 0, len(entries)*entrySize)
-	for i := range entries {
-		e := &entries[i]
-		b = append(b, byte(e.Kind))
-		b = append(b, e.ID[:]...)
-		b = append(b, e.Salt[:]...)
-		b = append(b, e.Checks[:]...)
+// page is what is kept of a block beside its hashes, decoded.
+type page struct {
+	entries []Entry
+	salts   saltTree
+}
+
+// marshal encodes the number of entries, the entries without their salts, and
+// the seeds of the salts.
+func (p *page) marshal() []byte {
+	b := make([]byte, 0, 2+len(p.entries)*entrySize+len(p.salts)*seedSize)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(p.entries)))
+	for i := range p.entries {
+		b = append(b, p.entries[i].ID[:]...)
+		b = append(b, p.entries[i].Checks[:]...)
 	}
-	return b
+	return p.salts.appendTo(b)
 }
 
 // ErrTorn is wrapped by the error for tables of a ledger that do not fit
 // together.
 var ErrTorn = errors.New("the ledger is torn")
 
-// UnmarshalEntries decodes the entries of a block.
-func UnmarshalEntries(b []byte) ([]Entry, error) {
-	if len(b)%entrySize != 0 || len(b) > BlockLeaves*entrySize {
-		return nil, fmt.Errorf("%w: %d bytes are not up to %d entries of %d", ErrTorn, len(b), BlockLeaves, entrySize)
+// parsePage is the inverse of marshal; nothing is an empty page.
+func parsePage(b []byte) (page, error) {
+	if len(b) == 0 {
+		return page{}, nil
 	}
-	entries := make([]Entry, len(b)/entrySize)
-	for i := range entries {
-		at := b[i*entrySize:]
-		entries[i] = Entry{Kind: Kind(at[0]), ID: sandtrail.ID(at[1:]), Salt: Salt(at[17:]), Checks: Checks(at[33:])}
+	n := 0
+	if len(b) >= 2 {
+		n = int(binary.BigEndian.Uint16(b))
 	}
-	return entries, nil
+	if n == 0 || n > BlockLeaves || len(b) < 2+n*entrySize {
+		return page{}, fmt.Errorf("%w: %d bytes are not %d entries of %d", ErrTorn, len(b), n, entrySize)
+	}
+	salts, err := parseSalts(b[2+n*entrySize:])
+	if err != nil {
+		return page{}, err
+	}
+	p := page{make([]Entry, n), salts}
+	for i, salt := range salts.salts(n) {
+		at := b[2+i*entrySize:]
+		p.entries[i] = Entry{ID: sandtrail.ID(at), Checks: Checks(at[len(sandtrail.ID{}):])}
+		if p.entries[i].kind() == RecordLeaf {
+			p.entries[i].Salt = salt
+		}
+	}
+	return p, nil
 }
 
-// UnmarshalBlock decodes a block from its tile of hashes and its entries.
-func UnmarshalBlock(n int64, tile, entries []byte) (Block, error) {
-	b := Block{N: n, Hashes: make([]Hash, len(tile)/tlog.HashSize)}
-	var err error
-	if b.Entries, err = UnmarshalEntries(entries); err != nil {
+// UnmarshalBlock decodes a block from its tile of hashes and its page.
+func UnmarshalBlock(tile []byte, stored Page) (Block, error) {
+	n := stored.N
+	b := Block{N: n, Hashes: make([]Hash, len(tile)/tlog.HashSize), Since: stored.Since, Until: stored.Until}
+	p, err := parsePage(stored.Entries)
+	if err != nil {
 		return Block{}, fmt.Errorf("block %d: %w", n, err)
 	}
+	b.Entries = p.entries
 	if len(b.Entries) != len(b.Hashes) || len(tile)%tlog.HashSize != 0 {
 		return Block{}, fmt.Errorf("block %d: %w: %d bytes of hashes do not fit %d entries", n, ErrTorn, len(tile), len(b.Entries))
 	}

@@ -80,15 +80,22 @@ func newKeys(private, retired []string) (Keys, error) {
 
 // publicKey derives the public key in note form from a private one.
 func publicKey(private string) (string, error) {
-	rest := strings.TrimPrefix(private, privatePrefix)
-	name, rest, _ := strings.Cut(rest, "+")
-	_, encoded, _ := strings.Cut(rest, "+")
-	key, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil || len(key) != 1+ed25519.SeedSize {
-		return "", errors.New("ledger key: the private key is not Ed25519")
+	key, err := privateKey(private)
+	if err != nil {
+		return "", err
 	}
-	public := ed25519.NewKeyFromSeed(key[1:]).Public().(ed25519.PublicKey)
-	return note.NewEd25519VerifierKey(name, public)
+	name, _, _ := strings.Cut(strings.TrimPrefix(private, privatePrefix), "+")
+	return note.NewEd25519VerifierKey(name, key.Public().(ed25519.PublicKey))
+}
+
+// privateKey decodes a private key.
+func privateKey(private string) (ed25519.PrivateKey, error) {
+	parts := strings.SplitN(strings.TrimPrefix(private, privatePrefix), "+", 3)
+	key, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
+	if err != nil || len(key) != 1+ed25519.SeedSize {
+		return nil, errors.New("ledger key: the private key is not Ed25519")
+	}
+	return ed25519.NewKeyFromSeed(key[1:]), nil
 }
 
 // Origin names the log.

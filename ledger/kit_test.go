@@ -144,12 +144,15 @@ func (m *memory) tile(id TileID) ([]byte, error) { return m.tiles[id], nil }
 func (m *memory) Size(context.Context) (int64, error)               { return m.size, nil }
 func (m *memory) Tile(_ context.Context, id TileID) ([]byte, error) { return m.tiles[id], nil }
 func (m *memory) Page(_ context.Context, n int64) (Page, error)     { return m.pages[n], nil }
-func (m *memory) PutPage(_ context.Context, p Page) error           { m.pages[p.N] = p; return nil }
 
-func (m *memory) PutTile(_ context.Context, id TileID, b []byte) error { m.tiles[id] = b; return nil }
-
-func (m *memory) PutRemoval(_ context.Context, leaf int64, data []byte) error {
-	m.removals[leaf] = data
+func (m *memory) Put(_ context.Context, w Written) error {
+	maps.Copy(m.tiles, w.Tiles)
+	for _, p := range w.Pages {
+		m.pages[p.N] = p
+	}
+	for _, r := range w.Removals {
+		m.removals[r.Leaf] = r.Data
+	}
 	return nil
 }
 
@@ -163,7 +166,7 @@ func (m *memory) Pages(_ context.Context, from, to time.Time) ([]Page, error) {
 	return pages, nil
 }
 
-func (m *memory) Records(_ context.Context, ids []sandtrail.ID) ([]sandtrail.Execution, error) {
+func (m *memory) Records(_ context.Context, ids []sandtrail.ID, _, _ time.Time) ([]sandtrail.Execution, error) {
 	var records []sandtrail.Execution
 	for _, id := range ids {
 		if e, ok := m.records[id]; ok {
@@ -176,7 +179,7 @@ func (m *memory) Records(_ context.Context, ids []sandtrail.ID) ([]sandtrail.Exe
 func (m *memory) Blocks(context.Context) iter.Seq2[Block, error] {
 	return func(yield func(Block, error) bool) {
 		for n := range int64(len(m.pages)) {
-			if !yield(UnmarshalBlock(n, m.tiles[TileID{0, n}], m.pages[n].Entries)) {
+			if !yield(UnmarshalBlock(m.tiles[TileID{0, n}], m.pages[n])) {
 				return
 			}
 		}
@@ -239,7 +242,7 @@ func (m *memory) Newest(context.Context) ([]byte, error) {
 	return m.checkpoints[len(m.checkpoints)-1], nil
 }
 
-func (m *memory) Inspect(_ context.Context, f func(Snapshot) error) error { return f(m) }
+func (m *memory) Inspect(_ context.Context, _ int, f func(Snapshot) error) error { return f(m) }
 
 func (m *memory) PutCheckpoint(_ context.Context, _ int64, _ time.Time, signed []byte) error {
 	m.checkpoints = append(m.checkpoints, signed)

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"slices"
 	"time"
-
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 // Removal is the leaf that accounts for removed records.
@@ -87,9 +85,4 @@ func ParseRemoval(data []byte) (Removal, error) {
 		return Removal{}, errNotRemoval
 	}
 	return r, nil
-}
-
-// Seal makes the entry and the leaf hash of the removal.
-func (r Removal) Seal() (Entry, Hash) {
-	return Entry{Kind: RemovalLeaf}, tlog.RecordHash(r.Marshal())
 }

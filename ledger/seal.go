@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/sandtrail/sandtrail"
 )
 
@@ -18,17 +20,30 @@ type Book interface {
 	Size(ctx context.Context) (int64, error)
 	// Tile returns a tile of the tree, empty when there is none.
 	Tile(ctx context.Context, id TileID) ([]byte, error)
-	// PutTile stores a tile, replacing a narrower one.
-	PutTile(ctx context.Context, id TileID, hashes []byte) error
-
 	Index
-	// PutPage stores a page, replacing the one there was.
-	PutPage(ctx context.Context, p Page) error
+	RecordReader
+	// Put stores what a step of sealing has made.
+	Put(ctx context.Context, w Written) error
+}
 
-	// PutRemoval stores the data of a removal's leaf.
-	PutRemoval(ctx context.Context, leaf int64, data []byte) error
-	// Records returns those of the records with these ids that are stored.
-	Records(ctx context.Context, ids []sandtrail.ID) ([]sandtrail.Execution, error)
+// RecordReader reads records by their ids.
+type RecordReader interface {
+	// Records returns those of the records that are stored, in any order.
+	// There are at most MaxRecords ids. The records had a createdAt within
+	// since and until, unless both are zero, when they were written: that
+	// helps to find them, and those of another time are returned as well.
+	Records(ctx context.Context, ids []sandtrail.ID, since, until time.Time) ([]sandtrail.Execution, error)
+}
+
+// MaxRecords is of how many records a store is asked at once.
+const MaxRecords = 4 * BlockLeaves
+
+// Written is what a step of sealing makes, and replaces: tiles by their name,
+// pages by their number. Removals are new.
+type Written struct {
+	Tiles    map[TileID][]byte
+	Pages    []Page
+	Removals []StoredRemoval
 }
 
 // Page is what is kept of a block beside its tile of hashes.
@@ -37,7 +52,7 @@ type Page struct {
 	// Since and Until are the least and the greatest createdAt of the records
 	// in the block, by which a record's leaf is found. Zero: no records.
 	Since, Until time.Time
-	Entries      []byte // MarshalEntries; Pages may leave it out
+	Entries      []byte // opaque; Pages may leave it out
 }
 
 // Change is one record that came or went, from the store's journal.
@@ -65,8 +80,10 @@ const spansPerRemoval = 4096
 // removals. A record that went before it was sealed is only counted. random
 // makes the salts.
 //
-// All or nothing is the transaction's matter; when it commits, the changes
-// must be gone from the journal.
+// Where an execution has gone, or has come more than once, all of its changes
+// must be given together (Entangled): which of its leaves one is about depends
+// on the others. All or nothing is the transaction's matter; when it commits, the
+// changes must be gone from the journal.
 func SealChanges(ctx context.Context, book Book, changes []Change, now time.Time, random io.Reader) (Sealed, error) {
 	s := &sealer{book: book, random: random, pages: map[int64]*openPage{}}
 	var err error
@@ -78,8 +95,7 @@ func SealChanges(ctx context.Context, book Book, changes []Change, now time.Time
 		func() error { return s.forgetRemoved(ctx, went) }, // first: an id may have come back
 		func() error { return s.addRecords(ctx, came) },
 		func() error { return s.addRemovals(ctx, now) },
-		func() error { return s.writeTree(ctx) },
-		func() error { return s.writePages(ctx) },
+		func() error { return s.write(ctx) },
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -89,8 +105,23 @@ func SealChanges(ctx context.Context, book Book, changes []Change, now time.Time
 	return s.sealed, nil
 }
 
-// split parts the changes into the ids that came, each once, and the removals.
-func split(changes []Change) (came []sandtrail.ID, went []Change) {
+// Entangled lists the ids of which all changes must be sealed together.
+func Entangled(changes []Change) []sandtrail.ID {
+	seen, listed := map[sandtrail.ID]bool{}, map[sandtrail.ID]bool{}
+	var ids []sandtrail.ID
+	for _, c := range changes {
+		if (c.Removed || seen[c.ID]) && !listed[c.ID] {
+			listed[c.ID] = true
+			ids = append(ids, c.ID)
+		}
+		seen[c.ID] = true
+	}
+	return ids
+}
+
+// split parts the changes into those that came, each id once, and the
+// removals.
+func split(changes []Change) (came, went []Change) {
 	seen := map[sandtrail.ID]bool{}
 	for _, c := range changes {
 		switch {
@@ -98,31 +129,34 @@ func split(changes []Change) (came []sandtrail.ID, went []Change) {
 			went = append(went, c)
 		case !seen[c.ID]:
 			seen[c.ID] = true
-			came = append(came, c.ID)
+			came = append(came, c)
 		}
 	}
 	return came, went
 }
 
 type sealer struct {
-	book   Book
-	random io.Reader
-	size   int64 // before
-	hashes []Hash
-	pages  map[int64]*openPage
-	gone   map[cause]*tally
-	sealed Sealed
+	book    Book
+	random  io.Reader
+	size    int64 // before
+	hashes  []Hash
+	pages   map[int64]*openPage
+	gone    map[cause]*tally
+	stay    map[sandtrail.ID][]int64 // of the executions that went, the leaves that are left
+	written Written
+	sealed  Sealed
 }
 
 type openPage struct {
 	Page
-	entries []Entry
+	page
+	unused  []Salt // of the leaves to come
 	changed bool
 }
 
 // append adds an entry; at is the createdAt of a record, else zero.
 func (p *openPage) append(entry Entry, at time.Time) {
-	p.entries, p.changed = append(p.entries, entry), true
+	p.entries, p.unused, p.changed = append(p.entries, entry), p.unused[1:], true
 	if at.IsZero() {
 		return
 	}
@@ -134,64 +168,90 @@ func (p *openPage) append(entry Entry, at time.Time) {
 	}
 }
 
-// forget drops what belongs to a removed record.
-func (p *openPage) forget(i int64) { p.entries[i].forget(); p.changed = true }
+// forget destroys the salt of a removed record.
+func (p *openPage) forget(i int) {
+	p.entries[i].Salt = Salt{}
+	p.salts.destroy(i)
+	p.changed = true
+}
 
-func (s *sealer) addRecords(ctx context.Context, ids []sandtrail.ID) error {
-	for batch := range slices.Chunk(ids, BlockLeaves) {
-		records, err := s.book.Records(ctx, batch)
+func (s *sealer) addRecords(ctx context.Context, came []Change) error {
+	for batch := range slices.Chunk(came, MaxRecords) {
+		ids := make([]sandtrail.ID, len(batch))
+		since, until := batch[0].CreatedAt, batch[0].CreatedAt
+		for i, c := range batch {
+			ids[i] = c.ID
+			if c.CreatedAt.Before(since) {
+				since = c.CreatedAt
+			}
+			if c.CreatedAt.After(until) {
+				until = c.CreatedAt
+			}
+		}
+		records, err := s.book.Records(ctx, ids, since, until)
 		if err != nil {
 			return err
 		}
-		stored := make(map[sandtrail.ID]*sandtrail.Execution, len(records))
-		for i := range records {
-			stored[records[i].ID] = &records[i]
-		}
-		for _, id := range batch {
-			record := stored[id]
-			if record == nil {
-				continue // it has gone; its removal is yet to come
-			}
-			var salt Salt
-			if _, err := io.ReadFull(s.random, salt[:]); err != nil {
-				return fmt.Errorf("random salt: %w", err)
-			}
-			entry, hash := Seal(*record, salt)
-			if err := s.addLeaf(ctx, entry, hash, record.CreatedAt); err != nil {
-				return err
-			}
-			s.sealed.Records++
+		if err := s.addInOrder(ctx, ids, records); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// addLeaf appends a leaf; at is the createdAt of a record, else zero.
-func (s *sealer) addLeaf(ctx context.Context, entry Entry, hash Hash, at time.Time) error {
-	page, err := s.page(ctx, (s.size+int64(len(s.hashes)))/BlockLeaves)
-	if err != nil {
-		return err
+func (s *sealer) addInOrder(ctx context.Context, ids []sandtrail.ID, records []sandtrail.Execution) error {
+	stored := make(map[sandtrail.ID]*sandtrail.Execution, len(records))
+	for i := range records {
+		stored[records[i].ID] = &records[i]
 	}
-	page.append(entry, at)
-	s.hashes = append(s.hashes, hash)
+	for _, id := range ids {
+		record := stored[id]
+		if record == nil || len(s.stay[id]) > 0 {
+			continue // it has gone; its removal is yet to come. Or its leaf is there
+		}
+		page, err := s.lastPage(ctx)
+		if err != nil {
+			return err
+		}
+		entry, hash := Seal(*record, page.unused[0])
+		page.append(entry, record.CreatedAt)
+		s.hashes = append(s.hashes, hash)
+		s.sealed.Records++
+	}
 	return nil
+}
+
+// lastPage is the page of the next leaf.
+func (s *sealer) lastPage(ctx context.Context) (*openPage, error) {
+	page, err := s.page(ctx, (s.size+int64(len(s.hashes)))/BlockLeaves)
+	if err != nil || page.unused != nil {
+		return page, err
+	}
+	if len(page.entries) == 0 {
+		if page.salts, err = newSalts(s.random); err != nil {
+			return nil, err
+		}
+	}
+	page.unused = page.salts.salts(BlockLeaves)[len(page.entries):]
+	return page, nil
 }
 
 func (s *sealer) page(ctx context.Context, n int64) (*openPage, error) {
 	if page := s.pages[n]; page != nil {
 		return page, nil
 	}
-	stored, err := s.book.Page(ctx, n)
-	if err != nil {
-		return nil, err
+	open := &openPage{Page: Page{N: n}}
+	if n*BlockLeaves < s.size {
+		var err error
+		if open.Page, err = s.book.Page(ctx, n); err != nil {
+			return nil, err
+		}
+		if open.page, err = parsePage(open.Entries); err != nil {
+			return nil, err
+		}
 	}
-	entries, err := UnmarshalEntries(stored.Entries)
-	if err != nil {
-		return nil, err
-	}
-	stored.N = n
-	s.pages[n] = &openPage{Page: stored, entries: entries}
-	return s.pages[n], nil
+	s.pages[n] = open
+	return open, nil
 }
 
 // cause is what removals are gathered by.
@@ -208,7 +268,7 @@ func (s *sealer) forgetRemoved(ctx context.Context, went []Change) error {
 	if err != nil {
 		return err
 	}
-	s.gone = map[cause]*tally{}
+	s.gone, s.stay = map[cause]*tally{}, leaves
 	for _, c := range went {
 		why := cause{c.Reason, c.By}
 		if s.gone[why] == nil {
@@ -220,7 +280,7 @@ func (s *sealer) forgetRemoved(ctx context.Context, went []Change) error {
 		}
 		leaf := leaves[c.ID][0] // an id that came back has more: the oldest went first
 		leaves[c.ID] = leaves[c.ID][1:]
-		s.pages[leaf/BlockLeaves].forget(leaf % BlockLeaves)
+		s.pages[leaf/BlockLeaves].forget(int(leaf % BlockLeaves))
 		s.gone[why].leaves = append(s.gone[why].leaves, leaf)
 	}
 	return nil
@@ -249,12 +309,17 @@ func (s *sealer) addRemovals(ctx context.Context, now time.Time) error {
 
 func (s *sealer) addRemoval(ctx context.Context, r Removal) error {
 	leaf := s.size + int64(len(s.hashes))
-	entry, hash := r.Seal()
-	if err := s.addLeaf(ctx, entry, hash, time.Time{}); err != nil {
+	page, err := s.lastPage(ctx)
+	if err != nil {
 		return err
 	}
+	data := r.Marshal()
+	hash := tlog.RecordHash(data)
+	page.append(Entry{}, time.Time{})
+	s.hashes = append(s.hashes, hash)
+	s.written.Removals = append(s.written.Removals, StoredRemoval{Leaf: leaf, Data: data, Hash: hash})
 	s.sealed.Removals++
-	return s.book.PutRemoval(ctx, leaf, r.Marshal())
+	return nil
 }
 
 // findLeaves finds the leaves of removed records, oldest first, and opens
@@ -265,19 +330,11 @@ func (s *sealer) findLeaves(ctx context.Context, went []Change) (map[sandtrail.I
 	for i, c := range went {
 		leaves[c.ID], times[i] = nil, c.CreatedAt
 	}
-	if len(times) == 0 {
-		return leaves, nil
-	}
-	slices.SortFunc(times, time.Time.Compare)
-	pages, err := s.book.Pages(ctx, times[0], times[len(times)-1])
+	pages, err := pagesOf(ctx, s.book, times)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range pages {
-		i, _ := slices.BinarySearchFunc(times, p.Since, time.Time.Compare)
-		if i == len(times) || times[i].After(p.Until) {
-			continue
-		}
 		page, err := s.page(ctx, p.N)
 		if err != nil {
 			return nil, err
@@ -291,29 +348,18 @@ func (s *sealer) findLeaves(ctx context.Context, went []Change) (map[sandtrail.I
 	return leaves, nil
 }
 
-func (s *sealer) writeTree(ctx context.Context) error {
+func (s *sealer) write(ctx context.Context) error {
 	root, changed, err := Append(s.size, s.hashes, func(id TileID) ([]byte, error) { return s.book.Tile(ctx, id) })
 	if err != nil {
 		return err
 	}
-	for id, hashes := range changed {
-		if err := s.book.PutTile(ctx, id, hashes); err != nil {
-			return err
+	s.written.Tiles = changed
+	for _, n := range slices.Sorted(maps.Keys(s.pages)) {
+		if p := s.pages[n]; p.changed {
+			p.Entries = p.marshal()
+			s.written.Pages = append(s.written.Pages, p.Page)
 		}
 	}
 	s.sealed.Size, s.sealed.Root = s.size+int64(len(s.hashes)), root
-	return nil
-}
-
-func (s *sealer) writePages(ctx context.Context) error {
-	for _, page := range s.pages {
-		if !page.changed {
-			continue
-		}
-		page.Entries = MarshalEntries(page.entries)
-		if err := s.book.PutPage(ctx, page.Page); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.book.Put(ctx, s.written)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -13,8 +14,10 @@ import (
 
 // Log is a store's ledger, as a Service uses it.
 type Log interface {
-	// Inspect runs f on one snapshot of the store.
-	Inspect(ctx context.Context, f func(Snapshot) error) error
+	// Inspect runs f on one snapshot of the store, whose Records as many
+	// goroutines may call at the same time as are given. With none, f is all
+	// that uses it.
+	Inspect(ctx context.Context, readers int, f func(Snapshot) error) error
 	// PutCheckpoint keeps a signed checkpoint, durable when it returns.
 	PutCheckpoint(ctx context.Context, size int64, at time.Time, signed []byte) error
 }
@@ -45,7 +48,7 @@ func (s Service) Checkpoint(ctx context.Context, now time.Time) ([]byte, error) 
 	var newest []byte
 	var size int64
 	var root Hash
-	err := s.Log.Inspect(ctx, func(snap Snapshot) (err error) {
+	err := s.Log.Inspect(ctx, 0, func(snap Snapshot) (err error) {
 		if size, err = snap.Size(ctx); err != nil {
 			return err
 		}
@@ -104,7 +107,7 @@ func (s Service) prove(ctx context.Context, id sandtrail.ID, now time.Time) (p P
 	if err != nil {
 		return p, record, entry, err
 	}
-	err = s.Log.Inspect(ctx, func(snap Snapshot) (err error) {
+	err = s.Log.Inspect(ctx, 0, func(snap Snapshot) (err error) {
 		if record, err = snap.Record(ctx, id); err != nil {
 			return err
 		}
@@ -138,7 +141,7 @@ func (s Service) Tile(ctx context.Context, path string) ([]byte, error) {
 		return nil, &sandtrail.Error{Code: sandtrail.CodeNotFound, Message: err.Error()}
 	}
 	var hashes []byte
-	err = s.Log.Inspect(ctx, func(snap Snapshot) (err error) {
+	err = s.Log.Inspect(ctx, 0, func(snap Snapshot) (err error) {
 		hashes, err = snap.Tile(ctx, id)
 		return err
 	})
@@ -153,7 +156,7 @@ func (s Service) Tile(ctx context.Context, path string) ([]byte, error) {
 
 // VerifyLog compares a whole store with its ledger.
 func VerifyLog(ctx context.Context, log Log, v Verification) (sum Summary, err error) {
-	err = log.Inspect(ctx, func(snap Snapshot) (err error) {
+	err = log.Inspect(ctx, runtime.GOMAXPROCS(0), func(snap Snapshot) (err error) {
 		sum, err = Verify(ctx, snap, v)
 		return err
 	})

@@ -8,8 +8,10 @@ import (
 )
 
 // Source is a store, or an export of one, as Verify reads it: one snapshot of
-// the records and of the ledger. One goroutine uses it, one sequence at a time.
+// the records and of the ledger. One goroutine uses it, one sequence at a time;
+// but others call Records at the same time.
 type Source interface {
+	RecordReader
 	// Blocks yields the blocks in order.
 	Blocks(ctx context.Context) iter.Seq2[Block, error]
 	// Removals yields the removals in the order of their leaves.
@@ -18,9 +20,6 @@ type Source interface {
 	Checkpoints(ctx context.Context) iter.Seq2[[]byte, error]
 	// Pending tells what was written but is not in the ledger yet.
 	Pending(ctx context.Context) (map[sandtrail.ID]Pending, error)
-	// Records returns those of the records with these ids that are stored, in
-	// any order. There are at most BlockLeaves ids.
-	Records(ctx context.Context, ids []sandtrail.ID) ([]sandtrail.Execution, error)
 	// CountRecords returns how many records are stored.
 	CountRecords(ctx context.Context) (int64, error)
 	// IDs yields the id of every stored record, in any order.

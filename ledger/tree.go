@@ -111,7 +111,7 @@ func (h *hashes) fromTile(index int64) (Hash, error) {
 	}
 	t.W = min(len(data)/tlog.HashSize, 1<<tileHeight)
 	if t.W == 0 || len(data)%tlog.HashSize != 0 {
-		return Hash{}, fmt.Errorf("tile %d of level %d is missing or torn", t.N, t.L)
+		return Hash{}, fmt.Errorf("%w: tile %d of level %d is missing or cut", ErrTorn, t.N, t.L)
 	}
 	return tlog.HashFromTile(t, data, index)
 }

@@ -38,6 +38,7 @@ const (
 type Summary struct {
 	Records  int64 `json:"records"`
 	Intact   int64 `json:"intact"`
+	Earlier  int64 `json:"earlier"` // verified up to an earlier checkpoint, and not read again
 	Removed  int64 `json:"removed"` // lawfully: a removal accounts for them
 	Missing  int64 `json:"missing"`
 	Altered  int64 `json:"altered"`
@@ -63,6 +64,9 @@ type Verification struct {
 	// Outside are signed checkpoints that were kept outside the store. Without
 	// one, a log that was cut or rewritten as a whole looks whole.
 	Outside [][]byte
+	// Since is a signed checkpoint up to which the store was verified before.
+	// The records before it are counted, and not read again. Nil: all are read.
+	Since []byte
 	// Report receives every finding as it is made, from one goroutine at a
 	// time. Nil: they are only counted.
 	Report func(Finding)
@@ -82,7 +86,7 @@ func Verify(ctx context.Context, src Source, v Verification) (Summary, error) {
 		}
 	}
 	s := &w.sum
-	s.Records = s.Intact + s.Removed + s.Missing + s.Altered + s.Inserted + s.Unsealed
+	s.Records = s.Intact + s.Earlier + s.Removed + s.Missing + s.Altered + s.Inserted + s.Unsealed
 	return *s, nil
 }
 
@@ -95,6 +99,7 @@ type verifier struct {
 	removals    map[int64]bool // by leaf, until met in the log; true: authentic
 	removed     bitmap
 	checkpoints map[int64][]Checkpoint // by size
+	since       int64                  // leaves that were verified before
 	present     int64                  // live leaves whose record is there
 	done        int64                  // leaves
 }
@@ -139,6 +144,9 @@ func (w *verifier) readCheckpoints(ctx context.Context) error {
 	for _, signed := range w.Outside {
 		w.addCheckpoint(signed, "outside")
 	}
+	if w.Since != nil {
+		w.since = w.addCheckpoint(w.Since, "earlier")
+	}
 	for signed, err := range w.src.Checkpoints(ctx) {
 		if err != nil {
 			return err
@@ -152,7 +160,8 @@ func (w *verifier) readCheckpoints(ctx context.Context) error {
 	return nil
 }
 
-func (w *verifier) addCheckpoint(signed []byte, where string) {
+// addCheckpoint returns the size of an authentic checkpoint, else 0.
+func (w *verifier) addCheckpoint(signed []byte, where string) int64 {
 	c, err := w.Trusted.Open(signed)
 	switch {
 	case errors.Is(err, ErrSignature):
@@ -161,5 +170,7 @@ func (w *verifier) addCheckpoint(signed []byte, where string) {
 		w.find(Finding{Kind: Altered, Detail: fmt.Sprintf("%s checkpoint: %v", where, err)})
 	default:
 		w.checkpoints[c.Size] = append(w.checkpoints[c.Size], c)
+		return c.Size
 	}
+	return 0
 }

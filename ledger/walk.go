@@ -5,24 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/sandtrail/sandtrail"
 )
 
-// walk reads the log from its first leaf to its last: this goroutine reads,
-// others hash, and one takes their verdicts in order.
+// walk reads the log from its first leaf to its last: this goroutine reads
+// blocks, others read and hash the records, and one takes their verdicts in
+// order.
 func (w *verifier) walk(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	verdicts := make(chan chan verdict, 2*runtime.GOMAXPROCS(0))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for v := range verdicts {
-			w.take(<-v)
+			if judged := <-v; judged.err != nil {
+				stop(judged.err)
+			} else {
+				w.take(judged)
+			}
 		}
 	}()
 	tree, err := w.readLog(ctx, verdicts)
 	close(verdicts)
 	<-done
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
 	if err != nil {
 		return err
 	}
@@ -36,7 +47,7 @@ func (w *verifier) readLog(ctx context.Context, verdicts chan<- chan verdict) (f
 	var tree frontier
 	start := &job{}
 	w.compareCheckpoints(start, &tree)
-	submit(verdicts, start)
+	w.submit(ctx, verdicts, start)
 	for block, err := range w.src.Blocks(ctx) {
 		if err == nil && block.First() != tree.size {
 			err = fmt.Errorf("block %d: %w: it follows leaf %d", block.N, ErrTorn, tree.size)
@@ -44,32 +55,28 @@ func (w *verifier) readLog(ctx context.Context, verdicts chan<- chan verdict) (f
 		if errors.Is(err, ErrTorn) {
 			torn := &job{}
 			torn.find(Finding{Kind: Truncated, Leaf: &tree.size, Detail: fmt.Sprintf("the log cannot be read from here on: %v", err)})
-			submit(verdicts, torn)
+			w.submit(ctx, verdicts, torn)
 			break
 		}
 		if err != nil {
 			return tree, err
 		}
-		j := &job{verdict: verdict{leaves: int64(len(block.Entries))}}
+		j := &job{verdict: verdict{leaves: int64(len(block.Entries))}, since: block.Since, until: block.Until}
 		for i, entry := range block.Entries {
 			w.expect(j, leaf{tree.size, entry, block.Hashes[i]})
 			tree.add(block.Hashes[i])
 			w.compareCheckpoints(j, &tree)
 		}
-		if ids := j.ids(); len(ids) > 0 {
-			if j.records, err = w.src.Records(ctx, ids); err != nil {
-				return tree, err
-			}
-		}
-		submit(verdicts, j)
+		w.submit(ctx, verdicts, j)
 	}
 	return tree, nil
 }
 
-func submit(verdicts chan<- chan verdict, j *job) {
+// submit blocks while many jobs are under way, so that memory is bounded.
+func (w *verifier) submit(ctx context.Context, verdicts chan<- chan verdict, j *job) {
 	out := make(chan verdict, 1)
 	verdicts <- out
-	go func() { out <- j.judge() }()
+	go func() { out <- j.judge(ctx, w.src) }()
 }
 
 // compareCheckpoints compares the tree with the checkpoints of its size.
@@ -90,10 +97,12 @@ func (w *verifier) expect(j *job, l leaf) {
 	delete(w.removals, l.index)
 	switch {
 	case isRemoval: // one that is not authentic was reported when it was read
-	case l.entry.Kind == RemovalLeaf:
+	case l.entry.kind() == RemovalLeaf:
 		j.find(Finding{Kind: Missing, Leaf: &l.index, Detail: "a removal is in the log, but its text is not there"})
 	case w.isRemoved(l):
 		j.verdict.removed++
+	case l.index < w.since:
+		j.verdict.earlier++
 	default:
 		j.live = append(j.live, l)
 	}
@@ -139,11 +148,12 @@ func (w *verifier) endOfLog(size int64) {
 func (w *verifier) take(v verdict) {
 	s := &w.sum
 	s.Intact += v.intact
+	s.Earlier += v.earlier
 	s.Removed += v.removed
 	s.Missing += v.missing
 	s.Altered += v.altered
 	s.Checkpoints += v.agree
-	w.present += v.intact + v.altered
+	w.present += v.intact + v.altered + v.earlier
 	for _, f := range v.findings {
 		w.find(f)
 	}
@@ -161,17 +171,18 @@ type leaf struct {
 
 // verdict is what was found in one block.
 type verdict struct {
-	findings                          []Finding
-	leaves                            int64
-	intact, removed, missing, altered int64
-	agree                             int // checkpoints
+	findings                                   []Finding
+	leaves                                     int64
+	intact, earlier, removed, missing, altered int64
+	agree                                      int // checkpoints
+	err                                        error
 }
 
 // job compares the live leaves of one block with their records.
 type job struct {
 	verdict
-	live    []leaf
-	records []sandtrail.Execution
+	live         []leaf
+	since, until time.Time
 }
 
 func (j *job) find(f Finding) { j.findings = append(j.findings, f) }
@@ -184,33 +195,41 @@ func (j *job) ids() []sandtrail.ID {
 	return ids
 }
 
-func (j *job) judge() verdict {
-	records := make(map[sandtrail.ID]*sandtrail.Execution, len(j.records))
-	for i := range j.records {
-		records[j.records[i].ID] = &j.records[i]
+func (j *job) judge(ctx context.Context, src RecordReader) verdict {
+	if len(j.live) == 0 {
+		return j.verdict
+	}
+	stored, err := src.Records(ctx, j.ids(), j.since, j.until)
+	if err != nil {
+		j.err = err
+		return j.verdict
+	}
+	records := make(map[sandtrail.ID]*sandtrail.Execution, len(stored))
+	for i := range stored {
+		records[stored[i].ID] = &stored[i]
 	}
 	var buf []byte
 	for _, l := range j.live {
-		record := records[l.entry.ID]
-		if record == nil {
-			j.missing++
-			j.find(Finding{
-				Kind: Missing, ID: l.entry.ID.String(), Leaf: &l.index,
-				Detail: "the record is gone and no removal accounts for it",
-			})
-			continue
-		}
-		same, fields, room := l.entry.compare(record, l.hash, buf)
-		buf = room
-		if same {
-			j.intact++
-			continue
-		}
-		j.altered++
-		j.find(Finding{
-			Kind: Altered, ID: l.entry.ID.String(), Leaf: &l.index, Fields: fields,
-			Detail: "the record is not what was sealed",
-		})
+		buf = j.compare(l, records[l.entry.ID], buf)
 	}
 	return j.verdict
+}
+
+func (j *job) compare(l leaf, record *sandtrail.Execution, buf []byte) []byte {
+	if record == nil {
+		j.missing++
+		j.find(missing(l.entry.ID, l.index))
+		return buf
+	}
+	same, fields, buf := l.entry.compare(record, l.hash, buf)
+	if same {
+		j.intact++
+		return buf
+	}
+	j.altered++
+	j.find(Finding{
+		Kind: Altered, ID: l.entry.ID.String(), Leaf: &l.index, Fields: fields,
+		Detail: "the record is not what was sealed",
+	})
+	return buf
 }

@@ -65,6 +65,11 @@ func (w Webhook) Notify(ctx context.Context, n Notice) error {
 	if err != nil {
 		return fmt.Errorf("webhook %s: %w", w.host(), err)
 	}
+	return w.post(ctx, body, contentType, n.ID)
+}
+
+// post posts a body once; the key is the same when it is repeated.
+func (w Webhook) post(ctx context.Context, body []byte, contentType, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(body))
@@ -73,7 +78,7 @@ func (w Webhook) Notify(ctx context.Context, n Notice) error {
 	}
 	request.Header.Set("Content-Type", contentType)
 	request.Header.Set("User-Agent", "sandtrail")
-	request.Header.Set("Idempotency-Key", n.ID)
+	request.Header.Set("Idempotency-Key", key)
 	if w.Secret != "" {
 		request.Header.Set(SignatureHeader, Sign(w.Secret, w.Now(), body))
 	}

@@ -88,6 +88,10 @@ func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time) (n int
 		if oid, err := tableIn(ctx, tx, l, partitionName(start)); err != nil || oid == 0 {
 			return err
 		}
+		// One of the same week may not be swept yet: then its rows are deleted.
+		if oid, err := tableIn(ctx, tx, l, droppedPrefix+partitionName(start)); err != nil || oid != 0 {
+			return err
+		}
 		if _, err := tx.Exec(ctx, "LOCK TABLE "+name+" IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 			return err
 		}
@@ -126,11 +130,14 @@ const droppedPrefix = "dropped_"
 // retired share and returns how many executions those are.
 func retire(ctx context.Context, tx pgx.Tx, l *layout, w span) (n int64, err error) {
 	for {
-		folded, err := foldIn(ctx, tx, l, "created_at >= $1 AND created_at < $2", w.since, w.until)
+		entries, err := takeEntries(ctx, tx, l, batchOf("created_at >= $1 AND created_at < $2"), w.since, w.until)
 		if err != nil {
 			return 0, err
 		}
-		if folded < foldBatch {
+		if err := foldAndQueue(ctx, tx, l, entries); err != nil {
+			return 0, err
+		}
+		if len(entries) < foldBatch {
 			break
 		}
 	}

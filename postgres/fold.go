@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -15,12 +14,13 @@ import (
 // foldBatch is how many journal entries one transaction folds.
 const foldBatch = 20000
 
-// fold moves the journal into the roll-ups, in transactions of foldBatch
-// entries. It returns at once when somebody else is at it.
-func (s *Store) fold(ctx context.Context, l *layout) error {
+// fold moves the journal into the roll-ups and into the ledger, in
+// transactions of foldBatch entries. It returns at once when somebody else is
+// at it.
+func (s *Store) fold(ctx context.Context, l *layout, now time.Time) error {
 	folded := 0
 	for {
-		n, err := s.foldOnce(ctx, l)
+		n, err := s.foldOnce(ctx, l, now)
 		if err != nil {
 			return wrap("fold the journal", err)
 		}
@@ -40,44 +40,51 @@ func (s *Store) fold(ctx context.Context, l *layout) error {
 // vacuumAfter is after how many entries folded the journal is vacuumed.
 const vacuumAfter = 1000
 
-func (s *Store) foldOnce(ctx context.Context, l *layout) (n int, err error) {
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		n = 0
-		ok, err := tryLock(ctx, tx, l.Schema, "fold")
-		if err != nil || !ok {
+func (s *Store) foldOnce(ctx context.Context, l *layout, now time.Time) (n int, err error) {
+	err = s.foldLocked(ctx, l, func(tx pgx.Tx) error {
+		entries, err := takeEntries(ctx, tx, l, batchOf("true"))
+		if n = len(entries); err != nil || n == 0 {
 			return err
 		}
-		n, err = foldIn(ctx, tx, l, "true")
-		return err
+		return s.sealEntries(ctx, tx, l, now, entries)
 	})
 	return n, err
 }
 
-// foldIn folds up to foldBatch of the journal entries that a condition
-// selects, under the fold lock, and queues them for the ledger.
-func foldIn(ctx context.Context, tx pgx.Tx, l *layout, condition string, args ...any) (int, error) {
-	rows, err := tx.Query(ctx, l.sql(`
-		WITH folded AS (
-			DELETE FROM {schema}.journal
-			WHERE ctid = ANY (ARRAY (SELECT ctid FROM {schema}.journal WHERE `+condition+` LIMIT `+strconv.Itoa(foldBatch)+`))
-			RETURNING *),
-		to_seal AS (INSERT INTO {schema}.ledger_queue (`+queueColumns+`) `+fmt.Sprintf(queued, "folded")+`)
-		SELECT `+entryColumns+` FROM folded`), args...)
-	if err != nil {
-		return 0, err
+// foldLocked runs f in a transaction that sees one state of everything, unless
+// somebody else is folding or sealing.
+func (s *Store) foldLocked(ctx context.Context, l *layout, f func(pgx.Tx) error) error {
+	return again(func() error {
+		return s.keeper(l).snapshot(ctx, pgx.ReadWrite, func(tx pgx.Tx) error {
+			ok, err := tryLock(ctx, tx, l.Schema, "fold")
+			if err != nil || !ok {
+				return err
+			}
+			return f(tx)
+		})
+	})
+}
+
+// batchOf is the condition for up to foldBatch of the journal's entries of
+// which another is true.
+func batchOf(condition string) string {
+	return "ctid = ANY (ARRAY (SELECT ctid FROM {schema}.journal WHERE " + condition + " LIMIT " + strconv.Itoa(foldBatch) + "))"
+}
+
+// foldEntries adds journal entries to the roll-ups.
+func foldEntries(ctx context.Context, tx pgx.Tx, l *layout, entries []noted) error {
+	if len(entries) == 0 {
+		return nil
 	}
-	changes, err := pgx.CollectRows(rows, scanChange)
-	if err != nil || len(changes) == 0 {
-		return 0, err
+	changes := make([]rollup.Change, len(entries))
+	for i := range entries {
+		changes[i] = entries[i].folded
 	}
 	delta := rollup.Fold(changes)
 	if err := mergeDays(ctx, tx, l, delta.Days); err != nil {
-		return 0, err
+		return err
 	}
-	if err := mergeTotals(ctx, tx, l, delta.Totals); err != nil {
-		return 0, err
-	}
-	return len(changes), nil
+	return mergeTotals(ctx, tx, l, delta.Totals)
 }
 
 // dayRows are rows of the roll-ups as columns, for one statement.

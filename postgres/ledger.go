@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,15 +15,44 @@ import (
 
 var _ ledger.Log = (*Store)(nil)
 
-// Inspect runs f on one snapshot of the records and the ledger.
-func (s *Store) Inspect(ctx context.Context, f func(ledger.Snapshot) error) error {
+// Inspect runs f on one snapshot of the records and the ledger. Each reader is
+// a connection of its own.
+func (s *Store) Inspect(ctx context.Context, readers int, f func(ledger.Snapshot) error) error {
 	l, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
+	if l.Distributed != nil { // what the workers see cannot be passed on
+		readers = 0
+	}
+	readers = min(readers, int(s.pool.Config().MaxConns)/2) // two at once must not wait for each other
 	k := s.keeper(l)
-	err = k.snapshot(ctx, pgx.ReadOnly, func(tx pgx.Tx) error { return f(&book{tx, l, k}) })
+	err = k.snapshot(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
+		b := &book{tx: tx, l: l, k: k}
+		if readers > 0 {
+			b.readers = make(chan pgx.Tx, readers)
+		}
+		return s.withReaders(ctx, b, readers, f)
+	})
 	return wrap("read the ledger", err)
+}
+
+// withReaders adds transactions of the same snapshot to the book.
+func (s *Store) withReaders(ctx context.Context, b *book, readers int, f func(ledger.Snapshot) error) error {
+	if readers == 0 {
+		return f(b)
+	}
+	var id string
+	if err := b.tx.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&id); err != nil {
+		return err
+	}
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+id+"'"); err != nil {
+			return err
+		}
+		b.readers <- tx
+		return s.withReaders(ctx, b, readers-1, f)
+	})
 }
 
 // PutCheckpoint keeps a signed checkpoint.
@@ -39,9 +69,11 @@ func (s *Store) PutCheckpoint(ctx context.Context, size int64, at time.Time, sig
 // book is the ledger as a transaction sees it: a ledger.Book when it can
 // write, a ledger.Snapshot.
 type book struct {
-	tx pgx.Tx
-	l  *layout
-	k  keeper
+	tx      pgx.Tx
+	l       *layout
+	k       keeper
+	readers chan pgx.Tx // for Records; nil: it uses tx
+	mu      sync.Mutex  // held by who uses tx while others may
 }
 
 // Size is part of ledger.Book.
@@ -56,13 +88,6 @@ func (b *book) Tile(ctx context.Context, id ledger.TileID) (hashes []byte, err e
 	err = b.tx.QueryRow(ctx, b.l.sql("SELECT hashes FROM {schema}.ledger_tiles WHERE level = $1 AND n = $2"),
 		int16(id.Level), id.N).Scan(&hashes)
 	return hashes, noRows(err)
-}
-
-// PutTile is part of ledger.Book.
-func (b *book) PutTile(ctx context.Context, id ledger.TileID, hashes []byte) error {
-	_, err := b.tx.Exec(ctx, b.l.sql(`INSERT INTO {schema}.ledger_tiles (level, n, hashes) VALUES ($1, $2, $3)
-		ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes`), int16(id.Level), id.N, hashes)
-	return err
 }
 
 // Pages is part of ledger.Book.
@@ -91,47 +116,67 @@ func (b *book) Page(ctx context.Context, n int64) (ledger.Page, error) {
 	return p, noRows(err)
 }
 
-// PutPage is part of ledger.Book.
-func (b *book) PutPage(ctx context.Context, p ledger.Page) error {
-	var since, until *time.Time
-	if !p.Since.IsZero() {
-		since, until = &p.Since, &p.Until
+// Put is part of ledger.Book.
+func (b *book) Put(ctx context.Context, w ledger.Written) error {
+	var batch pgx.Batch
+	b.putTiles(&batch, w.Tiles)
+	b.putPages(&batch, w.Pages)
+	for _, r := range w.Removals {
+		batch.Queue(b.l.sql("INSERT INTO {schema}.ledger_removals (leaf, data) VALUES ($1, $2)"), r.Leaf, r.Data)
 	}
-	_, err := b.tx.Exec(ctx, b.l.sql(`INSERT INTO {schema}.ledger_pages (n, since, until, entries) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (n) DO UPDATE SET since = excluded.since, until = excluded.until, entries = excluded.entries`),
-		p.N, since, until, p.Entries)
-	return err
+	return b.tx.SendBatch(ctx, &batch).Close()
 }
 
-// PutRemoval is part of ledger.Book.
-func (b *book) PutRemoval(ctx context.Context, leaf int64, data []byte) error {
-	_, err := b.tx.Exec(ctx, b.l.sql("INSERT INTO {schema}.ledger_removals (leaf, data) VALUES ($1, $2)"), leaf, data)
-	return err
+func (b *book) putTiles(batch *pgx.Batch, tiles map[ledger.TileID][]byte) {
+	var levels []int16
+	var numbers []int64
+	var hashes [][]byte
+	for id, tile := range tiles {
+		levels, numbers, hashes = append(levels, int16(id.Level)), append(numbers, id.N), append(hashes, tile)
+	}
+	batch.Queue(b.l.sql(`INSERT INTO {schema}.ledger_tiles (level, n, hashes) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])
+		ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes`), levels, numbers, hashes)
 }
 
-// Records is part of ledger.Book. It looks into the partitions of the times
-// that the ids are known to have; what is not there, because somebody has
-// changed its time, it looks for everywhere.
-func (b *book) Records(ctx context.Context, ids []sandtrail.ID) ([]sandtrail.Execution, error) {
-	keys := uuids(ids)
-	var since, until *time.Time
-	err := b.tx.QueryRow(ctx, b.l.sql("SELECT min(created_at), max(created_at) FROM {schema}.ids WHERE id = ANY ($1)"), keys).
-		Scan(&since, &until)
-	if err != nil {
-		return nil, err
-	}
-	var found []sandtrail.Execution
-	if since != nil {
-		if found, err = b.recordsWhere(ctx, "id = ANY ($1) AND created_at >= $2 AND created_at <= $3", keys, *since, *until); err != nil {
-			return nil, err
+func (b *book) putPages(batch *pgx.Batch, pages []ledger.Page) {
+	numbers, entries := make([]int64, len(pages)), make([][]byte, len(pages))
+	since, until := make([]*time.Time, len(pages)), make([]*time.Time, len(pages))
+	for i := range pages {
+		p := &pages[i]
+		numbers[i], entries[i] = p.N, p.Entries
+		if !p.Since.IsZero() {
+			since[i], until[i] = &p.Since, &p.Until
 		}
 	}
-	if len(found) == len(ids) {
-		return found, nil
+	batch.Queue(b.l.sql(`INSERT INTO {schema}.ledger_pages (n, since, until, entries)
+		SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::bytea[])
+		ON CONFLICT (n) DO UPDATE SET since = excluded.since, until = excluded.until, entries = excluded.entries`),
+		numbers, since, until, entries)
+}
+
+// Records is part of ledger.RecordReader. It looks into the partitions of the
+// times that are given; what is not there, because somebody has changed its
+// time, it looks for everywhere.
+func (b *book) Records(ctx context.Context, ids []sandtrail.ID, since, until time.Time) ([]sandtrail.Execution, error) {
+	tx := b.tx
+	if b.readers != nil {
+		select {
+		case tx = <-b.readers:
+			defer func() { b.readers <- tx }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	} else {
+		b.mu.Lock()
+		defer b.mu.Unlock()
 	}
-	known := map[sandtrail.ID]bool{}
-	for _, e := range found {
-		known[e.ID] = true
+	found, err := recordsWhere(ctx, tx, b.l, "id = ANY ($1) AND created_at >= $2 AND created_at <= $3", uuids(ids), since, until)
+	if err != nil || len(found) == len(ids) {
+		return found, err
+	}
+	known := make(map[sandtrail.ID]bool, len(found))
+	for i := range found {
+		known[found[i].ID] = true
 	}
 	var lost []sandtrail.ID
 	for _, id := range ids {
@@ -139,12 +184,12 @@ func (b *book) Records(ctx context.Context, ids []sandtrail.ID) ([]sandtrail.Exe
 			lost = append(lost, id)
 		}
 	}
-	elsewhere, err := b.recordsWhere(ctx, "id = ANY ($1)", uuids(lost))
+	elsewhere, err := recordsWhere(ctx, tx, b.l, "id = ANY ($1)", uuids(lost))
 	return append(found, elsewhere...), err
 }
 
-func (b *book) recordsWhere(ctx context.Context, condition string, args ...any) ([]sandtrail.Execution, error) {
-	rows, err := b.tx.Query(ctx, b.l.sql("SELECT "+selectLogs+" FROM {logs} e WHERE "+condition), args...)
+func recordsWhere(ctx context.Context, tx pgx.Tx, l *layout, condition string, args ...any) ([]sandtrail.Execution, error) {
+	rows, err := tx.Query(ctx, l.sql("SELECT "+selectLogs+" FROM {logs} e WHERE "+condition), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +206,11 @@ func uuids(ids []sandtrail.ID) [][16]byte {
 
 // Record is part of ledger.Snapshot.
 func (b *book) Record(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
-	found, err := b.Records(ctx, []sandtrail.ID{id})
+	at, err := b.k.timeOf(ctx, id)
+	if err != nil {
+		return sandtrail.Execution{}, notFound(err, "no execution with id %s", id)
+	}
+	found, err := recordsWhere(ctx, b.tx, b.l, "id = $1 AND created_at = $2", [16]byte(id), at)
 	if err == nil && len(found) == 0 {
 		err = notFound(pgx.ErrNoRows, "no execution with id %s", id)
 	}
@@ -188,10 +237,10 @@ func (b *book) Blocks(ctx context.Context) iter.Seq2[ledger.Block, error] {
 				return
 			}
 			for _, block := range blocks {
-				if !yield(ledger.UnmarshalBlock(block.n, block.hashes, block.entries)) {
+				if !yield(ledger.UnmarshalBlock(block.hashes, block.page)) {
 					return
 				}
-				next = block.n + 1
+				next = block.page.N + 1
 			}
 			if len(blocks) < blocksAtOnce {
 				return
@@ -203,19 +252,25 @@ func (b *book) Blocks(ctx context.Context) iter.Seq2[ledger.Block, error] {
 const blocksAtOnce = 64
 
 type storedBlock struct {
-	n               int64
-	hashes, entries []byte
+	hashes []byte
+	page   ledger.Page
 }
 
 func (b *book) blocksFrom(ctx context.Context, n int64) ([]storedBlock, error) {
-	rows, err := b.tx.Query(ctx, b.l.sql(`SELECT p.n, t.hashes, p.entries FROM {schema}.ledger_pages p
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rows, err := b.tx.Query(ctx, b.l.sql(`SELECT t.hashes, p.n, p.since, p.until, p.entries FROM {schema}.ledger_pages p
 		LEFT JOIN {schema}.ledger_tiles t ON t.level = 0 AND t.n = p.n
 		WHERE p.n >= $1 ORDER BY p.n LIMIT $2`), n, blocksAtOnce)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s storedBlock, err error) {
-		err = row.Scan(&s.n, &s.hashes, &s.entries)
+		var since, until *time.Time
+		err = row.Scan(&s.hashes, &s.page.N, &since, &until, &s.page.Entries)
+		if since != nil && until != nil {
+			s.page.Since, s.page.Until = *since, *until
+		}
 		return s, err
 	})
 }

@@ -16,10 +16,14 @@ import (
 
 func TestLedger(t *testing.T) {
 	t.Run("state", func(t *testing.T) { ledgertest.State(t, ledgerTarget(t)) })
-	t.Run("no false alarm", func(t *testing.T) { ledgertest.Lawful(t, ledgerTarget(t), 60) })
+	t.Run("no false alarm", func(t *testing.T) { ledgertest.Lawful(t, ledgerTarget(t), ledgertest.Rounds(t, 40)) })
 	if !pgtest.OnCitus() { // where nothing tells a removal behind the back of all from another
-		t.Run("hostile operator", func(t *testing.T) { ledgertest.Hostile(t, ledgerTarget(t), 2) })
+		t.Run("hostile operator", func(t *testing.T) { ledgertest.Hostile(t, ledgerTarget(t), ledgertest.Rounds(t, 1)) })
 	}
+	t.Run("crashes", func(t *testing.T) {
+		target := ledgerTarget(t)
+		ledgertest.Crash(t, target, faultyAt(target.URL), ledgertest.Rounds(t, 4))
+	})
 }
 
 // TestLedgerSaysWhy removes records in every lawful way.
@@ -100,7 +104,7 @@ func ledgerTarget(t *testing.T) ledgertest.Target {
 	other := foreign(t, url)
 	exec(t, other, "SET timezone = 'UTC'")
 	return ledgertest.Target{
-		Store: s, Tables: "sandtrail.ledger_",
+		Store: s, URL: url, Tables: "sandtrail.ledger_",
 		Plain: func(t testing.TB, statements ...string) {
 			execAll(t, other, statements)
 			reconcile(t, s) // or a record that goes and comes again would have been changed

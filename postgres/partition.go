@@ -211,8 +211,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // Maintain makes the partitions of the coming weeks, moves rows out of the
-// default partition, folds the journal into the roll-ups, finishes what a
-// cleanup has left, and takes what came and went into the ledger. Of several at once each does what the others do not.
+// default partition, moves the journal into the roll-ups and the ledger, and
+// finishes what a cleanup has left. Of several at once each does what the
+// others do not.
 func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	l, err := s.open(ctx)
 	if err != nil {
@@ -225,7 +226,7 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	if err := k.reconcile(ctx); err != nil {
 		return err
 	}
-	if err := s.fold(ctx, l); err != nil {
+	if err := s.fold(ctx, l, now); err != nil {
 		return err
 	}
 	if err := s.forgetSometimes(ctx, l, now); err != nil {

@@ -134,10 +134,14 @@ type querier interface {
 // inTx runs f in a transaction, again when PostgreSQL ended it for reasons
 // that another try may not meet.
 func (s *Store) inTx(ctx context.Context, f func(pgx.Tx) error) error {
-	var err error
+	return again(func() error { return pgx.BeginFunc(ctx, s.pool, f) })
+}
+
+// again runs a transaction again that PostgreSQL ended for reasons that
+// another try may not meet.
+func again(transaction func() error) (err error) {
 	for range 10 {
-		err = pgx.BeginFunc(ctx, s.pool, f)
-		if !isTransient(err) {
+		if err = transaction(); !isTransient(err) {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,13 +11,14 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/ledger"
+	"github.com/sandtrail/sandtrail/rollup"
 )
 
-// sealBatch is of how many executions one transaction seals the changes.
+// sealBatch is of how many executions one transaction seals queued changes.
 const sealBatch = 4096
 
-// seal takes what the fold has queued into the ledger, in transactions of
-// sealBatch executions. It returns at once when somebody else is at it.
+// seal takes what is queued into the ledger, in transactions of sealBatch
+// executions. It returns at once when somebody else is at it.
 func (s *Store) seal(ctx context.Context, l *layout, now time.Time) error {
 	sealed := 0
 	for {
@@ -37,36 +39,53 @@ func (s *Store) seal(ctx context.Context, l *layout, now time.Time) error {
 }
 
 func (s *Store) sealOnce(ctx context.Context, l *layout, now time.Time) (n int, err error) {
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		n = 0
-		ok, err := tryLock(ctx, tx, l.Schema, "seal")
-		if err != nil || !ok {
+	err = s.foldLocked(ctx, l, func(tx pgx.Tx) error {
+		changes, err := takeQueued(ctx, tx, l, fmt.Sprintf(
+			"id = ANY (ARRAY (SELECT id FROM {schema}.ledger_queue ORDER BY seq LIMIT %d))", sealBatch))
+		if n = len(changes); err != nil || n == 0 {
 			return err
 		}
-		// All changes of an execution together: which of its leaves one is
-		// about depends on the others.
-		rows, err := tx.Query(ctx, l.sql(fmt.Sprintf(`DELETE FROM {schema}.ledger_queue WHERE id = ANY (ARRAY (
-			SELECT id FROM {schema}.ledger_queue ORDER BY seq LIMIT %d)) RETURNING `+queueColumns, sealBatch)))
-		if err != nil {
-			return err
-		}
-		changes, err := pgx.CollectRows(rows, scanQueued)
-		if err != nil || len(changes) == 0 {
-			return err
-		}
-		n = len(changes)
-		_, err = ledger.SealChanges(ctx, &book{tx, l, s.keeper(l)}, changes, now, rand.Reader)
-		return err
+		return s.foldAndSeal(ctx, tx, l, nil, changes, now)
 	})
 	return n, err
 }
 
+// foldAndSeal folds journal entries and seals changes that were taken, and
+// with them all others of the executions that went.
+func (s *Store) foldAndSeal(ctx context.Context, tx pgx.Tx, l *layout, entries []noted, changes []ledger.Change, now time.Time) error {
+	if ids := ledger.Entangled(changes); len(ids) > 0 {
+		others, err := takeEntries(ctx, tx, l, "id = ANY ($1)", uuids(ids))
+		if err != nil {
+			return err
+		}
+		queued, err := takeQueued(ctx, tx, l, "id = ANY ($1)", uuids(ids))
+		if err != nil {
+			return err
+		}
+		entries, changes = append(entries, others...), append(append(changes, changesOf(others)...), queued...)
+	}
+	if err := foldEntries(ctx, tx, l, entries); err != nil || len(changes) == 0 {
+		return err
+	}
+	_, err := ledger.SealChanges(ctx, &book{tx: tx, l: l, k: s.keeper(l)}, changes, now, rand.Reader)
+	return err
+}
+
 const queueColumns = "removed, id, created_at, reason"
 
-// queued turns journal entries of a table into what the ledger's queue takes.
-// An update is no business of the ledger's.
-const queued = `SELECT sign < 0, id, created_at, CASE WHEN sign < 0 THEN coalesce(reason, 'delete') ELSE '' END
-	FROM %s WHERE reason IS DISTINCT FROM 'update'`
+func takeQueued(ctx context.Context, tx pgx.Tx, l *layout, condition string, args ...any) ([]ledger.Change, error) {
+	return scanAll(ctx, tx, scanQueued, l.sql("DELETE FROM {schema}.ledger_queue WHERE "+condition+" RETURNING "+queueColumns), args...)
+}
+
+// queue leaves changes for a later step of sealing.
+func queue(ctx context.Context, tx pgx.Tx, l *layout, changes []ledger.Change) error {
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{l.Schema, "ledger_queue"}, []string{"removed", "id", "created_at", "reason"},
+		pgx.CopyFromSlice(len(changes), func(i int) ([]any, error) {
+			c := changes[i]
+			return []any{c.Removed, [16]byte(c.ID), c.CreatedAt, c.Reason}, nil
+		}))
+	return err
+}
 
 func scanQueued(row pgx.CollectableRow) (c ledger.Change, err error) {
 	err = row.Scan(&c.Removed, (*[16]byte)(&c.ID), &c.CreatedAt, &c.Reason)
@@ -86,7 +105,8 @@ func because(ctx context.Context, tx pgx.Tx, reason string) error {
 
 // Pending is part of ledger.Source.
 func (b *book) Pending(ctx context.Context) (map[sandtrail.ID]ledger.Pending, error) {
-	query := b.l.sql("SELECT " + queueColumns + " FROM {schema}.ledger_queue UNION ALL " + fmt.Sprintf(queued, "{schema}.journal"))
+	query := b.l.sql("SELECT " + queueColumns + ` FROM {schema}.ledger_queue
+		UNION ALL SELECT sign < 0, id, created_at, '' FROM {schema}.journal WHERE reason IS DISTINCT FROM 'update'`)
 	changes, err := scanAll(ctx, b.tx, scanQueued, query)
 	if err != nil {
 		return nil, err
@@ -94,4 +114,56 @@ func (b *book) Pending(ctx context.Context) (map[sandtrail.ID]ledger.Pending, er
 	unswept, err := b.k.unswept(ctx, b.tx)
 	changes = append(changes, unswept...)
 	return ledger.PendingOf(changes), err
+}
+
+// noted is an entry of the journal, as the roll-ups and the ledger want it.
+type noted struct {
+	folded rollup.Change
+	change ledger.Change
+	update bool // no business of the ledger's
+}
+
+// takeEntries takes the journal's entries that a condition selects.
+func takeEntries(ctx context.Context, tx pgx.Tx, l *layout, condition string, args ...any) ([]noted, error) {
+	rows, err := tx.Query(ctx, l.sql("DELETE FROM {schema}.journal WHERE "+condition+
+		" RETURNING coalesce(reason, 'delete'), id, "+entryColumns), args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (e noted, err error) {
+		err = row.Scan(append([]any{&e.change.Reason, (*[16]byte)(&e.change.ID)}, changeFields(&e.folded)...)...)
+		e.update = e.change.Reason == "update"
+		e.change.Removed, e.change.CreatedAt = e.folded.Sign < 0, e.folded.CreatedAt.UTC()
+		return e, err
+	})
+}
+
+func changesOf(entries []noted) []ledger.Change {
+	changes := make([]ledger.Change, 0, len(entries))
+	for _, e := range entries {
+		if !e.update {
+			changes = append(changes, e.change)
+		}
+	}
+	return changes
+}
+
+// sealEntries folds a batch of the journal and enters it into the ledger. A
+// ledger that is torn does not keep the roll-ups from being kept: the changes
+// wait in the queue, and seal reports it.
+func (s *Store) sealEntries(ctx context.Context, tx pgx.Tx, l *layout, now time.Time, entries []noted) error {
+	err := pgx.BeginFunc(ctx, tx, func(nested pgx.Tx) error {
+		return s.foldAndSeal(ctx, nested, l, entries, changesOf(entries), now)
+	})
+	if !errors.Is(err, ledger.ErrTorn) {
+		return err
+	}
+	return foldAndQueue(ctx, tx, l, entries)
+}
+
+func foldAndQueue(ctx context.Context, tx pgx.Tx, l *layout, entries []noted) error {
+	if err := foldEntries(ctx, tx, l, entries); err != nil {
+		return err
+	}
+	return queue(ctx, tx, l, changesOf(entries))
 }

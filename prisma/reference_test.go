@@ -11,6 +11,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
+	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
 )
 
@@ -203,6 +204,19 @@ func (f fixture) compare(t *testing.T) {
 	f.compareUsers(t)
 	f.compareTrends(t)
 	f.compareAlert(t)
+	f.verify(t)
+}
+
+// verify finds nothing in what Prisma wrote and removed, sealed or not.
+func (f fixture) verify(t *testing.T) {
+	t.Helper()
+	for range 2 {
+		_, err := ledger.VerifyLog(t.Context(), f.store, ledger.Verification{
+			Report: func(found ledger.Finding) { t.Errorf("false alarm: %+v", found) },
+		})
+		check(t, err)
+		check(t, f.store.Maintain(t.Context(), f.now))
+	}
 }
 
 func (f fixture) compareLists(t *testing.T) {

@@ -50,7 +50,8 @@ func newKit(t *testing.T, change ...func(*server.Config)) *kit {
 	}
 	config := server.Config{
 		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store, Now: func() time.Time { return start },
-		Ledger: ledger.Service{Log: store, Keys: ledgerKeys},
+		Ledger:  ledger.Service{Log: store, Keys: ledgerKeys},
+		Witness: ledger.Witness{Memory: store, Logs: ledgerKeys.Verifiers, Keys: ledgerKeys},
 	}
 	config.Limits.PollEvery = 10 * time.Millisecond
 	for _, c := range change {

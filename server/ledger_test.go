@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
 	"strings"
 	"testing"
 	"time"
@@ -95,5 +97,77 @@ func TestWithoutALedgerItIsSaid(t *testing.T) {
 		if !bytes.Contains(got.body, []byte("no ledger")) {
 			t.Errorf("%s: %s", path, got.body)
 		}
+	}
+}
+
+// emptyLog is a signed checkpoint of a log without leaves.
+func emptyLog() string {
+	signed, err := ledgerKeys.Sign(0, ledger.Hash(sha256.Sum256(nil)))
+	if err != nil {
+		panic(err)
+	}
+	return string(signed)
+}
+
+// A witness takes what continues what it saw, and nothing else.
+func TestWitness(t *testing.T) {
+	observed, witness := newKit(t).owners(), newKit(t)
+	service := ledger.Service{Log: observed.store, Keys: ledgerKeys}
+	grow := func(n int) []byte {
+		for range n {
+			observed.put("u1")
+		}
+		if err := observed.store.Maintain(t.Context(), start); err != nil {
+			t.Fatal(err)
+		}
+		signed, err := service.Checkpoint(t.Context(), start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+	add := func(old int64, signed []byte) reply {
+		request, err := service.WitnessRequest(t.Context(), old, signed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return witness.post("/v1/ledger/witness/add-checkpoint", string(request))
+	}
+	first, second := grow(3), grow(5)
+	if got := add(0, first); got.status != 200 || !strings.HasPrefix(string(got.body), "— example.com/audit ") {
+		t.Fatalf("first: status %d: %s", got.status, got.body)
+	}
+	if got := add(0, second); got.status != 409 || string(got.body) != "3\n" || got.header.Get("Content-Type") != "text/x.tlog.size" {
+		t.Errorf("proof from elsewhere: status %d: %s", got.status, got.body)
+	}
+	if got := add(3, second); got.status != 200 {
+		t.Errorf("second: status %d: %s", got.status, got.body)
+	}
+	forked, err := ledgerKeys.Sign(8, ledger.Hash{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := ledger.GenerateKeys(rand.Reader, "example.com/audit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := stranger.Sign(9, ledger.Hash{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		request string
+		want    sandtrail.Code
+	}{
+		"another log of the same size": {"old 8\n\n" + string(forked), sandtrail.CodeInvalid},
+		"an older checkpoint":          {"old 8\n\n" + string(first), sandtrail.CodeInvalid},
+		"not signed by the log":        {"old 8\n\n" + string(forged), sandtrail.CodeForbidden},
+		"no request":                   {"x", sandtrail.CodeInvalid},
+		"no size":                      {"old x\n\n" + string(first), sandtrail.CodeInvalid},
+		"no hash":                      {"old 8\nAAA\n\n" + string(second), sandtrail.CodeInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			problem(t, witness.post("/v1/ledger/witness/add-checkpoint", c.request), c.want)
+		})
 	}
 }

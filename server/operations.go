@@ -34,6 +34,7 @@ func (s *Server) routes() error {
 	s.registerHolds()
 	s.registerAdministration()
 	s.registerLedger()
+	s.registerWitness()
 	s.registerOperations()
 	s.registerDocs()
 

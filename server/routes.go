@@ -72,6 +72,7 @@ var routeTable = map[string]route{
 	"GET /v1/ledger/tile/{path...}": {grants: seers},
 	"GET /v1/ledger/proof/{id}":     {grants: readers},
 	"GET /v1/ledger/receipt/{id}":   {grants: readers},
+	addCheckpointPath:               {grants: byAnybody},
 
 	"GET /v1/keys":         {grants: byAuditor | byAdmin},
 	"POST /v1/keys":        {grants: byAdmin, act: "create key"},

@@ -25,6 +25,7 @@ type Config struct {
 	AccessLog sandtrail.AccessLog    // nil: no access log
 	Follower  sandtrail.Follower     // nil: no live stream
 	Ledger    Ledger                 // nil: its calls answer that there is none
+	Witness   Witness                // nil: it answers that this server is none
 	Keeper    sandtrail.LedgerKeeper // whose state /metrics shows; nil: none
 	Alerts    Alerts                 // nil: alerts have no history and cannot be silenced
 
@@ -111,6 +112,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Alerts == nil {
 		cfg.Alerts = noAlerts{}
+	}
+	if cfg.Witness == nil {
+		cfg.Witness = noWitness{}
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

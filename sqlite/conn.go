@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"modernc.org/sqlite"
-
 	"github.com/sandtrail/sandtrail"
 )
 
@@ -29,7 +27,7 @@ const (
 type connector struct {
 	store   *Store
 	purpose purpose
-	driver  *sqlite.Driver
+	driver  driver.Driver
 	dsn     string
 }
 
@@ -39,7 +37,7 @@ func (s *Store) connector(p purpose) *connector {
 	lock := map[purpose]string{writing: "immediate", reading: "deferred"}[p]
 	path := url.URL{Path: s.path}
 	return &connector{
-		store: s, purpose: p, driver: &sqlite.Driver{},
+		store: s, purpose: p, driver: s.options.driver,
 		dsn: "file:" + path.EscapedPath() + "?_txlock=" + lock,
 	}
 }

@@ -79,7 +79,7 @@ func checkLedger(ctx context.Context, s *Store, tx *sql.Tx) (sandtrail.Check, er
 	if migrations, err := checkMigrations(ctx, s, tx); err != nil || !migrations.OK {
 		return sandtrail.Check{Name: "ledger", OK: true, Detail: "waits for the migrations"}, err
 	}
-	state, err := (&book{tx}).state(ctx)
+	state, err := (&book{tx: tx}).state(ctx)
 	return state.Check(), err
 }
 

@@ -14,9 +14,57 @@ import (
 
 var _ ledger.Log = (*Store)(nil)
 
-// Inspect runs f on one snapshot of the records and the ledger.
-func (s *Store) Inspect(ctx context.Context, f func(ledger.Snapshot) error) error {
-	return s.read(ctx, "read the ledger", func(tx *sql.Tx) error { return f(&book{tx}) })
+// Inspect runs f on one snapshot of the records and the ledger. Each reader is
+// a connection of its own.
+func (s *Store) Inspect(ctx context.Context, readers int, f func(ledger.Snapshot) error) error {
+	const what = "read the ledger"
+	if readers == 0 {
+		return s.read(ctx, what, func(tx *sql.Tx) error { return f(&book{tx: tx}) })
+	}
+	// Of their own, because one who waited for a connection of the pool would
+	// keep writers waiting.
+	connections := newPool(s.connector(reading), 1+readers)
+	defer func() { _ = connections.close() }()
+	var txs []*sql.Tx
+	defer func() { rollBack(txs) }()
+	err := s.write(ctx, what, func(*sql.Tx) (err error) { // nobody writes meanwhile: all see the same
+		rollBack(txs)
+		txs, err = begin(ctx, connections.DB, 1+readers)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	b := &book{tx: txs[0], readers: make(chan *sql.Tx, readers)}
+	for _, tx := range txs[1:] {
+		b.readers <- tx
+	}
+	if err := f(b); err != nil {
+		return s.translate(ctx, what, err)
+	}
+	return nil
+}
+
+// begin begins transactions that have their snapshots when it returns.
+func begin(ctx context.Context, db *sql.DB, n int) (txs []*sql.Tx, err error) {
+	for range n {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return txs, err
+		}
+		txs = append(txs, tx)
+		var one int // a transaction's snapshot is of its first read
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sandtrail_ledger_sealed").Scan(&one); err != nil {
+			return txs, err
+		}
+	}
+	return txs, nil
+}
+
+func rollBack(txs []*sql.Tx) {
+	for _, tx := range txs {
+		_ = tx.Rollback()
+	}
 }
 
 // PutCheckpoint keeps a signed checkpoint.
@@ -30,7 +78,10 @@ func (s *Store) PutCheckpoint(ctx context.Context, size int64, at time.Time, sig
 
 // book is the ledger as a transaction sees it: a ledger.Book when it can
 // write, a ledger.Snapshot.
-type book struct{ tx *sql.Tx }
+type book struct {
+	tx      *sql.Tx
+	readers chan *sql.Tx // for Records; nil: it uses tx
+}
 
 // Size is part of ledger.Book.
 func (b *book) Size(ctx context.Context) (size int64, err error) {
@@ -43,13 +94,6 @@ func (b *book) Size(ctx context.Context) (size int64, err error) {
 func (b *book) Tile(ctx context.Context, id ledger.TileID) (hashes []byte, err error) {
 	err = b.tx.QueryRowContext(ctx, `SELECT hashes FROM sandtrail_ledger_tiles WHERE level = ? AND n = ?`, id.Level, id.N).Scan(&hashes)
 	return hashes, noRows(err)
-}
-
-// PutTile is part of ledger.Book.
-func (b *book) PutTile(ctx context.Context, id ledger.TileID, hashes []byte) error {
-	_, err := b.tx.ExecContext(ctx, `INSERT INTO sandtrail_ledger_tiles (level, n, hashes) VALUES (?, ?, ?)
-		ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes`, id.Level, id.N, hashes)
-	return err
 }
 
 // Pages is part of ledger.Book.
@@ -77,33 +121,52 @@ func (b *book) Page(ctx context.Context, n int64) (ledger.Page, error) {
 	return p, noRows(err)
 }
 
-// PutPage is part of ledger.Book.
-func (b *book) PutPage(ctx context.Context, p ledger.Page) error {
-	var since, until any
-	if !p.Since.IsZero() {
-		since, until = formatTime(p.Since), formatTime(p.Until)
+// Put is part of ledger.Book.
+func (b *book) Put(ctx context.Context, w ledger.Written) error {
+	for id, hashes := range w.Tiles {
+		if _, err := b.tx.ExecContext(ctx, `INSERT INTO sandtrail_ledger_tiles (level, n, hashes) VALUES (?, ?, ?)
+			ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes`, id.Level, id.N, hashes); err != nil {
+			return err
+		}
 	}
-	_, err := b.tx.ExecContext(ctx, `INSERT INTO sandtrail_ledger_pages (n, since, until, entries) VALUES (?, ?, ?, ?)
-		ON CONFLICT (n) DO UPDATE SET since = excluded.since, until = excluded.until, entries = excluded.entries`,
-		p.N, since, until, p.Entries)
-	return err
-}
-
-// PutRemoval is part of ledger.Book.
-func (b *book) PutRemoval(ctx context.Context, leaf int64, data []byte) error {
-	_, err := b.tx.ExecContext(ctx, `INSERT INTO sandtrail_ledger_removals (leaf, data) VALUES (?, ?)`, leaf, data)
-	return err
+	for _, p := range w.Pages {
+		var since, until any
+		if !p.Since.IsZero() {
+			since, until = formatTime(p.Since), formatTime(p.Until)
+		}
+		if _, err := b.tx.ExecContext(ctx, `INSERT INTO sandtrail_ledger_pages (n, since, until, entries) VALUES (?, ?, ?, ?)
+			ON CONFLICT (n) DO UPDATE SET since = excluded.since, until = excluded.until, entries = excluded.entries`,
+			p.N, since, until, p.Entries); err != nil {
+			return err
+		}
+	}
+	for _, r := range w.Removals {
+		if _, err := b.tx.ExecContext(ctx, `INSERT INTO sandtrail_ledger_removals (leaf, data) VALUES (?, ?)`, r.Leaf, r.Data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const recordsByID = `SELECT ` + recordColumns + ` FROM sandbox_execution_logs WHERE id IN (SELECT value FROM json_each(?))`
 
-// Records is part of ledger.Book.
-func (b *book) Records(ctx context.Context, ids []sandtrail.ID) ([]sandtrail.Execution, error) {
+// Records is part of ledger.RecordReader. The index on ids finds records of
+// any time.
+func (b *book) Records(ctx context.Context, ids []sandtrail.ID, _, _ time.Time) ([]sandtrail.Execution, error) {
+	tx := b.tx
+	if b.readers != nil {
+		select {
+		case tx = <-b.readers:
+			defer func() { b.readers <- tx }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	list, err := json.Marshal(ids)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := b.tx.QueryContext(ctx, recordsByID, string(list))
+	rows, err := tx.QueryContext(ctx, recordsByID, string(list))
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +178,7 @@ func (b *book) Records(ctx context.Context, ids []sandtrail.ID) ([]sandtrail.Exe
 
 // Record is part of ledger.Snapshot.
 func (b *book) Record(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
-	found, err := b.Records(ctx, []sandtrail.ID{id})
+	found, err := b.Records(ctx, []sandtrail.ID{id}, time.Time{}, time.Time{})
 	if err == nil && len(found) == 0 {
 		err = errNoExecution(id)
 	}
@@ -134,13 +197,13 @@ func (b *book) Newest(ctx context.Context) (signed []byte, err error) {
 // Blocks is part of ledger.Source.
 func (b *book) Blocks(ctx context.Context) iter.Seq2[ledger.Block, error] {
 	return stream(ctx, b.tx, func(scan func(...any) error) (ledger.Block, error) {
-		var n int64
-		var tile, entries []byte
-		if err := scan(&n, &tile, &entries); err != nil {
+		var p ledger.Page
+		var tile []byte
+		if err := scan(&tile, &p.N, &p.Entries); err != nil {
 			return ledger.Block{}, err
 		}
-		return ledger.UnmarshalBlock(n, tile, entries)
-	}, `SELECT p.n, t.hashes, p.entries FROM sandtrail_ledger_pages p
+		return ledger.UnmarshalBlock(tile, p)
+	}, `SELECT t.hashes, p.n, p.entries FROM sandtrail_ledger_pages p
 		LEFT JOIN sandtrail_ledger_tiles t ON t.level = 0 AND t.n = p.n ORDER BY p.n`)
 }
 

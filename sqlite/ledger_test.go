@@ -10,8 +10,12 @@ import (
 
 func TestLedger(t *testing.T) {
 	t.Run("state", func(t *testing.T) { ledgertest.State(t, ledgerTarget(t)) })
-	t.Run("no false alarm", func(t *testing.T) { ledgertest.Lawful(t, ledgerTarget(t), 60) })
-	t.Run("hostile operator", func(t *testing.T) { ledgertest.Hostile(t, ledgerTarget(t), 4) })
+	t.Run("no false alarm", func(t *testing.T) { ledgertest.Lawful(t, ledgerTarget(t), ledgertest.Rounds(t, 40)) })
+	t.Run("hostile operator", func(t *testing.T) { ledgertest.Hostile(t, ledgerTarget(t), ledgertest.Rounds(t, 2)) })
+	t.Run("crashes", func(t *testing.T) {
+		target := ledgerTarget(t)
+		ledgertest.Crash(t, target, faultyAt(target.URL), ledgertest.Rounds(t, 6))
+	})
 }
 
 func ledgerTarget(t *testing.T) ledgertest.Target {
@@ -27,7 +31,7 @@ func ledgerTarget(t *testing.T) ledgertest.Target {
 	}
 	t.Cleanup(func() { other.Close() })
 	return ledgertest.Target{
-		Store: s, Tables: "sandtrail_ledger_",
+		Store: s, URL: path, Tables: "sandtrail_ledger_",
 		Plain: func(t testing.TB, statements ...string) { execAll(t, other, statements) },
 		Behind: func(t testing.TB, statements ...string) {
 			triggers := triggersOf(t, other)

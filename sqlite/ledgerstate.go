@@ -10,7 +10,7 @@ import (
 // LedgerState says how far the ledger is.
 func (s *Store) LedgerState(ctx context.Context) (state sandtrail.LedgerState, err error) {
 	err = s.read(ctx, "read the ledger's state", func(tx *sql.Tx) (err error) {
-		state, err = (&book{tx}).state(ctx)
+		state, err = (&book{tx: tx}).state(ctx)
 		return err
 	})
 	return state, err

@@ -12,7 +12,7 @@ import (
 
 // changesPerStep keeps a step of sealing so short that writers hardly notice
 // it.
-const changesPerStep = 512
+const changesPerStep = 2048
 
 // seal takes what came and went since into the ledger, step by step.
 func (s *Store) seal(ctx context.Context, now time.Time) error {
@@ -36,25 +36,34 @@ func (s *Store) unsealed(ctx context.Context) (any bool, err error) {
 	return any, err
 }
 
+// sealStep enters the next executions that came; when nothing else has come,
+// the next removals, and those of their executions that are stored all the
+// same and have no leaf any more. So what is stored has its leaf in the end,
+// in whatever order an execution came and went.
 func (s *Store) sealStep(ctx context.Context, tx *sql.Tx, now time.Time) error {
-	b := &book{tx}
+	b := &book{tx: tx}
 	came, seq, err := b.came(ctx, changesPerStep)
 	if err != nil {
 		return err
 	}
-	went, err := b.takeWent(ctx, changesPerStep)
-	if err != nil {
-		return err
+	changes := came
+	if seq == 0 {
+		if changes, err = b.takeWent(ctx, changesPerStep); err != nil {
+			return err
+		}
+		for _, c := range changes {
+			changes = append(changes, ledger.Change{ID: c.ID})
+		}
 	}
-	if _, err := ledger.SealChanges(ctx, b, append(came, went...), now, rand.Reader); err != nil {
+	if _, err := ledger.SealChanges(ctx, b, changes, now, rand.Reader); err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE sandtrail_ledger_sealed SET seq = max(seq, ?)`, seq)
 	return err
 }
 
-// came lists executions that came after the last one sealed, up to a limit
-// unless it is negative, and the number of the last of them.
+// came lists executions that came after the last one sealed, up to a limit,
+// and the number of the last of them, 0 when none came.
 func (b *book) came(ctx context.Context, limit int) (changes []ledger.Change, last int64, err error) {
 	rows, err := b.tx.QueryContext(ctx, `SELECT seq, execution_id FROM sandtrail_feed
 		WHERE seq > (SELECT seq FROM sandtrail_ledger_sealed) ORDER BY seq LIMIT ?`, limit)
@@ -90,14 +99,24 @@ func (b *book) takeWent(ctx context.Context, limit int) ([]ledger.Change, error)
 	return collect(rows, scanRemoved)
 }
 
-// Pending is part of ledger.Source.
+// Pending is part of ledger.Source. What is stored while removals of it wait
+// has come again.
 func (b *book) Pending(ctx context.Context) (map[sandtrail.ID]ledger.Pending, error) {
-	came, _, err := b.came(ctx, -1)
+	rows, err := b.tx.QueryContext(ctx, `
+		SELECT execution_id FROM sandtrail_feed WHERE seq > (SELECT seq FROM sandtrail_ledger_sealed)
+		UNION ALL SELECT id FROM sandbox_execution_logs WHERE id IN (SELECT id FROM sandtrail_ledger_removed)`)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := b.tx.QueryContext(ctx, `SELECT `+removedColumns+` FROM sandtrail_ledger_removed`)
+	came, err := collect(rows, func(scan func(...any) error) (ledger.Change, error) {
+		var id executionID
+		err := scan(&id)
+		return ledger.Change{ID: id.ID}, err
+	})
 	if err != nil {
+		return nil, err
+	}
+	if rows, err = b.tx.QueryContext(ctx, `SELECT `+removedColumns+` FROM sandtrail_ledger_removed`); err != nil {
 		return nil, err
 	}
 	went, err := collect(rows, scanRemoved)

@@ -9,12 +9,15 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"time"
+
+	"modernc.org/sqlite"
 
 	"github.com/sandtrail/sandtrail"
 )
@@ -26,6 +29,8 @@ type Options struct {
 	BusyTimeout time.Duration // 0: 30 seconds
 	Readers     int           // connections that read; 0: 4, or the number of CPUs if greater
 	CacheMiB    int           // page cache of each connection; 0: 16
+
+	driver driver.Driver // for tests; nil: SQLite's
 }
 
 func (o Options) withDefaults() Options {
@@ -37,6 +42,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CacheMiB <= 0 {
 		o.CacheMiB = 16
+	}
+	if o.driver == nil {
+		o.driver = &sqlite.Driver{}
 	}
 	return o
 }

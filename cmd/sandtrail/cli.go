@@ -28,6 +28,7 @@ type cli struct {
 	Health   healthCmd   `cmd:"" group:"read" help:"Look at the last executions of a strategy."`
 	Trends   trendsCmd   `cmd:"" group:"read" help:"Count executions by day or hour."`
 	Export   exportCmd   `cmd:"" group:"read" help:"Write executions to a file of their own, whole."`
+	Archive  archiveCmd  `cmd:"" group:"read" help:"Write old weeks to files of their own, before they are deleted."`
 	Alert    alertCmd    `cmd:"" group:"read" help:"Evaluate alert rules, show their history, silence them."`
 
 	Serve      serveCmd      `cmd:"" group:"keep" help:"Serve the API and the page, and run the background jobs."`

@@ -16,7 +16,10 @@ import (
 type exportCmd struct {
 	selection
 	Failed bool   `help:"Only those that did not succeed, time-outs included."`
-	Format string `enum:"ndjson,csv,parquet" default:"ndjson" placeholder:"FORM" help:"ndjson, csv or parquet."`
+	Format string `enum:"ndjson,csv,parquet,ocsf" default:"ndjson" placeholder:"FORM" help:"ndjson, csv, parquet or ocsf (NDJSON of Process Activity events)."`
+
+	Manifest string `placeholder:"FILE" help:"Write a signed manifest of the export there; lines of ndjson then say where their record is in the ledger."`
+	ledgerKeyFlag
 }
 
 // Examples shows how it is used.
@@ -25,6 +28,7 @@ func (exportCmd) Examples() []string {
 		"sandtrail export > executions.ndjson",
 		"sandtrail export --format csv --since 30d > month.csv",
 		"sandtrail export --format parquet --strategy momentum > momentum.parquet",
+		"sandtrail export --manifest manifest.txt > executions.ndjson",
 	}
 }
 
@@ -33,16 +37,22 @@ func (c *exportCmd) Run(ctx context.Context, d *deps) error {
 	if c.Format == "parquet" && d.outTTY {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "parquet is not for terminals: redirect standard output to a file")
 	}
+	if c.Manifest != "" {
+		return c.sealed(ctx, d)
+	}
 	store, err := d.store(ctx)
 	if err != nil {
 		return err
 	}
+	return c.write(ctx, d, store, exporters[c.Format](d.out))
+}
+
+func (c *exportCmd) write(ctx context.Context, d *deps, store sandtrail.Reader, out exporter) error {
 	q := sandtrail.Query{Filter: c.filter(d.now()), Limit: sandtrail.MaxLimit}
 	if c.Failed {
 		failed := false
 		q.Filter.Success = &failed
 	}
-	out := exporters[c.Format](d.out)
 	for {
 		page, err := store.Executions(ctx, q, d.now())
 		if err != nil {
@@ -68,6 +78,7 @@ var exporters = map[string]func(io.Writer) exporter{
 	"ndjson":  exportNDJSON,
 	"csv":     exportCSV,
 	"parquet": exportParquet,
+	"ocsf":    exportOCSF,
 }
 
 func exportNDJSON(w io.Writer) exporter {

@@ -104,3 +104,32 @@ func TestExportParquet(t *testing.T) {
 		t.Errorf("created %v ago", age)
 	}
 }
+
+func TestExportOCSF(t *testing.T) {
+	lines := bytes.Split(bytes.TrimSpace(exportAll(t, 2, "--format", "ocsf")), []byte("\n"))
+	for _, line := range lines {
+		var got ocsfEvent
+		if err := json.Unmarshal(line, &got); err != nil {
+			t.Fatal(err)
+		}
+		failed := got.Actor.User.UID == "bob"
+		want := ocsfEvent{
+			ActivityID: 2, CategoryUID: 1, ClassUID: 1007, TypeUID: 100702, SeverityID: 1, StatusID: 1, StatusCode: "success",
+			Time: got.Time, StartTime: got.Time, EndTime: got.Time,
+			Metadata: ocsfMetadata{"1.3.0", got.Process.UID, ocsfProduct{"Sandtrail", "Sandtrail"}}, Process: ocsfProcess{got.Process.UID, "=S"},
+			Unmapped: ocsfUnmapped{StrategyID: "s", ExecutionType: "VALIDATION", Metadata: json.RawMessage(`{"run":{"command":"<a&b>"}}`)},
+		}
+		want.Actor.User = ocsfUser{UID: "ada", EmailAddress: "ada@example.com"}
+		if failed {
+			want.Actor.User = ocsfUser{UID: "bob", EmailAddress: "bob@example.com"}
+			want.SeverityID, want.StatusID, want.StatusCode = 3, 2, "failure"
+			want.StartTime, want.Duration = got.Time-1, 1
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	if len(lines) != 2 {
+		t.Errorf("%d lines, want 2", len(lines))
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
+	"github.com/sandtrail/sandtrail/ledger"
 )
 
 type keysCmd struct {
@@ -153,6 +154,8 @@ type serviceStore interface {
 	sandtrail.Silences
 	sandtrail.LedgerKeeper
 	sandtrail.Surveyor
+	ledger.Log
+	ledger.WitnessMemory
 }
 
 // localKeys keeps keys in a database and writes what it does into the access

@@ -1,10 +1,15 @@
 package main
 
-import "context"
+import (
+	"context"
+
+	"github.com/sandtrail/sandtrail"
+)
 
 type listCmd struct {
 	filterFlags
-	Failed bool `help:"Only those that did not succeed, time-outs included."`
+	Failed      bool   `help:"Only those that did not succeed, time-outs included."`
+	FromArchive string `type:"existingdir" placeholder:"DIR" help:"Read what sandtrail archive wrote there in place of the database."`
 	listOutput
 }
 
@@ -27,9 +32,16 @@ func (c *listCmd) Run(ctx context.Context, d *deps) error {
 		failed := false
 		q.Filter.Success = &failed
 	}
-	page, err := readPage(ctx, d, q)
+	page, err := c.page(ctx, d, q)
 	if err != nil {
 		return err
 	}
 	return printExecutions(d, c.listOutput, page, "No executions match.", c.again(q, page.NextCursor))
+}
+
+func (c *listCmd) page(ctx context.Context, d *deps, q sandtrail.Query) (sandtrail.Page, error) {
+	if c.FromArchive != "" {
+		return listArchived(c.FromArchive, q, d.now())
+	}
+	return readPage(ctx, d, q)
 }

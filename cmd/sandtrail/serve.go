@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
-	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/server"
@@ -28,7 +27,7 @@ type serveCmd struct {
 	RateLimit float64  `default:"10000" env:"SANDTRAIL_RATE_LIMIT" placeholder:"N" help:"Requests a second that one key may make."`
 	Rules     string   `env:"SANDTRAIL_RULES" placeholder:"FILE" help:"Alert rules as a JSON array (default: more than 30 % of the last hour failed)."`
 	channelFlags
-	ledgerKeyFlag
+	ledgerFlags
 	LogFormat string `default:"text" enum:"text,json" placeholder:"FORM" help:"Log lines on standard error: text or json."`
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error."`
 }
@@ -59,9 +58,24 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	metrics := newJobMetrics()
 	config := c.config(store, rules, d, log)
 	config.Metrics = metrics
-	if config.Ledger, err = c.ledger(store, d, log); err != nil {
+	service, err := c.service(store, d, log)
+	if err != nil {
 		return err
 	}
+	if service != nil {
+		config.Ledger = *service
+	}
+	if config.Witness, err = c.witness(store, service); err != nil {
+		return err
+	}
+	retained, err := c.retained(store, service, d)
+	if err != nil {
+		return err
+	}
+	loop := c.jobs(store, retained, rules, channels, d, log)
+	loop.Done = metrics.done
+	hook := notify.Webhook{Secret: c.WebhookSecret, Now: d.now}
+	loop.Jobs = append(loop.Jobs, c.ledgerFlags.jobs(store, service, hook, log)...)
 	api, err := server.New(config)
 	if err != nil {
 		return err
@@ -75,8 +89,6 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		loop := c.jobs(store, rules, channels, d, log)
-		loop.Done = metrics.done
 		loop.Run(jobs)
 	}()
 	err = api.Serve(ctx, listener)
@@ -124,21 +136,6 @@ func (c *serveCmd) config(store serviceStore, rules []sandtrail.Rule, d *deps, l
 	}
 }
 
-// ledger is the ledger of a store that keeps one. Where the key's file was not
-// named and cannot be made, there is service without it.
-func (c *serveCmd) ledger(store serviceStore, d *deps, log *slog.Logger) (server.Ledger, error) {
-	kept, ok := store.(ledger.Log)
-	if !ok {
-		return nil, nil
-	}
-	keys, err := c.ensure(d)
-	if err != nil && c.LedgerKey == "" {
-		log.Warn("checkpoints, proofs and receipts are not served: name the key with --ledger-key", "error", err)
-		return nil, nil
-	}
-	return ledger.Service{Log: kept, Keys: keys}, err
-}
-
 // rules reads the file of alert rules.
 func (c *serveCmd) rules() ([]sandtrail.Rule, error) {
 	if c.Rules == "" {
@@ -155,12 +152,12 @@ func (c *serveCmd) rules() ([]sandtrail.Rule, error) {
 	return rules, nil
 }
 
-func (c *serveCmd) jobs(store serviceStore, rules []sandtrail.Rule, channels []notify.Channel, d *deps, log *slog.Logger) worker.Loop {
+func (c *serveCmd) jobs(store, retained serviceStore, rules []sandtrail.Rule, channels []notify.Channel, d *deps, log *slog.Logger) worker.Loop {
 	loop := worker.Loop{Now: d.now, Log: log, Jobs: []worker.Job{
 		worker.Maintain(store), worker.Alerts(store, rules, channels...),
 	}}
 	if c.Retention > 0 {
-		loop.Jobs = append(loop.Jobs, worker.Retention(store, time.Duration(c.Retention), log))
+		loop.Jobs = append(loop.Jobs, worker.Retention(retained, time.Duration(c.Retention), log))
 	}
 	return loop
 }

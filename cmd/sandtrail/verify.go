@@ -19,7 +19,10 @@ import (
 
 type verifyCmd struct {
 	Checkpoint []string `type:"existingfile" placeholder:"FILE" help:"Checkpoint that was kept outside the database. May be repeated."`
+	Since      string   `type:"existingfile" placeholder:"FILE" help:"Checkpoint up to which all was verified before: older records are counted, and not read again."`
 	Receipt    string   `type:"existingfile" placeholder:"FILE" help:"Check a receipt instead; needs no database."`
+	Export     string   `type:"existingfile" placeholder:"FILE" and:"export" help:"Check an exported file instead; needs no database."`
+	Manifest   string   `type:"existingfile" placeholder:"FILE" and:"export" help:"The manifest that was written with it."`
 	PublicKey  []string `placeholder:"KEY" help:"Public key of the log, besides those of the key file. May be repeated."`
 	ledgerKeyFlag
 	output
@@ -29,7 +32,9 @@ type verifyCmd struct {
 func (verifyCmd) Examples() []string {
 	return []string{
 		"sandtrail verify",
+		"sandtrail verify --since checkpoint-2026-11-23.txt",
 		"sandtrail verify --checkpoint checkpoint-2026-11-24.txt --public-key example.com/audit+1f2e3d4c+AX…",
+		"sandtrail verify --export executions.ndjson --manifest manifest.txt --public-key example.com/audit+1f2e3d4c+AX…",
 		"sandtrail verify --receipt receipt.json --public-key example.com/audit+1f2e3d4c+AX…",
 	}
 }
@@ -43,6 +48,9 @@ func (c *verifyCmd) Run(ctx context.Context, d *deps) error {
 	if c.Receipt != "" {
 		return c.receipt(d, trusted)
 	}
+	if c.Export != "" {
+		return c.export(d, trusted)
+	}
 	log, err := d.ledgerOf(ctx)
 	if err != nil {
 		return err
@@ -55,6 +63,11 @@ func (c *verifyCmd) Run(ctx context.Context, d *deps) error {
 			return invalid(err)
 		}
 		verification.Outside = append(verification.Outside, signed)
+	}
+	if c.Since != "" {
+		if verification.Since, err = os.ReadFile(c.Since); err != nil {
+			return invalid(err)
+		}
 	}
 	bar, err := d.leavesBar(ctx, log)
 	if err != nil {
@@ -87,7 +100,7 @@ func (c *verifyCmd) trusted(d *deps) (ledger.Verifiers, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) || c.LedgerKey != "" {
 		return ledger.Verifiers{}, invalid(err)
 	}
-	if len(public) == 0 && (c.Receipt != "" || len(c.Checkpoint) > 0) {
+	if len(public) == 0 && (c.Receipt != "" || c.Export != "" || c.Since != "" || len(c.Checkpoint) > 0) {
 		return ledger.Verifiers{}, sandtrail.Errorf(sandtrail.CodeInvalid,
 			"no public key is known here: give --public-key, as printed by sandtrail ledger key, or --ledger-key")
 	}
@@ -116,7 +129,7 @@ func (c *verifyCmd) receipt(d *deps, trusted ledger.Verifiers) error {
 
 func (d *deps) leavesBar(ctx context.Context, log ledger.Log) (*progress, error) {
 	var size int64
-	err := log.Inspect(ctx, func(s ledger.Snapshot) (err error) {
+	err := log.Inspect(ctx, 0, func(s ledger.Snapshot) (err error) {
 		size, err = s.Size(ctx)
 		return err
 	})
@@ -159,7 +172,7 @@ func (v *verified) counts() string {
 	for _, part := range []struct {
 		n    int64
 		what string
-	}{{v.Missing, "missing"}, {v.Altered, "altered"}, {v.Inserted, "inserted"}, {v.Unsealed, "not sealed yet"}} {
+	}{{v.Earlier, "verified earlier"}, {v.Missing, "missing"}, {v.Altered, "altered"}, {v.Inserted, "inserted"}, {v.Unsealed, "not sealed yet"}} {
 		if part.n > 0 {
 			fmt.Fprintf(&b, ", %s %s", human.Count(part.n), part.what)
 		}

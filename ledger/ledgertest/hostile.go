@@ -174,7 +174,7 @@ var attacks = []attack{
 }
 
 func (o *operator) size() (size int64) {
-	check(o, o.Store.Inspect(o.Context(), func(s ledger.Snapshot) (err error) {
+	check(o, o.Store.Inspect(o.Context(), 0, func(s ledger.Snapshot) (err error) {
 		size, err = s.Size(o.Context())
 		return err
 	}))

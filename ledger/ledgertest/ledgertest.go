@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -25,6 +27,7 @@ type Database interface {
 // Target is an empty store to work on.
 type Target struct {
 	Store Database
+	URL   string // of its database
 	// Plain runs statements as any other client of the database does.
 	Plain func(t testing.TB, statements ...string)
 	// Behind runs statements in one transaction in which no trigger fires.
@@ -240,4 +243,16 @@ func (o *operator) receipts() {
 	if _, err := o.service.Receipt(context.WithoutCancel(o.Context()), e.ID, o.now); !errors.Is(err, sandtrail.ErrNotFound) {
 		o.Errorf("receipt for a removed record: %v, want ErrNotFound", err)
 	}
+}
+
+// Rounds is how often a campaign does everything: few times, or as often as
+// SANDTRAIL_LEDGER_ROUNDS says.
+func Rounds(t testing.TB, few int) int {
+	many := os.Getenv("SANDTRAIL_LEDGER_ROUNDS")
+	if many == "" {
+		return few
+	}
+	n, err := strconv.Atoi(many)
+	check(t, err)
+	return n
 }

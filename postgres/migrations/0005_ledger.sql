@@ -38,6 +38,13 @@ CREATE TABLE {schema}.ledger_checkpoints (
     signed text NOT NULL
 );
 
+-- The newest checkpoint of each other log that this one is a witness of.
+CREATE TABLE {schema}.ledger_witnessed (
+    origin text COLLATE "C" PRIMARY KEY,
+    signed text NOT NULL,
+    at     timestamptz(3) NOT NULL
+);
+
 -- How comparing the executions with the log came out. It is what the operator
 -- says: who wants to know compares again.
 CREATE TABLE {schema}.ledger_verifications (

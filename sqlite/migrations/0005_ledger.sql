@@ -34,6 +34,13 @@ CREATE TABLE sandtrail_ledger_checkpoints (
   signed TEXT NOT NULL
 ) STRICT;
 
+-- The newest checkpoint of each other log that this one is a witness of.
+CREATE TABLE sandtrail_ledger_witnessed (
+  origin TEXT PRIMARY KEY,
+  signed TEXT NOT NULL,
+  at     TEXT NOT NULL
+) STRICT;
+
 -- How comparing the executions with the log came out. It is what the operator
 -- says: who wants to know compares again.
 CREATE TABLE sandtrail_ledger_verifications (

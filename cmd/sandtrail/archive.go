@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
+)
+
+type archiveCmd struct {
+	Dir       string `arg:"" type:"existingdir" help:"Directory for the files, one for each week."`
+	OlderThan moment `default:"90d" placeholder:"90d" help:"Archive the whole weeks before: a duration back from now, a date or an RFC 3339 time."`
+	ledgerKeyFlag
+}
+
+// Examples shows how it is used, and how what is archived is read.
+func (archiveCmd) Examples() []string {
+	return []string{
+		"sandtrail archive --older-than 60d /var/archive",
+		"sandtrail list --from-archive /var/archive --user ada",
+		"duckdb -c \"SELECT user_id, count(*) FROM '/var/archive/*.parquet' GROUP BY 1\"",
+	}
+}
+
+// Run writes what is not archived yet and prints how many executions that are.
+func (c *archiveCmd) Run(ctx context.Context, d *deps) error {
+	log, err := d.ledgerOf(ctx)
+	if err != nil {
+		return err
+	}
+	store, err := d.store(ctx)
+	if err != nil {
+		return err
+	}
+	keys, err := c.ensure(d)
+	if err != nil {
+		return err
+	}
+	a := archiver{dir: c.Dir, store: store, service: ledger.Service{Log: log, Keys: keys}, now: d.now}
+	n, err := a.archive(ctx, weekOf(c.OlderThan.at(d.now())))
+	if err != nil {
+		return err
+	}
+	return d.say("%d", n)
+}
+
+// weekOf is the Monday, in UTC, with which the week of a time begins.
+func weekOf(t time.Time) time.Time { return t.UTC().Truncate(7 * 24 * time.Hour) }
+
+// archiver writes executions, week by week, into Parquet files with manifests.
+type archiver struct {
+	dir     string
+	store   sandtrail.Reader
+	service ledger.Service
+	now     func() time.Time
+}
+
+// archive writes the executions before a time that are in no file of their
+// week yet, and returns how many. What it returns without error is durable.
+func (a archiver) archive(ctx context.Context, before time.Time) (n int64, err error) {
+	q := sandtrail.Query{Filter: sandtrail.Filter{Until: before}, Limit: sandtrail.MaxLimit}
+	var file *archiveFile
+	defer func() {
+		if file != nil {
+			err = errors.Join(err, file.discard())
+		}
+	}()
+	for {
+		page, err := a.store.Executions(ctx, q, a.now())
+		if err != nil {
+			return n, err
+		}
+		for _, e := range page.Items { // newest first, so week after week
+			if week := weekOf(e.CreatedAt); file == nil || file.week != week {
+				if err := a.finish(ctx, file); err != nil {
+					return n, err
+				}
+				if file, err = a.begin(ctx, week); err != nil {
+					return n, err
+				}
+			}
+			added, err := file.add(e)
+			if err != nil {
+				return n, err
+			}
+			n += added
+		}
+		if page.NextCursor == "" {
+			return n, a.finish(ctx, file)
+		}
+		q.Cursor = page.NextCursor
+	}
+}
+
+// archiveFile is a file that is being written.
+type archiveFile struct {
+	week  time.Time
+	known map[sandtrail.ID]bool // archived before
+	parts int                   // files of the week that are there
+	temp  *os.File
+	out   *manifested
+	rows  exporter
+}
+
+func (a archiver) begin(ctx context.Context, week time.Time) (*archiveFile, error) {
+	f := &archiveFile{week: week, known: map[sandtrail.ID]bool{}}
+	for ; ; f.parts++ {
+		err := readArchived(archiveName(a.dir, week, f.parts), func(e sandtrail.Execution) { f.known[e.ID] = true })
+		if errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if f.temp, err = os.CreateTemp(a.dir, ".archive-*"); err != nil {
+		return nil, fmt.Errorf("archive: %w", err)
+	}
+	f.out = &manifested{service: a.service, format: "parquet", to: f.temp, hash: sha256.New()}
+	f.rows = f.out.exporter(ctx)
+	return f, nil
+}
+
+// archiveName is the name of the nth file of a week; later ones hold what came
+// after the first was written.
+func archiveName(dir string, week time.Time, n int) string {
+	name := "executions-" + week.Format(time.DateOnly)
+	if n > 0 {
+		name += fmt.Sprintf("-%d", n+1)
+	}
+	return filepath.Join(dir, name+".parquet")
+}
+
+func (f *archiveFile) add(e sandtrail.Execution) (int64, error) {
+	if f.known[e.ID] {
+		return 0, nil
+	}
+	return 1, f.rows.write([]sandtrail.Execution{e})
+}
+
+// finish puts the file in its place, its manifest first, both durable.
+func (a archiver) finish(ctx context.Context, f *archiveFile) error {
+	if f == nil {
+		return nil
+	}
+	if err := f.rows.close(); err != nil || f.out.records == 0 {
+		return err
+	}
+	signed, err := f.out.manifest(ctx, a.now())
+	if err != nil {
+		return err
+	}
+	name := archiveName(a.dir, f.week, f.parts)
+	err = errors.Join(f.temp.Chmod(0o644), f.temp.Sync(), writeDurably(name+".manifest", signed))
+	if err == nil {
+		err = os.Link(f.temp.Name(), name)
+	}
+	if err == nil {
+		err = syncDir(a.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("archive: %w", err)
+	}
+	return f.discard()
+}
+
+// discard removes the temporary name.
+func (f *archiveFile) discard() error {
+	_ = f.temp.Close() // it was synced, or is not wanted
+	if err := os.Remove(f.temp.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func writeDurably(name string, content []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// syncDir makes new names in the directory durable.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// archiving is a store of which retention removes whole weeks, and only what
+// is archived.
+type archiving struct {
+	serviceStore
+	archiver archiver
+}
+
+// Cleanup archives before it removes.
+func (s archiving) Cleanup(ctx context.Context, before time.Time) (int64, error) {
+	before = weekOf(before)
+	if _, err := s.archiver.archive(ctx, before); err != nil {
+		return 0, err
+	}
+	return s.serviceStore.Cleanup(ctx, before)
+}

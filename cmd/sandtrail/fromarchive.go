@@ -1,0 +1,124 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// readArchived yields the executions of an archived file.
+func readArchived(name string, yield func(sandtrail.Execution)) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	file, err := parquet.OpenFile(f, info.Size())
+	if err != nil {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "%s is no archive: %w", name, err)
+	}
+	reader := parquet.NewGenericReader[exported](file)
+	defer reader.Close()
+	rows := make([]exported, 512)
+	for {
+		n, err := reader.Read(rows)
+		for _, row := range rows[:n] {
+			yield(row.execution())
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		clear(rows)
+	}
+}
+
+// execution is the inverse of exportedOf.
+func (row exported) execution() sandtrail.Execution {
+	e := sandtrail.Execution{
+		ID: row.ID, UserID: row.UserID, StrategyID: row.StrategyID, Type: sandtrail.ExecutionType(row.Type),
+		Success: row.Success, ExecutionTime: int(row.ExecutionTime), CPUUsage: row.CPUUsage,
+		TimedOut: row.TimedOut, ErrorCount: int(row.ErrorCount), WarningCount: int(row.WarningCount),
+		Classes: sandtrail.SplitClasses(row.Classes), CreatedAt: time.UnixMilli(row.CreatedAt).UTC(),
+	}
+	if row.MemoryUsed != nil {
+		memory := int(*row.MemoryUsed)
+		e.MemoryUsed = &memory
+	}
+	if row.Metadata != nil {
+		e.Metadata = json.RawMessage(*row.Metadata)
+	}
+	return e
+}
+
+// listArchived reads the newest executions of an archive that a query selects.
+func listArchived(dir string, q sandtrail.Query, now time.Time) (sandtrail.Page, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "executions-*.parquet"))
+	if err != nil {
+		return sandtrail.Page{}, err
+	}
+	if q.Cursor != "" {
+		return sandtrail.Page{}, sandtrail.Errorf(sandtrail.CodeInvalid, "--cursor does not go on in an archive: narrow the time with --until")
+	}
+	page := sandtrail.Page{Items: []sandtrail.Execution{}}
+	for _, name := range slices.Backward(names) { // newest weeks first
+		err := readArchived(name, func(e sandtrail.Execution) {
+			if matches(q.Filter, e, now) {
+				page.Items = append(page.Items, e)
+			}
+			if len(page.Items) >= 2*sandtrail.MaxLimit {
+				page.Items = newest(page.Items, q.Limit)
+			}
+		})
+		if err != nil {
+			return sandtrail.Page{}, err
+		}
+	}
+	page.Items = newest(page.Items, q.Limit)
+	return page, nil
+}
+
+// newest keeps the newest n executions, newest first.
+func newest(executions []sandtrail.Execution, n int) []sandtrail.Execution {
+	slices.SortFunc(executions, func(a, b sandtrail.Execution) int {
+		if c := b.CreatedAt.Compare(a.CreatedAt); c != 0 {
+			return c
+		}
+		return slices.Compare(b.ID[:], a.ID[:])
+	})
+	return executions[:min(n, len(executions))]
+}
+
+// matches reports whether a filter selects an execution.
+func matches(f sandtrail.Filter, e sandtrail.Execution, now time.Time) bool {
+	since := f.Since
+	if f.Within > 0 {
+		since = now.Add(-f.Within)
+	}
+	switch {
+	case f.UserID != "" && f.UserID != e.UserID,
+		f.StrategyID != "" && f.StrategyID != e.StrategyID,
+		f.Type != "" && f.Type != e.Type,
+		f.Success != nil && *f.Success != e.Success,
+		f.TimedOut != nil && *f.TimedOut != e.TimedOut,
+		e.CreatedAt.Before(since),
+		!f.Until.IsZero() && !e.CreatedAt.Before(f.Until):
+		return false
+	}
+	return true
+}

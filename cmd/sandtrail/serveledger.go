@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
+	"github.com/sandtrail/sandtrail/notify"
+	"github.com/sandtrail/sandtrail/server"
+	"github.com/sandtrail/sandtrail/worker"
+)
+
+// ledgerFlags say what a server does for its ledger and those of others.
+type ledgerFlags struct {
+	ledgerKeyFlag
+	CheckpointEvery   duration `default:"1h" env:"SANDTRAIL_CHECKPOINT_EVERY" placeholder:"1h" help:"Sign and publish a checkpoint this often; 0 never does."`
+	CheckpointDir     string   `type:"existingdir" env:"SANDTRAIL_CHECKPOINT_DIR" placeholder:"DIR" help:"Write each to a file of its own there."`
+	CheckpointWebhook []string `env:"SANDTRAIL_CHECKPOINT_WEBHOOK" placeholder:"URL" help:"Post each to this URL, signed with --webhook-secret; may be given more than once."`
+	CheckpointWitness []string `env:"SANDTRAIL_CHECKPOINT_WITNESS" placeholder:"URL" help:"Have each witnessed there, such as by https://other/v1/ledger/witness; may be given more than once."`
+	WitnessOf         []string `env:"SANDTRAIL_WITNESS_OF" placeholder:"KEY" help:"Be a witness of the log with this public key; may be given more than once."`
+	Archive           string   `type:"existingdir" env:"SANDTRAIL_ARCHIVE" placeholder:"DIR" help:"Write whole weeks there before --retention deletes them."`
+	VerifyEvery       duration `default:"24h" env:"SANDTRAIL_VERIFY_EVERY" placeholder:"24h" help:"Compare the records with the ledger this often; 0 never does."`
+}
+
+// service is the ledger of a store. Where the key's file was not named and
+// cannot be made, there is service without it: nil.
+func (c *ledgerFlags) service(store keeper, d *deps, log *slog.Logger) (*ledger.Service, error) {
+	keys, err := c.ensure(d)
+	if err != nil && c.LedgerKey == "" {
+		log.Warn("checkpoints, proofs and receipts are not served: name the key with --ledger-key", "error", err)
+		return nil, nil
+	}
+	return &ledger.Service{Log: store, Keys: keys}, err
+}
+
+// retained is the store as retention works on it.
+func (c *ledgerFlags) retained(store serviceStore, service *ledger.Service, d *deps) (serviceStore, error) {
+	if c.Archive == "" {
+		return store, nil
+	}
+	if service == nil {
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--archive needs a key to sign with: name its file with --ledger-key")
+	}
+	return archiving{store, archiver{dir: c.Archive, store: store, service: *service, now: d.now}}, nil
+}
+
+// witness is the witness that the server is, nil for none.
+func (c *ledgerFlags) witness(memory ledger.WitnessMemory, service *ledger.Service) (server.Witness, error) {
+	if len(c.WitnessOf) == 0 {
+		return nil, nil
+	}
+	logs, err := ledger.ParseVerifiers(c.WitnessOf...)
+	if err != nil {
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--witness-of: %w", err)
+	}
+	if service == nil {
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--witness-of needs a key to cosign with: name its file with --ledger-key")
+	}
+	return ledger.Witness{Memory: memory, Logs: logs, Keys: service.Keys}, nil
+}
+
+// jobs are what is done for the ledger in the background.
+func (c *ledgerFlags) jobs(store serviceStore, service *ledger.Service, hook notify.Webhook, log *slog.Logger) []worker.Job {
+	var jobs []worker.Job
+	if service != nil && c.CheckpointEvery > 0 {
+		sign := func(ctx context.Context, now time.Time) (notify.Checkpoint, error) { return signed(ctx, *service, now) }
+		jobs = append(jobs, worker.Checkpoints(sign, store, c.publishers(hook), time.Duration(c.CheckpointEvery)))
+	}
+	if c.VerifyEvery > 0 {
+		verify := func(ctx context.Context, now time.Time) error { return verifyStore(ctx, store, service, now, log) }
+		jobs = append(jobs, worker.Verification(verify, store, time.Duration(c.VerifyEvery)))
+	}
+	return jobs
+}
+
+func (c *ledgerFlags) publishers(hook notify.Webhook) []worker.Publisher {
+	var all []worker.Publisher
+	if c.CheckpointDir != "" {
+		all = append(all, notify.CheckpointDir{Path: c.CheckpointDir})
+	}
+	for _, url := range c.CheckpointWebhook {
+		hook.URL = url
+		all = append(all, hook)
+	}
+	for _, url := range c.CheckpointWitness {
+		all = append(all, notify.Witness{URL: url})
+	}
+	return all
+}
+
+func signed(ctx context.Context, service ledger.Service, now time.Time) (notify.Checkpoint, error) {
+	text, err := service.Checkpoint(ctx, now)
+	if err != nil {
+		return notify.Checkpoint{}, err
+	}
+	c, err := service.Keys.Open(text)
+	return notify.Checkpoint{
+		Origin: c.Origin, Size: c.Size, Signed: string(text),
+		Proof: func(ctx context.Context, old int64) ([]byte, error) { return service.WitnessRequest(ctx, old, text) },
+	}, err
+}
+
+// verifyStore verifies and remembers the outcome. What it finds goes to the
+// log, up to a number of findings.
+func verifyStore(ctx context.Context, store serviceStore, service *ledger.Service, now time.Time, log *slog.Logger) error {
+	v := ledger.Verification{}
+	if service != nil {
+		v.Trusted = service.Keys.Verifiers
+	}
+	told := 0
+	v.Report = func(f ledger.Finding) {
+		if told++; told <= 100 {
+			log.Error("verify", "finding", f.Kind, "execution", f.ID, "fields", f.Fields, "detail", f.Detail)
+		}
+	}
+	sum, err := ledger.VerifyLog(ctx, store, v)
+	if err != nil {
+		return err
+	}
+	log.Info("verify", "records", sum.Records, "findings", sum.FindingsN)
+	return store.PutVerification(ctx, sum.Outcome(now))
+}

@@ -1,0 +1,187 @@
+package ledger
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Manifest says what an export holds. Its signed form is a note like a
+// checkpoint, and cannot be taken for one.
+type Manifest struct {
+	Origin  string // of the log
+	Format  string // such as "ndjson"
+	Records int64
+	SHA256  [sha256.Size]byte // of the file
+	Size    int64             // of the log when the export was made
+	Root    Hash
+	At      time.Time
+}
+
+const manifestType = "sandtrail-export/v1"
+
+func (m Manifest) text() string {
+	return fmt.Sprintf("%s\n%s\nformat %s\nrecords %d\nsha256 %x\nlog %d %s\nat %s\n", manifestType, m.Origin, m.Format, m.Records,
+		m.SHA256, m.Size, base64.StdEncoding.EncodeToString(m.Root[:]), m.At.UTC().Format(time.RFC3339))
+}
+
+// SignManifest signs the manifest for the log of the keys.
+func (k Keys) SignManifest(m Manifest) ([]byte, error) {
+	m.Origin = k.Origin()
+	signed, err := note.Sign(&note.Note{Text: m.text()}, k.signers...)
+	if err != nil {
+		return nil, fmt.Errorf("sign manifest: %w", err)
+	}
+	return signed, nil
+}
+
+// OpenManifest checks the signature of a manifest and reads it.
+func (v Verifiers) OpenManifest(signed []byte) (Manifest, error) {
+	n, err := note.Open(signed, note.VerifierList(v.keys...))
+	if err != nil {
+		return Manifest{}, fmt.Errorf("open manifest: %w: %w", ErrSignature, err)
+	}
+	m, err := parseManifest(n.Text)
+	if err != nil {
+		return Manifest{}, fmt.Errorf("open manifest: %w", err)
+	}
+	if m.Origin != n.Sigs[0].Name {
+		return Manifest{}, fmt.Errorf("open manifest: of log %q, signed for %q: %w", m.Origin, n.Sigs[0].Name, ErrSignature)
+	}
+	return m, nil
+}
+
+func parseManifest(text string) (m Manifest, err error) {
+	var sum, root, at string
+	_, err = fmt.Sscanf(text, manifestType+"\n%s\nformat %s\nrecords %d\nsha256 %s\nlog %d %s\nat %s\n",
+		&m.Origin, &m.Format, &m.Records, &sum, &m.Size, &root, &at)
+	if err != nil {
+		return Manifest{}, errors.New("want a manifest of an export, " + manifestType)
+	}
+	hash, err1 := hex.DecodeString(sum)
+	rootHash, err2 := base64.StdEncoding.DecodeString(root)
+	time, err3 := time.Parse(time.RFC3339, at)
+	if err := errors.Join(err1, err2, err3); err != nil || len(hash) != len(m.SHA256) || len(rootHash) != len(m.Root) {
+		return Manifest{}, errors.New("the manifest is malformed")
+	}
+	m.SHA256, m.Root, m.At = [sha256.Size]byte(hash), Hash(rootHash), time.UTC()
+	if m.text() != text {
+		return Manifest{}, errors.New("the manifest is malformed")
+	}
+	return m, nil
+}
+
+// LeafRef is what the log has of a record. The salt lets
+// whoever holds the record compute the hash again.
+type LeafRef struct {
+	Leaf int64  `json:"leaf"` // its index
+	Hash []byte `json:"hash"` // of the leaf, base64
+	Salt []byte `json:"salt"` // base64
+}
+
+// AppendExported appends a line of an export: the record's JSON, and what the
+// log has of it as the member ledger, null when it is not sealed.
+func AppendExported(b []byte, e sandtrail.Execution, ref *LeafRef) ([]byte, error) {
+	record, err := json.Marshal(e)
+	if err != nil {
+		return nil, err
+	}
+	member, err := json.Marshal(ref)
+	if err != nil {
+		return nil, err
+	}
+	b = append(b, bytes.TrimSuffix(record, []byte("}"))...)
+	b = append(b, `,"ledger":`...)
+	b = append(b, member...)
+	return append(b, "}\n"...), nil
+}
+
+// VerifyExport checks a file against its manifest: the whole by its hash and
+// the number of records, and, of NDJSON, each record against its leaf. report
+// receives what is found.
+func VerifyExport(file io.Reader, m Manifest, report func(Finding)) (Summary, error) {
+	whole := sha256.New()
+	x := exportVerifier{report: report, sum: Summary{Leaves: m.Size, Root: m.Root.String(), Reasons: map[string]int64{}}}
+	file = io.TeeReader(file, whole)
+	if m.Format == "ndjson" {
+		if err := x.lines(file); err != nil {
+			return Summary{}, err
+		}
+		if x.sum.Records != m.Records {
+			x.find(Finding{Kind: Truncated, Detail: fmt.Sprintf("the file has %d records, the manifest says %d", x.sum.Records, m.Records)})
+		}
+	} else {
+		x.sum.Records, x.sum.Intact = m.Records, m.Records
+	}
+	if _, err := io.Copy(io.Discard, file); err != nil {
+		return Summary{}, fmt.Errorf("verify export: %w", err)
+	}
+	if [sha256.Size]byte(whole.Sum(nil)) != m.SHA256 {
+		x.find(Finding{Kind: Altered, Detail: "the file is not the one that the manifest was signed for"})
+	}
+	return x.sum, nil
+}
+
+type exportVerifier struct {
+	report func(Finding)
+	sum    Summary
+}
+
+func (x *exportVerifier) find(f Finding) {
+	x.sum.FindingsN++
+	if x.report != nil {
+		x.report(f)
+	}
+}
+
+func (x *exportVerifier) lines(file io.Reader) error {
+	in := bufio.NewReader(file)
+	for {
+		line, err := in.ReadBytes('\n')
+		if len(bytes.TrimSpace(line)) > 0 {
+			x.sum.Records++
+			x.line(line)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("verify export: %w", err)
+		}
+	}
+}
+
+func (x *exportVerifier) line(line []byte) {
+	var sealed struct{ Ledger *LeafRef }
+	var e sandtrail.Execution
+	if err := errors.Join(json.Unmarshal(line, &sealed), json.Unmarshal(line, &e)); err != nil {
+		x.sum.Altered++
+		x.find(Finding{Kind: Altered, Detail: fmt.Sprintf("line %d is not a record: %v", x.sum.Records, err)})
+		return
+	}
+	ref := sealed.Ledger
+	if ref == nil {
+		x.sum.Unsealed++
+		return
+	}
+	e.User, e.Strategy = nil, nil
+	if len(ref.Salt) == len(Salt{}) {
+		if _, hash := Seal(e, Salt(ref.Salt)); bytes.Equal(hash[:], ref.Hash) {
+			x.sum.Intact++
+			return
+		}
+	}
+	x.sum.Altered++
+	x.find(Finding{Kind: Altered, ID: e.ID.String(), Leaf: &ref.Leaf, Detail: fmt.Sprintf("line %d is not what was sealed", x.sum.Records)})
+}

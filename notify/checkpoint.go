@@ -1,0 +1,126 @@
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Checkpoint is a signed checkpoint on its way out.
+type Checkpoint struct {
+	Origin string `json:"origin"`
+	Size   int64  `json:"size"`
+	Signed string `json:"checkpoint"`
+
+	// Proof makes the request to a witness that has seen the first old
+	// leaves: a C2SP tlog-witness add-checkpoint.
+	Proof func(ctx context.Context, old int64) ([]byte, error) `json:"-"`
+}
+
+// CheckpointDir keeps every checkpoint in a file of its own, durably.
+type CheckpointDir struct{ Path string }
+
+// Publish writes the checkpoint; one of the same size is there already.
+func (d CheckpointDir) Publish(_ context.Context, c Checkpoint) error {
+	f, err := os.CreateTemp(d.Path, ".checkpoint-*")
+	if err != nil {
+		return fmt.Errorf("publish a checkpoint: %w", err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.WriteString(c.Signed)
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err == nil {
+		err = os.Link(f.Name(), filepath.Join(d.Path, fmt.Sprintf("checkpoint-%012d.txt", c.Size)))
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("publish a checkpoint: %w", err)
+	}
+	return syncDir(d.Path)
+}
+
+// syncDir makes a new name in the directory durable.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Publish posts the checkpoint as JSON, signed as a notice is.
+func (w Webhook) Publish(ctx context.Context, c Checkpoint) error {
+	body, err := json.Marshal(struct {
+		Type string `json:"type"`
+		Checkpoint
+	}{"sandtrail.checkpoint", c})
+	if err != nil {
+		return err
+	}
+	return w.post(ctx, body, "application/json", fmt.Sprintf("%s/%d", c.Origin, c.Size))
+}
+
+// Witness hands checkpoints to a C2SP tlog-witness, such as another Sandtrail.
+type Witness struct {
+	URL  string       // what add-checkpoint is below
+	HTTP *http.Client // nil: the default
+}
+
+// Publish has the checkpoint witnessed. That the witness has seen something
+// else is an error that says so: the log was cut or rewritten.
+func (w Witness) Publish(ctx context.Context, c Checkpoint) error {
+	old := int64(0)
+	for range 3 { // it may learn of another checkpoint meanwhile
+		request, err := c.Proof(ctx, old)
+		if err != nil {
+			return err
+		}
+		seen, err := w.add(ctx, request)
+		if err != nil || seen < 0 {
+			return err
+		}
+		old = seen
+	}
+	return sandtrail.Errorf(sandtrail.CodeUnavailable, "the witness %s learns of checkpoints faster than we can prove", w.URL)
+}
+
+// add posts a request. It returns the size that the witness has seen when the
+// proof must begin there, else -1.
+func (w Witness) add(ctx context.Context, body []byte) (seen int64, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(w.URL, "/")+"/add-checkpoint", strings.NewReader(string(body)))
+	if err != nil {
+		return -1, fmt.Errorf("witness: %w", err)
+	}
+	request.Header.Set("Content-Type", "text/plain")
+	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
+	defer cancel()
+	client := w.HTTP
+	if client == nil {
+		client = http.DefaultClient
+	}
+	response, err := client.Do(request.WithContext(ctx))
+	if err != nil {
+		return -1, fmt.Errorf("witness: %w", err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	switch {
+	case err != nil:
+		return -1, fmt.Errorf("witness %s: %w", w.URL, err)
+	case response.StatusCode == http.StatusOK:
+		return -1, nil
+	case response.StatusCode == http.StatusConflict:
+		seen, err := strconv.ParseInt(strings.TrimSpace(string(answer)), 10, 64)
+		if err == nil && seen >= 0 {
+			return seen, nil
+		}
+	}
+	return -1, fmt.Errorf("witness %s answered %s: %.300s", w.URL, response.Status, answer)
+}

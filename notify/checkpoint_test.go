@@ -1,0 +1,97 @@
+package notify
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var checkpoint = Checkpoint{
+	Origin: "example.com/audit", Size: 7, Signed: "example.com/audit\n7\n…\n",
+	Proof: func(_ context.Context, old int64) ([]byte, error) { return fmt.Appendf(nil, "old %d", old), nil },
+}
+
+func TestCheckpointDir(t *testing.T) {
+	dir := CheckpointDir{Path: t.TempDir()}
+	for range 2 { // the second time it is there already
+		if err := dir.Publish(t.Context(), checkpoint); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := os.ReadDir(dir.Path)
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v; want one file", files, err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir.Path, "checkpoint-000000000007.txt"))
+	if err != nil || string(got) != checkpoint.Signed {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := (CheckpointDir{Path: filepath.Join(dir.Path, "missing")}).Publish(t.Context(), checkpoint); err == nil {
+		t.Error("a directory that is missing is no error")
+	}
+}
+
+func TestCheckpointWebhook(t *testing.T) {
+	var body []byte
+	var header http.Header
+	h := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ = io.ReadAll(r.Body)
+		header = r.Header
+	}))
+	defer h.Close()
+	hook := Webhook{URL: h.URL, Secret: "s3cret", HTTP: h.Client(), Now: func() time.Time { return noon }}
+	if err := hook.Publish(t.Context(), checkpoint); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"type": `"sandtrail.checkpoint"`, "size": "7", "origin": `"example.com/audit"`} {
+		if got := member(t, body, path); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
+		}
+	}
+	if got := header.Get(SignatureHeader); got != Sign("s3cret", noon, body) {
+		t.Errorf("signed %q", got)
+	}
+}
+
+func TestWitness(t *testing.T) {
+	for name, test := range map[string]struct {
+		answers []string // status and body, one for each request
+		asked   string
+		wantErr string
+	}{
+		"the first":        {[]string{"200 — w x"}, "old 0", ""},
+		"from where it is": {[]string{"409 5", "200 — w x"}, "old 0,old 5", ""},
+		"a fork":           {[]string{"409 5", "422 cut or rewritten"}, "old 0,old 5", "cut or rewritten"},
+		"no witness":       {[]string{"404 no"}, "old 0", "404"},
+		"no size":          {[]string{"409 x"}, "old 0", "409"},
+		"ever another":     {[]string{"409 1", "409 2", "409 3"}, "old 0,old 1,old 2", "faster"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked []string
+			h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				var status int
+				answer := test.answers[len(asked)]
+				asked = append(asked, string(body))
+				_, _ = fmt.Sscan(answer, &status)
+				w.WriteHeader(status)
+				_, _ = io.WriteString(w, answer[4:])
+			}))
+			defer h.Close()
+			err := Witness{URL: h.URL + "/", HTTP: h.Client()}.Publish(t.Context(), checkpoint)
+			if (err == nil) != (test.wantErr == "") || err != nil && !strings.Contains(err.Error(), test.wantErr) {
+				t.Errorf("error %v, want one with %q", err, test.wantErr)
+			}
+			if got := strings.Join(asked, ","); got != test.asked {
+				t.Errorf("asked %s, want %s", got, test.asked)
+			}
+		})
+	}
+}
