@@ -8,6 +8,7 @@
 //	refused/               records that a store has refused for good, with the reason
 //	damaged/               batches whose bytes are not those that were written
 //	started/               traces of runs that have begun and not ended
+//	dropped/               counts of records that were given up
 //
 // Directories are private to their owner (0700), files too (0600).
 package outbox
@@ -51,6 +52,7 @@ const (
 	refusedDir = "refused"
 	damagedDir = "damaged"
 	startedDir = "started"
+	droppedDir = "dropped"
 )
 
 // Open makes the directory if need be.
@@ -62,7 +64,7 @@ func Open(dir string, o Options) (*Outbox, error) {
 	if b.now == nil {
 		b.now = time.Now
 	}
-	for _, sub := range []string{"", refusedDir, damagedDir, startedDir} {
+	for _, sub := range []string{"", refusedDir, damagedDir, startedDir, droppedDir} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("open outbox: %w", err)
 		}

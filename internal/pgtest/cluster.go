@@ -17,7 +17,8 @@ import (
 )
 
 // keeper makes a cluster, says so, and holds it until its standard input
-// ends, which it does when the test process ends in whatever way.
+// ends, which it does when the test process ends in whatever way. At each line
+// of it the server crashes and comes back.
 const keeper = `
 cd "$1" || exit
 export PATH="$2:$PATH"
@@ -25,14 +26,17 @@ initdb -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >log 2>&1
 pg_ctl -D data -l log -w -t 60 -o "-p $3 -k $1 -c listen_addresses=127.0.0.1 -c fsync=off \
   -c timezone=UTC -c max_connections=300 -c max_locks_per_transaction=256" start >>log 2>&1 || { cat log; rm -rf "$1"; exit; }
 echo ready
-cat >/dev/null
+while read -r _; do
+  pg_ctl -D data -l log -w -t 60 -m immediate restart >>log 2>&1 && echo ready || cat log
+done
 pg_ctl -D data -m immediate stop >>log 2>&1
 cd / && rm -rf "$1"
 `
 
 // cluster is a server that tests may use.
 type cluster struct {
-	url string
+	url  string
+	said *bufio.Scanner // what the keeper says: ready, after each start
 	// hold is the standard input of the keeper, nil for a server that is not
 	// ours. Nobody closes it: the end of the process does.
 	hold *os.File
@@ -56,40 +60,44 @@ func start() (*cluster, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	hold, err := keep(dir, bin, port, attr)
-	if err != nil {
+	c := &cluster{url: "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"}
+	if err := c.keep(dir, bin, port, attr); err != nil {
 		return nil, err
 	}
-	return &cluster{url: "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable", hold: hold}, nil
+	return c, nil
 }
 
-// keep runs the keeper and returns its standard input when the server accepts
-// connections.
-func keep(dir, bin, port string, attr *syscall.SysProcAttr) (hold *os.File, err error) {
+// keep runs the keeper and returns when the server accepts connections.
+func (c *cluster) keep(dir, bin, port string, attr *syscall.SysProcAttr) error {
 	held, hold, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	said, say, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
+	c.hold, c.said = hold, bufio.NewScanner(said)
 	cmd := osexec.Command("/bin/sh", "-c", keeper, "keeper", dir, bin, port)
 	cmd.Stdin, cmd.Stdout, cmd.SysProcAttr = held, say, attr
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the server: %w", err)
+		return fmt.Errorf("start the server: %w", err)
 	}
 	held.Close()
 	say.Close()
-	defer said.Close()
+	return c.ready()
+}
+
+// ready waits until the keeper says that the server accepts connections.
+func (c *cluster) ready() error {
 	var output bytes.Buffer
-	for lines := bufio.NewScanner(said); lines.Scan(); output.WriteByte('\n') {
-		if lines.Text() == "ready" {
-			return hold, nil
+	for c.said.Scan() {
+		if c.said.Text() == "ready" {
+			return nil
 		}
-		output.Write(lines.Bytes())
+		fmt.Fprintln(&output, c.said.Text())
 	}
-	return nil, fmt.Errorf("the server did not start:\n%s", &output)
+	return fmt.Errorf("the server did not start:\n%s", &output)
 }
 
 // unprivileged lets the server run as user postgres when we are root, which

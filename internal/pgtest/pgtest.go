@@ -64,6 +64,41 @@ func Server(t testing.TB) string {
 	return ""
 }
 
+// Own is a server of a test alone, which may crash.
+type Own struct {
+	t       testing.TB
+	cluster *cluster
+}
+
+// NewOwn starts a server that ends with the test.
+func NewOwn(t testing.TB) *Own {
+	t.Helper()
+	c, err := start()
+	switch {
+	case err == nil:
+		t.Cleanup(func() { c.hold.Close() })
+		return &Own{t, c}
+	case os.Getenv("CI") == "true":
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Skipf("pgtest: %v", err)
+	return nil
+}
+
+// URL is that of the server's database.
+func (o *Own) URL() string { return o.cluster.url }
+
+// Crash ends the server without a word and returns when it is back.
+func (o *Own) Crash() {
+	o.t.Helper()
+	if _, err := o.cluster.hold.WriteString("\n"); err != nil {
+		o.t.Fatal(err)
+	}
+	if err := o.cluster.ready(); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
 // shared finds or starts the server once per process. It is set in the
 // environment for the processes that this one starts.
 var shared = sync.OnceValues(func() (*cluster, error) {

@@ -31,3 +31,21 @@ func TestNewGivesSeparateUTCDatabases(t *testing.T) {
 		t.Errorf("%s is not set for child processes", pgtest.Env)
 	}
 }
+
+func TestOwnServerComesBackFromACrash(t *testing.T) {
+	own := pgtest.NewOwn(t)
+	query := func(sql string) {
+		t.Helper()
+		conn, err := pgx.Connect(t.Context(), own.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	query("CREATE TABLE kept ()")
+	own.Crash()
+	query("SELECT FROM kept")
+}
