@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -71,32 +72,34 @@ func (d distributed) remove(ctx context.Context, tx pgx.Tx, reason, statement st
 	if err := holdStill(ctx, tx, d.l); err != nil {
 		return 0, nil, err
 	}
-	rows, err := tx.Query(ctx, d.l.sql(statement+" RETURNING e.id, e.created_at"), args...)
-	if err != nil {
+	gone, err := scanAll(ctx, tx, scanRemoved, d.l.sql(statement+" RETURNING e.id, e.user_id::text, e.strategy_id::text, e.created_at"), args...)
+	if err != nil || len(gone) == 0 {
 		return 0, nil, err
 	}
-	var id [16]byte
-	var at time.Time
-	var ids [][16]byte
-	if _, err := pgx.ForEachRow(rows, []any{&id, &at}, func() error {
-		ids = append(ids, id)
-		if last == nil || at.After(*last) {
-			last = new(at)
+	for i := range gone {
+		if last == nil || gone[i].CreatedAt.After(*last) {
+			last = &gone[i].CreatedAt
 		}
-		return nil
-	}); err != nil || len(ids) == 0 {
+	}
+	if err := d.obeyHolds(ctx, tx, gone); err != nil {
 		return 0, nil, err
 	}
-	if err := d.obeyHolds(ctx, tx, ids); err != nil {
-		return 0, nil, err
-	}
-	return int64(len(ids)), last, d.went(ctx, tx, ids, slices.Repeat([]string{reason}, len(ids)))
+	return int64(len(gone)), last, d.went(ctx, tx, gone, slices.Repeat([]string{reason}, len(gone)))
 }
 
-// obeyHolds refuses the removal of executions that are held.
-func (d distributed) obeyHolds(ctx context.Context, tx pgx.Tx, ids [][16]byte) error {
+func scanRemoved(row pgx.CollectableRow) (e entered, err error) {
+	err = row.Scan((*[16]byte)(&e.id), &e.UserID, &e.StrategyID, &e.CreatedAt)
+	return e, err
+}
+
+// obeyHolds refuses the removal of executions that are held, as a trigger does
+// elsewhere.
+func (d distributed) obeyHolds(ctx context.Context, tx pgx.Tx, gone []entered) error {
+	users, strategies := ownersOf(gone)
 	var held bool
-	err := tx.QueryRow(ctx, d.l.sql("SELECT EXISTS (SELECT FROM {schema}.ids WHERE id = ANY ($1) AND NOT ("+unheld+"))"), ids).Scan(&held)
+	err := tx.QueryRow(ctx, d.l.sql(`SELECT EXISTS (SELECT FROM {schema}.holds
+			WHERE subject = 'user' AND subject_id = ANY ($1) OR subject = 'strategy' AND subject_id = ANY ($2))`),
+		slices.Collect(maps.Keys(users)), slices.Collect(maps.Keys(strategies))).Scan(&held)
 	if err == nil && held {
 		err = sandtrail.Held(nil)
 	}
@@ -142,9 +145,6 @@ func (d distributed) createWeek(ctx context.Context, tx pgx.Tx, start time.Time)
 // its executions. Those of transactions that begin to write later are of
 // executions that come after it.
 func (d distributed) takeOut(ctx context.Context, tx pgx.Tx, start time.Time) error {
-	if err := d.enter(ctx, tx, true, nil); err != nil {
-		return err
-	}
 	if _, err := tx.Exec(ctx, d.l.sql("INSERT INTO {schema}.dropped (since, until) VALUES ($1, $2)"), start, start.Add(week)); err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (d distributed) unswept(ctx context.Context, tx pgx.Tx) ([]ledger.Change, e
 	if err != nil {
 		return nil, err
 	}
-	_, err = d.walk(ctx, tx, time.Time{}, -1, func(w span) error {
+	_, err = d.walk(ctx, tx, span{}, -1, func(w span) error {
 		found, err := d.differences(ctx, tx, within(w))
 		changed := found.changed()
 		for _, e := range found.went {

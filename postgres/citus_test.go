@@ -12,6 +12,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
+	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
 )
 
@@ -160,4 +161,28 @@ func TestReconcilingGoesOnWhereItStopped(t *testing.T) {
 		reconcile(t, s)
 	}
 	deepCheck(t, s)
+}
+
+// TestCleanupCountsWhatIsNotReconciledYet drops a week that others wrote to.
+func TestCleanupCountsWhatIsNotReconciledYet(t *testing.T) {
+	onCitus(t)
+	s, url := open(t)
+	putOwners(t, s, 2)
+	old := now.AddDate(0, 0, -70)
+	appendAll(t, s, execution(old), execution(now))
+	exec(t, foreign(t, url), `INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time, created_at)
+		SELECT 'u1', 's1', 'TERMINAL', true, n, $1::timestamptz + n * interval '1 second' FROM generate_series(1, 100) n`, old)
+	if n, err := s.Cleanup(t.Context(), now.AddDate(0, 0, -30)); err != nil || n != 101 {
+		t.Errorf("deleted %d, %v; want 101", n, err)
+	}
+	if n, err := s.DeleteUser(t.Context(), "u1"); err != nil || n != 0 {
+		t.Errorf("deleted %d more, %v", n, err)
+	}
+	deepCheck(t, s)
+	if err := s.Maintain(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ledger.VerifyLog(t.Context(), s, ledger.Verification{Report: func(f ledger.Finding) { t.Errorf("%+v", f) }}); err != nil {
+		t.Error(err)
+	}
 }

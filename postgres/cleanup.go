@@ -76,13 +76,19 @@ func ceilMillisecond(t time.Time) time.Time {
 // of this reads all of them, so that the locks are as short for many as for
 // few.
 func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time) (n int64, err error) {
-	k, name := s.keeper(l), quote(l.Schema)+"."+partitionName(start)
+	k, w, name := s.keeper(l), span{start, start.Add(week)}, quote(l.Schema)+"."+partitionName(start)
+	if err := k.catchUp(ctx, w); err != nil {
+		return 0, err
+	}
 	err = s.withShortLocks(ctx, func(tx pgx.Tx) error {
 		n = 0
 		if err := lock(ctx, tx, l.Schema, "partitions"); err != nil {
 			return err
 		}
 		if err := lock(ctx, tx, l.Schema, "fold"); err != nil {
+			return err
+		}
+		if err := k.enter(ctx, tx, true, nil); err != nil {
 			return err
 		}
 		if oid, err := tableIn(ctx, tx, l, partitionName(start)); err != nil || oid == 0 {
@@ -101,7 +107,7 @@ func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time) (n int
 		if held, err := holdsAnyOf(ctx, tx, l, name, conditions{}); err != nil || held {
 			return err
 		}
-		if n, err = retire(ctx, tx, l, span{start, start.Add(week)}); err != nil {
+		if n, err = retire(ctx, tx, l, w); err != nil {
 			return err
 		}
 		return k.takeOut(ctx, tx, start)

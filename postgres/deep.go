@@ -40,7 +40,7 @@ func (s *Store) checkRollups(ctx context.Context, l *layout, _ time.Time) (sandt
 	}
 	if !check.OK {
 		check.Detail += ", first " + c.first
-		check.Fix = "somebody wrote to a partition directly or disabled the triggers of the table; restore them and the rows from a backup"
+		check.Fix = l.mending()
 	}
 	return check, err
 }

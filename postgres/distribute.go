@@ -94,6 +94,14 @@ func (l *layout) sizeOf(oid string) string {
 		" THEN citus_total_relation_size(" + oid + ") ELSE pg_total_relation_size(" + oid + ") END"
 }
 
+// mending is what to do when executions and what is derived from them differ.
+func (l *layout) mending() string {
+	if l.Distributed == nil {
+		return "somebody wrote to a partition directly or disabled the triggers of the table; restore them and the rows from a backup"
+	}
+	return "keep sandtrail serve running: it reconciles what others write; give an execution that still has no entry then another id"
+}
+
 // checkCluster says how the executions are distributed.
 func (s *Store) checkCluster(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
 	check := sandtrail.Check{Name: "distribution", OK: true}

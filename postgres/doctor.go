@@ -147,7 +147,7 @@ func (s *Store) checkIDs(ctx context.Context, l *layout) (sandtrail.Check, error
 		Detail: fmt.Sprintf("%d executions without an entry, %d entries without an execution, %d ids used again", missing, extra, repeated),
 	}
 	if !check.OK {
-		check.Fix = "somebody wrote to a partition directly or disabled the triggers of the table; restore them and the rows from a backup"
+		check.Fix = l.mending()
 	}
 	return check, err
 }

@@ -44,8 +44,10 @@ type keeper interface {
 	// settle waits until the executions of all ids seen so far can be seen; it
 	// reports whether there was something to wait for.
 	settle(ctx context.Context) (bool, error)
-	// reconcile goes a step further in finding what others wrote.
+	// reconcile goes a step further in finding what others wrote; catchUp finds
+	// all of a span.
 	reconcile(ctx context.Context) error
+	catchUp(ctx context.Context, w span) error
 	// checkIDs compares the table of ids with the executions.
 	checkIDs(ctx context.Context) (sandtrail.Check, error)
 }
@@ -134,6 +136,8 @@ func (t triggered) snapshot(ctx context.Context, mode pgx.TxAccessMode, f func(p
 func (triggered) settle(context.Context) (bool, error) { return false, nil }
 
 func (triggered) reconcile(context.Context) error { return nil }
+
+func (triggered) catchUp(context.Context, span) error { return nil }
 
 func (t triggered) checkIDs(ctx context.Context) (sandtrail.Check, error) {
 	return t.Store.checkIDs(ctx, t.l)

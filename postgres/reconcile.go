@@ -59,28 +59,46 @@ func (d distributed) came(ctx context.Context, tx pgx.Tx, list []entered, update
 		return nil
 	}
 	slices.SortFunc(list, func(a, b entered) int { return bytes.Compare(a.id[:], b.id[:]) }) // see insert
-	ids := make([][16]byte, len(list))
-	for i, e := range list {
-		ids[i] = e.id
-	}
 	if _, err := tx.CopyFrom(ctx, pgx.Identifier{d.l.Schema, "ids"}, entryNames,
 		pgx.CopyFromSlice(len(list), func(i int) ([]any, error) { return list[i].values(), nil })); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, d.l.sql(`INSERT INTO {schema}.journal
-		SELECT 1, CASE WHEN id = ANY ($2) THEN 'update' END, `+enteredColumns+` FROM {schema}.ids WHERE id = ANY ($1)`), ids, updated)
+		SELECT 1, CASE WHEN id = ANY ($2) THEN 'update' END, `+enteredColumns+` FROM {schema}.ids WHERE id = ANY ($1)`), enteredIDs(list), updated)
 	return err
 }
 
 // went removes the entries of executions that are gone, each for its reason.
-func (d distributed) went(ctx context.Context, tx pgx.Tx, ids [][16]byte, reasons []string) error {
-	if len(ids) == 0 {
+// Of an execution that another one has the id of there is none.
+func (d distributed) went(ctx context.Context, tx pgx.Tx, gone []entered, reasons []string) error {
+	if len(gone) == 0 {
 		return nil
 	}
+	times := make([]time.Time, len(gone))
+	for i, e := range gone {
+		times[i] = e.CreatedAt
+	}
 	_, err := tx.Exec(ctx, d.l.sql(`WITH gone AS (
-			DELETE FROM {schema}.ids i USING unnest($1::uuid[], $2::text[]) AS g (id, reason) WHERE i.id = g.id RETURNING g.reason, i.*)
-		INSERT INTO {schema}.journal SELECT -1, reason, `+enteredColumns+` FROM gone`), ids, reasons)
+			DELETE FROM {schema}.ids i USING unnest($1::uuid[], $2::timestamptz[], $3::text[]) AS g (id, created_at, reason)
+			WHERE i.id = g.id AND i.created_at = g.created_at RETURNING g.reason, i.*)
+		INSERT INTO {schema}.journal SELECT -1, reason, `+enteredColumns+` FROM gone`), enteredIDs(gone), times, reasons)
 	return err
+}
+
+func enteredIDs(list []entered) [][16]byte {
+	ids := make([][16]byte, len(list))
+	for i, e := range list {
+		ids[i] = e.id
+	}
+	return ids
+}
+
+func ownersOf(list []entered) (users, strategies map[string]bool) {
+	users, strategies = map[string]bool{}, map[string]bool{}
+	for _, e := range list {
+		users[e.UserID], strategies[e.StrategyID] = true, true
+	}
+	return users, strategies
 }
 
 // within selects a span.
@@ -131,27 +149,20 @@ func (d distributed) repair(ctx context.Context, tx pgx.Tx, c conditions) error 
 	if err != nil {
 		return err
 	}
-	gone := make([][16]byte, len(found.went))
-	for i, e := range found.went {
-		gone[i] = e.id
-	}
-	if err := d.went(ctx, tx, gone, reasons); err != nil {
+	if err := d.went(ctx, tx, found.went, reasons); err != nil {
 		return err
 	}
 	fresh, err := d.fresh(ctx, tx, found.came)
 	if err != nil {
 		return err
 	}
-	return d.came(ctx, tx, fresh, gone)
+	return d.came(ctx, tx, fresh, enteredIDs(found.went))
 }
 
 // reasons are why executions went, as far as can be told afterwards.
 func (d distributed) reasons(ctx context.Context, tx pgx.Tx, found differences) ([]string, error) {
 	changed := found.changed()
-	users, strategies := map[string]bool{}, map[string]bool{}
-	for _, e := range found.went {
-		users[e.UserID], strategies[e.StrategyID] = true, true
-	}
+	users, strategies := ownersOf(found.went)
 	if err := absent(ctx, tx, users, d.l.sql("SELECT {users.id}::text FROM {users} WHERE {users.id}::text = ANY ($1)")); err != nil {
 		return nil, err
 	}
@@ -176,10 +187,7 @@ func (d distributed) reasons(ctx context.Context, tx pgx.Tx, found differences) 
 
 // fresh are those of the executions whose ids no entry has.
 func (d distributed) fresh(ctx context.Context, tx pgx.Tx, list []entered) ([]entered, error) {
-	ids := make([][16]byte, len(list))
-	for i, e := range list {
-		ids[i] = e.id
-	}
+	ids := enteredIDs(list)
 	if _, err := d.freeUnswept(ctx, tx, "i.id = ANY ($1)", ids); err != nil {
 		return nil, err
 	}
@@ -202,48 +210,46 @@ func (d distributed) fresh(ctx context.Context, tx pgx.Tx, list []entered) ([]en
 // transaction.
 const stretch = 20000
 
-// walk goes through time in stretches, from a time on and up to a number of
-// them, all if it is negative, and calls f for each in which executions and
-// entries differ. It returns where to go on, a zero time at the end.
-func (d distributed) walk(ctx context.Context, tx pgx.Tx, from time.Time, stretches int, f func(span) error) (time.Time, error) {
-	for ; stretches != 0; stretches-- {
-		w := span{since: from}
-		until, err := d.place(ctx, tx, "{schema}.ids i WHERE "+isKept, w)
-		if err != nil {
-			return from, err
+// walk goes through a span in stretches, up to a number of them, all if it is
+// negative, and calls f for each in which executions and entries differ. It
+// returns where to go on, a zero time at the end.
+func (d distributed) walk(ctx context.Context, tx pgx.Tx, all span, stretches int, f func(span) error) (time.Time, error) {
+	for w := all; ; w.since = w.until {
+		if stretches == 0 {
+			return w.since, nil
 		}
-		w.until = until
+		stretches--
+		w.until = all.until
+		if err := d.shorten(ctx, tx, &w, "{schema}.ids i WHERE "+isKept); err != nil {
+			return w.since, err
+		}
 		entries, err := d.digest(ctx, tx, "{schema}.ids i", within(w), isKept)
 		if err != nil {
-			return from, err
+			return w.since, err
 		}
 		executions, err := d.digest(ctx, tx, "{logs} e", within(w), "true")
 		if err != nil {
-			return from, err
+			return w.since, err
 		}
 		if entries != executions {
 			if executions.count > 2*stretch { // somebody else has loaded many
-				if until, err = d.place(ctx, tx, "{logs} e WHERE true", w); err != nil {
-					return from, err
-				}
-				if !until.IsZero() {
-					w.until = until
+				if err := d.shorten(ctx, tx, &w, "{logs} e WHERE true"); err != nil {
+					return w.since, err
 				}
 			}
 			if err := f(w); err != nil {
-				return from, err
+				return w.since, err
 			}
 		}
-		if from = w.until; from.IsZero() {
-			break
+		if w.until.Equal(all.until) {
+			return time.Time{}, nil
 		}
 	}
-	return from, nil
 }
 
-// place is the time of the row that is a stretch behind the beginning of a
-// span, zero when it has no more rows than that.
-func (d distributed) place(ctx context.Context, tx pgx.Tx, table string, w span) (at time.Time, err error) {
+// shorten ends a span at the row that is a stretch behind its beginning, where
+// a table has that many.
+func (d distributed) shorten(ctx context.Context, tx pgx.Tx, w *span, table string) error {
 	var c conditions
 	if !w.since.IsZero() {
 		c.add("created_at > $", w.since)
@@ -251,9 +257,13 @@ func (d distributed) place(ctx context.Context, tx pgx.Tx, table string, w span)
 	if !w.until.IsZero() {
 		c.add("created_at < $", w.until)
 	}
-	err = tx.QueryRow(ctx, d.l.sql(fmt.Sprintf("SELECT created_at FROM %s ORDER BY created_at OFFSET %d LIMIT 1",
+	var at time.Time
+	err := tx.QueryRow(ctx, d.l.sql(fmt.Sprintf("SELECT created_at FROM %s ORDER BY created_at OFFSET %d LIMIT 1",
 		strings.Join(append([]string{table}, c.parts...), " AND "), stretch)), c.args...).Scan(&at)
-	return at.UTC(), noRows(err)
+	if err == nil {
+		w.until = at.UTC()
+	}
+	return noRows(err)
 }
 
 // digest is the same for the same set of entries or executions.
@@ -274,16 +284,28 @@ func (d distributed) digest(ctx context.Context, tx pgx.Tx, table string, c cond
 // reconcile compares one stretch more and repairs it. Where it is is kept, so
 // that it comes through all of history however often servers restart.
 func (d distributed) reconcile(ctx context.Context) error {
+	return d.repairing(ctx, func(tx pgx.Tx) error {
+		ok, err := tryLock(ctx, tx, d.l.Schema, "reconcile")
+		if err != nil || !ok {
+			return err
+		}
+		return d.reconcileIn(ctx, tx)
+	})
+}
+
+func (d distributed) catchUp(ctx context.Context, w span) error {
+	return d.repairing(ctx, func(tx pgx.Tx) error {
+		_, err := d.walk(ctx, tx, w, -1, func(w span) error { return d.repair(ctx, tx, within(w)) })
+		return err
+	})
+}
+
+// repairing runs f on a snapshot, and again when somebody changes what f does
+// at the same time.
+func (d distributed) repairing(ctx context.Context, f func(pgx.Tx) error) error {
 	var err error
 	for range 10 {
-		err = d.snapshot(ctx, pgx.ReadWrite, func(tx pgx.Tx) error {
-			ok, err := tryLock(ctx, tx, d.l.Schema, "reconcile")
-			if err != nil || !ok {
-				return err
-			}
-			return d.reconcileIn(ctx, tx)
-		})
-		if !isTransient(err) {
+		if err = d.snapshot(ctx, pgx.ReadWrite, f); !isTransient(err) {
 			break
 		}
 	}
@@ -296,7 +318,7 @@ func (d distributed) reconcileIn(ctx context.Context, tx pgx.Tx) error {
 	if noRows(err) != nil {
 		return err
 	}
-	next, err := d.walk(ctx, tx, from, 1, func(w span) error { return d.repair(ctx, tx, within(w)) })
+	next, err := d.walk(ctx, tx, span{since: from}, 1, func(w span) error { return d.repair(ctx, tx, within(w)) })
 	if err != nil || next.Equal(from) {
 		return err
 	}
@@ -313,7 +335,7 @@ func (d distributed) reconcileIn(ctx context.Context, tx pgx.Tx) error {
 func (d distributed) checkIDs(ctx context.Context) (sandtrail.Check, error) {
 	var came, went int
 	err := d.snapshot(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
-		_, err := d.walk(ctx, tx, time.Time{}, -1, func(w span) error {
+		_, err := d.walk(ctx, tx, span{}, -1, func(w span) error {
 			found, err := d.differences(ctx, tx, within(w))
 			came, went = came+len(found.came), went+len(found.went)
 			return err
