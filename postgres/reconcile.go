@@ -282,10 +282,11 @@ func (d distributed) digest(ctx context.Context, tx pgx.Tx, table string, c cond
 }
 
 // reconcile compares one stretch more and repairs it. Where it is is kept, so
-// that it comes through all of history however often servers restart.
+// that it comes through all of history however often servers restart. The fold
+// lock keeps out who drops a partition: he counts what it holds under it.
 func (d distributed) reconcile(ctx context.Context) error {
 	return d.repairing(ctx, func(tx pgx.Tx) error {
-		ok, err := tryLock(ctx, tx, d.l.Schema, "reconcile")
+		ok, err := tryLock(ctx, tx, d.l.Schema, "fold")
 		if err != nil || !ok {
 			return err
 		}
@@ -295,6 +296,9 @@ func (d distributed) reconcile(ctx context.Context) error {
 
 func (d distributed) catchUp(ctx context.Context, w span) error {
 	return d.repairing(ctx, func(tx pgx.Tx) error {
+		if err := lock(ctx, tx, d.l.Schema, "fold"); err != nil {
+			return err
+		}
 		_, err := d.walk(ctx, tx, w, -1, func(w span) error { return d.repair(ctx, tx, within(w)) })
 		return err
 	})

@@ -38,6 +38,7 @@ func TestFollowMeetsLateCommits(t *testing.T) {
 	var got []sandtrail.ID
 	follow := func() {
 		t.Helper()
+		reconcile(t, s)
 		found, err := s.Follow(t.Context(), place, 1)
 		if err != nil {
 			t.Fatal(err)

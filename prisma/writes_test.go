@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/pgtest"
 )
 
 // data is what the application passes to create.
@@ -77,7 +78,11 @@ func (f fixture) updateThroughPrisma(t *testing.T) {
 	// Into another week, hence another partition.
 	f.sameRecord(t, get[row](t, f.app, "update", id, data{"createdAt": f.now.Add(-50 * day).Format(time.RFC3339Nano)}))
 
-	for i, upsert := range []string{"upsertIncluding", "upsertSelecting", "upsertByKey"} {
+	upserts := []string{"upsertIncluding", "upsertSelecting", "upsertByKey"}
+	if pgtest.OnCitus() { // they would set the user
+		upserts = nil
+	}
+	for i, upsert := range upserts {
 		inserted := f.data(i, time.Duration(4+i)*time.Hour, data{"id": sandtrail.NewID(f.now).String()})
 		f.app.do(t, upsert, inserted)
 		inserted["warningCount"] = 5
@@ -125,6 +130,9 @@ func (f fixture) refusals(t *testing.T, stored data) {
 		"another type of execution":   {"create", f.data(1, time.Hour, data{"executionType": "OTHER"}), "execution_type_check"},
 		"a plain upsert by id":        {"upsertPlain", stored, "ON CONFLICT"},
 	} {
+		if test.want == "P2002" && pgtest.OnCitus() { // found when it is reconciled
+			continue
+		}
 		if got := f.app.ask(t, test.call, test.data); !strings.Contains(got.Error, test.want) {
 			t.Errorf("%s: got %q; want an error with %s", name, got.Error, test.want)
 		}
