@@ -74,6 +74,8 @@ var edges = []edge{
 	{"server", "github.com/klauspost/compress", "zstd request bodies"},
 	{"server", "github.com/prometheus/client_golang", "the metrics page"},
 	{"web", ".", "shows any store"},
+	{"web", "api", "asks the API in its reader's name"},
+	{"web", "outbox", "shows administrators what waits there"},
 	{"prisma", ".", "its errors"},
 
 	{"bench", ".", "measures any store"},

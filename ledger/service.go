@@ -132,6 +132,22 @@ func (s Service) prove(ctx context.Context, id sandtrail.ID, now time.Time) (p P
 	return p, record, entry, nil
 }
 
+// Leaf returns the index of a stored record's leaf, or sandtrail.ErrNotFound
+// while it is not sealed.
+func (s Service) Leaf(ctx context.Context, e sandtrail.Execution) (leaf int64, err error) {
+	err = s.Log.Inspect(ctx, 0, func(snap Snapshot) (err error) {
+		_, leaf, err = Locate(ctx, snap, e.ID, e.CreatedAt)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("find the leaf of execution %s: %w", e.ID, err)
+	}
+	return leaf, nil
+}
+
+// PublicKeys are those that checkpoints are verified with.
+func (s Service) PublicKeys() []string { return s.Keys.Public() }
+
 // Tile returns a tile of the log by its path, as C2SP tlog-tiles has it, or
 // sandtrail.ErrNotFound. A narrow tile may be asked for when a wider one is
 // there.

@@ -1,18 +1,51 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
 )
+
+// Alerts is what is kept about alerts; both stores keep it.
+type Alerts interface {
+	AlertStates(ctx context.Context) ([]sandtrail.AlertState, error)
+	AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]sandtrail.AlertEvent, error)
+	Silences(ctx context.Context, since time.Time) ([]sandtrail.Silence, error)
+}
 
 type alertsPage struct {
 	*frame
-	Rules []ruleState
+	Rules    []ruleState
+	Silences []silenceRow // that last
+	Events   []eventRow
+	Kept     bool // there is a history to show
+	First    bool // the newest of it
+	Next     string
+	Changes  bool // the reader may silence rules
+}
+
+type silenceRow struct {
+	sandtrail.Silence
+	Ends stamp
+}
+
+type eventRow struct {
+	sandtrail.AlertEvent
+	When       stamp
+	Deliveries []deliveryRow
+}
+
+type deliveryRow struct {
+	sandtrail.AlertDelivery
+	When stamp
 }
 
 // ruleState is a rule, what it says now, and what it would have said about
@@ -23,6 +56,11 @@ type ruleState struct {
 	Value     string
 	History   []cell
 	Hours     int // how many of them it would have fired in
+
+	Told     bool  // as the server's evaluations have it, which tell people
+	Since    stamp // when Told began
+	Waits    stamp // since when the condition holds of a rule that has yet to fire
+	Silenced *silenceRow
 }
 
 func alerts(v *view) error {
@@ -39,11 +77,104 @@ func alerts(v *view) error {
 		}
 		p.Rules = append(p.Rules, state)
 	}
+	if v.Alerts != nil && v.who.UserID == "" {
+		if err := p.remember(v); err != nil {
+			return err
+		}
+	}
 	v.render(http.StatusOK, "alerts", p)
 	return nil
 }
 
+// remember fills in what is kept about alerts, which is for readers who see
+// everybody's records.
+func (p *alertsPage) remember(v *view) error {
+	ctx := v.r.Context()
+	p.Kept, p.Changes = true, v.API != nil && v.who.administers()
+	states, err := v.Alerts.AlertStates(ctx)
+	if err != nil {
+		return err
+	}
+	silences, err := v.Alerts.Silences(ctx, v.now)
+	if err != nil {
+		return err
+	}
+	for _, s := range silences {
+		p.Silences = append(p.Silences, silenceRow{s, p.Stamp(s.Until)})
+	}
+	for i := range p.Rules {
+		p.Rules[i].recall(p, states, v.now)
+	}
+	return p.events(v)
+}
+
+func (s *ruleState) recall(p *alertsPage, states []sandtrail.AlertState, now time.Time) {
+	for _, state := range states {
+		if state.Rule != s.Rule.Name {
+			continue
+		}
+		s.Told, s.Since = state.Firing, p.Stamp(state.Since)
+		if state.HoldsSince != nil && !state.Firing {
+			s.Waits = p.Stamp(*state.HoldsSince)
+		}
+	}
+	for i, quiet := range p.Silences {
+		if quiet.Covers(s.Rule.Name, now) {
+			s.Silenced = &p.Silences[i]
+		}
+	}
+}
+
+// eventsPerPage is how much of the history is shown at once.
+const eventsPerPage = 20
+
+func (p *alertsPage) events(v *view) error {
+	var before sandtrail.ID
+	if cursor := v.r.URL.Query().Get("before"); cursor != "" {
+		if err := before.UnmarshalText([]byte(cursor)); err != nil {
+			return sandtrail.Errorf(sandtrail.CodeInvalid, "%q is no place in the history; start again without it.", cursor)
+		}
+	}
+	p.First = before.IsZero()
+	events, err := v.Alerts.AlertEvents(v.r.Context(), before, eventsPerPage)
+	for _, e := range events {
+		row := eventRow{AlertEvent: e, When: p.Stamp(e.At)}
+		row.Message = strings.TrimPrefix(e.Message, e.Rule+": ")
+		for _, d := range e.Deliveries {
+			row.Deliveries = append(row.Deliveries, deliveryRow{d, p.Stamp(d.At)})
+		}
+		p.Events = append(p.Events, row)
+	}
+	if len(events) == eventsPerPage {
+		p.Next = address("/alerts", url.Values{"before": {events[len(events)-1].ID.String()}})
+	}
+	return err
+}
+
+func silence(v *view) error {
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, 16<<10)
+	asked := api.NewSilence{
+		Rule: v.r.PostFormValue("rule"), For: v.r.PostFormValue("for"), Reason: strings.TrimSpace(v.r.PostFormValue("reason")),
+	}
+	return v.act("/alerts", http.MethodPost, "/v1/alerts/silences", asked)
+}
+
+func endSilence(v *view) error {
+	return v.act("/alerts", http.MethodDelete, "/v1/alerts/silences/"+url.PathEscape(v.r.PathValue("id")), nil)
+}
+
 func condition(r sandtrail.Rule) string {
+	text := baseCondition(r)
+	if r.For > 0 {
+		text += ", for " + sandtrail.FormatDuration(r.For)
+	}
+	if r.ResolveAt != nil {
+		text += ", and ends at " + strconv.FormatFloat(*r.ResolveAt, 'f', -1, 64)
+	}
+	return text
+}
+
+func baseCondition(r sandtrail.Rule) string {
 	window := sandtrail.FormatDuration(r.Window)
 	threshold := strconv.FormatFloat(r.Threshold, 'f', -1, 64)
 	switch r.Metric {

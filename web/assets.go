@@ -67,6 +67,11 @@ func (a *assets) url(name string) string {
 	return "/assets/" + name + "?v=" + file.version
 }
 
+func (v *view) asset() error {
+	v.assets.ServeHTTP(v.w, v.r)
+	return nil
+}
+
 func (a *assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	file, ok := a.files[r.PathValue("name")]
 	if !ok {

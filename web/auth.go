@@ -34,6 +34,11 @@ func (p Principal) administers() bool {
 	return p.Role == "" || p.Role == sandtrail.RoleAdmin
 }
 
+// audits reports whether the reader may see how the server is run.
+func (p Principal) audits() bool {
+	return p.administers() || p.Role == sandtrail.RoleAuditor
+}
+
 const (
 	sessionCookie = "sandtrail_session"
 	sessionLength = 12 * time.Hour

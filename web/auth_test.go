@@ -26,16 +26,10 @@ func addKey(t *testing.T, store *sqlite.Store, role sandtrail.Role, user string)
 	return key, secret
 }
 
-// guarded is a page over a store with keys.
-func guarded(store *sqlite.Store, clock func() time.Time) http.Handler {
-	return Handler(Options{Store: store, Now: clock, Authenticator: Keyring(store, clock), Examiner: store})
-}
-
-func still() time.Time { return now }
-
 // post sends a form as the page itself would.
 func post(h http.Handler, path string, form url.Values, edit ...func(*http.Request)) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
+	r.Host = "localhost"
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	for _, e := range edit {
@@ -61,7 +55,7 @@ func signedIn(t *testing.T, h http.Handler, secret string) func(*http.Request) {
 
 func TestEveryPageAsksToSignIn(t *testing.T) {
 	store := emptyStore(t)
-	h := guarded(store, still)
+	h := whole(t, store, still)
 	page(t, h, "/", http.StatusOK) // no key exists yet
 	addKey(t, store, sandtrail.RoleAdmin, "")
 	for _, path := range allAddresses(sandtrail.Execution{ID: sandtrail.NewID(now), UserID: "u", StrategyID: "s"}) {
@@ -80,7 +74,7 @@ func TestEveryPageAsksToSignIn(t *testing.T) {
 func TestSignIn(t *testing.T) {
 	store := emptyStore(t)
 	clock := now
-	h := guarded(store, func() time.Time { return clock })
+	h := whole(t, store, func() time.Time { return clock })
 	_, reader := addKey(t, store, sandtrail.RoleRead, "")
 	_, writer := addKey(t, store, sandtrail.RoleIngest, "")
 	revoked, gone := addKey(t, store, sandtrail.RoleAdmin, "")
@@ -146,17 +140,6 @@ func TestSignIn(t *testing.T) {
 	})
 }
 
-func TestAdministrationIsForAdministrators(t *testing.T) {
-	store := emptyStore(t)
-	h := guarded(store, still)
-	for role, status := range map[sandtrail.Role]int{
-		sandtrail.RoleRead: http.StatusForbidden, sandtrail.RoleAuditor: http.StatusForbidden, sandtrail.RoleAdmin: http.StatusOK,
-	} {
-		_, secret := addKey(t, store, role, "")
-		page(t, h, "/admin", status, signedIn(t, h, secret))
-	}
-}
-
 func TestFormsFromOtherSitesAreRefused(t *testing.T) {
 	h := Handler(options(t))
 	for _, path := range []string{"/sign-in", "/sign-out", "/preferences"} {
@@ -170,7 +153,7 @@ func TestFormsFromOtherSitesAreRefused(t *testing.T) {
 func TestLinkFromAnotherSiteIsRepeatedFromOurs(t *testing.T) {
 	store := emptyStore(t)
 	addKey(t, store, sandtrail.RoleAdmin, "")
-	h := guarded(store, still)
+	h := whole(t, store, still)
 	p := page(t, h, "/executions?outcome=failed", http.StatusOK, func(r *http.Request) {
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
 		r.Header.Set("Sec-Fetch-Mode", "navigate")
@@ -244,12 +227,21 @@ func TestBoundReaderSeesOnlyTheirOwn(t *testing.T) {
 	all := append(allAddresses(own), allAddresses(foreign)...)
 	all = append(all, "/executions?userId=u-0001", "/executions?userId="+bound, "/strategies/"+foreign.StrategyID, "/users/none")
 
-	crowded, private := guarded(everybody, still), guarded(alone, still)
+	crowded, private := whole(t, everybody, still), whole(t, alone, still)
 	_, a := addKey(t, everybody, sandtrail.RoleRead, bound)
 	_, b := addKey(t, alone, sandtrail.RoleRead, bound)
 	inCrowd, inPrivate := signedIn(t, crowded, a), signedIn(t, private, b)
 	for _, path := range all {
+		if path == "/live" {
+			continue // never ends; TestForwardAsksInTheReadersName sees whom it follows
+		}
 		got, want := get(t, crowded, path, inCrowd), get(t, private, path, inPrivate)
+		if path == "/executions/"+own.ID.String()+"/receipt" || path == "/executions/"+own.ID.String()+"/proof" {
+			if got.Code != http.StatusOK || bytes.Contains(got.Body.Bytes(), []byte("u-0001")) {
+				t.Errorf("%s: status %d", path, got.Code)
+			}
+			continue // a path through the tree of all records, which names none
+		}
 		if got.Code != want.Code || !bytes.Equal(got.Body.Bytes(), want.Body.Bytes()) {
 			t.Errorf("%s: the others' records show: status %d and %d\n%s", path, got.Code, want.Code,
 				firstDifference(got.Body.String(), want.Body.String()))
@@ -295,10 +287,11 @@ func onlyOf(t *testing.T, options sample.Options, user string) *sqlite.Store {
 	}
 	_, err := store.Append(t.Context(), own)
 	put(err)
+	put(store.Maintain(t.Context(), now))
 	return store
 }
 
-func oneExecution(t *testing.T, store *sqlite.Store, user string) sandtrail.Execution {
+func oneExecution(t testing.TB, store sandtrail.Reader, user string) sandtrail.Execution {
 	t.Helper()
 	page, err := store.Executions(t.Context(), sandtrail.Query{Filter: sandtrail.Filter{UserID: user}, Limit: 1}, now)
 	if err != nil || len(page.Items) == 0 {

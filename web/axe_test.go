@@ -32,16 +32,16 @@ func TestEveryPageOnEveryScreen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := options(t)
-	o.Examiner = sampleStore(t)
-	b := browse(t, Handler(o))
+	home := furnished(t)
+	b := home.enter(t)
 	complaints := b.complaints()
 	failure := newestOf(t, sandtrail.Filter{Success: new(false)})
 	for _, s := range screens {
 		b.look(s)
 		for _, path := range []string{
 			"/", "/executions", "/executions?outcome=failed&minTime=1s&userId=u-0001", "/executions/" + failure.ID.String(), "/strategies",
-			"/strategies?view=all", "/strategies/s-0003", "/users", "/users/u-0002", "/alerts", "/admin", "/none",
+			"/strategies?view=all", home.session, "/strategies/s-0003", "/users", "/users/u-0002", "/alerts",
+			"/admin", "/admin/keys", "/admin/access-log", "/admin/access-log?action=none", "/admin/examination", "/none",
 		} {
 			t.Run(s.name+path, func(t *testing.T) {
 				b := tab{t, b.ctx, b.url}

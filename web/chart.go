@@ -78,7 +78,7 @@ func newChart(q sandtrail.TrendQuery, buckets []sandtrail.TrendBucket, link url.
 	c.AvgTime = line(buckets, c.Time.top, func(b sandtrail.TrendBucket) *float64 { return b.AvgTime })
 	c.P95Time = line(buckets, c.Time.top, func(b sandtrail.TrendBucket) *float64 { return b.P95Time })
 	c.AvgMemory = line(buckets, c.Memory.top, func(b sandtrail.TrendBucket) *float64 { return b.AvgMemory })
-	c.Caption = fmt.Sprintf("%s executions per %s", formatCount(c.Total), q.Bucket)
+	c.Caption = fmt.Sprintf("%s executions by the %s", formatCount(c.Total), q.Bucket)
 	return c, nil
 }
 
@@ -280,6 +280,33 @@ func newStrip(f *frame, newest []sandtrail.Execution) strip {
 	}
 	slices.Reverse(s.Cells)
 	return s
+}
+
+// findingsStrip shows how many errors, and on top of them warnings, each of the
+// executions in newStrip had, and the most that one had.
+func findingsStrip(newest []sandtrail.Execution) (s strip, most int) {
+	for _, e := range newest {
+		most = max(most, e.ErrorCount+e.WarningCount)
+	}
+	width := 100 / float64(max(len(newest), 30))
+	for i, e := range newest {
+		y := 100.0
+		for _, part := range []struct {
+			n    int
+			kind outcome
+		}{{e.ErrorCount, failed}, {e.WarningCount, timedOut}} {
+			if part.n == 0 {
+				continue
+			}
+			height := 100 * float64(part.n) / float64(most)
+			y -= height
+			s.Cells = append(s.Cells, cell{
+				X: share(100 - width*float64(i+1)), Width: share(width * 0.75), Y: share(y), Height: share(height), Outcome: part.kind,
+				Title: plural(e.ErrorCount, "error") + ", " + plural(e.WarningCount, "warning"), Href: "/executions/" + e.ID.String(),
+			})
+		}
+	}
+	return s, most
 }
 
 // histogram shows how values spread, on a logarithmic scale.

@@ -20,6 +20,8 @@ type executionPage struct {
 	Looked     bool // somebody looked for classes
 	Older      *row
 	Newer      *row
+	Proven     *proven
+	Session    *terminalSession // of a terminal that was recorded
 }
 
 // measure is one figure of an execution against the strategy's usual.
@@ -35,12 +37,17 @@ type scale struct {
 	Title              string
 }
 
-func execution(v *view) error {
+// executionInPath is the execution that the address names.
+func (v *view) executionInPath() (sandtrail.Execution, error) {
 	id, err := sandtrail.ParseID(v.r.PathValue("id"))
 	if err != nil {
-		return sandtrail.Errorf(sandtrail.CodeNotFound, "%q is not the id of an execution.", v.r.PathValue("id"))
+		return sandtrail.Execution{}, sandtrail.Errorf(sandtrail.CodeNotFound, "%q is not the id of an execution.", v.r.PathValue("id"))
 	}
-	e, err := v.store.execution(v.r.Context(), id)
+	return v.store.execution(v.r.Context(), id)
+}
+
+func execution(v *view) error {
+	e, err := v.executionInPath()
 	if err != nil {
 		return err
 	}
@@ -53,12 +60,18 @@ func execution(v *view) error {
 		return err
 	}
 	p := executionPage{frame: v.frame("Execution", "executions")}
+	if p.Proven, err = v.proven(e); err != nil {
+		return err
+	}
 	p.Row = v.row(p.frame, e)
+	if err := p.replay(v, e); err != nil {
+		return err
+	}
 	p.Title = p.Row.Outcome.Label + ": " + p.Row.StrategyLabel()
 	p.Measures, p.Looked = measures(e, usual), e.Classes != nil
 	p.Errors, p.Warnings = e.Findings()
 	p.Metadata = parseTree(e.Metadata)
-	for _, key := range []string{"errors", "warnings"} {
+	for _, key := range []string{"errors", "warnings", "run"} {
 		if n := p.Metadata.child(key); n != nil {
 			n.Told = true
 		}

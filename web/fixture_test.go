@@ -2,11 +2,13 @@ package web
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -15,14 +17,37 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/sample"
+	"github.com/sandtrail/sandtrail/ledger"
+	"github.com/sandtrail/sandtrail/server"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
 
 // now is what every test takes the time to be.
 var now = time.Date(2026, 11, 24, 15, 20, 0, 0, time.UTC)
 
-// population is the sample that the tests look at.
-var population = sample.Options{Seed: 11, Executions: 12_000, Since: now.AddDate(0, 0, -30), Until: now}
+// population is the sample that the tests look at. EXECUTIONS enlarges it.
+var population = sample.Options{Seed: 11, Executions: populationSize(), Since: now.AddDate(0, 0, -30), Until: now}
+
+func populationSize() int {
+	if n, err := strconv.Atoi(os.Getenv("EXECUTIONS")); err == nil {
+		return n
+	}
+	return 20_000
+}
+
+// fullStore is what both databases are to a server.
+type fullStore interface {
+	sandtrail.Database
+	sandtrail.Keyring
+	sandtrail.AccessLog
+	sandtrail.Follower
+	sandtrail.Agenda
+	sandtrail.AlertLog
+	sandtrail.Silences
+	sandtrail.Surveyor
+	sandtrail.LedgerKeeper
+	ledger.Log
+}
 
 var (
 	tempDir string
@@ -92,26 +117,70 @@ func fill(path string, options sample.Options) (*sqlite.Store, error) {
 	if _, err := store.Migrate(ctx, now); err != nil || options.Executions == 0 {
 		return store, err
 	}
+	return store, populate(ctx, store, options)
+}
+
+// populate puts a sample into a store.
+func populate(ctx context.Context, store sandtrail.Database, options sample.Options) error {
 	s := sample.New(options)
 	for _, u := range s.Users() {
 		if err := store.PutUser(ctx, u); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, st := range s.Strategies() {
 		if err := store.PutStrategy(ctx, st); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for batch, err := range s.Admit(2000) {
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if _, err := store.Append(ctx, batch); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return store, store.Maintain(ctx, now)
+	return store.Maintain(ctx, now)
+}
+
+// still is a clock that stands.
+func still() time.Time { return now }
+
+var ledgerKeys = sync.OnceValues(func() (ledger.Keys, error) { return ledger.GenerateKeys(rand.Reader, "sandtrail/test") })
+
+// shownLedger is the ledger as serve gives it to the page.
+type shownLedger struct {
+	sandtrail.LedgerKeeper
+	ledger.Service
+}
+
+// whole is the page as serve makes it over a store: with keys, a ledger, and
+// the API beside it. edit can change the page's options.
+func whole(t testing.TB, store fullStore, clock func() time.Time, edit ...func(*Options)) http.Handler {
+	t.Helper()
+	keys, err := ledgerKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	proofs := ledger.Service{Log: store, Keys: keys}
+	served, err := server.New(server.Config{
+		Store: store, Keys: store, AccessLog: store, Follower: store, Ledger: proofs, Alerts: store, Now: clock,
+		Page: func(api http.Handler) http.Handler {
+			o := Options{
+				Store: store, Now: clock, Authenticator: Keyring(store, clock), API: api, Examiner: store, Alerts: store,
+				Retention: sandtrail.DefaultRetention, Ledger: shownLedger{store, proofs},
+			}
+			for _, e := range edit {
+				e(&o)
+			}
+			return Handler(o)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return served.Handler()
 }
 
 // options are those of a page without sign-in over the sample.
@@ -120,9 +189,10 @@ func options(t *testing.T) Options {
 }
 
 // get asks the handler for a path; edit can change the request.
-func get(t *testing.T, h http.Handler, path string, edit ...func(*http.Request)) *httptest.ResponseRecorder {
+func get(t testing.TB, h http.Handler, path string, edit ...func(*http.Request)) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r.Host = "localhost"
 	for _, e := range edit {
 		e(r)
 	}

@@ -230,7 +230,7 @@ func withoutScript(b tab) {
 func TestSignInFlow(t *testing.T) {
 	store := emptyStore(t)
 	_, secret := addKey(t, store, sandtrail.RoleRead, "")
-	b := browse(t, guarded(store, still))
+	b := browse(t, whole(t, store, still))
 	b.open("/executions?outcome=failed")
 	b.do(chromedp.SendKeys(chromedp.CSS("#key"), "st_wrong"))
 	b.follow(chromedp.KeyEvent(kb.Enter))

@@ -80,6 +80,18 @@ func formatMemory(mib *float64) string {
 	return strconv.FormatFloat(*mib/1024, 'f', 2, 64) + nb + "GiB"
 }
 
+// formatBytes shows a size on disk.
+func formatBytes(n int64) string {
+	size := float64(n)
+	for _, unit := range []string{"B", "KiB", "MiB", "GiB"} {
+		if size < 1000 {
+			return trimZero(size) + nb + unit
+		}
+		size /= 1024
+	}
+	return trimZero(size) + nb + "TiB"
+}
+
 // formatCPU shows the share of one core.
 func formatCPU(p *float64) string {
 	if p == nil {

@@ -22,6 +22,8 @@ type overviewPage struct {
 	Alerts  []sandtrail.Verdict // those that fire
 	Calm    []sandtrail.Verdict
 	Last    *row // the newest execution of all
+
+	Integrity *integrity
 }
 
 // tile is one figure of the window beside that of the window before.
@@ -61,6 +63,9 @@ func overview(v *view) error {
 		if err := fill(v); err != nil {
 			return err
 		}
+	}
+	if p.Integrity, err = v.integrity(p.frame); err != nil {
+		return err
 	}
 	if err := v.Store.Ping(v.r.Context()); err != nil {
 		return err

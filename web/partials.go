@@ -19,7 +19,40 @@ func functions(files *assets) template.FuncMap {
 		"int":    func(n int) int64 { return int64(n) },
 		"choose": func(condition, yes, no string) string { return map[bool]string{true: yes, false: no}[condition != ""] },
 		"item":   navItem, "ranking": newRanking, "field": newField, "invalid": invalid, "within": withinChoices,
+		"bytes": formatBytes, "number": func(n int64) int { return int(n) }, "verify": verifyCommand, "roles": roleChoices, "receipt": receiptCommand,
 		"keyed": func(n node, index int) node { n.Key = strconv.Itoa(index); return n },
+	}
+}
+
+// verifyCommand ends a command with the keys to be trusted.
+func verifyCommand(keys []string, command string) string {
+	for _, key := range keys {
+		command += " --public-key " + key
+	}
+	return command
+}
+
+func receiptCommand(id sandtrail.ID) string {
+	return "sandtrail verify --receipt receipt-" + id.String() + ".json"
+}
+
+type roleChoice struct {
+	Value sandtrail.Role
+	Label string
+}
+
+// roleChoices are what a key may do; the first key must be an administrator's,
+// as without one nobody could make the next.
+func roleChoices(first bool) []roleChoice {
+	admin := roleChoice{sandtrail.RoleAdmin, "everything (admin)"}
+	if first {
+		return []roleChoice{admin}
+	}
+	return []roleChoice{
+		{sandtrail.RoleIngest, "write only (ingest)"},
+		{sandtrail.RoleRead, "read"},
+		{sandtrail.RoleAuditor, "read, verify, audit (auditor)"},
+		admin,
 	}
 }
 

@@ -56,7 +56,7 @@ type frame struct {
 func (v *view) frame(title, section string) *frame {
 	f := &frame{
 		Title: title, Section: section, Theme: "auto", Zone: v.loc.String(), Here: v.r.URL.RequestURI(),
-		Who: v.who, Signed: v.key != "", Admin: v.Examiner != nil && v.who.administers(), Now: v.now, loc: v.loc,
+		Who: v.who, Signed: v.key != "", Admin: v.Examiner != nil && v.who.audits(), Now: v.now, loc: v.loc,
 		Nav:       v.Authenticator == nil || v.key != "",
 		ZoneGiven: cookie(v.r, zoneCookie) != "" || v.r.URL.Query().Has("tz"),
 		ZoneLabel: v.now.In(v.loc).Format("MST"),
@@ -85,7 +85,9 @@ func (v *view) render(status int, name string, data any) {
 	}
 	h := v.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "private, no-cache")
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "private, no-cache")
+	}
 	h.Set("Vary", "Cookie")
 	v.w.WriteHeader(status)
 	_, _ = page.WriteTo(v.w) // fails only when the reader went away

@@ -22,10 +22,11 @@ func TestScreenshots(t *testing.T) {
 		"overview": "/", "executions": "/executions", "filtered": "/executions?outcome=failed&within=24h&minTime=100ms",
 		"execution": "/executions/" + failure.ID.String(), "strategies": "/strategies", "strategy": "/strategies/s-0003",
 		"users": "/users", "user": "/users/u-0002", "alerts": "/alerts", "admin": "/admin",
+		"keys": "/admin/keys", "access-log": "/admin/access-log", "examination": "/admin/examination",
 	}
-	o := options(t)
-	o.Examiner = sampleStore(t)
-	b := browse(t, Handler(o))
+	home := furnished(t)
+	b := home.enter(t)
+	pages["session"] = home.session
 	for _, s := range screens {
 		for name, path := range pages {
 			t.Run(name+"-"+s.name, func(t *testing.T) {

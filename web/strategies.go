@@ -117,6 +117,8 @@ type strategyPage struct {
 	Own      bool // a bound reader's view: their own executions alone
 	Health   sandtrail.StrategyHealth
 	Strip    strip
+	Findings strip // errors and warnings of the same executions
+	Most     int   // of them in one execution
 	Stats    sandtrail.StrategyStats
 	Failing  *streak
 	Window   window
@@ -164,6 +166,7 @@ func strategy(v *view) error {
 	}
 	last := newest[:min(len(newest), sandtrail.DefaultHealthLast)]
 	p.Health, p.Strip = sandtrail.Health(found.ID, last), newStrip(p.frame, last)
+	p.Findings, p.Most = findingsStrip(last)
 	p.Times, p.Memory = distributions(newest)
 	p.People = rankRows(sandtrail.Users, tally(newest, sandtrail.Users, sandtrail.MostExecutions, 8), window{Name: "90d"})
 	p.Recent, p.Sampled = v.rows(p.frame, newest[:min(len(newest), 12)]), len(newest)

@@ -102,6 +102,9 @@ func runFacts(metadata *node) (facts []fact, sha256 string) {
 		if n.Kind == "literal" && n.Value == "null" {
 			continue // not known
 		}
+		if n.Key == "session" {
+			continue // told where it is played
+		}
 		if n.Key == "sourceSha256" {
 			sha256 = n.Value
 			continue

@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -35,14 +36,24 @@ type Options struct {
 	// Authenticator asks for a key before anything is shown. Nil: whoever
 	// reaches the page sees everything, for loopback addresses.
 	Authenticator Authenticator
-	// API answers /v1/export and /v1/executions/stream on behalf of whoever is
-	// signed in. Nil: the page has no export and no live tail.
+	// API is asked on behalf of whoever is signed in: for exports, the live
+	// tail, proofs, keys and the access log. Nil: the page has none of them.
 	API http.Handler
 	// Rules are shown with their state. Nil: sandtrail.DefaultRule.
 	Rules []sandtrail.Rule
-	// Examiner lets administrators see the state of the database. Nil: no
-	// such page.
+	// Examiner lets administrators and auditors see the state of the database.
+	// Nil: no administration.
 	Examiner Examiner
+	// Retention is how long executions are kept; 0: for ever.
+	Retention time.Duration
+	// Outbox opens the outbox of the server's machine; nil, or a nil Outbox,
+	// where there is none.
+	Outbox func() (Outbox, error)
+	Ledger Ledger // nil: nothing is said about integrity
+	Alerts Alerts // nil: rules have no history and cannot be silenced
+	// Sessions opens the recording of an execution's terminal session,
+	// ErrNotFound where there is none. Nil: there are none.
+	Sessions func(id sandtrail.ID) (*os.File, error)
 	Log      *slog.Logger // nil: slog.Default()
 }
 
@@ -73,18 +84,42 @@ func Handler(o Options) http.Handler {
 
 // pages are what one must be signed in for, if there is a sign-in.
 var pages = map[string]handler{
-	"GET /{$}":             overview,
-	"GET /executions":      executions,
-	"GET /executions/{id}": execution,
-	"GET /strategies":      strategies,
-	"GET /strategies/{id}": strategy,
-	"GET /users":           users,
-	"GET /users/{id}":      user,
-	"GET /alerts":          alerts,
-	"GET /admin":           admin,
-	"GET /export":          export,
-	"GET /live":            live,
-	"/":                    missing,
+	"GET /{$}":                     overview,
+	"GET /executions":              executions,
+	"GET /executions/{id}":         execution,
+	"GET /executions/{id}/receipt": receipt,
+	"GET /executions/{id}/proof":   proof,
+	"GET /executions/{id}/session": recording,
+	"GET /strategies":              strategies,
+	"GET /strategies/{id}":         strategy,
+	"GET /users":                   users,
+	"GET /users/{id}":              user,
+	"GET /alerts":                  alerts,
+	"GET /checkpoint":              checkpoint,
+	"GET /admin":                   admin,
+	"GET /admin/keys":              keys,
+	"GET /admin/access-log":        accessLog,
+	"GET /admin/examination":       examination,
+	"GET /export":                  export,
+	"GET /live":                    live,
+	"/":                            missing,
+}
+
+// acts change something, for whoever is signed in and may.
+var acts = map[string]handler{
+	"POST /alerts/silences":          silence,
+	"POST /alerts/silences/{id}/end": endSilence,
+	"POST /admin/keys":               createKey,
+	"POST /admin/keys/{id}/revoke":   revokeKey,
+}
+
+// doors are open to everybody.
+var doors = map[string]handler{
+	"GET /assets/{name}": (*view).asset,
+	"POST /preferences":  preferences,
+	"GET /sign-in":       signInForm,
+	"POST /sign-in":      signIn,
+	"POST /sign-out":     signOut,
 }
 
 func missing(*view) error {
@@ -93,24 +128,28 @@ func missing(*view) error {
 
 func (s *site) routes() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.Handle("GET /assets/{name}", s.assets)
-	mux.Handle("POST /preferences", s.open(preferences))
-	mux.Handle("GET /sign-in", s.open(signInForm))
-	mux.Handle("POST /sign-in", s.open(signIn))
-	mux.Handle("POST /sign-out", s.open(signOut))
-	for pattern, page := range pages {
-		mux.Handle(pattern, s.page(page))
+	for pattern, door := range doors {
+		mux.Handle(pattern, s.open(door))
+	}
+	for _, guarded := range []map[string]handler{pages, acts} {
+		for pattern, answer := range guarded {
+			mux.Handle(pattern, s.page(answer))
+		}
 	}
 	return mux
 }
 
-// secureHeaders lets the page load its own files and nothing else.
-func secureHeaders(next http.Handler) http.Handler {
-	const policy = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; " +
+// policy lets the page load its own files and nothing else.
+func policy(scripts string) string {
+	return "default-src 'none'; " + scripts + "; style-src 'self'; font-src 'self'; img-src 'self' data:; " +
 		"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+}
+
+func secureHeaders(next http.Handler) http.Handler {
+	strict := policy("script-src 'self'")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
+		h.Set("Content-Security-Policy", strict)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")

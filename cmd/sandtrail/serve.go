@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/server"
 	"github.com/sandtrail/sandtrail/sqlite"
-	"github.com/sandtrail/sandtrail/web"
 	"github.com/sandtrail/sandtrail/worker"
 )
 
@@ -28,6 +26,8 @@ type serveCmd struct {
 	Rules     string   `env:"SANDTRAIL_RULES" placeholder:"FILE" help:"Alert rules as a JSON array (default: more than 30 % of the last hour failed)."`
 	channelFlags
 	ledgerFlags
+	outboxFlag
+	sessionsFlag
 	LogFormat string `default:"text" enum:"text,json" placeholder:"FORM" help:"Log lines on standard error: text or json."`
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error."`
 }
@@ -76,6 +76,7 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	loop.Done = metrics.done
 	hook := notify.Webhook{Secret: c.WebhookSecret, Now: d.now}
 	loop.Jobs = append(loop.Jobs, c.ledgerFlags.jobs(store, service, hook, log)...)
+	config.Page = c.page(store, rules, service, d, log)
 	api, err := server.New(config)
 	if err != nil {
 		return err
@@ -128,11 +129,6 @@ func (c *serveCmd) config(store serviceStore, rules []sandtrail.Rule, d *deps, l
 		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store,
 		Rules: rules, Retention: retention, Limits: server.Limits{Rate: c.RateLimit},
 		Log: log, Now: d.now, Version: buildVersion(),
-		Page: func(api http.Handler) http.Handler {
-			return web.Handler(web.Options{
-				Store: store, Now: d.now, Authenticator: web.Keyring(store, d.now), API: api, Examiner: store, Rules: rules, Log: log,
-			})
-		},
 	}
 }
 

@@ -225,6 +225,28 @@ function refresh() {
   }, seconds * 1000);
 }
 
+// A recorded session: the player is loaded when somebody wants to see it.
+function loaded(element) {
+  document.head.append(element);
+  return new Promise((done, failed) => { element.onload = done; element.onerror = failed; });
+}
+async function play(button) {
+  const session = button.closest("[data-session]");
+  button.disabled = true;
+  const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: session.dataset.sheet });
+  const script = Object.assign(document.createElement("script"), { src: session.dataset.player });
+  try {
+    await Promise.all([loaded(style), loaded(script)]);
+    const answer = await fetch(session.dataset.session);
+    if (!answer.ok) throw new Error(answer.status === 409 ? "The recording is another one than the record names." : "The recording cannot be read.");
+    session.replaceChildren();
+    AsciinemaPlayer.create({ data: answer }, session, { autoPlay: true, fit: "width", idleTimeLimit: 2, terminalFontSize: "14px" });
+  } catch (problem) {
+    button.disabled = false;
+    one(".hint", session).textContent = problem.message || "The player cannot be loaded.";
+  }
+}
+
 async function copy(button) {
   await navigator.clipboard.writeText(button.dataset.copy);
   const label = button.textContent;
@@ -252,6 +274,8 @@ document.addEventListener("click", (event) => {
   closeMenus(event.target.closest?.("details.menu"));
   const button = event.target.closest?.("[data-copy]");
   if (button) copy(button);
+  const player = event.target.closest?.("[data-play]");
+  if (player) play(player);
   if (event.target.closest?.("[data-help]")) one("#help").showModal();
   const back = event.target.closest?.("[data-back]");
   if (back && !event.ctrlKey && !event.metaKey && !event.shiftKey) goBack(event, back);

@@ -1,0 +1,259 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
+	"github.com/sandtrail/sandtrail/outbox"
+)
+
+// tries says with which form each act is tried, and how one that is allowed is
+// answered; 0: as most are.
+var tries = map[string]struct {
+	form    url.Values
+	allowed int
+}{
+	"POST /admin/keys":               {url.Values{"name": {"k"}, "role": {"read"}}, http.StatusOK},
+	"POST /admin/keys/{id}/revoke":   {},
+	"POST /alerts/silences":          {form: url.Values{"for": {"1h"}}},
+	"POST /alerts/silences/{id}/end": {allowed: http.StatusNotFound}, // no silence has the id of a key
+}
+
+func TestAdministrationIsForAdministratorsAndAuditors(t *testing.T) {
+	store := emptyStore(t)
+	h := whole(t, store, still)
+	victim, _ := addKey(t, store, sandtrail.RoleIngest, "")
+	for _, test := range []struct {
+		role sandtrail.Role
+		user string
+		see  int
+		act  int
+	}{
+		{sandtrail.RoleRead, "", http.StatusForbidden, http.StatusForbidden},
+		{sandtrail.RoleRead, "u1", http.StatusForbidden, http.StatusForbidden},
+		{sandtrail.RoleAuditor, "", http.StatusOK, http.StatusForbidden},
+		{sandtrail.RoleAdmin, "", http.StatusOK, http.StatusSeeOther},
+	} {
+		t.Run(string(test.role)+test.user, func(t *testing.T) {
+			_, secret := addKey(t, store, test.role, test.user)
+			session := signedIn(t, h, secret)
+			for pattern := range pages {
+				if path, ok := strings.CutPrefix(pattern, "GET /admin"); ok {
+					page(t, h, "/admin"+path, test.see, session)
+				}
+			}
+			for pattern := range acts {
+				tried, known := tries[pattern]
+				if !known {
+					t.Errorf("%s: nothing says what it is tried with", pattern)
+				}
+				want := test.act
+				if want != http.StatusForbidden && tried.allowed != 0 {
+					want = tried.allowed
+				}
+				_, path, _ := strings.Cut(strings.ReplaceAll(pattern, "{id}", victim.ID.String()), " ")
+				if w := post(h, path, tried.form, session); w.Code != want {
+					t.Errorf("%s: status %d, want %d", pattern, w.Code, want)
+				}
+			}
+		})
+	}
+}
+
+func TestKeysAreShownOnceAndRevoked(t *testing.T) {
+	store := emptyStore(t)
+	h := whole(t, store, still)
+	page(t, h, "/admin/keys", http.StatusOK).wantText(t, "No keys yet", "The first key changes that")
+
+	first := post(h, "/admin/keys", url.Values{"name": {"root"}, "role": {"admin"}})
+	if first.Code != http.StatusOK || first.Header().Get("Cache-Control") != "no-store" {
+		t.Fatalf("the first key: status %d, %v", first.Code, first.Header())
+	}
+	shown := parse(t, "/admin/keys", first)
+	shown.wantText(t, "Copy it now", "From now on everybody must sign in")
+	root := signedIn(t, h, shown.tag("pre")[0].text())
+
+	bad := post(h, "/admin/keys", url.Values{"name": {"k"}, "role": {"admin"}, "userId": {"u1"}}, root)
+	if bad.Code != http.StatusBadRequest {
+		t.Errorf("an administrator bound to a user: status %d", bad.Code)
+	}
+	parse(t, "/admin/keys", bad).wantText(t, "userId")
+
+	made := parse(t, "/admin/keys", post(h, "/admin/keys", url.Values{"name": {"ada"}, "role": {"read"}, "userId": {"u1"}, "expiresIn": {"30d"}}, root))
+	secret := made.tag("pre")[0].text()
+	ada := signedIn(t, h, secret)
+	list := page(t, h, "/admin/keys", http.StatusOK, root)
+	list.wantText(t, "ada", "only u1", "in 30 d", "root")
+	if strings.Contains(list.text(), secret) {
+		t.Error("the list shows a secret")
+	}
+	for _, form := range list.tag("form") {
+		if action := form.attr("action"); strings.HasSuffix(action, "/revoke") && strings.Contains(form.text(), "ada") {
+			if w := post(h, action, nil, root); w.Code != http.StatusSeeOther {
+				t.Errorf("revoke: status %d", w.Code)
+			}
+		}
+	}
+	if w := get(t, h, "/", ada); w.Code != http.StatusSeeOther {
+		t.Errorf("status %d with the revoked key", w.Code)
+	}
+	page(t, h, "/admin/keys", http.StatusOK, root).wantText(t, "revoked")
+	page(t, h, "/admin/access-log?action=revoke+key", http.StatusOK, root).wantText(t, "root", "revoke key", "allowed")
+}
+
+func TestAccessLogIsFilteredAndPaged(t *testing.T) {
+	store := emptyStore(t)
+	for i := range 120 {
+		at := now.Add(-time.Duration(i) * time.Minute)
+		line := sandtrail.Access{
+			ID: sandtrail.NewID(at), At: at, Actor: "ci", Action: "export", Object: "/v1/export", Outcome: sandtrail.Allowed,
+		}
+		if i%40 == 0 {
+			line.Actor, line.Outcome, line.Detail = "mallory", sandtrail.Denied, "a key with the role read may not do this"
+		}
+		if err := store.LogAccess(t.Context(), line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := whole(t, store, still)
+	seen, pages := 0, 0
+	for path := "/admin/access-log?actor=ci"; path != ""; pages++ {
+		p := page(t, h, path, http.StatusOK)
+		seen += len(p.tag("tbody")[0].tag("tr"))
+		path = ""
+		for _, a := range p.tag("a") {
+			if a.attr("rel") == "next" {
+				path = a.attr("href")
+			}
+		}
+	}
+	if seen != 117 || pages != 3 {
+		t.Errorf("%d lines of ci on %d pages, want 117 on 3", seen, pages)
+	}
+	p := page(t, h, "/admin/access-log?outcome=denied", http.StatusOK)
+	p.wantText(t, "mallory", "may not do this", "That is all")
+	if rows := p.tag("tbody")[0].tag("tr"); len(rows) != 3 {
+		t.Errorf("%d refusals, want 3", len(rows))
+	}
+	page(t, h, "/admin/access-log?actor=nobody", http.StatusOK).wantText(t, "No line matches")
+	page(t, h, "/admin/access-log?cursor=x", http.StatusBadRequest).wantText(t, "cursor")
+}
+
+func TestAdministrationTellsTheState(t *testing.T) {
+	store := emptyStore(t)
+	record(t, store)
+	box, err := outbox.Open(t.TempDir(), outbox.Options{Now: still})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := box.Put(sandtrail.Draft{UserID: "u1", StrategyID: "s1", Type: sandtrail.Validation}); err != nil {
+		t.Fatal(err)
+	}
+	h := whole(t, store, still, func(o *Options) {
+		o.Outbox = func() (Outbox, error) { return box, nil }
+	})
+	page(t, h, "/admin", http.StatusOK).wantText(t,
+		"0 entries", "not yet", "kept for 90d", "none yet", "within minutes", "SQLite keeps everything in one file", "1 record")
+
+	if err := store.Maintain(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	line := sandtrail.Access{ID: sandtrail.NewID(now), At: now.Add(-time.Hour), Actor: sandtrail.RetentionWork, Action: sandtrail.CleanupAction, Outcome: sandtrail.Allowed, Detail: "deleted 7"}
+	for _, err := range []error{store.LogAccess(t.Context(), line), store.Reschedule(t.Context(), sandtrail.RetentionWork, now.Add(23*time.Hour))} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	get(t, h, "/checkpoint")
+	page(t, h, "/admin", http.StatusOK).wantText(t, "1 entry", "of 1 entries", "deleted 7", "in 23 h", "sandtrail verify --checkpoint checkpoint.txt --public-key sandtrail/test+")
+	page(t, h, "/admin/examination", http.StatusOK).wantText(t, "No fault found", "journal mode is wal", "just now")
+}
+
+func TestExecutionIsProved(t *testing.T) {
+	store := emptyStore(t)
+	record(t, store)
+	e := oneExecution(t, store, "u1")
+	h := whole(t, store, still)
+	path := "/executions/" + e.ID.String()
+	page(t, h, path, http.StatusOK).wantText(t, "Not sealed yet")
+	page(t, h, path+"/receipt", http.StatusNotFound)
+
+	if err := store.Maintain(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	p := page(t, h, path, http.StatusOK)
+	p.wantText(t, "Sealed", "Entry 0 of the ledger", "sandtrail verify --receipt receipt-"+e.ID.String()+".json --public-key sandtrail/test+")
+	keys, err := ledgerKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted, err := ledger.ParseVerifiers(keys.Public()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := get(t, h, path+"/receipt")
+	if got := w.Header().Get("Content-Disposition"); got != `attachment; filename="receipt-`+e.ID.String()+`.json"` {
+		t.Errorf("the receipt comes as %s", got)
+	}
+	proved, _, err := ledger.VerifyReceipt(w.Body.Bytes(), trusted)
+	if err != nil || proved.ID != e.ID {
+		t.Errorf("the receipt proves %s: %v", proved.ID, err)
+	}
+	if _, err := trusted.Open(get(t, h, "/checkpoint").Body.Bytes()); err != nil {
+		t.Errorf("the checkpoint: %v", err)
+	}
+}
+
+func TestAlertsAreRememberedAndSilenced(t *testing.T) {
+	store := emptyStore(t)
+	h := whole(t, store, still)
+	page(t, h, "/alerts", http.StatusOK).wantText(t, "Quiet", "No rule has begun to fire")
+
+	for i := range 25 {
+		at := now.Add(time.Duration(i-30) * time.Minute)
+		event := sandtrail.AlertEvent{
+			ID: sandtrail.NewID(at), At: at, Rule: "high-failure-rate", Firing: i%2 == 0, Message: "high-failure-rate: 40 % failed",
+		}
+		state := sandtrail.AlertState{Rule: event.Rule, Firing: event.Firing, Since: at, Event: &event.ID}
+		delivery := sandtrail.AlertDelivery{Channel: "webhook hooks.example.com", Attempts: 3, At: at, Error: "status 500"}
+		for _, err := range []error{store.PutAlertState(t.Context(), state, &event), store.PutAlertDelivery(t.Context(), event.ID, delivery)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	p := page(t, h, "/alerts", http.StatusOK)
+	p.wantText(t, "It has fired since", "Fired", "Resolved", "webhook hooks.example.com", "at attempt 3", "status 500")
+	for _, a := range p.tag("a") {
+		if a.attr("rel") == "next" {
+			if rest := page(t, h, a.attr("href"), http.StatusOK).class("events")[0].tag("tbody")[0].tag("tr"); len(rest) != 5 {
+				t.Errorf("%d older events, want 5", len(rest))
+			}
+		}
+	}
+	page(t, h, "/alerts?before=x", http.StatusBadRequest)
+
+	if w := post(h, "/alerts/silences", url.Values{"rule": {"high-failure-rate"}, "for": {"4h"}, "reason": {"moving house"}}); w.Code != http.StatusSeeOther {
+		t.Fatalf("silence: status %d\n%s", w.Code, w.Body)
+	}
+	p = page(t, h, "/alerts", http.StatusOK)
+	p.wantText(t, "Silenced", "moving house", "in 4 h")
+	for _, form := range p.tag("form") {
+		if action := form.attr("action"); strings.HasSuffix(action, "/end") {
+			if w := post(h, action, nil); w.Code != http.StatusSeeOther {
+				t.Errorf("end the silence: status %d", w.Code)
+			}
+		}
+	}
+	if text := page(t, h, "/alerts", http.StatusOK).main(t); strings.Contains(text, "moving house") {
+		t.Error("the silence goes on")
+	}
+	if w := post(h, "/alerts/silences", url.Values{"for": {"soon"}}); w.Code != http.StatusBadRequest {
+		t.Errorf("a silence of no length: status %d", w.Code)
+	}
+}
