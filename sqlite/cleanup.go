@@ -96,6 +96,12 @@ func execCount(ctx context.Context, tx *sql.Tx, text string, args ...any) (int64
 // shrink gives free pages back to the file system, step by step, and empties
 // the write-ahead log.
 func (s *Store) shrink(ctx context.Context) error {
+	for folded := foldBatch; folded == foldBatch; { // the journal's room, too
+		var err error
+		if folded, err = s.fold(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.vacuum(ctx); err != nil {
 		return err
 	}
