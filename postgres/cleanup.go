@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -209,6 +210,18 @@ func droppedIn(ctx context.Context, q querier, l *layout) (map[string]int64, err
 	return dropped, err
 }
 
+// isLeft says that an entry i of the ids is of an execution d in a dropped
+// partition, and not of one that came again since.
+func isLeft(table string) (string, error) {
+	start, err := time.Parse("20060102", strings.TrimPrefix(table, droppedPrefix+"logs_"))
+	if err != nil {
+		return "", wrapf(err, "partition %s", table)
+	}
+	from, to := boundsOf(start)
+	return "i.id = d.id AND i.created_at = d.created_at AND NOT EXISTS (SELECT FROM {logs} e WHERE e.id = d.id" +
+		" AND e.created_at = d.created_at AND e.created_at >= '" + from + "' AND e.created_at < '" + to + "')", nil
+}
+
 // sweepBlocks is how many blocks of a dropped partition one transaction of
 // its sweep reads.
 const sweepBlocks = 256
@@ -217,11 +230,15 @@ const sweepBlocks = 256
 // it swept by somebody else is done.
 func (s *Store) sweep(ctx context.Context, l *layout, table string, oid int64) error {
 	name := quote(l.Schema) + "." + quote(table)
+	left, err := isLeft(table)
+	if err != nil {
+		return err
+	}
 	var blocks int64
-	err := s.pool.QueryRow(ctx, "SELECT coalesce(pg_relation_size($1::bigint::oid), 0) / current_setting('block_size')::integer", oid).Scan(&blocks)
+	err = s.pool.QueryRow(ctx, "SELECT coalesce(pg_relation_size($1::bigint::oid), 0) / current_setting('block_size')::integer", oid).Scan(&blocks)
 	for first := int64(0); err == nil && first < blocks; first += sweepBlocks {
 		_, err = s.execInTx(ctx, l.sql("WITH gone AS (DELETE FROM {schema}.ids i USING "+name+" d"+fmt.Sprintf(
-			" WHERE d.ctid >= '(%d,0)' AND d.ctid < '(%d,0)' AND i.id = d.id AND i.created_at = d.created_at", first, first+sweepBlocks)+
+			" WHERE d.ctid >= '(%d,0)' AND d.ctid < '(%d,0)' AND ", first, first+sweepBlocks)+left+
 			" RETURNING i.id, i.created_at)"+retired))
 	}
 	if err == nil {

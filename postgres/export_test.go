@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"net"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -25,4 +26,14 @@ func OpenDialed(ctx context.Context, url string, dial func(ctx context.Context, 
 	}
 	config.ConnConfig.DialFunc = dial
 	return openWith(ctx, config, Options{})
+}
+
+// DropWeek takes the partition of a week out of the table, as a cleanup that
+// is killed before it sweeps.
+func (s *Store) DropWeek(ctx context.Context, at time.Time) (int64, error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return s.dropWeek(ctx, l, weekOf(at))
 }

@@ -112,8 +112,12 @@ func (t triggered) unswept(ctx context.Context, tx pgx.Tx) ([]ledger.Change, err
 	}
 	var changes []ledger.Change
 	for name := range dropped {
-		more, err := scanAll(ctx, tx, scanQueued, t.l.sql("SELECT true, id, created_at, 'retention' FROM {schema}."+quote(name)+
-			" JOIN {schema}.ids USING (id, created_at)"))
+		left, err := isLeft(name)
+		if err != nil {
+			return nil, err
+		}
+		more, err := scanAll(ctx, tx, scanQueued, t.l.sql("SELECT true, i.id, i.created_at, 'retention' FROM {schema}."+quote(name)+
+			" d JOIN {schema}.ids i ON "+left))
 		if err != nil {
 			return nil, err
 		}

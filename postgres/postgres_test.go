@@ -82,3 +82,37 @@ func TestDeletionIsReported(t *testing.T) {
 		return s
 	})
 }
+
+// An execution that comes again while its partition of before waits to be
+// swept is a new one, and stays.
+func TestSweepLeavesWhatCameAgain(t *testing.T) {
+	s, _ := open(t)
+	putOwners(t, s, 1)
+	old := execution(now.Add(-30 * 24 * time.Hour))
+	other := execution(old.Execution.CreatedAt)
+	appendAll(t, s, old, other)
+	maintain := func() {
+		t.Helper()
+		if err := s.Maintain(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	maintain()
+	if n, err := s.DropWeek(t.Context(), old.Execution.CreatedAt); n != 2 || err != nil {
+		t.Fatalf("dropped %d, %v; want 2", n, err)
+	}
+	if done := appendAll(t, s, old); done.Accepted != 1 {
+		t.Fatalf("%d were accepted, want 1", done.Accepted)
+	}
+	maintain()
+	if _, err := s.Execution(t.Context(), old.Execution.ID); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Execution(t.Context(), other.Execution.ID); !errors.Is(err, sandtrail.ErrNotFound) {
+		t.Errorf("what did not come again: %v, want ErrNotFound", err)
+	}
+	if done := appendAll(t, s, old); done.Duplicates != 1 {
+		t.Errorf("the same again: %+v, want a duplicate", done)
+	}
+	deepCheck(t, s)
+}
