@@ -44,6 +44,8 @@ var edges = []edge{
 	{"internal/table", ".", "keeps CSV cells from being run as formulas"},
 	{"internal/table", "github.com/jedib0t/go-pretty/v6", "lines up columns"},
 	{"internal/pgtest", "github.com/jackc/pgx/v5", "creates the databases it lends"},
+	{"internal/pgtest", "internal/testneed", "ends tests that have no server"},
+	{"internal/nodetest", "internal/testneed", "ends tests that have no npm"},
 
 	{"recorder", ".", "what it measures becomes a draft"},
 	{"recorder", "asciicast", "records terminal sessions"},

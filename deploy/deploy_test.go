@@ -15,13 +15,15 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/sandtrail/sandtrail/internal/testneed"
 )
 
 // metricName finds the metrics that an expression names.
 var metricName = regexp.MustCompile(`\b(sandtrail|process|go)_[a-z0-9_]+\b`)
 
 func TestRules(t *testing.T) {
-	promtool := tool(t, "promtool", "prometheus")
+	promtool := testneed.Program(t, "prometheus", "promtool")
 	output(t, exec.Command(promtool, "check", "rules", "prometheus/sandtrail.rules.yml"))
 	output(t, exec.Command(promtool, "check", "config", "prometheus/prometheus.yml"))
 	output(t, exec.Command(promtool, "test", "rules", "prometheus/sandtrail.test.yml"))
@@ -63,7 +65,7 @@ func expressions(t *testing.T) map[string][]string {
 
 // The dashboard's queries are PromQL.
 func TestDashboardParses(t *testing.T) {
-	promtool := tool(t, "promtool", "prometheus")
+	promtool := testneed.Program(t, "prometheus", "promtool")
 	fill := strings.NewReplacer("$__rate_interval", "5m", "$instance", ".*")
 	var rules strings.Builder
 	rules.WriteString("groups: [{name: dashboard, rules: [\n")
@@ -108,7 +110,7 @@ func TestMetricsExist(t *testing.T) {
 }
 
 func TestSystemdUnit(t *testing.T) {
-	analyze := tool(t, "systemd-analyze", "systemd")
+	analyze := testneed.Program(t, "systemd", "systemd-analyze")
 	unit := strings.Replace(read(t, "systemd/sandtrail.service"), "/usr/bin/sandtrail", binary(t), 1)
 	file := filepath.Join(t.TempDir(), "sandtrail.service")
 	if err := os.WriteFile(file, []byte(unit), 0o600); err != nil {
@@ -120,7 +122,7 @@ func TestSystemdUnit(t *testing.T) {
 }
 
 func TestDebianPackage(t *testing.T) {
-	dpkg := tool(t, "dpkg-deb", "dpkg")
+	dpkg := testneed.Program(t, "dpkg", "dpkg-deb")
 	dir := t.TempDir()
 	output(t, exec.Command("../scripts/package", "1.2.3~test", dir))
 	packages, err := filepath.Glob(filepath.Join(dir, "sandtrail_1.2.3~test_*.deb"))

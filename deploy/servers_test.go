@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/sandtrail/sandtrail/internal/testneed"
 )
 
 func TestMain(m *testing.M) {
@@ -52,33 +53,6 @@ func binary(t *testing.T) string {
 }
 
 var buildOnce sync.Once
-
-// tool finds a program of a Debian package. Without it the test is skipped,
-// or fails where CI=true.
-func tool(t *testing.T, name, pkg string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
-	}
-	why := fmt.Sprintf("%s is needed (Debian: apt-get install %s)", name, pkg)
-	if os.Getenv("CI") == "true" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-	return ""
-}
-
-// freeAddress is an address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
 
 // start runs a program until the test ends and waits until a URL answers 200.
 func start(t *testing.T, ready string, program string, arguments ...string) {
@@ -138,7 +112,7 @@ type served struct {
 // it.
 func serve(t *testing.T, flags ...string) *served {
 	t.Helper()
-	address := freeAddress(t)
+	address := testneed.FreeAddress(t)
 	s := &served{t: t, url: "http://" + address, database: "sqlite:" + filepath.Join(t.TempDir(), "sandtrail.db")}
 	s.command("", "users", "add", "ada", "--email", "ada@example.com")
 	s.command("", "strategies", "add", "momentum", "--name", "Momentum")
@@ -156,7 +130,7 @@ func (s *served) command(input string, arguments ...string) {
 
 // Prometheus scrapes a server, and a rule of ours fires.
 func TestPrometheusScrapesAndFires(t *testing.T) {
-	prometheus := tool(t, "prometheus", "prometheus")
+	prometheus := testneed.Program(t, "prometheus", "prometheus")
 	s := serve(t)
 	dir := t.TempDir()
 	rules, err := filepath.Abs("prometheus/sandtrail.rules.yml")
@@ -172,7 +146,7 @@ scrape_configs: [{job_name: sandtrail, static_configs: [{targets: [%q]}]}]
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
+	address := testneed.FreeAddress(t)
 	start(t, "http://"+address+"/-/ready", prometheus, "--config.file="+file,
 		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
 	firing := func() string { return fetch(t, "http://"+address+"/api/v1/alerts") }
@@ -207,8 +181,8 @@ func (s *served) deny() {
 
 // Alertmanager takes an alert of ours.
 func TestAlertmanagerReceives(t *testing.T) {
-	alertmanager := tool(t, "prometheus-alertmanager", "prometheus-alertmanager")
-	dir, address := t.TempDir(), freeAddress(t)
+	alertmanager := testneed.Program(t, "prometheus-alertmanager", "prometheus-alertmanager")
+	dir, address := t.TempDir(), testneed.FreeAddress(t)
 	file := filepath.Join(dir, "alertmanager.yml")
 	if err := os.WriteFile(file, []byte("route: {receiver: none}\nreceivers: [{name: none}]\n"), 0o600); err != nil {
 		t.Fatal(err)

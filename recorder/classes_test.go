@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sandtrail/sandtrail/internal/testneed"
 )
 
 func TestPythonClasses(t *testing.T) {
@@ -66,13 +68,7 @@ for top, below, names in os.walk(sysconfig.get_path("stdlib")):
 `
 
 func TestPythonClassesAgreeWithPython(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("python3 is needed to compare with")
-		}
-		t.Skip("there is no python3 to compare with")
-	}
+	python := testneed.Program(t, "python3", "python3")
 	cmd := exec.Command(python, "-c", oracle)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

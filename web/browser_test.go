@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +12,8 @@ import (
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/sandtrail/sandtrail/internal/testneed"
 )
 
 // tab is a browser's tab that looks at a server.
@@ -26,19 +26,7 @@ type tab struct {
 // browse starts a server and a Chromium of its own for one test.
 func browse(t *testing.T, h http.Handler) tab {
 	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("no Chromium found; install the package chromium")
-		}
-		t.Skip("no Chromium found; install the package chromium to run the browser tests")
-	}
+	path := testneed.Program(t, "chromium", "chromium", "chromium-browser", "google-chrome")
 	flags := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()))
 	for _, flag := range []string{
 		"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",

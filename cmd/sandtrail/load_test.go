@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,6 +22,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
+	"github.com/sandtrail/sandtrail/internal/testneed"
 )
 
 // LoadEnv names the variable that makes TestLoad go on for a time, such as
@@ -71,7 +71,7 @@ func TestLoad(t *testing.T) {
 	}
 	prepare(t, l.database)
 	for i := range l.servers {
-		l.urls[i] = "http://" + freeAddress(t)
+		l.urls[i] = "http://" + testneed.FreeAddress(t)
 		l.start(i)
 	}
 	t.Cleanup(l.stop)
@@ -109,16 +109,6 @@ func TestLoad(t *testing.T) {
 	t.Logf("%d records in %s (%.0f/s), %d reads; append p50 %s, p99 %s, max %s; memory of the first server %s, then %s",
 		l.acked.Load(), length.Round(time.Second), float64(l.acked.Load())/length.Seconds(), l.reads.Load(),
 		l.took[len(l.took)/2], l.took[len(l.took)*99/100], l.took[len(l.took)-1], before, after)
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 func (l *load) start(i int) {

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/sandtrail/sandtrail/internal/testneed"
 )
 
 // Install makes node_modules in the directory what its lockfile says, unless it
@@ -16,7 +18,7 @@ import (
 func Install(t *testing.T, dir string) {
 	t.Helper()
 	if _, err := exec.LookPath("npm"); err != nil {
-		unavailable(t, "Node.js 20 with npm is needed (Debian: apt-get install nodejs npm)")
+		testneed.Missing(t, "Node.js 20 with npm is needed (Debian: apt-get install nodejs npm)")
 	}
 	want, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
 	if err != nil {
@@ -29,17 +31,9 @@ func Install(t *testing.T, dir string) {
 	cmd := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		unavailable(t, fmt.Sprintf("npm ci: %v\n%s", err, out))
+		testneed.Missing(t, fmt.Sprintf("npm ci: %v\n%s", err, out))
 	}
 	if err := os.WriteFile(installed, want, 0o644); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func unavailable(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }

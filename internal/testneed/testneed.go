@@ -1,0 +1,43 @@
+// Package testneed finds what tests need of the machine.
+package testneed
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// Missing ends a test for want of something: it is skipped, and fails where
+// CI=true.
+func Missing(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// Program finds a program of a Debian package by any of its names.
+func Program(t testing.TB, pkg string, names ...string) string {
+	t.Helper()
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	Missing(t, fmt.Sprintf("%s is needed (Debian: apt-get install %s)", names[0], pkg))
+	return ""
+}
+
+// FreeAddress is an address of this machine that nobody listens on.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
