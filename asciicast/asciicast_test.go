@@ -156,6 +156,9 @@ func TestLimit(t *testing.T) {
 	if file.Len() > limit || !w.Capped() {
 		t.Errorf("%d bytes, capped: %v", file.Len(), w.Capped())
 	}
+	if capped, err := asciicast.Capped(bytes.NewReader(file.Bytes())); !capped || err != nil {
+		t.Errorf("read again, capped: %v, %v", capped, err)
+	}
 	_, events := read(t, file.String())
 	marker, exit := events[len(events)-2], events[len(events)-1]
 	if marker.Code != asciicast.Marker || !strings.Contains(marker.Data, "not recorded") {

@@ -116,3 +116,18 @@ func (r *Reader) decode(raw []byte) (Event, error) {
 	r.at += time.Duration(math.Round(*interval*1e6)) * time.Microsecond
 	return Event{At: r.at, Code: Code(*code), Data: *data}, nil
 }
+
+// Capped reports whether a session that a Writer wrote reached its limit.
+func Capped(from io.Reader) (bool, error) {
+	r, err := NewReader(from)
+	for err == nil {
+		var e Event
+		if e, err = r.Next(); err == nil && e.Code == Marker && e.Data == cappedLabel {
+			return true, nil
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return false, err
+}

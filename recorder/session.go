@@ -162,11 +162,9 @@ func sealSession(metadata json.RawMessage) json.RawMessage {
 	if !ok {
 		return metadata
 	}
-	sum, size, err := sealFile(s.Path)
-	if err != nil {
+	if err := s.seal(); err != nil {
 		return metadata
 	}
-	s.SHA256, s.Bytes = &sum, &size
 	var all map[string]any
 	_ = json.Unmarshal(metadata, &all) // it has been read above
 	run, ok := all["run"].(map[string]any)
@@ -178,11 +176,11 @@ func sealSession(metadata json.RawMessage) json.RawMessage {
 	return sealed
 }
 
-// sealFile cuts a torn last line off a session's file and hashes the rest.
-func sealFile(path string) (sum string, size int64, err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+// seal cuts a torn last line off a session's file and takes in the rest.
+func (s *Session) seal() error {
+	f, err := os.OpenFile(s.Path, os.O_RDWR|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 	if err != nil {
-		return "", 0, err
+		return err
 	}
 	defer f.Close()
 	whole, err := lastLineEnd(f)
@@ -190,13 +188,19 @@ func sealFile(path string) (sum string, size int64, err error) {
 		err = f.Truncate(whole)
 	}
 	if err != nil {
-		return "", 0, err
+		return err
 	}
-	hash := sha256.New()
-	if size, err = io.Copy(hash, io.NewSectionReader(f, 0, whole)); err != nil {
-		return "", 0, err
+	if capped, err := asciicast.Capped(io.NewSectionReader(f, 0, whole)); err == nil {
+		s.Capped = capped
 	}
-	return hex.EncodeToString(hash.Sum(nil)), size, f.Sync()
+	sum := sha256.New()
+	size, err := io.Copy(sum, io.NewSectionReader(f, 0, whole))
+	if err != nil {
+		return err
+	}
+	hexadecimal := hex.EncodeToString(sum.Sum(nil))
+	s.SHA256, s.Bytes = &hexadecimal, &size
+	return f.Sync()
 }
 
 // lastLineEnd is where the last whole line of the file ends.

@@ -254,15 +254,25 @@ func modes(t *testing.T, slave *os.File) *unix.Termios {
 
 func TestLostSessionBecomesPartOfTheRecord(t *testing.T) {
 	const head = `{"version":3,"term":{"cols":80,"rows":24}}` + "\n"
+	var full bytes.Buffer
+	cast, err := asciicast.NewWriter(&full, asciicast.Header{Cols: 80, Rows: 24}, 500)
+	if err == nil {
+		err = cast.Write(0, asciicast.Output, bytes.Repeat([]byte("x"), 500))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := map[string]struct {
 		content string // "": there is no file
 		left    string
+		capped  bool
 	}{
-		"whole lines":     {head + "[0, \"o\", \"x\"]\n", head + "[0, \"o\", \"x\"]\n"},
-		"a torn line":     {head + "[0, \"o\", \"x\"]\n[0, \"", head + "[0, \"o\", \"x\"]\n"},
-		"a long torn one": {head + strings.Repeat("x", 200<<10), head},
-		"not even a line": {head[:10], ""},
-		"no file":         {"", ""},
+		"whole lines":     {head + "[0, \"o\", \"x\"]\n", head + "[0, \"o\", \"x\"]\n", false},
+		"a torn line":     {head + "[0, \"o\", \"x\"]\n[0, \"", head + "[0, \"o\", \"x\"]\n", false},
+		"a long torn one": {head + strings.Repeat("x", 200<<10), head, false},
+		"not even a line": {head[:10], "", false},
+		"at its limit":    {full.String(), full.String(), true},
+		"no file":         {"", "", false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -290,6 +300,9 @@ func TestLostSessionBecomesPartOfTheRecord(t *testing.T) {
 				return
 			}
 			verify(t, &s)
+			if s.Capped != test.capped {
+				t.Errorf("capped: %v, want %v", s.Capped, test.capped)
+			}
 			if got, err := os.ReadFile(s.Path); err != nil || string(got) != test.left {
 				t.Errorf("left: %q, %v; want %q", got, err, test.left)
 			}

@@ -38,13 +38,13 @@ func TestManyRecordersAtOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			late := 0
+			complained := 0
 			for i, recorder := range recorders {
 				if err := recorder.Wait(); err != nil {
 					t.Errorf("recorder %d: %v\n%s", i, err, &said[i])
 				}
 				if said[i].Len() > 0 {
-					late++
+					complained++
 				}
 			}
 			if out, err := sandtrailCommand(t, database, "outbox", "flush", "--outbox", outbox).CombinedOutput(); err != nil {
@@ -59,7 +59,7 @@ func TestManyRecordersAtOnce(t *testing.T) {
 			if len(stored) != n {
 				t.Errorf("%d runs are stored, want %d", len(stored), n)
 			}
-			t.Logf("%d of %d recorders left their record to a later one", late, n)
+			t.Logf("%d of %d recorders had something to complain of", complained, n)
 		})
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
-	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/ledger"
@@ -130,17 +129,23 @@ type keyKeeper interface {
 }
 
 func (d *deps) keys(ctx context.Context) (keyKeeper, error) {
+	return hereOrThere(ctx, d, "keys", func(s serviceStore) keyKeeper { return localKeys{s, d} })
+}
+
+// hereOrThere is what keeps something: a server's client, or what local makes
+// of a database.
+func hereOrThere[T any](ctx context.Context, d *deps, kept string, local func(serviceStore) T) (keeper T, err error) {
 	store, err := d.store(ctx)
 	if err != nil {
-		return nil, err
+		return keeper, err
 	}
 	switch s := store.(type) {
-	case *client.Client:
-		return s, nil
 	case serviceStore:
-		return localKeys{s, d}, nil
+		return local(s), nil
+	case T:
+		return s, nil
 	}
-	return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "this store keeps no keys")
+	return keeper, sandtrail.Errorf(sandtrail.CodeInvalid, "this store keeps no %s", kept)
 }
 
 // serviceStore is what both databases keep for a server.

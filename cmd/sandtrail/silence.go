@@ -8,7 +8,6 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
-	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 )
@@ -150,17 +149,7 @@ type alertKeeper interface {
 }
 
 func (d *deps) alerts(ctx context.Context) (alertKeeper, error) {
-	store, err := d.store(ctx)
-	if err != nil {
-		return nil, err
-	}
-	switch s := store.(type) {
-	case *client.Client:
-		return s, nil
-	case serviceStore:
-		return localAlerts{s, d}, nil
-	}
-	return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "this store keeps nothing about alerts")
+	return hereOrThere(ctx, d, "alerts", func(s serviceStore) alertKeeper { return localAlerts{s, d} })
 }
 
 // localAlerts keeps silences in a database and writes what it does into the
