@@ -10,15 +10,21 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// cleanupExact deletes to the record, and its count is exact.
-func cleanupExact(k *kit) {
+// appendHourly stores an execution of u or v for each of the last n hours.
+func (k *kit) appendHourly(n int) (drafts []sandtrail.Draft) {
+	k.Helper()
 	k.putUsers("u", "v")
 	k.putStrategies("s")
-	var drafts []sandtrail.Draft
-	for i := range 1500 {
+	for i := range n {
 		drafts = append(drafts, draft([]string{"u", "v"}[i%2], "s", noon.Add(-time.Duration(i)*time.Hour)))
 	}
 	k.append(drafts...)
+	return drafts
+}
+
+// cleanupExact deletes to the record, and its count is exact.
+func cleanupExact(k *kit) {
+	drafts := k.appendHourly(1500)
 	for _, before := range []time.Time{
 		noon.Add(-2000 * time.Hour),
 		noon.Add(-1499*time.Hour + 1),
@@ -154,13 +160,7 @@ func second[T any](_ T, err error) error { return err }
 // the client of one does not.
 func DeletionIsReported(t *testing.T, open func(t *testing.T) sandtrail.Database) {
 	k := newKit(t, open)
-	k.putUsers("u", "v")
-	k.putStrategies("s")
-	var drafts []sandtrail.Draft
-	for i := range 1500 {
-		drafts = append(drafts, draft([]string{"u", "v"}[i%2], "s", noon.Add(-time.Duration(i)*time.Hour)))
-	}
-	k.append(drafts...)
+	k.appendHourly(1500)
 	var reported int64
 	ctx := sandtrail.OnDeleted(k.ctx, func(n int64) { reported += n })
 	for name, remove := range map[string]func() (int64, error){

@@ -30,7 +30,7 @@ func (archiveCmd) Examples() []string {
 
 // Run writes what is not archived yet and prints how many executions that are.
 func (c *archiveCmd) Run(ctx context.Context, d *deps) error {
-	log, err := d.ledgerOf(ctx)
+	service, err := c.service(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -38,11 +38,7 @@ func (c *archiveCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	keys, err := c.ensure(d)
-	if err != nil {
-		return err
-	}
-	a := archiver{dir: c.Dir, store: store, service: ledger.Service{Log: log, Keys: keys}, now: d.now}
+	a := archiver{dir: c.Dir, store: store, service: service, now: d.now}
 	n, err := a.archive(ctx, weekOf(c.OlderThan.at(d.now())))
 	if err != nil {
 		return err

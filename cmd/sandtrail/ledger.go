@@ -45,6 +45,15 @@ func (f ledgerKeyFlag) ensure(d *deps) (ledger.Keys, error) {
 	return keys, invalid(err)
 }
 
+// service is the database's ledger with the keys that sign it.
+func (f ledgerKeyFlag) service(ctx context.Context, d *deps) (s ledger.Service, err error) {
+	if s.Log, err = d.ledgerOf(ctx); err != nil {
+		return s, err
+	}
+	s.Keys, err = f.ensure(d)
+	return s, err
+}
+
 // invalid makes what is wrong with a file of the caller's an input error.
 func invalid(err error) error {
 	if err == nil || sandtrail.CodeOf(err) != sandtrail.CodeInternal {
@@ -83,15 +92,11 @@ func (ledgerCheckpointCmd) Examples() []string {
 
 // Run signs what the log has grown to.
 func (c *ledgerCheckpointCmd) Run(ctx context.Context, d *deps) error {
-	log, err := d.ledgerOf(ctx)
+	service, err := c.service(ctx, d)
 	if err != nil {
 		return err
 	}
-	keys, err := c.ensure(d)
-	if err != nil {
-		return err
-	}
-	signed, err := ledger.Service{Log: log, Keys: keys}.Checkpoint(ctx, d.now())
+	signed, err := service.Checkpoint(ctx, d.now())
 	if err != nil {
 		return err
 	}

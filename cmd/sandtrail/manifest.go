@@ -14,7 +14,7 @@ import (
 
 // sealed exports with a manifest.
 func (c *exportCmd) sealed(ctx context.Context, d *deps) error {
-	log, err := d.ledgerOf(ctx)
+	service, err := c.service(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -22,11 +22,7 @@ func (c *exportCmd) sealed(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	keys, err := c.ensure(d)
-	if err != nil {
-		return err
-	}
-	out := &manifested{service: ledger.Service{Log: log, Keys: keys}, format: c.Format, to: d.out, hash: sha256.New()}
+	out := &manifested{service: service, format: c.Format, to: d.out, hash: sha256.New()}
 	if err := c.write(ctx, d, store, out.exporter(ctx)); err != nil {
 		return err
 	}
@@ -34,7 +30,7 @@ func (c *exportCmd) sealed(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(c.Manifest, signed, 0o644); err != nil {
+	if err := writeDurably(c.Manifest, signed); err != nil {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--manifest: %w", err)
 	}
 	return nil
