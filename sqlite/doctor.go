@@ -108,8 +108,8 @@ func checkForeignKeys(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Chec
 	return c, err
 }
 
-func texts(ctx context.Context, tx *sql.Tx, query string) (found []string, err error) {
-	rows, err := tx.QueryContext(ctx, query)
+func texts(ctx context.Context, tx *sql.Tx, query string, args ...any) (found []string, err error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

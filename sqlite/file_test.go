@@ -105,6 +105,34 @@ func TestWithoutMigration(t *testing.T) {
 	}
 }
 
+func TestTablesOfAnApplication(t *testing.T) {
+	const owners = "CREATE TABLE users (id TEXT PRIMARY KEY, email TEXT UNIQUE, name TEXT, plan TEXT); CREATE TABLE strategies (id TEXT PRIMARY KEY, name TEXT); "
+	for name, test := range map[string]struct{ made, refused string }{
+		"users and strategies are used": {owners + "INSERT INTO users VALUES ('u', 'u@example.com', NULL, 'free')", ""},
+		"users without a name":          {"CREATE TABLE users (id TEXT PRIMARY KEY, email TEXT UNIQUE)", "ALTER TABLE users ADD COLUMN name TEXT"},
+		"another log table":             {owners + "CREATE TABLE sandbox_execution_logs (a)", "ALTER TABLE sandbox_execution_logs RENAME TO"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "app.db")
+			s := openAt(t, path)
+			plain(t, path, test.made)
+			_, err := s.Migrate(t.Context(), noon)
+			if test.refused != "" {
+				if !errors.Is(err, sandtrail.ErrConflict) || !strings.Contains(err.Error(), test.refused) {
+					t.Errorf("got %v, want it refused with %q", err, test.refused)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if u, err := s.User(t.Context(), "u"); err != nil || u.Email != "u@example.com" {
+				t.Errorf("user: %+v, %v", u, err)
+			}
+		})
+	}
+}
+
 func TestNewerSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sandtrail.db")
 	s := openAt(t, path)

@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,6 +62,11 @@ func (s *Store) Migrate(ctx context.Context, now time.Time) (applied []sandtrail
 		if err != nil {
 			return err
 		}
+		if all[0].Applied.IsZero() {
+			if err := checkForeign(ctx, tx); err != nil {
+				return err
+			}
+		}
 		for _, m := range all {
 			if !m.Applied.IsZero() {
 				continue
@@ -89,6 +95,40 @@ CREATE TABLE IF NOT EXISTS sandtrail_migrations (
   name       TEXT NOT NULL,
   applied_at TEXT NOT NULL
 ) STRICT`
+
+// checkForeign looks at the tables that an application has made in the file
+// before: its users and strategies are used when they have what is needed, a
+// table under the name of ours is not.
+func checkForeign(ctx context.Context, tx *sql.Tx) error {
+	for _, owner := range []struct {
+		table   string
+		columns []string
+	}{{users.table, []string{"id", "email", "name"}}, {strategies.table, []string{"id", "name"}}} {
+		present, err := columnsOf(ctx, tx, owner.table)
+		if err != nil {
+			return err
+		}
+		for _, column := range owner.columns {
+			if len(present) > 0 && !slices.Contains(present, column) {
+				return sandtrail.Errorf(sandtrail.CodeConflict,
+					"table %s exists already and has no column %s: add it with ALTER TABLE %s ADD COLUMN %s TEXT, then run sandtrail migrate again",
+					owner.table, column, owner.table, column)
+			}
+		}
+	}
+	const logs = "sandbox_execution_logs"
+	present, err := columnsOf(ctx, tx, logs)
+	if err == nil && len(present) > 0 {
+		err = sandtrail.Errorf(sandtrail.CodeConflict,
+			"table %s exists already, made by another tool: rename it with ALTER TABLE %s RENAME TO …, then run sandtrail migrate again", logs, logs)
+	}
+	return err
+}
+
+// columnsOf names the columns of a table; none when there is no such table.
+func columnsOf(ctx context.Context, tx *sql.Tx, table string) ([]string, error) {
+	return texts(ctx, tx, "SELECT name FROM pragma_table_info(?)", table)
+}
 
 // migrationsIn is the list as a snapshot sees it. A file that a newer
 // Sandtrail has migrated is refused: this one does not know what it means.

@@ -1,10 +1,12 @@
-CREATE TABLE users (
+-- Where the application keeps its users and strategies, made only where they
+-- do not exist.
+CREATE TABLE IF NOT EXISTS users (
   id    TEXT NOT NULL PRIMARY KEY,
   email TEXT NOT NULL CONSTRAINT users_email_key UNIQUE,
   name  TEXT
 ) STRICT;
 
-CREATE TABLE strategies (
+CREATE TABLE IF NOT EXISTS strategies (
   id   TEXT NOT NULL PRIMARY KEY,
   name TEXT NOT NULL
 ) STRICT;
