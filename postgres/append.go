@@ -3,7 +3,6 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -157,26 +156,16 @@ func (s *Store) unknownOwners(ctx context.Context, l *layout, batch []sandtrail.
 	if err != nil {
 		return err
 	}
-	invalid := &sandtrail.Error{Code: sandtrail.CodeInvalid, Message: "invalid execution", Err: cause}
-	for i, a := range batch {
-		prefix := ""
-		if len(batch) > 1 {
-			prefix = fmt.Sprintf("[%d].", i)
-		}
-		if users[a.Execution.UserID] {
-			invalid.Fields = append(invalid.Fields, sandtrail.FieldError{Path: prefix + "userId", Message: fmt.Sprintf("unknown user %q; add it with sandtrail users add", a.Execution.UserID)})
-		}
-		if strategies[a.Execution.StrategyID] {
-			invalid.Fields = append(invalid.Fields, sandtrail.FieldError{Path: prefix + "strategyId", Message: fmt.Sprintf("unknown strategy %q; add it with sandtrail strategies add", a.Execution.StrategyID)})
-		}
-	}
-	if len(invalid.Fields) == 0 && state(cause) == internalError {
+	switch {
+	case len(users)+len(strategies) > 0:
+		return sandtrail.UnknownOwners(batch, users, strategies, cause)
+	case state(cause) == internalError:
 		return cause
 	}
-	if len(invalid.Fields) == 0 {
-		invalid.Message = "a user or strategy of the batch did not exist when it was stored; try again"
+	return &sandtrail.Error{
+		Code: sandtrail.CodeInvalid, Err: cause,
+		Message: "a user or strategy of the batch did not exist when it was stored; try again",
 	}
-	return invalid
 }
 
 // missing returns the keys of the batch that the query does not find.

@@ -208,11 +208,11 @@ func uuids(ids []sandtrail.ID) [][16]byte {
 func (b *book) Record(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
 	at, err := b.k.timeOf(ctx, id)
 	if err != nil {
-		return sandtrail.Execution{}, notFound(err, "no execution with id %s", id)
+		return sandtrail.Execution{}, notFound(err, "there is no execution %s", id)
 	}
 	found, err := recordsWhere(ctx, b.tx, b.l, "id = $1 AND created_at = $2", [16]byte(id), at)
 	if err == nil && len(found) == 0 {
-		err = notFound(pgx.ErrNoRows, "no execution with id %s", id)
+		err = notFound(pgx.ErrNoRows, "there is no execution %s", id)
 	}
 	if err != nil {
 		return sandtrail.Execution{}, err

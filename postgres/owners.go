@@ -41,7 +41,7 @@ func (s *Store) User(ctx context.Context, id string) (u sandtrail.User, err erro
 		return u, err
 	}
 	err = s.pool.QueryRow(ctx, l.sql("SELECT "+selectUser+" FROM {users} u WHERE u.{users.id} = $1"), id).Scan(&u.ID, &u.Email, &u.Name)
-	return u, wrap("read user", notFound(err, "no user with id %q", id))
+	return u, wrap("read user", notFound(err, "there is no user %q", id))
 }
 
 const (
@@ -75,7 +75,7 @@ func (s *Store) Strategy(ctx context.Context, id string) (st sandtrail.Strategy,
 		return st, err
 	}
 	err = s.pool.QueryRow(ctx, l.sql("SELECT "+selectStrategy+" FROM {strategies} WHERE {strategies.id} = $1"), id).Scan(&st.ID, &st.Name)
-	return st, wrap("read strategy", notFound(err, "no strategy with id %q", id))
+	return st, wrap("read strategy", notFound(err, "there is no strategy %q", id))
 }
 
 // Strategies returns a page of strategies.

@@ -26,7 +26,7 @@ func (s *Store) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execu
 			break
 		}
 	}
-	return e, wrap("read execution", notFound(err, "no execution with id %s", id))
+	return e, wrap("read execution", notFound(err, "there is no execution %s", id))
 }
 
 func (s *Store) executionOnce(ctx context.Context, l *layout, id sandtrail.ID) (sandtrail.Execution, error) {
