@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ type foreignLogs struct {
 	table   string            // as SQL
 	columns map[string]string // our column → theirs, as an SQL expression of our type
 	missing []string
+	keeper  string // schema of the Sandtrail whose table it is; "": another tool's
 }
 
 // modelFields are the reference's field names by our column names; a model
@@ -38,6 +40,9 @@ func inspectLogs(ctx context.Context, q querier, l *layout) (*foreignLogs, error
 		return nil, err
 	}
 	found := &foreignLogs{table: table, columns: map[string]string{}}
+	if found.keeper, err = keeperOf(ctx, q, table); err != nil {
+		return nil, err
+	}
 	for _, ours := range logColumns {
 		theirs, ok := columns[modelFields[ours]]
 		if !ok {
@@ -50,6 +55,17 @@ func inspectLogs(ctx context.Context, q querier, l *layout) (*foreignLogs, error
 		found.columns[ours] = converted(ours, theirs)
 	}
 	return found, nil
+}
+
+// keeperOf finds the schema of the Sandtrail that keeps a table by the
+// functions of its triggers, "" when none does.
+func keeperOf(ctx context.Context, q querier, table string) (schema string, err error) {
+	err = q.QueryRow(ctx, `SELECT p.pronamespace::regnamespace::text FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+		WHERE t.tgrelid = to_regclass($1) AND t.tgname = 'sandtrail_inserted'`, table).Scan(&schema)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	return schema, wrapf(err, "look at %s", table)
 }
 
 // converted is the expression that reads a column of theirs as ours.
@@ -66,15 +82,23 @@ func converted(ours string, theirs column) string {
 
 // refusal tells what to do about the table.
 func (f *foreignLogs) refusal() error {
-	if len(f.missing) > 0 {
-		return f.strange()
+	if err := f.unfit(); err != nil {
+		return err
 	}
 	return sandtrail.Errorf(sandtrail.CodeConflict,
 		"table %s exists already, made by Prisma or another tool: run sandtrail migrate --adopt, which converts it in one transaction and keeps every row",
 		f.table)
 }
 
-func (f *foreignLogs) strange() error {
+// unfit is why the table cannot be adopted whatever its rows, nil if it can.
+func (f *foreignLogs) unfit() error {
+	switch {
+	case f.keeper != "":
+		return sandtrail.Errorf(sandtrail.CodeConflict,
+			"table %s is that of a Sandtrail whose schema is %s: give --schema %s to work with it", f.table, f.keeper, f.keeper)
+	case len(f.missing) == 0:
+		return nil
+	}
 	return sandtrail.Errorf(sandtrail.CodeConflict,
 		"table %s exists but is not an execution log (no column for %s): rename it with ALTER TABLE %s RENAME TO …, then run sandtrail migrate again",
 		f.table, strings.Join(f.missing, ", "), f.table)
@@ -98,8 +122,8 @@ var adoptionRules = []struct{ broken, want, fix string }{
 // check refuses the adoption when rows would be lost by it, with their count
 // and the statement that mends them.
 func (f *foreignLogs) check(ctx context.Context, tx pgx.Tx) error {
-	if len(f.missing) > 0 {
-		return f.strange()
+	if err := f.unfit(); err != nil {
+		return err
 	}
 	var pairs []string
 	for ours, theirs := range f.columns {

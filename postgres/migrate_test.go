@@ -211,6 +211,10 @@ func TestAdoptKeepsEveryRow(t *testing.T) {
 	if applied := migrate(t, s); len(applied) != 0 {
 		t.Errorf("migrated again: %v", applied)
 	}
+	_, err = openAt(t, url, postgres.Options{Schema: "other", Adopt: true}).Migrate(t.Context(), now)
+	if !errors.Is(err, sandtrail.ErrConflict) || !strings.Contains(err.Error(), "--schema sandtrail") {
+		t.Errorf("adopted from Sandtrail itself: %v, want ErrConflict naming its schema", err)
+	}
 }
 
 func TestAdoptRefusesWhatItCannotKeep(t *testing.T) {

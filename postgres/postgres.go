@@ -97,6 +97,9 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 		values.Del(prismaOnly)
 	}
 	u.RawQuery = values.Encode()
+	if u.Host == "" && u.Path == "" {
+		u.Path = "/" // as text, an address of neither host nor path loses its slashes
+	}
 	config, err := pgxpool.ParseConfig(u.String())
 	if err != nil {
 		return nil, &sandtrail.Error{Code: sandtrail.CodeInvalid, Message: "database: the URL is not understood: " + err.Error(), Err: err}

@@ -2,10 +2,14 @@ package postgres_test
 
 import (
 	"errors"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/pgtest"
+	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/storetest"
 )
 
@@ -67,6 +71,18 @@ func TestRecordsComeBack(t *testing.T) {
 		t.Errorf("delete user: %d, %v; want 1", n, err)
 	}
 	deepCheck(t, s)
+}
+
+// libpq takes an address that says all in its query, and Prisma's too.
+func TestAddressWithoutHost(t *testing.T) {
+	u, err := url.Parse(pgtest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := url.Values{
+		"host": {u.Hostname()}, "port": {u.Port()}, "user": {u.User.Username()}, "dbname": {strings.TrimPrefix(u.Path, "/")},
+	}
+	migrate(t, openAt(t, "postgres://?"+query.Encode(), postgres.Options{}))
 }
 
 func TestConformance(t *testing.T) {
