@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -125,7 +126,9 @@ func readTime(p *problems, path string, value json.RawMessage) time.Time {
 		return time.Time{}
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil || t.IsZero() {
+	// RFC 3339 has neither the decimal comma nor the hour of one digit that
+	// time.Parse takes.
+	if err != nil || t.IsZero() || s[13] != ':' || strings.Contains(s, ",") {
 		p.add(path, "want an RFC 3339 time with zone such as 2026-11-24T09:30:00.000Z, got %q", s)
 		return time.Time{}
 	}

@@ -41,6 +41,8 @@ func TestDraftJSONRefuses(t *testing.T) {
 		"a class a number": {`{"classesFound":["A",3]}`, []string{"classesFound"}},
 		"date alone":       {`{"createdAt":"2026-11-24"}`, []string{"createdAt"}},
 		"time, no zone":    {`{"createdAt":"2026-11-24T12:00:00"}`, []string{"createdAt"}},
+		"a decimal comma":  {`{"createdAt":"2026-11-24T12:00:00,5Z"}`, []string{"createdAt"}},
+		"an hour's digit":  {`{"createdAt":"2026-11-24T9:00:00Z"}`, []string{"createdAt"}},
 		"no such day":      {`{"createdAt":"2026-02-30T12:00:00Z"}`, []string{"createdAt"}},
 		"a Unix time":      {`{"createdAt":1764000000}`, []string{"createdAt"}},
 		"the zero time":    {`{"createdAt":"0001-01-01T00:00:00Z"}`, []string{"createdAt"}},

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
@@ -50,6 +51,9 @@ func New(o Options) (*Client, error) {
 	base, err := url.Parse(o.URL)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "server: want a URL such as https://sandtrail.example.com, got %q", o.URL)
+	}
+	if strings.ContainsFunc(o.Key, unicode.IsControl) {
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "key: want st_… without line breaks or other control characters")
 	}
 	c := &Client{base: base, options: o, ownHTTP: o.HTTP == nil}
 	if c.ownHTTP {

@@ -328,6 +328,9 @@ func TestBadURLs(t *testing.T) {
 			t.Errorf("%q: got %v, want ErrInvalid", url, err)
 		}
 	}
+	if _, err := client.Open("http://localhost:8471", "st_key\n"); !errors.Is(err, sandtrail.ErrInvalid) {
+		t.Errorf("a key with a line break: got %v, want ErrInvalid", err)
+	}
 }
 
 func TestKeysOverTheWire(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -41,6 +42,9 @@ func (in *FilterInput) filter(ctx context.Context) (sandtrail.Filter, error) {
 	if in.Within != "" {
 		if f.Within, err = sandtrail.ParseDuration(in.Within); err != nil {
 			return f, atField("within", err)
+		}
+		if f.Within == 0 {
+			return f, atField("within", errors.New("want more than 0"))
 		}
 	}
 	return f, nil

@@ -155,6 +155,7 @@ func TestMalformedQueries(t *testing.T) {
 		"/v1/executions?success=maybe":   {"query.success"},
 		"/v1/executions?since=yesterday": {"query.since"},
 		"/v1/executions?within=1":        {"query.within"},
+		"/v1/executions?within=0":        {"query.within"},
 		"/v1/executions?executionType=x": {"query.executionType"},
 		"/v1/executions?userID=u1":       {"query.userID"},
 		"/v1/executions?since=2026-11-24T00:00:00Z&until=2026-11-23T00:00:00Z": {"query.until"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/url"
 	"strings"
 	"time"
 
@@ -58,6 +59,20 @@ func (m moment) at(now time.Time) time.Time {
 	return sandtrail.Millisecond(now.Add(-m.ago))
 }
 
+// webAddress is an address to send to.
+type webAddress string
+
+// UnmarshalText reads a flag. The address may hold a secret: it is not
+// repeated.
+func (a *webAddress) UnmarshalText(text []byte) error {
+	u, err := url.Parse(string(text))
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "want a URL such as https://example.com/alerts")
+	}
+	*a = webAddress(text)
+	return nil
+}
+
 // scope are the flags that narrow an answer to a user or a strategy.
 type scope struct {
 	User     string `placeholder:"ID" help:"Only this user's."`
@@ -80,6 +95,9 @@ func (s selection) filter(now time.Time) sandtrail.Filter {
 		UserID: s.User, StrategyID: s.Strategy,
 		Type:  sandtrail.ExecutionType(strings.ToUpper(s.Type)),
 		Since: s.Since.exact, Within: s.Since.ago, Until: s.Until.at(now),
+	}
+	if filter.Within == 0 {
+		filter.Since = s.Since.at(now) // 0 is no time at all, not all of it
 	}
 	if s.TimedOut {
 		filter.TimedOut = &s.TimedOut

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -60,20 +61,30 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	}
 	switch {
 	case c.Status:
-		return c.status(ctx, d, database)
+		all, err := database.Migrations(ctx)
+		if err != nil {
+			return err
+		}
+		return print(d, c.Output, migrations(all, d.now()))
 	case c.DryRun:
 		return dryRun(ctx, d, database)
 	}
 	applied, err := database.Migrate(ctx, d.now())
+	return errors.Join(c.report(d, applied, err == nil), err)
+}
+
+// report tells what was applied, and when that is nothing because there was
+// nothing to do.
+func (c *migrateCmd) report(d *deps, applied []sandtrail.Migration, done bool) error {
+	if c.Output != "table" {
+		return print(d, c.Output, migrations(applied, d.now()))
+	}
 	for _, m := range applied {
 		if err := d.say("applied %d %s", m.Version, m.Name); err != nil {
 			return err
 		}
 	}
-	if err != nil {
-		return err
-	}
-	if len(applied) == 0 {
+	if len(applied) == 0 && done {
 		return d.say("Nothing to do: every migration is applied.")
 	}
 	return nil
@@ -86,11 +97,7 @@ type migration struct {
 	AppliedAt *time.Time `json:"appliedAt"` // null: pending
 }
 
-func (c *migrateCmd) status(ctx context.Context, d *deps, database sandtrail.Database) error {
-	all, err := database.Migrations(ctx)
-	if err != nil {
-		return err
-	}
+func migrations(all []sandtrail.Migration, now time.Time) finding[migration] {
 	rows := make([]migration, len(all))
 	for i, m := range all {
 		rows[i] = migration{Version: m.Version, Name: m.Name}
@@ -98,7 +105,7 @@ func (c *migrateCmd) status(ctx context.Context, d *deps, database sandtrail.Dat
 			rows[i].AppliedAt = &all[i].Applied
 		}
 	}
-	return print(d, c.Output, finding[migration]{whole: rows, rows: rows, columns: migrationColumns(d.now())})
+	return finding[migration]{whole: rows, rows: rows, columns: migrationColumns(now)}
 }
 
 func migrationColumns(now time.Time) []table.Column[migration] {
