@@ -19,7 +19,7 @@ func (c *Client) Alerts(ctx context.Context) (api.Alerts, error) {
 // before an event (the zero id: all).
 func (c *Client) AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]sandtrail.AlertEvent, error) {
 	values := values{}
-	values.number("limit", limit)
+	values.limit(limit)
 	if !before.IsZero() {
 		values.text("cursor", before.String())
 	}

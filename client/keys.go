@@ -31,7 +31,7 @@ func (c *Client) RevokeKey(ctx context.Context, id sandtrail.ID) error {
 // first. A limit of 0 takes the server's default.
 func (c *Client) Accesses(ctx context.Context, q sandtrail.AccessQuery) (api.Page[sandtrail.Access], error) {
 	values := values{}
-	values.number("limit", q.Limit)
+	values.limit(q.Limit)
 	values.text("actor", q.Actor)
 	values.text("action", q.Action)
 	values.text("outcome", string(q.Outcome))

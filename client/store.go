@@ -57,7 +57,7 @@ func (c *Client) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Exec
 // Executions returns a page. Filter.Within counts from the server's clock.
 func (c *Client) Executions(ctx context.Context, q sandtrail.Query, _ time.Time) (sandtrail.Page, error) {
 	values := filterValues(q.Filter)
-	values.number("limit", q.Limit)
+	values.limit(q.Limit)
 	values.text("cursor", q.Cursor)
 	page, err := get[api.Page[sandtrail.Execution]](ctx, c, url.Values(values), "v1", "executions")
 	return sandtrail.Page{Items: page.Items, NextCursor: page.Next()}, err
@@ -108,7 +108,7 @@ func (c *Client) Ranking(ctx context.Context, q sandtrail.RankQuery) ([]sandtrai
 	values.times(q.Since, q.Until)
 	values.text("subject", string(q.Subject))
 	values.text("order", string(q.Order))
-	values.number("limit", q.Limit)
+	values.limit(q.Limit)
 	page, err := get[api.Page[sandtrail.Rank]](ctx, c, url.Values(values), "v1", "ranking")
 	return page.Items, err
 }
@@ -167,7 +167,7 @@ func (c *Client) DeleteStrategy(ctx context.Context, id string) (int64, error) {
 
 func owners[T any](ctx context.Context, c *Client, q sandtrail.OwnerQuery, kind string) (sandtrail.OwnerPage[T], error) {
 	values := values{}
-	values.number("limit", q.Limit)
+	values.limit(q.Limit)
 	values.text("cursor", q.Cursor)
 	page, err := get[api.Page[T]](ctx, c, url.Values(values), "v1", kind)
 	return sandtrail.OwnerPage[T]{Items: page.Items, NextCursor: page.Next()}, err
@@ -242,9 +242,9 @@ func (v values) text(name, value string) {
 	}
 }
 
-func (v values) number(name string, value int) {
-	if value != 0 {
-		url.Values(v).Set(name, strconv.Itoa(value))
+func (v values) limit(n int) {
+	if n != 0 {
+		url.Values(v).Set("limit", strconv.Itoa(n))
 	}
 }
 

@@ -155,23 +155,18 @@ func (st *stream) send(record sandtrail.Followed) error {
 func (st *stream) wait(ctx context.Context, committed <-chan struct{}) bool {
 	poll := time.NewTimer(st.server.cfg.Limits.PollEvery)
 	defer poll.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-st.server.drain.Done():
-		return false
-	case <-poll.C:
-		return true
-	case <-committed:
-	}
-	poll.Reset(gatherTime)
-	select {
-	case <-ctx.Done():
-		return false
-	case <-st.server.drain.Done():
-		return false
-	case <-poll.C:
-		return true
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-st.server.drain.Done():
+			return false
+		case <-poll.C:
+			return true
+		case <-committed:
+			committed = nil // what comes meanwhile is seen too
+			poll.Reset(gatherTime)
+		}
 	}
 }
 

@@ -72,7 +72,7 @@ func alerts(v *view) error {
 	}
 	for _, verdict := range verdicts {
 		state := ruleState{Verdict: verdict, Condition: condition(verdict.Rule), Value: metricValue(verdict)}
-		if err := state.look(v, p.frame); err != nil {
+		if err := state.look(v); err != nil {
 			return err
 		}
 		p.Rules = append(p.Rules, state)
@@ -199,7 +199,7 @@ func metricValue(v sandtrail.Verdict) string {
 }
 
 // look applies the rule to each hour of the last week.
-func (s *ruleState) look(v *view, f *frame) error {
+func (s *ruleState) look(v *view) error {
 	const hours = 7 * 24
 	until := sandtrail.Millisecond(v.now).Add(time.Millisecond)
 	q := sandtrail.TrendQuery{

@@ -120,7 +120,8 @@ func (v *view) identify() (done bool, err error) {
 	if sandtrail.CodeOf(err) == sandtrail.CodeUnauthorized {
 		v.sessions.end(cookie(v.r, sessionCookie))
 		v.key = ""
-		return true, v.askToSignIn()
+		v.askToSignIn()
+		return true, nil
 	}
 	v.known = err == nil
 	if err == nil && who.Role == sandtrail.RoleIngest {
@@ -136,17 +137,16 @@ var errWriteOnly = sandtrail.Errorf(sandtrail.CodeForbidden,
 // askToSignIn sends the reader to the form. A strict cookie does not come
 // along when somebody follows a link from another site, so such a request is
 // first repeated from a page of ours.
-func (v *view) askToSignIn() error {
+func (v *view) askToSignIn() {
 	if v.r.Header.Get("Sec-Fetch-Site") == "cross-site" && v.r.Header.Get("Sec-Fetch-Mode") == "navigate" {
 		v.render(http.StatusOK, "again", v.frame("One moment", ""))
-		return nil
+		return
 	}
 	to := "/sign-in"
 	if next := v.r.URL.RequestURI(); next != "/" {
 		to += "?" + url.Values{"next": {next}}.Encode()
 	}
 	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
-	return nil
 }
 
 type signInPage struct {

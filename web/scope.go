@@ -50,10 +50,10 @@ func (s scope) executions(ctx context.Context, q sandtrail.Query) (sandtrail.Pag
 // keeps no statistics.
 const sampled = 300
 
-// newest returns up to sampled executions, and whether there are more.
-func (s scope) newest(ctx context.Context, f sandtrail.Filter) (found []sandtrail.Execution, more bool, err error) {
+// newest returns up to sampled executions.
+func (s scope) newest(ctx context.Context, f sandtrail.Filter) ([]sandtrail.Execution, error) {
 	page, err := s.executions(ctx, sandtrail.Query{Filter: f, Limit: sampled})
-	return page.Items, page.NextCursor != "", err
+	return page.Items, err
 }
 
 func (s scope) trends(ctx context.Context, q sandtrail.TrendQuery) ([]sandtrail.TrendBucket, error) {
@@ -78,7 +78,7 @@ func (s scope) ranking(ctx context.Context, q sandtrail.RankQuery) ([]sandtrail.
 	if s.user == "" {
 		return s.store.Ranking(ctx, q)
 	}
-	found, _, err := s.newest(ctx, sandtrail.Filter{Since: q.Since, Until: q.Until})
+	found, err := s.newest(ctx, sandtrail.Filter{Since: q.Since, Until: q.Until})
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func (s scope) strategyStats(ctx context.Context, id string) (sandtrail.Strategy
 	if s.user == "" {
 		return s.store.StrategyStats(ctx, id)
 	}
-	own, _, err := s.newest(ctx, sandtrail.Filter{StrategyID: id})
+	own, err := s.newest(ctx, sandtrail.Filter{StrategyID: id})
 	return summarise(id, own), err
 }
 

@@ -151,7 +151,7 @@ func strategy(v *view) error {
 		List:   address("/executions", url.Values{"strategyId": {found.ID}}),
 	}
 	f := sandtrail.Filter{StrategyID: found.ID}
-	newest, _, err := v.store.newest(v.r.Context(), f)
+	newest, err := v.store.newest(v.r.Context(), f)
 	if err != nil {
 		return err
 	}

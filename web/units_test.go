@@ -238,7 +238,7 @@ func TestSummariseIsWhatStoresSay(t *testing.T) {
 
 func TestNeighboursAreThoseOfTheList(t *testing.T) {
 	s := scope{store: sampleStore(t), now: now}
-	all, _, err := s.newest(t.Context(), sandtrail.Filter{StrategyID: "s-0001"})
+	all, err := s.newest(t.Context(), sandtrail.Filter{StrategyID: "s-0001"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func user(v *view) error {
 	if p.Chart, err = v.chart(p.Window, found.ID, ""); err != nil {
 		return err
 	}
-	newest, _, err := v.store.newest(v.r.Context(), sandtrail.Filter{UserID: found.ID})
+	newest, err := v.store.newest(v.r.Context(), sandtrail.Filter{UserID: found.ID})
 	if err != nil {
 		return err
 	}
