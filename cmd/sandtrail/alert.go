@@ -22,10 +22,10 @@ type alertCmd struct {
 
 type alertCheckCmd struct {
 	scope
-	Metric    string   `default:"failureRate" enum:"failureRate,timeoutRate,p95Time,noExecutions" placeholder:"METRIC" help:"failureRate and timeoutRate (percent), p95Time (milliseconds) or noExecutions."`
-	Within    duration `default:"1h" placeholder:"1h" help:"How far to look back."`
-	Threshold float64  `default:"30" placeholder:"N" help:"Fires above it."`
-	MinSample int64    `default:"1" placeholder:"N" help:"Fewer executions never fire."`
+	Metric    string   `default:"failureRate" enum:"failureRate,timeoutRate,p95Time,noExecutions" placeholder:"failureRate" help:"failureRate and timeoutRate (percent), p95Time (milliseconds) or noExecutions."`
+	Within    duration `default:"1h" help:"How far to look back."`
+	Threshold float64  `default:"30" help:"Fires above it."`
+	MinSample int64    `default:"1" help:"Fewer executions never fire."`
 	output
 }
 

@@ -15,7 +15,7 @@ import (
 
 type archiveCmd struct {
 	Dir       string `arg:"" type:"existingdir" help:"Directory for the files, one for each week."`
-	OlderThan moment `default:"90d" placeholder:"90d" help:"Archive the whole weeks before: a duration back from now, a date or an RFC 3339 time."`
+	OlderThan moment `default:"90d" help:"Archive the whole weeks before: a duration back from now, a date or an RFC 3339 time."`
 	ledgerKeyFlag
 }
 

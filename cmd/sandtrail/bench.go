@@ -17,12 +17,12 @@ import (
 )
 
 type benchCmd struct {
-	Executions int    `default:"100000" placeholder:"N" help:"How many executions to store."`
-	Users      int    `default:"1000" placeholder:"N" help:"By how many users."`
-	Strategies int    `default:"500" placeholder:"N" help:"Of how many strategies."`
-	Days       int    `default:"30" placeholder:"N" help:"Over how many days until now."`
-	Batch      int    `default:"1000" placeholder:"N" help:"Executions in one transaction."`
-	Rounds     int    `default:"200" placeholder:"N" help:"How often to ask each question; slow ones less often."`
+	Executions int    `default:"100000" help:"How many executions to store."`
+	Users      int    `default:"1000" help:"By how many users."`
+	Strategies int    `default:"500" help:"Of how many strategies."`
+	Days       int    `default:"30" help:"Over how many days until now."`
+	Batch      int    `default:"1000" help:"Executions in one transaction."`
+	Rounds     int    `default:"200" help:"How often to ask each question; slow ones less often."`
 	Seed       uint64 `placeholder:"N" help:"Another seed makes other executions."`
 	output
 }

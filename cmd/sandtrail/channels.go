@@ -10,7 +10,7 @@ import (
 // channelFlags say where alerts go besides the log.
 type channelFlags struct {
 	Webhook       []webAddress `env:"SANDTRAIL_WEBHOOK" placeholder:"URL" help:"Post alerts to this URL; may be given more than once."`
-	WebhookForm   string       `default:"webhook" enum:"webhook,alertmanager,cloudevents,slack" placeholder:"FORM" help:"webhook (as Alertmanager sends it), alertmanager (as its API takes it), cloudevents or slack."`
+	WebhookForm   string       `default:"webhook" enum:"webhook,alertmanager,cloudevents,slack" placeholder:"webhook" help:"webhook (as Alertmanager sends it), alertmanager (as its API takes it), cloudevents or slack."`
 	WebhookSecret string       `env:"SANDTRAIL_WEBHOOK_SECRET" placeholder:"SECRET" help:"Sign them with this secret (HMAC-SHA256)."`
 	MailServer    string       `env:"SANDTRAIL_MAIL_SERVER" placeholder:"URL" help:"Mail alerts through smtp://user:password@host:587 (STARTTLS where offered) or smtps://…."`
 	MailFrom      string       `env:"SANDTRAIL_MAIL_FROM" placeholder:"ADDRESS" help:"Their sender."`

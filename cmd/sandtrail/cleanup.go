@@ -9,7 +9,7 @@ import (
 )
 
 type cleanupCmd struct {
-	OlderThan moment `default:"90d" placeholder:"90d" help:"Delete what is older: a duration back from now, a date or an RFC 3339 time."`
+	OlderThan moment `default:"90d" help:"Delete what is older: a duration back from now, a date or an RFC 3339 time."`
 	DryRun    bool   `help:"Count only."`
 }
 

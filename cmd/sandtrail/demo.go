@@ -21,7 +21,7 @@ import (
 
 type demoCmd struct {
 	NoServe bool   `help:"Stop after the findings; do not serve the page."`
-	Listen  string `default:"127.0.0.1:8471" placeholder:"ADDRESS" help:"Address to serve the page on."`
+	Listen  string `default:"127.0.0.1:8471" placeholder:"127.0.0.1:8471" help:"Address to serve the page on."`
 }
 
 // Examples shows how it is used.

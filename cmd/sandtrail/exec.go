@@ -21,10 +21,10 @@ import (
 type execCmd struct {
 	User     string   `required:"" placeholder:"ID" help:"On whose behalf it runs."`
 	Strategy string   `required:"" placeholder:"ID" help:"What runs."`
-	Type     string   `default:"VALIDATION" enum:"VALIDATION,TERMINAL" placeholder:"TYPE" help:"VALIDATION or TERMINAL."`
+	Type     string   `default:"VALIDATION" enum:"VALIDATION,TERMINAL" placeholder:"VALIDATION" help:"VALIDATION or TERMINAL."`
 	Source   string   `placeholder:"FILE" help:"The strategy's source: its SHA-256 and size are recorded, and the classes of a Python file."`
-	Timeout  duration `placeholder:"30s" help:"End the command and all it started after that time."`
-	Grace    duration `default:"2s" placeholder:"2s" help:"From SIGTERM to SIGKILL."`
+	Timeout  duration `placeholder:"DURATION" help:"End the command and all it started after that time, such as 30s; without it there is no limit."`
+	Grace    duration `default:"2s" help:"From SIGTERM to SIGKILL."`
 
 	Memory int     `placeholder:"MB" help:"Limit the memory of the whole process tree, in MiB, where a cgroup can."`
 	CPUs   float64 `name:"cpus" placeholder:"N" help:"Limit the CPU time to that of N cores, where a cgroup can."`
@@ -37,11 +37,11 @@ type execCmd struct {
 
 	RecordSession bool `help:"Record what is seen on the terminal as an asciicast; with --type TERMINAL."`
 	RecordInput   bool `help:"Record also what is typed, passwords among it; with --record-session."`
-	SessionLimit  int  `default:"64" placeholder:"MB" help:"Stop recording a session at this size of its file, in MiB."`
+	SessionLimit  int  `default:"64" help:"Stop recording a session at this size of its file, in MiB."`
 	sessionsFlag
 
 	outboxFlag
-	DeliverWait duration `default:"5s" placeholder:"5s" help:"How long delivery may take before the record is left to the next call."`
+	DeliverWait duration `default:"5s" help:"How long delivery may take before the record is left to the next call."`
 	retentionFlag
 
 	Command []string `arg:"" passthrough:"" help:"The command, behind --."`

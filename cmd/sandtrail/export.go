@@ -16,7 +16,7 @@ import (
 type exportCmd struct {
 	selection
 	Failed bool   `help:"Only those that did not succeed, time-outs included."`
-	Format string `enum:"ndjson,csv,parquet,ocsf" default:"ndjson" placeholder:"FORM" help:"ndjson, csv, parquet or ocsf (NDJSON of Process Activity events)."`
+	Format string `enum:"ndjson,csv,parquet,ocsf" default:"ndjson" placeholder:"ndjson" help:"ndjson, csv, parquet or ocsf (NDJSON of Process Activity events)."`
 
 	Manifest string `placeholder:"FILE" help:"Write a signed manifest of the export there; lines of ndjson then say where their record is in the ledger."`
 	ledgerKeyFlag

@@ -10,7 +10,7 @@ import (
 
 type failuresCmd struct {
 	filterFlags
-	Within moment `default:"1h" placeholder:"1h" help:"How far to look back; --since takes its place."`
+	Within moment `default:"1h" help:"How far to look back; --since takes its place."`
 	listOutput
 }
 

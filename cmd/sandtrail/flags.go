@@ -108,7 +108,7 @@ func (s selection) filter(now time.Time) sandtrail.Filter {
 // filterFlags select a page of executions.
 type filterFlags struct {
 	selection
-	Limit  int    `default:"50" placeholder:"N" help:"At most so many, up to 1000."`
+	Limit  int    `default:"50" help:"At most so many, up to 1000."`
 	Cursor string `placeholder:"CURSOR" help:"Go on after the page that named this cursor."`
 }
 
@@ -133,7 +133,7 @@ func (f filterFlags) again(q sandtrail.Query, cursor string) string {
 
 // retentionFlag says how old records may be.
 type retentionFlag struct {
-	Retention duration `default:"90d" env:"SANDTRAIL_RETENTION" placeholder:"90d" help:"Refuse records older than this; 0 takes any age."`
+	Retention duration `default:"90d" env:"SANDTRAIL_RETENTION" help:"Refuse records older than this; 0 takes any age."`
 }
 
 // admission applies the rules of the record as of now.

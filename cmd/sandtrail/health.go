@@ -11,7 +11,7 @@ import (
 
 type healthCmd struct {
 	Strategy string `required:"" placeholder:"ID" help:"Which strategy."`
-	Last     int    `default:"100" placeholder:"N" help:"How many of its newest executions, 1 to 10000."`
+	Last     int    `default:"100" help:"How many of its newest executions, 1 to 10000."`
 	output
 }
 

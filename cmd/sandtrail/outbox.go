@@ -62,12 +62,12 @@ func (d *deps) deliverWaiting(ctx context.Context, box *outbox.Outbox, store san
 
 type outboxCmd struct {
 	List  outboxListCmd  `cmd:"" help:"Show the records that wait for delivery."`
-	Flush outboxFlushCmd `cmd:"" help:"Deliver them now."`
+	Flush outboxFlushCmd `cmd:"" help:"Deliver the records that wait."`
 }
 
 type outboxListCmd struct {
 	outboxFlag
-	Limit int `default:"50" placeholder:"N" help:"At most so many."`
+	Limit int `default:"50" help:"At most so many."`
 	output
 }
 
@@ -139,7 +139,7 @@ func wordState(s outbox.State) string {
 type outboxFlushCmd struct {
 	outboxFlag
 	retentionFlag
-	Wait duration `default:"1m" placeholder:"1m" help:"Stop after that time; what is left stays."`
+	Wait duration `default:"1m" help:"Stop after that time; what is left stays."`
 }
 
 // Examples shows how it is used.

@@ -11,7 +11,7 @@ import (
 
 // output is how a command that reads prints what it found.
 type output struct {
-	Output string `short:"o" enum:"table,json,ndjson,csv" default:"table" placeholder:"FORM" help:"Output: table, json, ndjson or csv."`
+	Output string `short:"o" enum:"table,json,ndjson,csv" default:"table" placeholder:"table" help:"Output: table, json, ndjson or csv."`
 }
 
 // finding is what a command found, in every form.

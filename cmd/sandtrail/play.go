@@ -18,8 +18,8 @@ import (
 type playCmd struct {
 	ID        string   `arg:"" optional:"" help:"Id of the execution."`
 	File      string   `placeholder:"FILE" help:"Replay this asciicast (version 3) in place of an execution's."`
-	Speed     float64  `default:"1" placeholder:"N" help:"So many times as fast."`
-	IdleLimit duration `placeholder:"2s" help:"Shorten longer pauses to that."`
+	Speed     float64  `default:"1" help:"So many times as fast."`
+	IdleLimit duration `placeholder:"DURATION" help:"Shorten longer pauses to that."`
 	sessionsFlag
 }
 

@@ -14,7 +14,7 @@ import (
 
 type recordCmd struct {
 	File     string `arg:"" optional:"" default:"-" help:"File of records, - for standard input: one JSON object, an array, or one object per line (NDJSON); gzip and zstd are understood."`
-	FromLine int    `default:"1" placeholder:"N" help:"Skip the lines before this one."`
+	FromLine int    `default:"1" help:"Skip the lines before this one."`
 	Import   string `placeholder:"NAME" help:"Name of this import. Records without id get one made from the name, the line's number and its content, so that reading the same lines again stores nothing twice. A file is named by its path."`
 	retentionFlag
 }

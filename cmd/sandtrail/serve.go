@@ -18,18 +18,18 @@ import (
 )
 
 type serveCmd struct {
-	Listen    string   `default:"127.0.0.1:8471" env:"SANDTRAIL_LISTEN" placeholder:"ADDRESS" help:"Address to serve. Without keys only a loopback address is."`
+	Listen    string   `default:"127.0.0.1:8471" env:"SANDTRAIL_LISTEN" placeholder:"127.0.0.1:8471" help:"Address to serve. Without keys only a loopback address is."`
 	TLSCert   string   `name:"tls-cert" env:"SANDTRAIL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM; read again when it changes."`
 	TLSKey    string   `name:"tls-key" env:"SANDTRAIL_TLS_KEY" placeholder:"FILE" help:"Its private key."`
-	Retention duration `default:"90d" env:"SANDTRAIL_RETENTION" placeholder:"90d" help:"Delete executions older than this, once a day, and refuse new ones; 0 keeps all and takes any age."`
-	RateLimit float64  `default:"10000" env:"SANDTRAIL_RATE_LIMIT" placeholder:"N" help:"Requests a second that one key may make."`
+	Retention duration `default:"90d" env:"SANDTRAIL_RETENTION" help:"Delete executions older than this, once a day, and refuse new ones; 0 keeps all and takes any age."`
+	RateLimit float64  `default:"10000" env:"SANDTRAIL_RATE_LIMIT" help:"Requests a second that one key may make."`
 	Rules     string   `env:"SANDTRAIL_RULES" placeholder:"FILE" help:"Alert rules as a JSON array (default: more than 30 % of the last hour failed)."`
 	channelFlags
 	ledgerFlags
 	outboxFlag
 	sessionsFlag
-	LogFormat string `default:"text" enum:"text,json" placeholder:"FORM" help:"Log lines on standard error: text or json."`
-	LogLevel  string `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error."`
+	LogFormat string `default:"text" enum:"text,json" placeholder:"text" help:"Log lines on standard error: text or json."`
+	LogLevel  string `default:"info" enum:"debug,info,warn,error" placeholder:"info" help:"debug, info, warn or error."`
 }
 
 // Examples shows how it is used.

@@ -13,7 +13,7 @@ import (
 )
 
 type alertHistoryCmd struct {
-	Limit int `default:"50" placeholder:"N" help:"At most so many, up to 1000."`
+	Limit int `default:"50" help:"At most so many, up to 1000."`
 	output
 }
 
@@ -70,7 +70,7 @@ func told(e sandtrail.AlertEvent) string {
 
 type alertSilenceCmd struct {
 	Rule   string   `arg:"" optional:"" help:"Name of the rule; every rule if left out."`
-	For    duration `required:"" placeholder:"2h" help:"How long."`
+	For    duration `required:"" placeholder:"DURATION" help:"How long, such as 2h."`
 	Reason string   `placeholder:"TEXT" help:"Why."`
 }
 

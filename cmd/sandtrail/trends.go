@@ -13,8 +13,8 @@ import (
 
 type trendsCmd struct {
 	scope
-	Days   int    `default:"7" placeholder:"N" help:"How many days of 24 hours to look back."`
-	TZ     string `name:"tz" default:"UTC" placeholder:"ZONE" help:"Time zone of the days, such as Europe/Paris."`
+	Days   int    `default:"7" help:"How many days of 24 hours to look back."`
+	TZ     string `name:"tz" default:"UTC" placeholder:"UTC" help:"Time zone of the days, such as Europe/Paris."`
 	Bucket string `default:"day" enum:"day,hour" placeholder:"day" help:"Count by day or hour."`
 	output
 }

@@ -42,7 +42,7 @@ func (c *usersAddCmd) Run(ctx context.Context, d *deps) error {
 
 // pageFlags select a page of users or strategies.
 type pageFlags struct {
-	Limit  int    `default:"50" placeholder:"N" help:"At most so many, up to 1000."`
+	Limit  int    `default:"50" help:"At most so many, up to 1000."`
 	Cursor string `placeholder:"CURSOR" help:"Go on after the page that named this cursor."`
 }
 

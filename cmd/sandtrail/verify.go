@@ -180,7 +180,7 @@ func (v *verified) counts() string {
 	for i, reason := range slices.Sorted(maps.Keys(v.Reasons)) {
 		fmt.Fprintf(&b, "%s%s by %s", []string{"\nRemoved: ", ", "}[min(i, 1)], human.Count(v.Reasons[reason]), reason)
 	}
-	fmt.Fprintf(&b, "\n%s checkpoints agree with the log of %s leaves", human.Count(int64(v.Checkpoints)), human.Count(v.Leaves))
+	fmt.Fprintf(&b, "\nThe log of %s leaves agrees with %s", human.Count(v.Leaves), human.Plural(int64(v.Checkpoints), "checkpoint"))
 	if v.Unchecked > 0 {
 		fmt.Fprintf(&b, "; %s were not checked, because no public key is known here", human.Count(int64(v.Unchecked)))
 	}
