@@ -53,6 +53,14 @@ func (migrateCmd) Examples() []string {
 
 // Run applies, lists or prints migrations.
 func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
+	db, _, err := d.target()
+	if err != nil {
+		return err
+	}
+	if strings.HasPrefix(db, "sqlite:") && (c.Adopt || c.ownerTables != ownerTables{}) {
+		return sandtrail.Errorf(sandtrail.CodeInvalid,
+			"--adopt and other names of tables and columns are for PostgreSQL; on SQLite the tables are users and strategies")
+	}
 	database, err := d.database(ctx, postgres.Options{
 		Users: c.users(), Strategies: c.strategies(), Adopt: c.Adopt,
 	})
