@@ -71,12 +71,8 @@ func (s *Store) Migrate(ctx context.Context, now time.Time) (applied []sandtrail
 			if !m.Applied.IsZero() {
 				continue
 			}
-			if _, err := tx.ExecContext(ctx, m.SQL); err != nil {
-				return fmt.Errorf("migration %d (%s): %w", m.Version, m.Name, err)
-			}
 			m.Applied = sandtrail.Millisecond(now)
-			if _, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_migrations (version, name, applied_at) VALUES (?, ?, ?)`,
-				m.Version, m.Name, formatTime(m.Applied)); err != nil {
+			if err := apply(ctx, tx, m); err != nil {
 				return err
 			}
 			applied = append(applied, m)
@@ -95,6 +91,16 @@ CREATE TABLE IF NOT EXISTS sandtrail_migrations (
   name       TEXT NOT NULL,
   applied_at TEXT NOT NULL
 ) STRICT`
+
+// apply runs a migration and notes that.
+func apply(ctx context.Context, tx *sql.Tx, m sandtrail.Migration) error {
+	if _, err := tx.ExecContext(ctx, m.SQL); err != nil {
+		return fmt.Errorf("migration %d (%s): %w", m.Version, m.Name, err)
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_migrations (version, name, applied_at) VALUES (?, ?, ?)`,
+		m.Version, m.Name, formatTime(m.Applied))
+	return err
+}
 
 // checkForeign looks at the tables that an application has made in the file
 // before: its users and strategies are used when they have what is needed, a
