@@ -60,38 +60,34 @@ type archiver struct {
 // archive writes the executions before a time that are in no file of their
 // week yet, and returns how many. What it returns without error is durable.
 func (a archiver) archive(ctx context.Context, before time.Time) (n int64, err error) {
-	q := sandtrail.Query{Filter: sandtrail.Filter{Until: before}, Limit: sandtrail.MaxLimit}
 	var file *archiveFile
 	defer func() {
 		if file != nil {
 			err = errors.Join(err, file.discard())
 		}
 	}()
-	for {
-		page, err := a.store.Executions(ctx, q, a.now())
-		if err != nil {
-			return n, err
-		}
-		for _, e := range page.Items { // newest first, so week after week
+	err = eachPage(ctx, a.store, sandtrail.Filter{Until: before}, a.now, func(found []sandtrail.Execution) (err error) {
+		for _, e := range found { // newest first, so week after week
 			if week := weekOf(e.CreatedAt); file == nil || file.week != week {
 				if err := a.finish(ctx, file); err != nil {
-					return n, err
+					return err
 				}
 				if file, err = a.begin(ctx, week); err != nil {
-					return n, err
+					return err
 				}
 			}
 			added, err := file.add(e)
 			if err != nil {
-				return n, err
+				return err
 			}
 			n += added
 		}
-		if page.NextCursor == "" {
-			return n, a.finish(ctx, file)
-		}
-		q.Cursor = page.NextCursor
+		return nil
+	})
+	if err == nil {
+		err = a.finish(ctx, file)
 	}
+	return n, err
 }
 
 // archiveFile is a file that is being written.

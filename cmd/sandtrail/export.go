@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -48,21 +49,26 @@ func (c *exportCmd) Run(ctx context.Context, d *deps) error {
 }
 
 func (c *exportCmd) write(ctx context.Context, d *deps, store sandtrail.Reader, out exporter) error {
-	q := sandtrail.Query{Filter: c.filter(d.now()), Limit: sandtrail.MaxLimit}
+	filter := c.filter(d.now())
 	if c.Failed {
 		failed := false
-		q.Filter.Success = &failed
+		filter.Success = &failed
 	}
-	for {
-		page, err := store.Executions(ctx, q, d.now())
+	if err := eachPage(ctx, store, filter, d.now, out.write); err != nil {
+		return err
+	}
+	return out.close()
+}
+
+// eachPage uses every page of what a filter selects, newest first.
+func eachPage(ctx context.Context, store sandtrail.Reader, filter sandtrail.Filter, now func() time.Time, use func([]sandtrail.Execution) error) error {
+	for q := (sandtrail.Query{Filter: filter, Limit: sandtrail.MaxLimit}); ; {
+		page, err := store.Executions(ctx, q, now())
 		if err != nil {
 			return err
 		}
-		if err := out.write(page.Items); err != nil {
+		if err := use(page.Items); err != nil || page.NextCursor == "" {
 			return err
-		}
-		if page.NextCursor == "" {
-			return out.close()
 		}
 		q.Cursor = page.NextCursor
 	}
