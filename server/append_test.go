@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -219,6 +220,18 @@ func TestNothingIsAcknowledgedWithoutACommit(t *testing.T) {
 				t.Errorf("status %d, Retry-After %q", r.status, r.header.Get("Retry-After"))
 			}
 		})
+	}
+}
+
+// What a driver says of its connection is for the log of the server.
+func TestNothingIsToldOfTheStoresWhereabouts(t *testing.T) {
+	k := newKit(t, func(c *server.Config) {
+		c.Store = &failing{Store: c.Store, err: sandtrail.Errorf(sandtrail.CodeUnavailable, "append: %w", errors.New("dial 10.0.0.7 as user=owner"))}
+	}).owners()
+	r := k.post("/v1/executions", record())
+	problem(t, r, sandtrail.CodeUnavailable)
+	if strings.Contains(string(r.body), "10.0.0.7") || !strings.Contains(string(r.body), "the server's log says more") {
+		t.Errorf("the caller is told %s", r.body)
 	}
 }
 
