@@ -18,10 +18,10 @@ type keysCmd struct {
 }
 
 type keysCreateCmd struct {
-	Role    string   `required:"" enum:"ingest,read,auditor,admin" placeholder:"ROLE" help:"ingest (writes records, nothing else), read, auditor (reads, exports, verifies) or admin."`
-	User    string   `placeholder:"ID" help:"read: sees this user's records alone."`
-	Name    string   `placeholder:"NAME" help:"What the key is for."`
-	Expires duration `placeholder:"DURATION" help:"Valid for so long, such as 30d; for ever if left out."`
+	Role    string    `required:"" enum:"ingest,read,auditor,admin" placeholder:"ROLE" help:"ingest (writes records, nothing else), read, auditor (reads, exports, verifies) or admin."`
+	User    string    `placeholder:"ID" help:"read: sees this user's records alone."`
+	Name    string    `placeholder:"NAME" help:"What the key is for."`
+	Expires *duration `placeholder:"DURATION" help:"Valid for so long, such as 30d; for ever if left out."`
 }
 
 // Examples shows what keys are for.
@@ -40,8 +40,8 @@ func (c *keysCreateCmd) Run(ctx context.Context, d *deps) error {
 		return err
 	}
 	ask := api.NewKey{Name: c.Name, Role: sandtrail.Role(c.Role), UserID: c.User}
-	if c.Expires != 0 {
-		ask.ExpiresIn = time.Duration(c.Expires).String()
+	if c.Expires != nil {
+		ask.ExpiresIn = time.Duration(*c.Expires).String()
 	}
 	made, err := keys.CreateKey(ctx, ask)
 	if err != nil {
