@@ -37,9 +37,9 @@ type Holds interface {
 	Holds(ctx context.Context) ([]Hold, error)
 	// RemoveHold is ErrNotFound when there is no such hold.
 	RemoveHold(ctx context.Context, subject Subject, id string) error
-	// HeldBefore returns how many executions Cleanup(before) leaves because
-	// they are held.
-	HeldBefore(ctx context.Context, before time.Time) (int64, error)
+	// HeldBefore returns how many executions Cleanup leaves because they are
+	// held.
+	HeldBefore(ctx context.Context, c Cutoff) (int64, error)
 }
 
 // Held is the error of a removal that a hold refuses.

@@ -119,12 +119,13 @@ type OwnerPage[T any] struct {
 // Cleaner removes old records.
 type Cleaner interface {
 	// CountBefore returns how many executions Cleanup would delete.
-	CountBefore(ctx context.Context, before time.Time) (int64, error)
-	// Cleanup deletes the executions with createdAt < before that no Hold
-	// keeps and returns exactly how many. It works in short steps that do not stop writers;
-	// interrupted, it has deleted some, says how many beside the error, and
-	// can be called again.
-	Cleanup(ctx context.Context, before time.Time) (deleted int64, err error)
+	CountBefore(ctx context.Context, c Cutoff) (int64, error)
+	// Cleanup deletes the executions that are old by the cutoff and that no
+	// Hold keeps, and returns exactly how many. It works in short steps that
+	// do not stop writers; interrupted, it has deleted some, says how many
+	// beside the error, and can be called again. A server applies its own
+	// periods where the cutoff has no rules.
+	Cleanup(ctx context.Context, c Cutoff) (deleted int64, err error)
 }
 
 // Store is everything that a database, or a server in front of one, does for

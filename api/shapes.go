@@ -96,12 +96,6 @@ type OwnerStrategy struct {
 	Name string `json:"name" example:"Moving average"`
 }
 
-// Cleanup asks for a removal of old records: exactly one of the fields.
-type Cleanup struct {
-	OlderThan string     `json:"olderThan,omitempty" doc:"A length of time back from now." example:"90d"`
-	Before    *time.Time `json:"before,omitempty" doc:"Executions with an earlier createdAt go."`
-}
-
 // NewKey asks for a key.
 type NewKey struct {
 	Name      string         `json:"name,omitempty" example:"ci"`

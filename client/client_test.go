@@ -289,7 +289,7 @@ func TestWhatMayHelpIsRepeated(t *testing.T) {
 			if got := test.flaky.n.Load(); got != test.attempts {
 				t.Errorf("%d attempts, want %d", got, test.attempts)
 			}
-			stored, err := db.CountBefore(t.Context(), noon.Add(time.Hour))
+			stored, err := db.CountBefore(t.Context(), sandtrail.Before(noon.Add(time.Hour)))
 			if want := map[bool]int64{true: 1}[test.code == ""]; err != nil || stored != want {
 				t.Errorf("%d stored, want %d (%v)", stored, want, err)
 			}

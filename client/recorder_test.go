@@ -149,7 +149,7 @@ func withOwners(t *testing.T) *sqlite.Store {
 
 func stored(t *testing.T, db *sqlite.Store) int64 {
 	t.Helper()
-	n, err := db.CountBefore(t.Context(), time.Now().Add(time.Hour))
+	n, err := db.CountBefore(t.Context(), sandtrail.Before(time.Now().Add(time.Hour)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -181,21 +181,28 @@ func (c *Client) delete(ctx context.Context, kind, id string) (int64, error) {
 }
 
 // CountBefore counts old executions.
-func (c *Client) CountBefore(ctx context.Context, before time.Time) (int64, error) {
-	count, err := c.countOld(ctx, before)
+func (c *Client) CountBefore(ctx context.Context, old sandtrail.Cutoff) (int64, error) {
+	count, err := c.countOld(ctx, old)
 	return count.Count, err
 }
 
-func (c *Client) countOld(ctx context.Context, before time.Time) (api.Count, error) {
-	return get[api.Count](ctx, c, url.Values{"before": {formatTime(before)}}, "v1", "cleanup")
+func (c *Client) countOld(ctx context.Context, old sandtrail.Cutoff) (api.Count, error) {
+	ask := api.NewCleanup(old.Map(bound))
+	q := url.Values{"before": {formatTime(*ask.Before)}}
+	for t, age := range ask.Types {
+		q.Set("types["+t+"]", age)
+	}
+	for id, age := range ask.Strategies {
+		q.Set("strategies["+id+"]", age)
+	}
+	return get[api.Count](ctx, c, q, "v1", "cleanup")
 }
 
 // Cleanup deletes old executions. Interrupted on the server, it says how many
 // were deleted beside the error.
-func (c *Client) Cleanup(ctx context.Context, before time.Time) (int64, error) {
-	before = bound(before)
+func (c *Client) Cleanup(ctx context.Context, old sandtrail.Cutoff) (int64, error) {
 	done, err := do[api.CleanedUp](ctx, c, call{
-		method: http.MethodPost, path: []string{"v1", "cleanup"}, body: api.Cleanup{Before: &before}, once: true,
+		method: http.MethodPost, path: []string{"v1", "cleanup"}, body: api.NewCleanup(old.Map(bound)), once: true,
 	})
 	var a *answered
 	if errors.As(err, &a) && a.problem.Deleted != nil {
@@ -228,8 +235,8 @@ func (c *Client) RemoveHold(ctx context.Context, subject sandtrail.Subject, id s
 }
 
 // HeldBefore counts the old executions that holds keep.
-func (c *Client) HeldBefore(ctx context.Context, before time.Time) (int64, error) {
-	count, err := c.countOld(ctx, before)
+func (c *Client) HeldBefore(ctx context.Context, old sandtrail.Cutoff) (int64, error) {
+	count, err := c.countOld(ctx, old)
 	return count.Held, err
 }
 

@@ -128,7 +128,7 @@ func (c *campaigner) act() error {
 		return errors.Join(c.store.PutUser(ctx, sandtrail.User{ID: fmt.Sprint("u", id), Email: fmt.Sprintf("u%d@example.com", id)}),
 			c.store.PutStrategy(ctx, sandtrail.Strategy{ID: fmt.Sprint("s", id), Name: "again"}))
 	case n < 93:
-		_, err := c.store.Cleanup(ctx, now.AddDate(0, 0, -40-c.IntN(40)))
+		_, err := c.store.Cleanup(ctx, sandtrail.Before(now.AddDate(0, 0, -40-c.IntN(40))))
 		return err
 	default:
 		return c.store.Maintain(ctx, now)

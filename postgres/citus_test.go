@@ -172,7 +172,7 @@ func TestCleanupCountsWhatIsNotReconciledYet(t *testing.T) {
 	appendAll(t, s, execution(old), execution(now))
 	exec(t, foreign(t, url), `INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time, created_at)
 		SELECT 'u1', 's1', 'TERMINAL', true, n, $1::timestamptz + n * interval '1 second' FROM generate_series(1, 100) n`, old)
-	if n, err := s.Cleanup(t.Context(), now.AddDate(0, 0, -30)); err != nil || n != 101 {
+	if n, err := s.Cleanup(t.Context(), sandtrail.Before(now.AddDate(0, 0, -30))); err != nil || n != 101 {
 		t.Errorf("deleted %d, %v; want 101", n, err)
 	}
 	if n, err := s.DeleteUser(t.Context(), "u1"); err != nil || n != 0 {

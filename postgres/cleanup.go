@@ -14,18 +14,43 @@ import (
 )
 
 // CountBefore counts the executions that Cleanup would delete.
-func (s *Store) CountBefore(ctx context.Context, before time.Time) (n int64, err error) {
+func (s *Store) CountBefore(ctx context.Context, c sandtrail.Cutoff) (n int64, err error) {
+	n, err = s.countOld(ctx, c, unheld)
+	return n, wrap("count old executions", err)
+}
+
+func (s *Store) countOld(ctx context.Context, c sandtrail.Cutoff, condition string) (n int64, err error) {
 	l, err := s.open(ctx)
 	if err != nil {
 		return 0, err
 	}
-	err = s.pool.QueryRow(ctx, l.sql("SELECT count(*) FROM {logs} WHERE created_at < $1 AND "+unheld), ceilMillisecond(before)).Scan(&n)
-	return n, wrap("count old executions", err)
+	var old conditions
+	old.add("created_at < $", ceilMillisecond(c.Latest()))
+	old.old(c)
+	old.add(condition)
+	err = s.pool.QueryRow(ctx, l.sql("SELECT count(*) FROM {logs} "+old.where()), old.args...).Scan(&n)
+	return n, err
+}
+
+// old selects the executions that are old by a cutoff.
+func (c *conditions) old(cut sandtrail.Cutoff) {
+	cut = cut.Map(ceilMillisecond)
+	var rules []string
+	var times []time.Time
+	for rule, before := range cut.Rules() {
+		rules, times = append(rules, rule), append(times, before)
+	}
+	if len(rules) == 0 {
+		c.add("created_at < $", cut.Before)
+		return
+	}
+	c.add(`created_at < coalesce((SELECT min(r.before) FROM unnest($::text[], $::timestamptz[]) r (rule, before)
+		WHERE r.rule IN ('type ' || execution_type::text, 'strategy ' || strategy_id::text)), $)`, rules, times, cut.Before)
 }
 
 // Cleanup drops the partitions that are old as a whole and of which nothing is
 // held, and deletes the other old executions that no hold keeps in batches.
-func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, err error) {
+func (s *Store) Cleanup(ctx context.Context, c sandtrail.Cutoff) (deleted int64, err error) {
 	l, err := s.open(ctx)
 	if err != nil {
 		return 0, err
@@ -34,34 +59,28 @@ func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, e
 	if err := k.sweep(ctx); err != nil {
 		return 0, wrap("clean up", err)
 	}
-	before = ceilMillisecond(before)
 	weeks, err := weeksIn(ctx, s.pool, l)
 	if err != nil {
 		return 0, err
 	}
 	for _, start := range weeks[:max(0, len(weeks)-weeksAhead-1)] { // the newest are in use
-		if start.Add(week).After(before) {
+		old, except := c.AllBefore(start.Add(week))
+		if !old {
 			break
 		}
-		n, err := s.dropWeek(ctx, l, start)
+		n, err := s.dropWeek(ctx, l, start, except)
 		deleted += n
 		sandtrail.ReportDeleted(ctx, n)
 		if err != nil {
 			return deleted, wrapf(err, "clean up %s", partitionName(start))
 		}
 	}
-	var from *time.Time // what is held before it is not looked at again
-	for {
-		n, last, err := s.deleteBetween(ctx, l, from, before)
+	for _, stretch := range c.Stretches() {
+		n, err := s.deleteOld(ctx, l, c, stretch)
 		deleted += n
-		sandtrail.ReportDeleted(ctx, n)
 		if err != nil {
 			return deleted, wrap("clean up", err)
 		}
-		if n == 0 {
-			break
-		}
-		from = last
 	}
 	return deleted, wrap("clean up", errors.Join(k.sweep(ctx), s.refreshWeeks(ctx, l)))
 }
@@ -72,11 +91,11 @@ func ceilMillisecond(t time.Time) time.Time {
 	return sandtrail.Millisecond(t.Add(time.Millisecond - time.Nanosecond))
 }
 
-// dropWeek takes a partition of which nothing is held out of the table, moves
-// its counts to the retired share and returns how many executions it had. None
-// of this reads all of them, so that the locks are as short for many as for
-// few.
-func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time) (n int64, err error) {
+// dropWeek takes a partition of which nothing is held, or of the strategies
+// that are kept, out of the table, moves its counts to the retired share and
+// returns how many executions it had. None of this reads all of them, so that
+// the locks are as short for many as for few.
+func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time, kept []string) (n int64, err error) {
 	k, w, name := s.keeper(l), span{start, start.Add(week)}, quote(l.Schema)+"."+partitionName(start)
 	if err := k.catchUp(ctx, w); err != nil {
 		return 0, err
@@ -106,6 +125,9 @@ func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time) (n int
 			return err
 		}
 		if held, err := holdsAnyOf(ctx, tx, l, name, conditions{}); err != nil || held {
+			return err
+		}
+		if found, err := hasAnyOf(ctx, tx, l, name, "strategy", kept, conditions{}); err != nil || found {
 			return err
 		}
 		if n, err = retire(ctx, tx, l, w); err != nil {
@@ -260,20 +282,40 @@ func (s *Store) sweep(ctx context.Context, l *layout, table string, oid int64) e
 	return err
 }
 
-// deleteBetween deletes a batch of the oldest executions from a time on (nil:
-// the first) that are before another and not held, as retention. It returns
-// the time of the last one.
-func (s *Store) deleteBetween(ctx context.Context, l *layout, from *time.Time, before time.Time) (n int64, last *time.Time, err error) {
+// deleteOld deletes what is old in a stretch, as retention.
+func (s *Store) deleteOld(ctx context.Context, l *layout, c sandtrail.Cutoff, in sandtrail.Stretch) (deleted int64, err error) {
+	var from *time.Time // what is kept before it is not looked at again
+	for {
+		n, last, err := s.deleteSome(ctx, l, c, in, from)
+		deleted += n
+		sandtrail.ReportDeleted(ctx, n)
+		if err != nil || n == 0 {
+			return deleted, err
+		}
+		from = last
+	}
+}
+
+// deleteSome deletes a batch of the oldest of them from a time on (nil: the
+// first). It returns the time of the last one.
+func (s *Store) deleteSome(ctx context.Context, l *layout, c sandtrail.Cutoff, in sandtrail.Stretch, from *time.Time) (n int64, last *time.Time, err error) {
 	k := s.keeper(l)
+	var old conditions
+	old.add("created_at < $", ceilMillisecond(in.Until)) // $1
+	if from != nil {
+		old.add("created_at >= $", *from)
+	}
+	old.owners("", in.StrategyID)
+	old.old(c)
+	old.add(unheld)
 	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		if err := k.enter(ctx, tx, false, nil); err != nil {
 			return err
 		}
 		n, last, err = k.remove(ctx, tx, "retention", fmt.Sprintf(`
-			WITH old AS (SELECT user_id, created_at, id FROM {logs}
-				WHERE created_at >= coalesce($1::timestamptz, '-infinity') AND created_at < $2 AND %s ORDER BY created_at, id LIMIT %d)
+			WITH old AS (SELECT user_id, created_at, id FROM {logs} %s ORDER BY created_at, id LIMIT %d)
 			DELETE FROM {logs} e USING old o
-			WHERE e.user_id = o.user_id AND e.created_at = o.created_at AND e.id = o.id AND e.created_at < $2`, unheld, purgeBatch), from, before)
+			WHERE e.user_id = o.user_id AND e.created_at = o.created_at AND e.id = o.id AND e.created_at < $1`, old.where(), purgeBatch), old.args...)
 		return err
 	})
 	if err != nil {

@@ -173,20 +173,26 @@ func TestCleanupDropsWholeWeeksAndCountsExactly(t *testing.T) {
 	batch = append(batch, execution(before), execution(before.Add(-time.Millisecond)))
 	appendAll(t, s, batch...)
 	conn := foreign(t, url)
+	exec(t, conn, `INSERT INTO strategies (id, name) VALUES ('kept', 'Kept'), ('idle', 'Idle')`)
 	exec(t, conn, `INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time, created_at)
-		VALUES ('u0', 's0', 'VALIDATION', true, 5, '2000-01-01')`) // a stray
-	want, err := s.CountBefore(t.Context(), before)
-	if err != nil || want != value[int64](t, conn, "SELECT count(*) FROM sandbox_execution_logs WHERE created_at < $1", before) {
+		VALUES ('u0', 's0', 'VALIDATION', true, 5, '2000-01-01'), -- a stray
+			('u0', 'kept', 'VALIDATION', true, 5, '2026-10-14')`)
+	old := sandtrail.Cutoff{Before: before, Strategies: map[string]time.Time{"kept": {}, "idle": {}}}
+	want, err := s.CountBefore(t.Context(), old)
+	if err != nil || want != value[int64](t, conn, "SELECT count(*) FROM sandbox_execution_logs WHERE created_at < $1 AND strategy_id <> 'kept'", before) {
 		t.Fatalf("counted %d, %v", want, err)
 	}
-	if got, err := s.Cleanup(t.Context(), before); err != nil || got != want {
+	if got, err := s.Cleanup(t.Context(), old); err != nil || got != want {
 		t.Errorf("deleted %d, %v; want %d", got, err, want)
 	}
-	if oldest := value[time.Time](t, conn, "SELECT min(created_at) FROM sandbox_execution_logs"); !oldest.Equal(before) {
+	if oldest := value[time.Time](t, conn, "SELECT min(created_at) FROM sandbox_execution_logs WHERE strategy_id <> 'kept'"); !oldest.Equal(before) {
 		t.Errorf("oldest left: %v, want %v", oldest, before)
 	}
 	if n := value[int](t, conn, "SELECT count(*) FROM pg_class WHERE relname LIKE 'logs_20261019'"); n != 0 {
 		t.Error("a week that is old as a whole still has its partition")
+	}
+	if got := value[string](t, conn, partitions); !strings.HasPrefix(got, "sandtrail.logs_20261012=1 sandtrail.logs_20261102=") {
+		t.Errorf("partitions with rows: %s, want the first to have the execution that is kept alone", got)
 	}
 	deepCheck(t, s)
 }

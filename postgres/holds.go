@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -71,12 +70,8 @@ func (s *Store) RemoveHold(ctx context.Context, subject sandtrail.Subject, id st
 }
 
 // HeldBefore counts the old executions that holds keep.
-func (s *Store) HeldBefore(ctx context.Context, before time.Time) (n int64, err error) {
-	l, err := s.open(ctx)
-	if err != nil {
-		return 0, err
-	}
-	err = s.pool.QueryRow(ctx, l.sql("SELECT count(*) FROM {logs} WHERE created_at < $1 AND NOT ("+unheld+")"), ceilMillisecond(before)).Scan(&n)
+func (s *Store) HeldBefore(ctx context.Context, c sandtrail.Cutoff) (n int64, err error) {
+	n, err = s.countOld(ctx, c, "NOT ("+unheld+")")
 	return n, wrap("count held executions", err)
 }
 
@@ -87,24 +82,30 @@ func holdStill(ctx context.Context, tx pgx.Tx, l *layout) error {
 }
 
 // holdsAnyOf reports whether a table has executions e that fulfil a condition
-// and are held. Each hold is looked up in the table's indexes.
+// and are held.
 func holdsAnyOf(ctx context.Context, q querier, l *layout, table string, c conditions) (held bool, err error) {
 	for _, owner := range []string{"user", "strategy"} {
 		subjects, err := scanAll(ctx, q, pgx.RowTo[string], l.sql("SELECT subject_id FROM {schema}.holds WHERE subject = $1"), owner)
 		if err != nil {
 			return false, err
 		}
-		if len(subjects) == 0 {
-			continue
-		}
-		of := conditions{slices.Clone(c.parts), slices.Clone(c.args)}
-		of.add("e."+owner+"_id = ANY ($)", subjects)
-		err = q.QueryRow(ctx, l.sql("SELECT true FROM "+table+" e "+of.where()+" LIMIT 1"), of.args...).Scan(&held)
-		if noRows(err) != nil || held {
-			return held, noRows(err)
+		if held, err := hasAnyOf(ctx, q, l, table, owner, subjects, c); err != nil || held {
+			return held, err
 		}
 	}
 	return false, nil
+}
+
+// hasAnyOf reports whether a table has executions e of some users or
+// strategies that fulfil a condition. Each is looked up in the table's indexes.
+func hasAnyOf(ctx context.Context, q querier, l *layout, table, owner string, ids []string, c conditions) (found bool, err error) {
+	if len(ids) == 0 {
+		return false, nil
+	}
+	of := conditions{slices.Clone(c.parts), slices.Clone(c.args)}
+	of.add("e."+owner+"_id = ANY ($)", ids)
+	err = q.QueryRow(ctx, l.sql("SELECT true FROM "+table+" e "+of.where()+" LIMIT 1"), of.args...).Scan(&found)
+	return found, noRows(err)
 }
 
 // mayDelete fails with ErrHeld when an owner, a "user" or a "strategy", is

@@ -47,7 +47,7 @@ func TestLedgerSaysWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	exec(t, other, "DELETE FROM sandbox_execution_logs WHERE created_at = $1", now)
-	if deleted, err := s.Cleanup(t.Context(), now.AddDate(0, -2, 0)); err != nil || deleted != 2 {
+	if deleted, err := s.Cleanup(t.Context(), sandtrail.Before(now.AddDate(0, -2, 0))); err != nil || deleted != 2 {
 		t.Fatalf("cleaned up %d, %v; want 2", deleted, err)
 	}
 	appendAll(t, s, execution(now))

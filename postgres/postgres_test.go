@@ -64,7 +64,7 @@ func TestRecordsComeBack(t *testing.T) {
 		t.Errorf("ranking: %+v, %v", ranks, err)
 	}
 	deepCheck(t, s)
-	if n, err := s.Cleanup(t.Context(), now); err != nil || n != 1 {
+	if n, err := s.Cleanup(t.Context(), sandtrail.Before(now)); err != nil || n != 1 {
 		t.Errorf("cleanup: %d, %v; want 1", n, err)
 	}
 	if n, err := s.DeleteUser(t.Context(), "u0"); err != nil || n != 1 {

@@ -143,7 +143,7 @@ func (f fixture) refusals(t *testing.T, stored data) {
 // selection, and the cascades of a strategy and of a user.
 func (f fixture) deleteThroughPrisma(t *testing.T) {
 	t.Helper()
-	old, err := f.store.CountBefore(t.Context(), f.now.Add(-90*day))
+	old, err := f.store.CountBefore(t.Context(), sandtrail.Before(f.now.Add(-90*day)))
 	check(t, err)
 	if old == 0 {
 		t.Fatal("nothing is older than 90 days")

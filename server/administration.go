@@ -23,58 +23,42 @@ func (s *Server) registerAdministration() {
 }
 
 type countInput struct {
-	OlderThan string    `query:"olderThan" example:"90d"`
-	Before    time.Time `query:"before"`
+	OlderThan  string              `query:"olderThan" example:"90d"`
+	Before     optional[time.Time] `query:"before"`
+	Types      map[string]string   `query:"types,deepObject" doc:"As of a cleanup."`
+	Strategies map[string]string   `query:"strategies,deepObject" doc:"As of a cleanup."`
 }
 
 func (s *Server) countOld(ctx context.Context, in *countInput) (*body[api.Count], error) {
-	ask := api.Cleanup{OlderThan: in.OlderThan}
-	if !in.Before.IsZero() {
-		ask.Before = &in.Before
-	}
-	before, err := s.cutOff(ask)
+	ask := api.Cleanup{OlderThan: in.OlderThan, Before: in.Before.pointer(), Types: in.Types, Strategies: in.Strategies}
+	old, err := ask.Cutoff(s.cfg.Periods, s.now())
 	if err != nil {
 		return nil, err
 	}
-	count, err := s.store.CountBefore(ctx, before)
+	count, err := s.store.CountBefore(ctx, old)
 	if err != nil {
 		return nil, err
 	}
-	held, err := s.store.HeldBefore(ctx, before)
+	held, err := s.store.HeldBefore(ctx, old)
 	return answer(api.Count{Count: count, Held: held}, err)
 }
 
 type cleanupInput struct{ Body api.Cleanup }
 
 func (s *Server) cleanup(ctx context.Context, in *cleanupInput) (*body[api.CleanedUp], error) {
-	before, err := s.cutOff(in.Body)
+	old, err := in.Body.Cutoff(s.cfg.Periods, s.now())
 	if err != nil {
 		return nil, err
 	}
-	deleted, err := s.store.Cleanup(ctx, before)
+	deleted, err := s.store.Cleanup(ctx, old)
 	if err != nil {
 		problem := s.problem(ctx, err, "body")
 		problem.Deleted = &deleted
 		return nil, problem
 	}
-	held, err := s.store.HeldBefore(ctx, before)
-	s.logger(ctx).Info("cleanup", "before", before, "deleted", deleted, "held", held, "by", callerOf(ctx).name())
+	held, err := s.store.HeldBefore(ctx, old)
+	s.logger(ctx).Info("cleanup", "old", old, "deleted", deleted, "held", held, "by", callerOf(ctx).name())
 	return answer(api.CleanedUp{Deleted: deleted, Held: held}, err)
-}
-
-// cutOff is the time before which records are old.
-func (s *Server) cutOff(ask api.Cleanup) (time.Time, error) {
-	if (ask.OlderThan == "") == (ask.Before == nil) {
-		return time.Time{}, sandtrail.Errorf(sandtrail.CodeInvalid, `give either olderThan, such as "90d", or before`)
-	}
-	if ask.Before != nil {
-		return *ask.Before, nil
-	}
-	age, err := sandtrail.ParseDuration(ask.OlderThan)
-	if err != nil {
-		return time.Time{}, atField("olderThan", err)
-	}
-	return sandtrail.Millisecond(s.now().Add(-age)), nil
 }
 
 func (s *Server) listKeys(ctx context.Context, _ *struct{}) (*body[api.Page[sandtrail.Key]], error) {

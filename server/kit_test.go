@@ -204,7 +204,7 @@ func problem(t *testing.T, r reply, code sandtrail.Code) (api.Problem, []string)
 // count is how many executions are stored.
 func (k *kit) count() int64 {
 	k.t.Helper()
-	n, err := k.store.CountBefore(k.t.Context(), start.Add(time.Hour))
+	n, err := k.store.CountBefore(k.t.Context(), sandtrail.Before(start.Add(time.Hour)))
 	if err != nil {
 		k.t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -159,18 +160,20 @@ func TestMalformedQueries(t *testing.T) {
 		"/v1/executions?executionType=x": {"query.executionType"},
 		"/v1/executions?userID=u1":       {"query.userID"},
 		"/v1/executions?since=2026-11-24T00:00:00Z&until=2026-11-23T00:00:00Z": {"query.until"},
-		"/v1/executions/x":                    {"path.id"},
-		"/v1/strategies/s1/health?last=0":     {"query.last"},
-		"/v1/trends?days=0":                   {"query.days"},
-		"/v1/trends?tz=Mars/Olympus":          {"query.tz"},
-		"/v1/trends?bucket=week":              {"query.bucket"},
-		"/v1/users?limit=-1":                  {"query.limit"},
-		"/v1/ranking?subject=day":             {"query.subject"},
-		"/v1/export?format=xml":               {"query.format"},
-		"/v1/cleanup":                         nil,
-		"/v1/cleanup?olderThan=x":             {"query.olderThan"},
-		"/v1/access-log?cursor=x":             {"query.cursor"},
-		"/v1/executions/stream?success=maybe": {"query.success"},
+		"/v1/executions/x":                            {"path.id"},
+		"/v1/strategies/s1/health?last=0":             {"query.last"},
+		"/v1/trends?days=0":                           {"query.days"},
+		"/v1/trends?tz=Mars/Olympus":                  {"query.tz"},
+		"/v1/trends?bucket=week":                      {"query.bucket"},
+		"/v1/users?limit=-1":                          {"query.limit"},
+		"/v1/ranking?subject=day":                     {"query.subject"},
+		"/v1/export?format=xml":                       {"query.format"},
+		"/v1/cleanup":                                 nil,
+		"/v1/cleanup?olderThan=x":                     {"query.olderThan"},
+		"/v1/cleanup?olderThan=1d&types[x]=1d":        {"query.types.x"},
+		"/v1/cleanup?olderThan=1d&strategies[s]=soon": {"query.strategies.s"},
+		"/v1/access-log?cursor=x":                     {"query.cursor"},
+		"/v1/executions/stream?success=maybe":         {"query.success"},
 	} {
 		_, got := problem(t, k.get(path), sandtrail.CodeInvalid)
 		if diff := cmp.Diff(places, got); diff != "" {
@@ -194,6 +197,8 @@ func TestMalformedBodies(t *testing.T) {
 		{"PUT", "/v1/strategies/s1", `{"name":1}`, []string{"body.name"}},
 		{"POST", "/v1/cleanup", `{"olderThan":"x"}`, []string{"body.olderThan"}},
 		{"POST", "/v1/cleanup", `{"olderThan":"90d","before":"2026-01-01T00:00:00Z"}`, nil},
+		{"POST", "/v1/cleanup", `{"olderThan":"90d","types":{"TERMINAL":"1y"},"strategies":{"":"1d"}}`, []string{"body.types.TERMINAL"}},
+		{"POST", "/v1/cleanup", `{"olderThan":"90d","strategies":{"":"1d"}}`, []string{"body.strategies."}},
 		{"POST", "/v1/keys", `{"role":"owner"}`, []string{"body.role"}},
 		{"POST", "/v1/keys", `{"role":"admin","userId":"u1"}`, []string{"body.userId"}},
 		{"POST", "/v1/keys", `{"role":"admin","expiresIn":"soon"}`, []string{"body.expiresIn"}},
@@ -203,6 +208,30 @@ func TestMalformedBodies(t *testing.T) {
 		_, got := problem(t, k.do(request{method: test.method, path: test.path, body: test.body}), sandtrail.CodeInvalid)
 		if diff := cmp.Diff(test.places, got); diff != "" {
 			t.Errorf("%s %s %s:\n%s", test.method, test.path, test.body, diff)
+		}
+	}
+}
+
+// A cleanup goes by the server's periods unless it brings its own.
+func TestCleanupByPeriods(t *testing.T) {
+	k := newKit(t, func(c *server.Config) { c.Periods.Strategies = map[string]time.Duration{"s2": 0} }).owners()
+	created := `"createdAt":"` + start.Add(-2*time.Hour).Format(time.RFC3339) + `"`
+	for _, strategy := range []string{"s1", "s2"} {
+		as[api.Appended](t, k.post("/v1/executions", record(created, `"strategyId":"`+strategy+`"`)), http.StatusCreated)
+	}
+	for _, test := range []struct {
+		query, body string
+		want        int64
+	}{
+		{"olderThan=1h", `{"olderThan":"1h"}`, 1},
+		{"olderThan=1h", `{"olderThan":"1h"}`, 0},
+		{"olderThan=1h&types[VALIDATION]=3h", `{"olderThan":"1h","types":{"VALIDATION":"3h"}}`, 0},
+		{"olderThan=1h&strategies[s1]=0", `{"olderThan":"1h","strategies":{"s1":"0"}}`, 1},
+	} {
+		counted := as[api.Count](t, k.get("/v1/cleanup?"+test.query), http.StatusOK)
+		deleted := as[api.CleanedUp](t, k.post("/v1/cleanup", test.body), http.StatusOK)
+		if counted.Count != test.want || deleted.Deleted != test.want {
+			t.Errorf("%s: %d, %d, want %d", test.body, counted.Count, deleted.Deleted, test.want)
 		}
 	}
 }

@@ -29,8 +29,9 @@ type Config struct {
 	Keeper    sandtrail.LedgerKeeper // whose state /metrics shows; nil: none
 	Alerts    Alerts                 // nil: alerts have no history and cannot be silenced
 
-	Retention time.Duration    // what Admission.Retention says
-	Rules     []sandtrail.Rule // nil: the default rule
+	Retention time.Duration     // what Admission.Retention says
+	Periods   sandtrail.Periods // for cleanups that bring none for types and strategies
+	Rules     []sandtrail.Rule  // nil: the default rule
 
 	// Page makes what answers the paths that are not the API's, given the
 	// server to ask in a reader's name; nil: nothing does. It identifies its

@@ -3,8 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/sandtrail/sandtrail"
 )
@@ -17,22 +17,60 @@ const deletesPerStep = 500
 const pagesPerStep = 256
 
 // CountBefore returns how many executions Cleanup would delete.
-func (s *Store) CountBefore(ctx context.Context, before time.Time) (n int64, err error) {
-	err = s.read(ctx, "count old executions", func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM sandbox_execution_logs WHERE created_at < ? AND "+unheld, bound(before)).Scan(&n)
+func (s *Store) CountBefore(ctx context.Context, c sandtrail.Cutoff) (n int64, err error) {
+	return s.countOld(ctx, "count old executions", c, unheld)
+}
+
+func (s *Store) countOld(ctx context.Context, what string, c sandtrail.Cutoff, condition string) (n int64, err error) {
+	var old conditions
+	old.add("created_at < ?", bound(c.Latest()))
+	old.old(c)
+	old.add(condition)
+	err = s.read(ctx, what, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM sandbox_execution_logs"+old.text(), old.args...).Scan(&n)
 	})
 	return n, err
 }
 
-// Cleanup deletes the executions older than before that no hold keeps, step
-// by step, and gives the disk back. The deletions it has counted are on disk,
+// old selects the executions that are old by a cutoff.
+func (c *conditions) old(cut sandtrail.Cutoff) {
+	rules := [][2]string{}
+	for of, before := range cut.Rules() {
+		rules = append(rules, [2]string{of, bound(before)})
+	}
+	encoded, _ := json.Marshal(rules) // of strings, it cannot fail
+	c.add(`created_at < coalesce((SELECT min(value ->> 1) FROM json_each(?)
+		WHERE value ->> 0 IN ('type ' || execution_type, 'strategy ' || strategy_id)), ?)`, string(encoded), bound(cut.Before))
+}
+
+// Cleanup deletes the executions that are old and that no hold keeps, step by
+// step, and gives the disk back. The deletions it has counted are on disk,
 // also when it returns an error.
-func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, err error) {
-	const old = `FROM (SELECT rowid AS old, created_at FROM sandbox_execution_logs
-		WHERE created_at >= ? AND created_at < ? AND ` + unheld + ` ORDER BY created_at LIMIT ?)`
-	from := "" // what is held before it is not looked at again
-	deleted, err = s.inSteps(ctx, "cleanup", func(tx *sql.Tx) (int64, error) {
-		args := []any{from, bound(before), deletesPerStep}
+func (s *Store) Cleanup(ctx context.Context, c sandtrail.Cutoff) (deleted int64, err error) {
+	for _, stretch := range c.Stretches() {
+		n, err := s.cleanUp(ctx, c, stretch)
+		deleted += n
+		if err != nil {
+			return deleted, err
+		}
+	}
+	if deleted > 0 {
+		err = s.shrink(ctx)
+	}
+	return deleted, err
+}
+
+// cleanUp deletes what is old in a stretch.
+func (s *Store) cleanUp(ctx context.Context, c sandtrail.Cutoff, in sandtrail.Stretch) (deleted int64, err error) {
+	from := "" // what is kept before it is not looked at again
+	return s.inSteps(ctx, "cleanup", func(tx *sql.Tx) (int64, error) {
+		var where conditions
+		where.addIf(in.StrategyID != "", "strategy_id = ?", in.StrategyID)
+		where.add("created_at >= ? AND created_at < ?", from, bound(in.Until))
+		where.old(c)
+		where.add(unheld)
+		old := "FROM (SELECT rowid AS old, created_at FROM sandbox_execution_logs" + where.text() + " ORDER BY created_at LIMIT ?)"
+		args := append(where.args, deletesPerStep)
 		var last sql.NullString
 		if err := tx.QueryRowContext(ctx, "SELECT MAX(created_at) "+old, args...).Scan(&last); err != nil || !last.Valid {
 			return 0, err
@@ -43,10 +81,6 @@ func (s *Store) Cleanup(ctx context.Context, before time.Time) (deleted int64, e
 		}
 		return n, err
 	})
-	if err == nil && deleted > 0 {
-		err = s.shrink(ctx)
-	}
-	return deleted, err
 }
 
 // inSteps repeats a step of deletion, each in its transaction, until one

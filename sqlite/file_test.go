@@ -258,7 +258,7 @@ func TestCleanupGivesTheDiskBack(t *testing.T) {
 		}
 	}
 	full := sizeOf(t, path)
-	if deleted, err := s.Cleanup(t.Context(), noon.Add(time.Hour)); err != nil || deleted != 4000 {
+	if deleted, err := s.Cleanup(t.Context(), sandtrail.Before(noon.Add(time.Hour))); err != nil || deleted != 4000 {
 		t.Fatalf("deleted %d, %v", deleted, err)
 	}
 	if size := sizeOf(t, path); size > empty+full/10 {

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"time"
 
 	"github.com/sandtrail/sandtrail"
 )
@@ -58,11 +57,8 @@ func (s *Store) RemoveHold(ctx context.Context, subject sandtrail.Subject, id st
 }
 
 // HeldBefore counts the old executions that holds keep.
-func (s *Store) HeldBefore(ctx context.Context, before time.Time) (n int64, err error) {
-	err = s.read(ctx, "count held executions", func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM sandbox_execution_logs WHERE created_at < ? AND NOT ("+unheld+")", bound(before)).Scan(&n)
-	})
-	return n, err
+func (s *Store) HeldBefore(ctx context.Context, c sandtrail.Cutoff) (n int64, err error) {
+	return s.countOld(ctx, "count held executions", c, "NOT ("+unheld+")")
 }
 
 // mayDelete fails with ErrHeld when the owner is held or has executions that

@@ -143,7 +143,7 @@ func TestKilledProcess(t *testing.T) {
 
 func expectCount(t *testing.T, s *sqlite.Store, want func(int64) bool) {
 	t.Helper()
-	n, err := s.CountBefore(t.Context(), noon.Add(time.Hour))
+	n, err := s.CountBefore(t.Context(), sandtrail.Before(noon.Add(time.Hour)))
 	if err != nil || !want(n) {
 		t.Errorf("%d executions are stored, %v", n, err)
 	}

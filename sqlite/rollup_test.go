@@ -53,7 +53,7 @@ func TestTrendsKeepTheirHistory(t *testing.T) {
 				t.Fatal(err)
 			}
 			settle()
-			if deleted, err := s.Cleanup(t.Context(), noon.Add(-50*time.Hour)); err != nil || deleted != 49 {
+			if deleted, err := s.Cleanup(t.Context(), sandtrail.Before(noon.Add(-50*time.Hour))); err != nil || deleted != 49 {
 				t.Fatalf("deleted %d, %v; want 49", deleted, err)
 			}
 			plain(t, path, "PRAGMA foreign_keys = ON", "DELETE FROM sandbox_execution_logs WHERE created_at = '2026-11-24 12:00:00.000'")
@@ -139,7 +139,7 @@ func TestCampaign(t *testing.T) {
 		func(int) error { _, err := s.Append(t.Context(), batchOf(120)); return err },
 		func(int) error { _, err := other.Append(t.Context(), batchOf(40)); return err },
 		func(round int) error {
-			_, err := other.Cleanup(t.Context(), noon.Add(-time.Duration(120-3*round)*time.Hour))
+			_, err := other.Cleanup(t.Context(), sandtrail.Before(noon.Add(-time.Duration(120-3*round)*time.Hour)))
 			return err
 		},
 		func(int) error { return s.Maintain(t.Context(), noon) },
@@ -157,7 +157,7 @@ func TestCampaign(t *testing.T) {
 	}
 	wg.Wait()
 	expectSound(t, s)
-	stored, err := s.CountBefore(t.Context(), noon.Add(time.Hour))
+	stored, err := s.CountBefore(t.Context(), sandtrail.Before(noon.Add(time.Hour)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -334,7 +334,9 @@ func maxBatch(k *kit) {
 	k.refuse(sandtrail.CodeTooLarge, drafts...)
 	k.append(drafts[:sandtrail.MaxBatch]...)
 	k.append(drafts[:sandtrail.MaxBatch]...)
-	must(k, "count", func(s sandtrail.Store) (int64, error) { return s.CountBefore(k.ctx, noon.Add(time.Hour)) })
+	must(k, "count", func(s sandtrail.Store) (int64, error) {
+		return s.CountBefore(k.ctx, sandtrail.Before(noon.Add(time.Hour)))
+	})
 }
 
 // allOrNothing puts the fault at every place of a batch that spans several

@@ -40,14 +40,14 @@ func cancelledContexts(k *kit) {
 		"Strategy":       func() error { _, err := k.db.Strategy(ctx, "s"); return err },
 		"Strategies":     func() error { _, err := k.db.Strategies(ctx, sandtrail.OwnerQuery{}); return err },
 		"DeleteStrategy": func() error { _, err := k.db.DeleteStrategy(ctx, "s"); return err },
-		"CountBefore":    func() error { _, err := k.db.CountBefore(ctx, noon); return err },
-		"Cleanup":        func() error { _, err := k.db.Cleanup(ctx, noon.Add(time.Hour)); return err },
+		"CountBefore":    func() error { _, err := k.db.CountBefore(ctx, sandtrail.Before(noon)); return err },
+		"Cleanup":        func() error { _, err := k.db.Cleanup(ctx, sandtrail.Before(noon.Add(time.Hour))); return err },
 		"PutHold": func() error {
 			return k.db.PutHold(ctx, sandtrail.Hold{Subject: sandtrail.Users, SubjectID: "u"})
 		},
 		"Holds":      func() error { _, err := k.db.Holds(ctx); return err },
 		"RemoveHold": func() error { return k.db.RemoveHold(ctx, sandtrail.Users, "u") },
-		"HeldBefore": func() error { _, err := k.db.HeldBefore(ctx, noon); return err },
+		"HeldBefore": func() error { _, err := k.db.HeldBefore(ctx, sandtrail.Before(noon)); return err },
 		"Ping":       func() error { return k.db.Ping(ctx) },
 		"Migrations": func() error { _, err := k.db.Migrations(ctx); return err },
 		"Migrate":    func() error { _, err := k.db.Migrate(ctx, noon); return err },
@@ -113,7 +113,7 @@ func cancelledDuringAppend(k *kit) {
 		if err != nil && !errors.Is(err, context.Canceled) {
 			k.Fatalf("interrupted at look %d: got %v, want an error that wraps context.Canceled", looks, err)
 		}
-		stored, err2 := k.db.CountBefore(k.ctx, noon.Add(time.Hour))
+		stored, err2 := k.db.CountBefore(k.ctx, sandtrail.Before(noon.Add(time.Hour)))
 		if err2 != nil {
 			k.Fatal(err2)
 		}

@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -36,14 +35,7 @@ func cleanupExact(k *kit) {
 		time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC),
 		time.Date(10001, 1, 1, 0, 0, 0, 0, time.UTC),
 	} {
-		expected := must(k, "count", func(s sandtrail.Store) (int64, error) { return s.CountBefore(k.ctx, before) })
-		deleted := must(k, fmt.Sprintf("cleanup before %v", before), func(s sandtrail.Store) (int64, error) {
-			return s.Cleanup(k.ctx, before)
-		})
-		if deleted != expected {
-			k.Errorf("%d deleted, %d were counted", deleted, expected)
-		}
-		k.walk(sandtrail.Query{Limit: 1000})
+		k.cleanUp(sandtrail.Before(before))
 		k.statistics("u", "s")
 		k.sound()
 	}
@@ -56,7 +48,7 @@ func cleanupExact(k *kit) {
 	var total int64
 	for looks := 1; ; looks *= 2 {
 		ctx := newCountdown(k.ctx, looks)
-		deleted, err := k.db.Cleanup(ctx, noon.Add(time.Hour))
+		deleted, err := k.db.Cleanup(ctx, sandtrail.Before(noon.Add(time.Hour)))
 		ctx.end()
 		total += deleted
 		if err == nil {
@@ -65,7 +57,7 @@ func cleanupExact(k *kit) {
 		if !errors.Is(err, context.Canceled) {
 			k.Fatalf("interrupted: %v", err)
 		}
-		left, err := k.db.CountBefore(k.ctx, noon.Add(time.Hour))
+		left, err := k.db.CountBefore(k.ctx, sandtrail.Before(noon.Add(time.Hour)))
 		if err != nil {
 			k.Fatal(err)
 		}
@@ -74,6 +66,45 @@ func cleanupExact(k *kit) {
 		}
 	}
 	k.sound()
+}
+
+// periodsOfTheirOwn cleans up by cutoffs that types and strategies have, longer
+// and shorter ones than the rest, over whole weeks and parts of them.
+func periodsOfTheirOwn(k *kit) {
+	k.putUsers("u", "v")
+	strategies := []string{"s", "kept", "brief", `"'`}
+	k.putStrategies(strategies...)
+	var drafts []sandtrail.Draft
+	for i := range 1500 {
+		drafts = append(drafts, draft([]string{"u", "v"}[i%2], strategies[i/2%4], noon.Add(-time.Duration(i)*time.Hour), func(d *sandtrail.Draft) {
+			if i%3 == 0 {
+				d.Type = sandtrail.Terminal
+			}
+		}))
+	}
+	k.append(drafts...)
+	k.hold(sandtrail.Users, "v")
+	type (
+		types  = map[sandtrail.ExecutionType]time.Time
+		owners = map[string]time.Time
+	)
+	ago := func(hours int) time.Time { return noon.Add(-time.Duration(hours) * time.Hour).Add(1) }
+	for _, c := range []sandtrail.Cutoff{
+		{Strategies: owners{`"'`: ago(1400), "nobody": ago(0), "strategy s": ago(0)}},
+		{Before: ago(1300), Types: types{sandtrail.Terminal: {}}},
+		{Before: ago(1000), Types: types{sandtrail.Terminal: ago(1200)}, Strategies: owners{"kept": {}, "brief": ago(500)}},
+		{Before: ago(900), Types: types{sandtrail.Terminal: ago(700)}, Strategies: owners{"kept": ago(950), "brief": ago(600)}},
+		{Types: types{sandtrail.Terminal: ago(300), sandtrail.Validation: ago(400)}, Strategies: owners{"brief": ago(100)}},
+		{Before: ago(200)},
+	} {
+		if k.cleanUp(c) == 0 {
+			k.Errorf("%v: nothing deleted", c)
+		}
+		k.statistics("u", "kept")
+		k.sound()
+	}
+	k.release(sandtrail.Users, "v")
+	k.cleanUp(sandtrail.Cutoff{Before: ago(0), Types: types{sandtrail.Terminal: ago(50)}})
 }
 
 // migrateAgain finds nothing to do, however many try.
@@ -164,7 +195,7 @@ func DeletionIsReported(t *testing.T, open func(t *testing.T) sandtrail.Database
 	var reported int64
 	ctx := sandtrail.OnDeleted(k.ctx, func(n int64) { reported += n })
 	for name, remove := range map[string]func() (int64, error){
-		"cleanup":     func() (int64, error) { return k.db.Cleanup(ctx, noon.Add(-700*time.Hour)) },
+		"cleanup":     func() (int64, error) { return k.db.Cleanup(ctx, sandtrail.Before(noon.Add(-700*time.Hour))) },
 		"delete user": func() (int64, error) { return k.db.DeleteUser(ctx, "u") },
 	} {
 		reported = 0

@@ -34,16 +34,16 @@ func holds(k *kit) {
 	for _, owner := range []string{"r", "s"} { // s has executions of u
 		k.refusesDelete(owner, func(s sandtrail.Store) (int64, error) { return s.DeleteStrategy(k.ctx, owner) })
 	}
-	k.cleanUpTo(noon.Add(-100 * time.Hour))
+	k.cleanUp(sandtrail.Before(noon.Add(-100 * time.Hour)))
 
 	k.release(sandtrail.Users, "u")
 	_, _ = both(k, "remove a hold again", func(s sandtrail.Store) (any, error) {
 		return nil, s.RemoveHold(k.ctx, sandtrail.Users, "u")
 	})
-	k.cleanUpTo(noon.Add(-50 * time.Hour))
+	k.cleanUp(sandtrail.Before(noon.Add(-50 * time.Hour)))
 	k.release(sandtrail.Strategies, "r")
 	must(k, "delete user", func(s sandtrail.Store) (int64, error) { return s.DeleteUser(k.ctx, "v") })
-	k.cleanUpTo(noon.Add(time.Hour))
+	k.cleanUp(sandtrail.Before(noon.Add(time.Hour)))
 	k.statistics("u", "s")
 	k.sound()
 }
@@ -69,15 +69,16 @@ func (k *kit) refusesDelete(owner string, ask func(sandtrail.Store) (int64, erro
 	k.walk(sandtrail.Query{Limit: 1000})
 }
 
-// cleanUpTo cleans up and compares what was counted before, what went and
-// what is left.
-func (k *kit) cleanUpTo(before time.Time) {
+// cleanUp cleans up and compares what was counted before, what went and what
+// is left.
+func (k *kit) cleanUp(c sandtrail.Cutoff) int64 {
 	k.Helper()
-	must(k, "held", func(s sandtrail.Store) (int64, error) { return s.HeldBefore(k.ctx, before) })
-	expected := must(k, "count", func(s sandtrail.Store) (int64, error) { return s.CountBefore(k.ctx, before) })
-	deleted := must(k, "cleanup", func(s sandtrail.Store) (int64, error) { return s.Cleanup(k.ctx, before) })
+	must(k, "held", func(s sandtrail.Store) (int64, error) { return s.HeldBefore(k.ctx, c) })
+	expected := must(k, "count", func(s sandtrail.Store) (int64, error) { return s.CountBefore(k.ctx, c) })
+	deleted := must(k, "cleanup", func(s sandtrail.Store) (int64, error) { return s.Cleanup(k.ctx, c) })
 	if deleted != expected {
-		k.Errorf("%d deleted, %d were counted", deleted, expected)
+		k.Errorf("%v: %d deleted, %d were counted", c, deleted, expected)
 	}
 	k.walk(sandtrail.Query{Limit: 1000})
+	return deleted
 }

@@ -166,7 +166,7 @@ func exactBounds(k *kit) {
 		must(k, "window", func(s sandtrail.Store) (any, error) {
 			return s.WindowStats(k.ctx, sandtrail.Window{Since: noon.Add(-24 * time.Hour), Until: bound})
 		})
-		must(k, "count", func(s sandtrail.Store) (int64, error) { return s.CountBefore(k.ctx, bound) })
+		must(k, "count", func(s sandtrail.Store) (int64, error) { return s.CountBefore(k.ctx, sandtrail.Before(bound)) })
 	}
 	for _, far := range []time.Time{time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(10001, 1, 1, 0, 0, 0, 0, time.UTC)} {
 		k.walk(sandtrail.Query{Filter: sandtrail.Filter{Since: far}})

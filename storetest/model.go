@@ -164,28 +164,35 @@ func asciiLower(s string) string {
 }
 
 // CountBefore counts the executions that Cleanup would delete.
-func (m *Model) CountBefore(ctx context.Context, before time.Time) (int64, error) {
+func (m *Model) CountBefore(ctx context.Context, c sandtrail.Cutoff) (int64, error) {
 	leave, err := m.enter(ctx)
 	defer leave()
 	if err != nil {
 		return 0, err
 	}
-	return int64(len(m.newest(m.old(before)))), nil
+	return int64(len(m.newest(m.old(c)))), nil
 }
 
-// old selects what is older than before and not held.
-func (m *Model) old(before time.Time) func(sandtrail.Execution) bool {
-	return func(e sandtrail.Execution) bool { return e.CreatedAt.Before(before) && !m.keepsExecution(e) }
+// old selects what is old and not held.
+func (m *Model) old(c sandtrail.Cutoff) func(sandtrail.Execution) bool {
+	return func(e sandtrail.Execution) bool { return isOld(c, e) && !m.keepsExecution(e) }
 }
 
-// Cleanup deletes the executions older than before that are not held.
-func (m *Model) Cleanup(ctx context.Context, before time.Time) (int64, error) {
+func isOld(c sandtrail.Cutoff, e sandtrail.Execution) bool {
+	ofType, hasType := c.Types[e.Type]
+	ofStrategy, hasStrategy := c.Strategies[e.StrategyID]
+	return (!hasType || e.CreatedAt.Before(ofType)) && (!hasStrategy || e.CreatedAt.Before(ofStrategy)) &&
+		(hasType || hasStrategy || e.CreatedAt.Before(c.Before))
+}
+
+// Cleanup deletes the executions that are old and not held.
+func (m *Model) Cleanup(ctx context.Context, c sandtrail.Cutoff) (int64, error) {
 	leave, err := m.enter(ctx)
 	defer leave()
 	if err != nil {
 		return 0, err
 	}
-	return m.delete(m.old(before)), nil
+	return m.delete(m.old(c)), nil
 }
 
 func (m *Model) delete(gone func(sandtrail.Execution) bool) int64 {

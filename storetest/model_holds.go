@@ -5,7 +5,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/sandtrail/sandtrail"
 )
@@ -64,13 +63,13 @@ func (m *Model) RemoveHold(ctx context.Context, subject sandtrail.Subject, id st
 }
 
 // HeldBefore counts the old executions that holds keep.
-func (m *Model) HeldBefore(ctx context.Context, before time.Time) (int64, error) {
+func (m *Model) HeldBefore(ctx context.Context, c sandtrail.Cutoff) (int64, error) {
 	leave, err := m.enter(ctx)
 	defer leave()
 	if err != nil {
 		return 0, err
 	}
-	return int64(len(m.newest(func(e sandtrail.Execution) bool { return e.CreatedAt.Before(before) && m.keepsExecution(e) }))), nil
+	return int64(len(m.newest(func(e sandtrail.Execution) bool { return isOld(c, e) && m.keepsExecution(e) }))), nil
 }
 
 func (m *Model) keepsExecution(e sandtrail.Execution) bool {

@@ -150,7 +150,7 @@ func deletedAreForgotten(k *kit) {
 		return n
 	}
 	maintain()
-	if n, err := k.db.Cleanup(k.ctx, noon.Add(-time.Hour)); n != 2 || err != nil {
+	if n, err := k.db.Cleanup(k.ctx, sandtrail.Before(noon.Add(-time.Hour))); n != 2 || err != nil {
 		k.Fatalf("cleanup: %d, %v; want 2", n, err)
 	}
 	maintain()

@@ -190,10 +190,16 @@ func (c *campaign) deleteOwner() {
 
 func (c *campaign) cleanUp() {
 	before := c.now.Add(-time.Duration(20+c.IntN(30)) * 24 * time.Hour).Add(-time.Duration(c.IntN(1e9)))
-	must(c.kit, "count", func(s sandtrail.Store) (int64, error) { return s.CountBefore(c.ctx, before) })
-	must(c.kit, "cleanup", func(s sandtrail.Store) (int64, error) { return s.Cleanup(c.ctx, before) })
-	if before.After(c.cleaned) {
-		c.cleaned = before
+	cut := sandtrail.Before(before)
+	if c.chance(50) {
+		cut.Types = map[sandtrail.ExecutionType]time.Time{sandtrail.Terminal: before.Add(time.Duration(c.IntN(40)-20) * 24 * time.Hour)}
+	}
+	if c.chance(50) {
+		cut.Strategies = map[string]time.Time{c.anyStrategy(): before.Add(time.Duration(c.IntN(40)-20) * 24 * time.Hour), c.anyStrategy(): {}}
+	}
+	c.kit.cleanUp(cut)
+	if last := cut.Latest(); last.After(c.cleaned) {
+		c.cleaned = last
 	}
 }
 

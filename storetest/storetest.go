@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) sandtrail.Database) {
 		{"Trends/EmptyBuckets", trendsWithEmptyBuckets},
 		{"Trends/WindowIsExact", trendWindowIsExact},
 		{"Cleanup/Exact", cleanupExact},
+		{"Cleanup/PeriodsOfTheirOwn", periodsOfTheirOwn},
 		{"Holds/KeepWhatIsHeld", holds},
 		{"Errors/ByCode", errorsByCode},
 		{"Migrate/AgainDoesNothing", migrateAgain},

@@ -2,8 +2,10 @@ package web
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -70,10 +72,22 @@ type adminPage struct {
 
 // retention is how long records are kept, and when they are removed.
 type retention struct {
-	Keep string // "": for ever
-	Last *accessRow
-	Next stamp
-	Due  bool // a cleanup can begin any moment
+	Keep    string
+	Own     []period // of types and strategies
+	Removes bool
+	Last    *accessRow
+	Next    stamp
+	Due     bool // a cleanup can begin any moment
+}
+
+// period is how long executions of something are kept.
+type period struct{ Of, Keep string }
+
+func keeping(d time.Duration) string {
+	if d == 0 {
+		return "for ever"
+	}
+	return "for " + sandtrail.FormatDuration(d)
 }
 
 // space is the store's size, with the partitions beside the largest of them.
@@ -143,8 +157,15 @@ func (p *adminPage) survey(v *view) error {
 }
 
 func (p *adminPage) planRetention(v *view) error {
-	if v.Retention > 0 {
-		p.Retention.Keep = sandtrail.FormatDuration(v.Retention)
+	periods := v.Retention
+	p.Retention.Keep, p.Retention.Removes = keeping(periods.Keep), periods.Removes()
+	for _, t := range slices.Sorted(maps.Keys(periods.Types)) {
+		p.Retention.Own = append(p.Retention.Own, period{typeLabel(t), keeping(periods.Types[t])})
+	}
+	for _, id := range slices.Sorted(maps.Keys(periods.Strategies)) {
+		p.Retention.Own = append(p.Retention.Own, period{id, keeping(periods.Strategies[id])})
+	}
+	if periods.Removes() {
 		due, err := v.Examiner.Due(v.r.Context(), sandtrail.RetentionWork)
 		if err != nil {
 			return err

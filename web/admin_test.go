@@ -156,9 +156,11 @@ func TestAdministrationTellsTheState(t *testing.T) {
 	}
 	h := whole(t, store, still, func(o *Options) {
 		o.Outbox = func() (Outbox, error) { return box, nil }
+		o.Retention.Types = map[sandtrail.ExecutionType]time.Duration{sandtrail.Terminal: 365 * 24 * time.Hour}
+		o.Retention.Strategies = map[string]time.Duration{"s1": 0}
 	})
 	page(t, h, "/admin", http.StatusOK).wantText(t,
-		"0 entries", "not yet", "kept for 90d", "none yet", "within minutes", "SQLite keeps everything in one file", "1 record")
+		"0 entries", "not yet", "kept for 90d", "Of Terminal kept for 365d", "Of s1 kept for ever", "none yet", "within minutes", "SQLite keeps everything in one file", "1 record")
 
 	if err := store.Maintain(t.Context(), now); err != nil {
 		t.Fatal(err)

@@ -169,7 +169,7 @@ func whole(t testing.TB, store fullStore, clock func() time.Time, edit ...func(*
 		Page: func(api http.Handler) http.Handler {
 			o := Options{
 				Store: store, Now: clock, Authenticator: Keyring(store, clock), API: api, Examiner: store, Alerts: store,
-				Retention: sandtrail.DefaultRetention, Ledger: shownLedger{store, proofs},
+				Retention: sandtrail.Periods{Keep: sandtrail.DefaultRetention}, Ledger: shownLedger{store, proofs},
 			}
 			for _, e := range edit {
 				e(&o)

@@ -43,9 +43,8 @@ type Options struct {
 	Rules []sandtrail.Rule
 	// Examiner lets administrators and auditors see the state of the database.
 	// Nil: no administration.
-	Examiner Examiner
-	// Retention is how long executions are kept; 0: for ever.
-	Retention time.Duration
+	Examiner  Examiner
+	Retention sandtrail.Periods // how long executions are kept
 	// Outbox opens the outbox of the server's machine; nil, or a nil Outbox,
 	// where there is none.
 	Outbox func() (Outbox, error)

@@ -35,24 +35,25 @@ type RetentionStore interface {
 	sandtrail.AccessLog
 }
 
-// Retention removes records older than keep, once a day however many servers
-// run and however often they restart. Each time is a line of the access log.
-func Retention(store RetentionStore, keep time.Duration, log *slog.Logger) Job {
+// Retention removes records that are older than their period, once a day
+// however many servers run and however often they restart. Each time is a line
+// of the access log.
+func Retention(store RetentionStore, periods sandtrail.Periods, log *slog.Logger) Job {
 	return Job{Name: "retention", Every: 5 * time.Minute, RunOnce: func(ctx context.Context, now time.Time) error {
 		mine, err := store.Claim(ctx, sandtrail.RetentionWork, now, now.Add(retentionRetry))
 		if err != nil || !mine {
 			return err
 		}
-		before := sandtrail.Millisecond(now.Add(-keep))
-		deleted, err := store.Cleanup(ctx, before)
+		old := periods.Cutoff(now)
+		deleted, err := store.Cleanup(ctx, old)
 		if err != nil {
 			return fmt.Errorf("after %d executions were deleted: %w", deleted, err)
 		}
-		held, err := store.HeldBefore(ctx, before)
+		held, err := store.HeldBefore(ctx, old)
 		if err != nil {
 			return err
 		}
-		log.Info("retention", "before", before, "deleted", deleted, "held", held)
+		log.Info("retention", "old", old, "deleted", deleted, "held", held)
 		detail := fmt.Sprintf("deleted %d", deleted)
 		if held > 0 {
 			detail += fmt.Sprintf(", %d are held", held)
@@ -60,7 +61,7 @@ func Retention(store RetentionStore, keep time.Duration, log *slog.Logger) Job {
 		now = sandtrail.Millisecond(now)
 		line := sandtrail.Access{
 			ID: sandtrail.NewID(now), At: now, Actor: sandtrail.RetentionWork, Action: sandtrail.CleanupAction,
-			Object: "before " + before.Format(time.RFC3339), Outcome: sandtrail.Allowed, Detail: detail,
+			Object: old.String(), Outcome: sandtrail.Allowed, Detail: detail,
 		}
 		if err := store.LogAccess(ctx, line); err != nil {
 			return err

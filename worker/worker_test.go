@@ -88,10 +88,14 @@ func TestRetentionRunsOnceADay(t *testing.T) {
 	old := noon.Add(-91 * 24 * time.Hour)
 	put(t, s, old, true)
 	put(t, s, noon, true)
-	one, two := Retention(s, 90*24*time.Hour, silent), Retention(s, 90*24*time.Hour, silent)
+	periods := sandtrail.Periods{
+		Keep:  90 * 24 * time.Hour,
+		Types: map[sandtrail.ExecutionType]time.Duration{sandtrail.Terminal: time.Hour},
+	}
+	one, two := Retention(s, periods, silent), Retention(s, periods, silent)
 	left := func() int64 {
 		t.Helper()
-		n, err := s.CountBefore(t.Context(), noon.Add(time.Hour))
+		n, err := s.CountBefore(t.Context(), sandtrail.Before(noon.Add(time.Hour)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +121,8 @@ func TestRetentionRunsOnceADay(t *testing.T) {
 		t.Errorf("%d records left the next day, want 1", n)
 	}
 	lines, err := s.Accesses(t.Context(), sandtrail.AccessQuery{Action: sandtrail.CleanupAction, Limit: 10})
-	if err != nil || len(lines) != 2 || lines[1].Actor != "retention" || lines[1].Detail != "deleted 1" {
+	if err != nil || len(lines) != 2 || lines[1].Actor != "retention" || lines[1].Detail != "deleted 1" ||
+		lines[1].Object != "before 2026-08-26T12:00:00Z, type TERMINAL before 2026-11-24T11:00:00Z" {
 		t.Errorf("access log: %+v, %v", lines, err)
 	}
 }

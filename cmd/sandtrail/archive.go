@@ -198,10 +198,10 @@ type archiving struct {
 }
 
 // Cleanup archives before it removes.
-func (s archiving) Cleanup(ctx context.Context, before time.Time) (int64, error) {
-	before = weekOf(before)
-	if _, err := s.archiver.archive(ctx, before); err != nil {
+func (s archiving) Cleanup(ctx context.Context, old sandtrail.Cutoff) (int64, error) {
+	old = old.Map(weekOf)
+	if _, err := s.archiver.archive(ctx, old.Latest()); err != nil {
 		return 0, err
 	}
-	return s.serviceStore.Cleanup(ctx, before)
+	return s.serviceStore.Cleanup(ctx, old)
 }

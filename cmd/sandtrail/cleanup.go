@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/human"
@@ -10,7 +9,8 @@ import (
 
 type cleanupCmd struct {
 	OlderThan moment `default:"90d" help:"Delete what is older: a duration back from now, a date or an RFC 3339 time."`
-	DryRun    bool   `help:"Count only."`
+	periodFlags
+	DryRun bool `help:"Count only."`
 }
 
 // Examples shows how it is used.
@@ -18,42 +18,48 @@ func (cleanupCmd) Examples() []string {
 	return []string{
 		"sandtrail cleanup --dry-run",
 		"sandtrail cleanup --older-than 30d",
+		"sandtrail cleanup --keep-type TERMINAL=365d --keep-strategy momentum=7d",
 		"sandtrail cleanup --older-than 2026-01-01",
 	}
 }
 
 // Run deletes and prints how many; nothing else goes to standard output.
 func (c *cleanupCmd) Run(ctx context.Context, d *deps) error {
+	periods, err := c.periods(0)
+	if err != nil {
+		return err
+	}
 	store, err := d.store(ctx)
 	if err != nil {
 		return err
 	}
-	before := c.OlderThan.at(d.now())
+	old := periods.Cutoff(d.now())
+	old.Before = c.OlderThan.at(d.now())
 	if c.DryRun {
-		n, err := store.CountBefore(ctx, before)
+		n, err := store.CountBefore(ctx, old)
 		if err != nil {
 			return err
 		}
-		c.warnOfHolds(ctx, d, store, before)
+		c.warnOfHolds(ctx, d, store, old)
 		return d.say("%d", n)
 	}
 	deleted, err := d.deletion(ctx, "Cleaning up", func(ctx context.Context) (int64, error) {
-		return store.CountBefore(ctx, before)
-	}, func(ctx context.Context) (int64, error) { return store.Cleanup(ctx, before) })
+		return store.CountBefore(ctx, old)
+	}, func(ctx context.Context) (int64, error) { return store.Cleanup(ctx, old) })
 	if err != nil {
 		if deleted > 0 {
 			d.warn("stopped after %s; the same command goes on", human.Plural(deleted, "execution"))
 		}
 		return err
 	}
-	c.warnOfHolds(ctx, d, store, before)
+	c.warnOfHolds(ctx, d, store, old)
 	d.maintain(ctx)
 	return d.say("%d", deleted)
 }
 
 // warnOfHolds says how many old executions stay. It is not worth failing for.
-func (*cleanupCmd) warnOfHolds(ctx context.Context, d *deps, store sandtrail.Store, before time.Time) {
-	switch held, err := store.HeldBefore(ctx, before); {
+func (*cleanupCmd) warnOfHolds(ctx context.Context, d *deps, store sandtrail.Store, old sandtrail.Cutoff) {
+	switch held, err := store.HeldBefore(ctx, old); {
 	case err != nil:
 		d.warn("count what is held: %v", err)
 	case held > 0:

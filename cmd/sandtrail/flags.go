@@ -131,6 +131,27 @@ func (f filterFlags) again(q sandtrail.Query, cursor string) string {
 	return flags
 }
 
+// periodFlags give types and strategies periods of their own.
+type periodFlags struct {
+	KeepType     map[string]duration `env:"SANDTRAIL_KEEP_TYPE" placeholder:"TYPE=365d" help:"Keep executions of a type so long instead; 0 for ever. Can be repeated."`
+	KeepStrategy map[string]duration `env:"SANDTRAIL_KEEP_STRATEGY" placeholder:"ID=7d" help:"Keep executions of a strategy so long instead. Of a type's and a strategy's period the longer counts."`
+}
+
+// periods are those periods beside that of all others.
+func (f periodFlags) periods(others time.Duration) (sandtrail.Periods, error) {
+	p := sandtrail.Periods{Keep: others, Types: map[sandtrail.ExecutionType]time.Duration{}, Strategies: map[string]time.Duration{}}
+	for name, keep := range f.KeepType {
+		p.Types[sandtrail.ExecutionType(strings.ToUpper(name))] = time.Duration(keep)
+	}
+	for id, keep := range f.KeepStrategy {
+		p.Strategies[id] = time.Duration(keep)
+	}
+	if err := p.Cutoff(time.Time{}).Validate(); err != nil {
+		return p, sandtrail.Errorf(sandtrail.CodeInvalid, "--keep-type, --keep-strategy: %w", err)
+	}
+	return p, nil
+}
+
 // retentionFlag says how old records may be.
 type retentionFlag struct {
 	Retention duration `default:"90d" env:"SANDTRAIL_RETENTION" help:"Refuse records older than this; 0 takes any age."`

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/ledger"
@@ -14,10 +13,10 @@ import (
 )
 
 // page makes the page for people, beside the API that it asks in their names.
-func (c *serveCmd) page(store serviceStore, rules []sandtrail.Rule, proofs *ledger.Service, d *deps, log *slog.Logger) func(http.Handler) http.Handler {
+func (c *serveCmd) page(store serviceStore, rules []sandtrail.Rule, periods sandtrail.Periods, proofs *ledger.Service, d *deps, log *slog.Logger) func(http.Handler) http.Handler {
 	options := web.Options{
 		Store: store, Now: d.now, Authenticator: web.Keyring(store, d.now), Rules: rules, Examiner: store, Alerts: store, Log: log,
-		Retention: time.Duration(c.Retention), Outbox: func() (web.Outbox, error) { return c.waiting(d) },
+		Retention: periods, Outbox: func() (web.Outbox, error) { return c.waiting(d) },
 	}
 	options.Sessions = func(id sandtrail.ID) (*os.File, error) { return c.recording(d, id) }
 	if proofs != nil {

@@ -22,8 +22,9 @@ type serveCmd struct {
 	TLSCert   string   `name:"tls-cert" env:"SANDTRAIL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM; read again when it changes."`
 	TLSKey    string   `name:"tls-key" env:"SANDTRAIL_TLS_KEY" placeholder:"FILE" help:"Its private key."`
 	Retention duration `default:"90d" env:"SANDTRAIL_RETENTION" help:"Delete executions older than this, once a day, and refuse new ones; 0 keeps all and takes any age."`
-	RateLimit float64  `default:"10000" env:"SANDTRAIL_RATE_LIMIT" help:"Requests a second that one key may make."`
-	Rules     string   `env:"SANDTRAIL_RULES" placeholder:"FILE" help:"Alert rules as a JSON array (default: more than 30 % of the last hour failed)."`
+	periodFlags
+	RateLimit float64 `default:"10000" env:"SANDTRAIL_RATE_LIMIT" help:"Requests a second that one key may make."`
+	Rules     string  `env:"SANDTRAIL_RULES" placeholder:"FILE" help:"Alert rules as a JSON array (default: more than 30 % of the last hour failed)."`
 	channelFlags
 	ledgerFlags
 	outboxFlag
@@ -55,8 +56,13 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
+	periods, err := c.periods(time.Duration(c.Retention))
+	if err != nil {
+		return err
+	}
 	metrics := newJobMetrics()
 	config := c.config(store, rules, d, log)
+	config.Periods = periods
 	config.Metrics = metrics
 	service, err := c.service(store, d, log)
 	if err != nil {
@@ -72,11 +78,14 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	loop := c.jobs(store, retained, rules, channels, d, log)
+	loop := c.jobs(store, rules, channels, d, log)
+	if periods.Removes() {
+		loop.Jobs = append(loop.Jobs, worker.Retention(retained, periods, log))
+	}
 	loop.Done = metrics.done
 	hook := notify.Webhook{Secret: c.WebhookSecret, Now: d.now}
 	loop.Jobs = append(loop.Jobs, c.ledgerFlags.jobs(store, service, hook, log)...)
-	config.Page = c.page(store, rules, service, d, log)
+	config.Page = c.page(store, rules, periods, service, d, log)
 	api, err := server.New(config)
 	if err != nil {
 		return err
@@ -148,14 +157,10 @@ func (c *serveCmd) rules() ([]sandtrail.Rule, error) {
 	return rules, nil
 }
 
-func (c *serveCmd) jobs(store, retained serviceStore, rules []sandtrail.Rule, channels []notify.Channel, d *deps, log *slog.Logger) worker.Loop {
-	loop := worker.Loop{Now: d.now, Log: log, Jobs: []worker.Job{
+func (c *serveCmd) jobs(store serviceStore, rules []sandtrail.Rule, channels []notify.Channel, d *deps, log *slog.Logger) worker.Loop {
+	return worker.Loop{Now: d.now, Log: log, Jobs: []worker.Job{
 		worker.Maintain(store), worker.Alerts(store, rules, channels...),
 	}}
-	if c.Retention > 0 {
-		loop.Jobs = append(loop.Jobs, worker.Retention(retained, time.Duration(c.Retention), log))
-	}
-	return loop
 }
 
 func (c *serveCmd) listen() (net.Listener, error) {

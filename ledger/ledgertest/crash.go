@@ -87,7 +87,7 @@ var crashes = []crashing{
 		o.addUser()
 	}},
 	{"a cleanup", func(o *operator, s Database) error {
-		_, err := s.Cleanup(o.Context(), o.now.Add(-crashKeep))
+		_, err := s.Cleanup(o.Context(), sandtrail.Before(o.now.Add(-crashKeep)))
 		return errors.Join(err, s.Maintain(o.Context(), o.now))
 	}, func(o *operator) {
 		o.keep(func(e sandtrail.Execution) bool { return !e.CreatedAt.Before(o.now.Add(-crashKeep)) })

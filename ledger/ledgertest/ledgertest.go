@@ -131,7 +131,7 @@ func (o *operator) live() {
 		o.addUser()
 	case 3:
 		before := o.now.Add(-time.Duration(40+o.random.IntN(20)) * 24 * time.Hour)
-		_, err := o.Store.Cleanup(o.Context(), before)
+		_, err := o.Store.Cleanup(o.Context(), sandtrail.Before(before))
 		check(o, err)
 		o.keep(func(e sandtrail.Execution) bool { return !e.CreatedAt.Before(before) })
 	case 4: // a client writes one, and one that it takes back

@@ -1,0 +1,173 @@
+package sandtrail
+
+import (
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Periods say how long executions are kept: those of a type or of a strategy
+// as long as its own period says, all others Keep. 0 is for ever. Where a type
+// and a strategy both have one the longer counts.
+type Periods struct {
+	Keep       time.Duration
+	Types      map[ExecutionType]time.Duration
+	Strategies map[string]time.Duration
+}
+
+// Cutoff says which executions are old, as of now.
+func (p Periods) Cutoff(now time.Time) Cutoff {
+	c := Cutoff{
+		Before: cutOff(p.Keep, now), Types: make(map[ExecutionType]time.Time, len(p.Types)),
+		Strategies: make(map[string]time.Time, len(p.Strategies)),
+	}
+	for t, keep := range p.Types {
+		c.Types[t] = cutOff(keep, now)
+	}
+	for id, keep := range p.Strategies {
+		c.Strategies[id] = cutOff(keep, now)
+	}
+	return c
+}
+
+func cutOff(keep time.Duration, now time.Time) time.Time {
+	if keep == 0 {
+		return time.Time{}
+	}
+	return Millisecond(now.Add(-keep))
+}
+
+// Removes reports whether executions are ever old.
+func (p Periods) Removes() bool { return !p.Cutoff(time.Unix(0, 0)).Latest().IsZero() }
+
+// Cutoff says which executions are old: those created before a time, which a
+// type or a strategy may have of its own instead of Before. Where both have
+// one the earlier counts. Before the zero time nothing was created.
+type Cutoff struct {
+	Before     time.Time
+	Types      map[ExecutionType]time.Time
+	Strategies map[string]time.Time
+}
+
+// Before is the same cutoff for all executions.
+func Before(t time.Time) Cutoff { return Cutoff{Before: t} }
+
+// Validate reports types and strategies that cannot be as an *Error of
+// CodeInvalid.
+func (c Cutoff) Validate() error {
+	var p problems
+	for _, t := range slices.Sorted(maps.Keys(c.Types)) {
+		if t != Validation && t != Terminal {
+			p.add("types."+string(t), "want VALIDATION or TERMINAL")
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.Strategies)) {
+		checkKey(&p, "strategies."+id, id)
+	}
+	return p.err("invalid retention periods")
+}
+
+// Map is the cutoff with each of its times changed.
+func (c Cutoff) Map(change func(time.Time) time.Time) Cutoff {
+	c.Before, c.Types, c.Strategies = change(c.Before), maps.Clone(c.Types), maps.Clone(c.Strategies)
+	for t, before := range c.Types {
+		c.Types[t] = change(before)
+	}
+	for id, before := range c.Strategies {
+		c.Strategies[id] = change(before)
+	}
+	return c
+}
+
+// Rules are the times that types and strategies have of their own, in order,
+// each with what it is of: "type TERMINAL" or "strategy momentum".
+func (c Cutoff) Rules() iter.Seq2[string, time.Time] {
+	return func(yield func(string, time.Time) bool) {
+		for _, t := range slices.Sorted(maps.Keys(c.Types)) {
+			if !yield("type "+string(t), c.Types[t]) {
+				return
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(c.Strategies)) {
+			if !yield("strategy "+id, c.Strategies[id]) {
+				return
+			}
+		}
+	}
+}
+
+// String describes the cutoff for people.
+func (c Cutoff) String() string {
+	parts := []string{whenOld(c.Before)}
+	for of, before := range c.Rules() {
+		parts = append(parts, of+" "+whenOld(before))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func whenOld(before time.Time) string {
+	if before.IsZero() {
+		return "never"
+	}
+	return "before " + before.Format(time.RFC3339)
+}
+
+// Stretch is where executions may be old: created before Until, and of one
+// strategy if it is named.
+type Stretch struct {
+	StrategyID string
+	Until      time.Time
+}
+
+// Stretches are what a cleanup has to look through. The first is of all
+// strategies; more are of those whose executions are old at a younger age.
+func (c Cutoff) Stretches() []Stretch {
+	all := Stretch{Until: c.Before}
+	for _, before := range c.Types {
+		all.Until = latest(all.Until, before)
+	}
+	stretches := []Stretch{all}
+	for _, id := range slices.Sorted(maps.Keys(c.Strategies)) {
+		if c.Strategies[id].After(all.Until) {
+			stretches = append(stretches, Stretch{id, c.Strategies[id]})
+		}
+	}
+	return stretches
+}
+
+// Latest is the time from which on nothing is old.
+func (c Cutoff) Latest() time.Time {
+	var last time.Time
+	for _, s := range c.Stretches() {
+		last = latest(last, s.Until)
+	}
+	return last
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// AllBefore reports whether all executions created before a time are old,
+// except perhaps those of the strategies it returns.
+func (c Cutoff) AllBefore(t time.Time) (old bool, except []string) {
+	if t.After(c.Before) {
+		return false, nil
+	}
+	for _, before := range c.Types {
+		if t.After(before) {
+			return false, nil
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.Strategies)) {
+		if t.After(c.Strategies[id]) {
+			except = append(except, id)
+		}
+	}
+	return true, except
+}
