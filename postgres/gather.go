@@ -18,13 +18,15 @@ import (
 type question struct {
 	branches []string
 	args     []any
+	anew     bool // the best plan depends on whom it is about
 }
 
 // What a row of a question's statement is.
 const (
-	isDay    = 0
-	isEntry  = 1
-	isRecord = 2
+	isDay     = 0
+	isEntry   = 1
+	isRecord  = 2
+	isSubject = 3
 )
 
 const (
@@ -46,18 +48,24 @@ func (q *question) read(kind int, selected, table string, f func(c *conditions))
 	q.branches = append(q.branches, fmt.Sprintf("SELECT %d::smallint, %s FROM %s %s", kind, selected, table, c.where()))
 }
 
-// total asks for the total of a subject.
+// total asks for the total of a user or a strategy, and whether it exists.
 func (q *question) total(subject rollup.Subject) {
 	q.read(isDay, "key, 0, cell, NULL::bytea, "+noChange, "{schema}.totals", func(c *conditions) {
 		c.add("scope = $", int16(subject.Scope))
 		c.add("key = $", subject.ID)
 	})
 	q.read(isEntry, noDay+", "+entryColumns, "{schema}.journal", func(c *conditions) { c.subject(subject) })
+	table, id := "{users}", "{users.id}"
+	if subject.Scope == rollup.Strategy {
+		table, id = "{strategies}", "{strategies.id}"
+	}
+	q.read(isSubject, noDay+", "+noChange, table, func(c *conditions) { c.add(id+" = $", subject.ID) })
 }
 
 // plan asks for what a plan needs of a user and a strategy, of either, or of
 // all.
 func (q *question) plan(plan rollup.Plan, userID, strategyID string) {
+	q.anew = userID != "" && strategyID != "" // long stretches of records, by either index
 	subject := rollup.SubjectOf(userID, strategyID)
 	q.days(plan, subject.Scope, &subject.ID)
 	q.read(isEntry, noDay+", "+entryColumns, "{schema}.journal", func(c *conditions) {
@@ -106,13 +114,16 @@ func (q *question) records(plan rollup.Plan, userID, strategyID string) {
 			q.read(isRecord, noDay+", "+recordColumns, "{logs}", func(c *conditions) {
 				c.owners(userID, strategyID)
 				c.span(span{r.From, r.To})
+				c.weeks(span{r.From, r.To})
 			})
 		}
 		return
 	}
 	q.read(isRecord, noDay+", "+recordColumns, "{logs}", func(c *conditions) {
 		c.owners(userID, strategyID)
-		c.span(span{plan.Raw[0].From, plan.Raw[len(plan.Raw)-1].To})
+		all := span{plan.Raw[0].From, plan.Raw[len(plan.Raw)-1].To}
+		c.span(all)
+		c.weeks(all)
 		from, to := make([]time.Time, len(plan.Raw)), make([]time.Time, len(plan.Raw))
 		for i, r := range plan.Raw {
 			from[i], to[i] = r.From, r.To
@@ -134,14 +145,19 @@ func (c *conditions) subject(subject rollup.Subject) {
 
 // answerer takes what a question's statement yields.
 type answerer struct {
-	day    func(key string, day rollup.Date, summary, slots []byte) error
-	entry  func(rollup.Change)
-	record func(rollup.Change)
+	day     func(key string, day rollup.Date, summary, slots []byte) error
+	entry   func(rollup.Change)
+	record  func(rollup.Change)
+	subject func()
 }
 
 // ask runs the question's statement.
-func (q *question) ask(ctx context.Context, db querier, l *layout, to answerer) error {
-	rows, err := db.Query(ctx, l.sql(strings.Join(q.branches, " UNION ALL ")), q.args...)
+func (q *question) ask(ctx context.Context, s *Store, l *layout, to answerer) error {
+	read := s.ask
+	if q.anew {
+		read = s.pool.Query
+	}
+	rows, err := read(ctx, l.sql(strings.Join(q.branches, " UNION ALL ")), q.args...)
 	if err != nil {
 		return err
 	}
@@ -159,6 +175,8 @@ func (q *question) ask(ctx context.Context, db querier, l *layout, to answerer) 
 			to.entry(c)
 		case isRecord:
 			to.record(c)
+		case isSubject:
+			to.subject()
 		}
 		return nil
 	})

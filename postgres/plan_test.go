@@ -2,6 +2,8 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -64,9 +66,11 @@ func newPlanner(t *testing.T, url string) *planner {
 }
 
 // explain returns the plans of what f sends on the executions, and the
-// partitions that they read.
-func (p *planner) explain(t *testing.T, f func(*postgres.Store) error) (plans string, partitions []string) {
+// partitions that they read: with a plan for these parameters, or the one that
+// is kept for all.
+func (p *planner) explain(t *testing.T, planCacheMode string, f func(*postgres.Store) error) (plans string, partitions []string) {
 	t.Helper()
+	exec(t, p.conn, "SET plan_cache_mode = "+planCacheMode)
 	*p.sent = nil
 	if err := f(p.store); err != nil {
 		t.Fatal(err)
@@ -75,14 +79,20 @@ func (p *planner) explain(t *testing.T, f func(*postgres.Store) error) (plans st
 		if !strings.Contains(s.SQL, "sandbox_execution_logs") {
 			continue
 		}
-		args := []any{pgx.QueryExecModeExec}
+		args := []any{pgx.QueryExecModeSimpleProtocol}
+		var places []string
 		for _, arg := range s.Args {
+			if _, ok := arg.(pgx.QueryExecMode); ok {
+				continue
+			}
 			if id, ok := arg.([16]byte); ok {
 				arg = sandtrail.ID(id).String()
 			}
 			args = append(args, arg)
+			places = append(places, fmt.Sprintf("$%d", len(places)+1))
 		}
-		rows, err := p.conn.Query(t.Context(), "EXPLAIN (COSTS OFF) "+s.SQL, args...)
+		exec(t, p.conn, "PREPARE asked AS "+s.SQL)
+		rows, err := p.conn.Query(t.Context(), "EXPLAIN (COSTS OFF) EXECUTE asked("+strings.Join(places, ", ")+")", args...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,6 +100,7 @@ func (p *planner) explain(t *testing.T, f func(*postgres.Store) error) (plans st
 		if err != nil {
 			t.Fatalf("%s: %v", s.SQL, err)
 		}
+		exec(t, p.conn, "DEALLOCATE asked")
 		plans += indexName.ReplaceAllStringFunc(strings.Join(lines, "\n")+"\n", func(name string) string { return p.names[name] })
 	}
 	partitions = partitionName.FindAllString(plans, -1)
@@ -155,15 +166,17 @@ func TestYearsOfWeeksOpenFewPartitions(t *testing.T) {
 			return err
 		}, 1},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			plans, partitions := p.explain(t, c.call)
-			if !strings.Contains(plans, c.index) || strings.Contains(plans, "Seq Scan on logs_2") {
-				t.Errorf("want the plan to say %q and to scan no partition whole:\n%s", c.index, plans)
-			}
-			if len(partitions) > c.partitions {
-				t.Errorf("opens %d partitions, want at most %d:\n%s", len(partitions), c.partitions, plans)
-			}
-		})
+		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+			t.Run(c.name+", "+mode, func(t *testing.T) {
+				plans, partitions := p.explain(t, mode, c.call)
+				if !strings.Contains(plans, c.index) || strings.Contains(plans, "Seq Scan on logs_2") {
+					t.Errorf("want the plan to say %q and to scan no partition whole:\n%s", c.index, plans)
+				}
+				if len(partitions) > c.partitions || strings.Contains(plans, "Subplans Removed") {
+					t.Errorf("opens %d partitions, want at most %d:\n%s", len(partitions), c.partitions, plans)
+				}
+			})
+		}
 	}
 	t.Run("another client by id", func(t *testing.T) {
 		rows, err := conn.Query(t.Context(), "EXPLAIN (COSTS OFF) SELECT * FROM sandbox_execution_logs WHERE id = '0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60'")
@@ -178,4 +191,32 @@ func TestYearsOfWeeksOpenFewPartitions(t *testing.T) {
 			t.Errorf("a large partition is not read by the index on id:\n%s", strings.Join(lines, "\n"))
 		}
 	})
+}
+
+func TestPlansAreKeptUnlessAPoolerIsBetween(t *testing.T) {
+	if pgtest.OnCitus() {
+		t.Skip("a distributed table is planned anew for its shards")
+	}
+	_, address := open(t)
+	for parameters, kept := range map[string]bool{"": true, "pgbouncer=true": false, "statement_cache_size=0": false} {
+		var sent statements
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.RawQuery += "&" + parameters
+		s, err := postgres.OpenTraced(t.Context(), u.String(), &sent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if _, err := s.Executions(t.Context(), sandtrail.Query{}, now); err != nil {
+			t.Errorf("%s: %v", parameters, err)
+		}
+		if got := slices.ContainsFunc(sent, func(s pgx.TraceQueryStartData) bool {
+			return slices.Contains(s.Args, any(pgx.QueryExecModeCacheStatement))
+		}); got != kept {
+			t.Errorf("%q keeps plans: %t, want %t", parameters, got, kept)
+		}
+	}
 }

@@ -44,17 +44,19 @@ type OwnerTable struct {
 
 // Store is a sandtrail.Database on PostgreSQL.
 type Store struct {
-	pool    *pgxpool.Pool
-	options Options
-	layout  atomic.Pointer[layout] // nil: not seen migrated yet
-	weeks   weekSet
+	pool      *pgxpool.Pool
+	keepPlans bool
+	options   Options
+	layout    atomic.Pointer[layout] // nil: not seen migrated yet
+	weeks     weekSet
 }
 
 var _ sandtrail.Database = (*Store)(nil)
 
 // Open connects to a database and checks that it answers. It changes nothing:
 // a new database is usable after Migrate. Of the URL's parameters those that
-// only Prisma knows are understood or ignored.
+// only Prisma knows are understood or ignored: pgbouncer=true, for one, keeps
+// no statement prepared from one transaction to the next.
 func Open(ctx context.Context, databaseURL string, options Options) (*Store, error) {
 	config, err := poolConfig(databaseURL)
 	if err != nil {
@@ -71,7 +73,7 @@ func openWith(ctx context.Context, config *pgxpool.Config, options Options) (*St
 	if err != nil {
 		return nil, wrap("open database", err)
 	}
-	s := &Store{pool: pool, options: options}
+	s := &Store{pool: pool, options: options, keepPlans: config.ConnConfig.StatementCacheCapacity > 0}
 	if err := s.Ping(ctx); err != nil {
 		pool.Close()
 		return nil, err
@@ -83,6 +85,10 @@ func openWith(ctx context.Context, config *pgxpool.Config, options Options) (*St
 	return s, nil
 }
 
+// keptPlans is how many plans a connection keeps. There are some twenty words
+// to ask in, a few of which change with the week or the day.
+const keptPlans = "100"
+
 func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil {
@@ -92,6 +98,13 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	values := u.Query()
 	if schema := values.Get("schema"); schema != "" && !values.Has("search_path") {
 		values.Set("search_path", pgx.Identifier{schema}.Sanitize())
+	}
+	switch {
+	case values.Has("statement_cache_capacity"):
+	case values.Get("pgbouncer") == "true", values.Get("statement_cache_size") == "0":
+		values.Set("statement_cache_capacity", "0")
+	default:
+		values.Set("statement_cache_capacity", keptPlans)
 	}
 	for _, prismaOnly := range []string{"schema", "connection_limit", "pool_timeout", "pgbouncer", "socket_timeout", "statement_cache_size"} {
 		values.Del(prismaOnly)
@@ -110,7 +123,7 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	// A plan kept for all parameters would open every partition; one made for
 	// the actual times opens those that can hold them. Only statements without
 	// a name are always planned anew without forbidding the server to keep
-	// plans for its own foreign key checks.
+	// plans for its own foreign key checks. Those that ask sends are different.
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second
@@ -149,6 +162,16 @@ func again(transaction func() error) (err error) {
 		}
 	}
 	return err
+}
+
+// ask runs one of the statements that are asked all the time, in the same
+// words, so that planning them would cost more than running them: their plans
+// are kept. What they read of the executions must be bounded by constants.
+func (s *Store) ask(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
+	if !s.keepPlans {
+		return s.pool.Query(ctx, query, args...)
+	}
+	return s.pool.Query(ctx, query, append([]any{pgx.QueryExecModeCacheStatement}, args...)...)
 }
 
 // execInTx is inTx for one statement; it returns how many rows it changed.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +33,11 @@ func (s *Store) executionOnce(ctx context.Context, l *layout, id sandtrail.ID) (
 	if err != nil {
 		return sandtrail.Execution{}, err
 	}
-	rows, err := s.pool.Query(ctx, l.owned("SELECT * FROM {logs} WHERE created_at = $1 AND id = $2"), at, [16]byte(id))
+	var c conditions
+	c.add("created_at = $", at)
+	c.add("id = $", [16]byte(id))
+	c.weeks(span{at, at.Add(time.Millisecond)})
+	rows, err := s.ask(ctx, l.owned("SELECT * FROM {logs} "+c.where()), c.args...)
 	if err != nil {
 		return sandtrail.Execution{}, err
 	}
@@ -61,16 +64,11 @@ func (s *Store) Executions(ctx context.Context, q sandtrail.Query, now time.Time
 	if err != nil {
 		return sandtrail.Page{}, err
 	}
-	var c conditions
-	c.filter(plan.Filter)
-	w := span{plan.Filter.Since, plan.Filter.Until}
-	if after := plan.After; after != nil {
-		c.add("(created_at, id) < ($, $)", after.CreatedAt, [16]byte(after.ID))
-		if next := after.CreatedAt.Add(time.Millisecond); w.until.IsZero() || next.Before(w.until) {
-			w.until = next
-		}
+	in := l.listing(plan.Filter)
+	if plan.After != nil {
+		in.after(*plan.After)
 	}
-	items, err := newest(ctx, s, c, w, plan.Limit+1, "SELECT * FROM {logs}", l.owned, scanOwned)
+	items, err := newest(ctx, s, in, plan.Limit+1, "SELECT * FROM {logs}", l.owned, scanOwned)
 	if err != nil {
 		return sandtrail.Page{}, wrap("list executions", notFoundIsEmpty(err))
 	}
@@ -80,64 +78,6 @@ func (s *Store) Executions(ctx context.Context, q sandtrail.Query, now time.Time
 		page.NextCursor = plan.Cursor(page.Items[plan.Limit-1])
 	}
 	return page, nil
-}
-
-// newest reads up to limit rows of the executions that fulfil conditions
-// within a span, newest first. It walks back in time in windows that grow, so
-// that recent rows are found in a few partitions however many there are.
-func newest[T any](ctx context.Context, s *Store, c conditions, w span, limit int, selected string,
-	finish func(string) string, scan pgx.RowToFunc[T],
-) ([]T, error) {
-	var found []T
-	for window := range s.windows(w) {
-		in := conditions{slices.Clone(c.parts), slices.Clone(c.args)}
-		in.span(window)
-		query := fmt.Sprintf("%s %s ORDER BY created_at DESC, id DESC LIMIT %d", selected, in.where(), limit-len(found))
-		rows, err := s.pool.Query(ctx, finish(query), in.args...)
-		if err != nil {
-			return nil, err
-		}
-		stretch, err := pgx.CollectRows(rows, scan)
-		if err != nil {
-			return nil, err
-		}
-		if found = append(found, stretch...); len(found) == limit {
-			break
-		}
-	}
-	return found, nil
-}
-
-// span is a half-open stretch of time; zero ends are open.
-type span struct{ since, until time.Time }
-
-// firstWindow reaches over the partitions made ahead and the recent past.
-const firstWindow = (weeksAhead + 4) * week
-
-// windows divides a span into windows, newest first. The last one has no
-// lower end but that of the span itself: strays may be of any time.
-func (s *Store) windows(w span) func(yield func(span) bool) {
-	return func(yield func(span) bool) {
-		floor, from := s.weeks.bounds()
-		if w.since.After(floor) {
-			floor = w.since
-		}
-		if !w.until.IsZero() && w.until.Before(from) {
-			from = w.until
-		}
-		until := w.until
-		for width := firstWindow; width <= 64*firstWindow; width *= 4 {
-			since := weekOf(from.Add(-width))
-			if !since.After(floor) {
-				break
-			}
-			if !yield(span{since, until}) {
-				return
-			}
-			until, from = since, since
-		}
-		yield(span{w.since, until})
-	}
 }
 
 // notFoundIsEmpty forgives a filter by something that cannot be a key.
@@ -169,6 +109,17 @@ func (c *conditions) span(w span) {
 	}
 	if !w.until.IsZero() {
 		c.add("created_at < $", ceilMillisecond(w.until))
+	}
+}
+
+// weeks repeats a span as constants, rounded to whole weeks: a plan that is
+// kept for all parameters then opens the partitions of these weeks only.
+func (c *conditions) weeks(w span) {
+	if since := weekOf(w.since); !isOutlandish(since) {
+		c.add("created_at >= '" + since.Format(time.RFC3339) + "'")
+	}
+	if until := weekOf(w.until.Add(-time.Millisecond)).Add(week); !isOutlandish(until) {
+		c.add("created_at < '" + until.Format(time.RFC3339) + "'")
 	}
 }
 

@@ -12,31 +12,34 @@ import (
 
 // StrategyStats reads the strategy's total.
 func (s *Store) StrategyStats(ctx context.Context, strategyID string) (sandtrail.StrategyStats, error) {
-	if _, err := s.Strategy(ctx, strategyID); err != nil {
-		return sandtrail.StrategyStats{}, err
-	}
 	total, err := s.total(ctx, rollup.Subject{Scope: rollup.Strategy, ID: strategyID})
-	return total.StrategyStats(strategyID), wrap("strategy statistics", err)
+	if err != nil {
+		return sandtrail.StrategyStats{}, wrap("strategy statistics", notFound(err, "no strategy with id %q", strategyID))
+	}
+	return total.StrategyStats(strategyID), nil
 }
 
 // UserStats reads the user's total.
 func (s *Store) UserStats(ctx context.Context, userID string) (sandtrail.UserStats, error) {
-	if _, err := s.User(ctx, userID); err != nil {
-		return sandtrail.UserStats{}, err
-	}
 	total, err := s.total(ctx, rollup.Subject{Scope: rollup.User, ID: userID})
-	return total.UserStats(userID), wrap("user statistics", err)
+	if err != nil {
+		return sandtrail.UserStats{}, wrap("user statistics", notFound(err, "no user with id %q", userID))
+	}
+	return total.UserStats(userID), nil
 }
 
-// total counts all executions of a subject.
+// total counts all executions of a user or a strategy; pgx.ErrNoRows when
+// there is no such subject.
 func (s *Store) total(ctx context.Context, subject rollup.Subject) (total rollup.Cell, err error) {
 	l, err := s.open(ctx)
 	if err != nil {
 		return total, err
 	}
 	var q question
+	known := false
 	q.total(subject)
-	err = q.ask(ctx, s.pool, l, answerer{
+	err = q.ask(ctx, s, l, answerer{
+		subject: func() { known = true },
 		day: func(_ string, _ rollup.Date, encoded, _ []byte) error {
 			var stored rollup.Cell
 			if err := stored.UnmarshalBinary(encoded); err != nil {
@@ -53,6 +56,9 @@ func (s *Store) total(ctx context.Context, subject rollup.Subject) (total rollup
 			}
 		},
 	})
+	if err == nil && !known {
+		err = pgx.ErrNoRows
+	}
 	return total, err
 }
 
@@ -90,7 +96,7 @@ func (s *Store) answer(ctx context.Context, plan rollup.Plan, share rollup.Share
 	answer := plan.NewAnswer(share)
 	var q question
 	q.plan(plan, userID, strategyID)
-	err = q.ask(ctx, s.pool, l, answerer{
+	err = q.ask(ctx, s, l, answerer{
 		day: func(_ string, day rollup.Date, summary, slots []byte) error {
 			return answer.AddDay(day, summary, slots)
 		},
@@ -104,25 +110,24 @@ func (s *Store) StrategyHealth(ctx context.Context, strategyID string, last int)
 	if err := sandtrail.CheckHealthLast(last); err != nil {
 		return sandtrail.StrategyHealth{}, err
 	}
-	if _, err := s.Strategy(ctx, strategyID); err != nil {
-		return sandtrail.StrategyHealth{}, err
-	}
 	l, err := s.open(ctx)
 	if err != nil {
 		return sandtrail.StrategyHealth{}, err
 	}
-	var c conditions
-	c.owners("", strategyID)
-	recent, err := newest(ctx, s, c, span{}, last, "SELECT success, error_count, warning_count, created_at FROM {logs}", l.sql,
+	in := l.listing(sandtrail.Filter{StrategyID: strategyID})
+	recent, err := newest(ctx, s, in, last, "SELECT success, error_count, warning_count, created_at FROM {logs}", l.sql,
 		func(row pgx.CollectableRow) (e sandtrail.Execution, err error) {
 			err = row.Scan(&e.Success, &e.ErrorCount, &e.WarningCount, &e.CreatedAt)
 			e.CreatedAt = e.CreatedAt.UTC()
 			return e, err
 		})
-	if err != nil {
+	if err := notFoundIsEmpty(err); err != nil {
 		return sandtrail.StrategyHealth{}, wrap("strategy health", err)
 	}
-	return sandtrail.Health(strategyID, recent), nil
+	if len(recent) == 0 {
+		_, err = s.Strategy(ctx, strategyID)
+	}
+	return sandtrail.Health(strategyID, recent), err
 }
 
 // Ranking counts per user or strategy in a window.
@@ -139,7 +144,7 @@ func (s *Store) Ranking(ctx context.Context, q sandtrail.RankQuery) ([]sandtrail
 	ranking := rollup.NewRanking(q)
 	var ask question
 	ask.planAll(ranking.Plan, ranking.Scope())
-	if err := ask.ask(ctx, s.pool, l, answerer{ranking.AddDay, ranking.AddChange, ranking.AddRecord}); err != nil {
+	if err := ask.ask(ctx, s, l, answerer{day: ranking.AddDay, entry: ranking.AddChange, record: ranking.AddRecord}); err != nil {
 		return nil, wrap("ranking", err)
 	}
 	ranks := ranking.Top()

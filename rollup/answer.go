@@ -18,10 +18,12 @@ const (
 // Answer gathers what a plan asked for into one cell per bucket. All of it
 // must come from one snapshot, and be of the subject that is asked about.
 type Answer struct {
-	plan    Plan
-	share   Share
-	cells   []Cell
-	scratch Day
+	plan  Plan
+	share Share
+	cells []Cell
+
+	day  Day // the last one decoded, whose room is used again
+	slot slot
 }
 
 // NewAnswer starts an answer.
@@ -36,20 +38,17 @@ func (a *Answer) AddDay(date Date, summary, slots []byte) error {
 		return nil
 	}
 	start := int64(date) * dayMillis
-	if !a.plan.NeedsSlots(date) {
-		if err := a.scratch.UnmarshalSummary(summary); err != nil {
-			return fmt.Errorf("%s: %w", date, err)
-		}
-		a.addPart(&a.scratch.Summary, start, start+dayMillis)
-		return nil
+	var err error
+	if a.plan.NeedsSlots(date) {
+		err = eachSlot(slots, &a.slot, func() {
+			from := start + int64(a.slot.index)*slotMillis
+			a.addPart(&a.slot.Part, from, from+slotMillis)
+		})
+	} else if err = a.day.UnmarshalSummary(summary); err == nil {
+		a.addPart(&a.day.Summary, start, start+dayMillis)
 	}
-	if err := a.scratch.UnmarshalSlots(slots); err != nil {
+	if err != nil {
 		return fmt.Errorf("%s: %w", date, err)
-	}
-	for i := range a.scratch.slots {
-		s := &a.scratch.slots[i]
-		from := start + int64(s.index)*slotMillis
-		a.addPart(&s.Part, from, from+slotMillis)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // The encoding of each blob begins with its version. Integers are varints,
@@ -63,20 +64,32 @@ func (d *Day) MarshalSlots() []byte {
 // UnmarshalSlots decodes the slots of the day and leaves the summary alone. No
 // bytes at all are no slots.
 func (d *Day) UnmarshalSlots(b []byte) error {
-	if d.slots = d.slots[:0]; len(b) == 0 {
+	d.slots = d.slots[:0]
+	var s slot
+	return eachSlot(b, &s, func() {
+		d.slots = append(d.slots, s)
+		s = slot{}
+	})
+}
+
+// eachSlot decodes the slots of a day one by one into s, whose room for bins
+// it reuses, and calls f after each.
+func eachSlot(b []byte, s *slot, f func()) error {
+	if len(b) == 0 {
 		return nil
 	}
 	dec := newDecoder(b)
-	n := dec.uvarint()
-	for last := -1; n > 0 && dec.err == nil; n-- {
-		index := int(dec.byte())
-		if index <= last || index >= SlotsPerDay {
+	last := -1
+	for n := dec.uvarint(); n > 0; n-- {
+		s.index = int(dec.byte())
+		if s.index <= last || s.index >= SlotsPerDay {
 			dec.fail()
+		}
+		last = s.index
+		if dec.part(&s.Part); dec.err != nil {
 			break
 		}
-		last = index
-		d.slots = append(d.slots, slot{index: index})
-		dec.part(&d.slots[len(d.slots)-1].Part)
+		f()
 	}
 	return dec.finish("slots of a day")
 }
@@ -197,6 +210,7 @@ func (d *decoder) bins(s *sketch) {
 		d.fail()
 		return
 	}
+	s.bins = slices.Grow(s.bins, int(n))
 	last := int64(math.MinInt64)
 	for range n {
 		step := d.varint()
