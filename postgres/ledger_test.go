@@ -12,16 +12,18 @@ import (
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/ledger/ledgertest"
+	"github.com/sandtrail/sandtrail/postgres"
 )
 
 func TestLedger(t *testing.T) {
-	t.Run("no false alarm", func(t *testing.T) { ledgertest.Lawful(t, ledgerTarget(t), ledgertest.Rounds(t, 40)) })
+	open := ledgerTargets(t)
+	t.Run("no false alarm", func(t *testing.T) { ledgertest.Lawful(t, open, ledgertest.Rounds(t, 3)) })
 	if !pgtest.OnCitus() { // where nothing tells a removal behind the back of all from another, nor at once
-		t.Run("state", func(t *testing.T) { ledgertest.State(t, ledgerTarget(t)) })
-		t.Run("hostile operator", func(t *testing.T) { ledgertest.Hostile(t, ledgerTarget(t), ledgertest.Rounds(t, 1)) })
+		t.Run("state", func(t *testing.T) { ledgertest.State(t, open(t)) })
+		t.Run("hostile operator", func(t *testing.T) { ledgertest.Hostile(t, open, ledgertest.Rounds(t, 1)) })
 	}
 	t.Run("crashes", func(t *testing.T) {
-		target := ledgerTarget(t)
+		target := open(t)
 		ledgertest.Crash(t, target, faultyAt(target.URL), ledgertest.Rounds(t, 4))
 	})
 }
@@ -99,9 +101,26 @@ func TestLedgerKeepsWhatWasWritten(t *testing.T) {
 	}
 }
 
-func ledgerTarget(t *testing.T) ledgertest.Target {
-	s, url := open(t)
-	other := foreign(t, url)
+// ledgerTargets migrates one database, of which every target is a copy.
+func ledgerTargets(t *testing.T) ledgertest.Opener {
+	if pgtest.OnCitus() {
+		return func(t *testing.T) ledgertest.Target {
+			_, url := open(t)
+			return ledgerTarget(t, url)
+		}
+	}
+	template := pgtest.New(t)
+	s, err := postgres.Open(t.Context(), template, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	migrate(t, s)
+	s.Close()
+	return func(t *testing.T) ledgertest.Target { return ledgerTarget(t, pgtest.Copy(t, template)) }
+}
+
+func ledgerTarget(t *testing.T, url string) ledgertest.Target {
+	s, other := openAt(t, url, postgres.Options{}), foreign(t, url)
 	exec(t, other, "SET timezone = 'UTC'")
 	return ledgertest.Target{
 		Store: s, URL: url, Tables: "sandtrail.ledger_",

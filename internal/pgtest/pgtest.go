@@ -32,12 +32,30 @@ const Env = "SANDTRAIL_TEST_POSTGRES"
 // or fails where CI=true.
 func New(t testing.TB) string {
 	t.Helper()
-	name := "test_" + strings.ToLower(rand.Text()[:16])
+	name := randomName()
 	if coordinator := os.Getenv(CitusEnv); coordinator != "" {
 		return newDistributed(t, coordinator, name)
 	}
+	return create(t, name, "")
+}
+
+// Copy creates a database as New does, with what another one of the same
+// server has, to which nobody is connected.
+func Copy(t testing.TB, template string) string {
+	t.Helper()
+	u, err := url.Parse(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return create(t, randomName(), " TEMPLATE "+strings.TrimPrefix(u.Path, "/"))
+}
+
+func randomName() string { return "test_" + strings.ToLower(rand.Text()[:16]) }
+
+func create(t testing.TB, name, options string) string {
+	t.Helper()
 	server := Server(t)
-	exec(t, server, "CREATE DATABASE "+name)
+	exec(t, server, "CREATE DATABASE "+name+options)
 	t.Cleanup(func() { exec(t, server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	return at(server, name)
 }

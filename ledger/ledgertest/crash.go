@@ -24,7 +24,7 @@ type Faulty func(t testing.TB, f Fault) (store Database, taken func() int)
 // fails in one of its steps, the steps in turn, and then what is left to do.
 // It expects no finding, and nothing lost.
 func Crash(t *testing.T, target Target, faulty Faulty, rounds int) {
-	o := newOperator(t, target)
+	o := newOperator(t, target, 1)
 	o.begin()
 	o.publish()
 	for _, w := range crashes {

@@ -23,27 +23,29 @@ type attack struct {
 	unseen bool
 }
 
-// Hostile does each unlawful thing n times to the target, lawful things in
-// between, and expects it to be found and named, and nothing else.
-func Hostile(t *testing.T, target Target, n int) {
-	o := newOperator(t, target)
-	o.begin()
-	o.Plain(o, `DELETE FROM sandbox_execution_logs WHERE execution_time < 500`) // so that there are removals
-	o.keep(func(e sandtrail.Execution) bool { return e.ExecutionTime >= 500 })
-	for range n {
-		for _, a := range attacks {
+// Hostile does each unlawful thing n times, lawful things in between, and
+// expects it to be found and named, and nothing else.
+func Hostile(t *testing.T, open Opener, n int) {
+	begin := func(o *operator) {
+		o.begin()
+		o.Plain(o, `DELETE FROM sandbox_execution_logs WHERE execution_time < 12000`) // so that there are removals
+		o.keep(func(e sandtrail.Execution) bool { return e.ExecutionTime >= 12_000 })
+	}
+	campaign(t, open, n, begin, func(o *operator) {
+		for _, i := range o.random.Perm(len(attacks)) {
 			o.live()
 			o.publish()
 			o.clean()
+			a := attacks[i]
 			want, undo := a.do(o)
 			if a.unseen {
 				o.mustFind(a.name+", without a checkpoint from outside", expectation{}, nil)
 			}
 			o.mustFind(a.name, want, o.published)
 			undo()
-			o.clean()
 		}
-	}
+		o.clean()
+	})
 }
 
 func (o *operator) mustFind(what string, want expectation, outside [][]byte) {
@@ -52,6 +54,9 @@ func (o *operator) mustFind(what string, want expectation, outside [][]byte) {
 	got := expectation{}
 	for _, f := range findings {
 		got[f.ID] = f.Kind
+		if o.changed != "" && len(f.Fields) > 0 && !slices.Equal(f.Fields, []string{o.changed}) {
+			o.Errorf("%s: %s was changed, and found is %+v", what, o.changed, f)
+		}
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		o.Fatalf("%s:\nfound %v\nwant  %v\n%+v", what, got, want, findings)
@@ -61,14 +66,12 @@ func (o *operator) mustFind(what string, want expectation, outside [][]byte) {
 var attacks = []attack{
 	{name: "change a field", do: func(o *operator) (expectation, func()) {
 		e := o.pick()
+		all := changesOf(e)
+		c := all[o.random.IntN(len(all))]
 		backup := o.backup("sandbox_execution_logs")
-		changes := []string{
-			"execution_time = execution_time + 1", "memory_used = coalesce(memory_used, 0) + 1", "cpu_usage = 1234.5",
-			"error_count = 9", "warning_count = 9", "classes_found = 'Gamma'", `metadata = '{"x":1}'`,
-			"strategy_id = 'strategy-' || (CASE strategy_id WHEN 'strategy-0' THEN 1 ELSE 0 END)",
-		}
-		o.Behind(o, fmt.Sprintf(`UPDATE sandbox_execution_logs SET %s WHERE id = '%s'`, changes[o.random.IntN(len(changes))], e.ID))
-		return expectation{e.ID.String(): ledger.Altered}, backup
+		o.Behind(o, fmt.Sprintf(`UPDATE sandbox_execution_logs SET %s WHERE id = '%s'`, c.set, e.ID))
+		o.changed = c.field
+		return expectation{e.ID.String(): ledger.Altered}, func() { backup(); o.changed = "" }
 	}},
 	{name: "swap two records", do: func(o *operator) (expectation, func()) {
 		i := o.random.IntN(len(o.records) - 1)
@@ -106,8 +109,7 @@ var attacks = []attack{
 	}},
 	{name: "put back a removed one", do: func(o *operator) (expectation, func()) {
 		e := o.pick()
-		o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
-		o.keep(func(other sandtrail.Execution) bool { return other.ID != e.ID })
+		o.deleteOne(e)
 		o.seal()
 		o.Behind(o, insert(e))
 		return expectation{e.ID.String(): ledger.Inserted}, func() {
@@ -116,8 +118,7 @@ var attacks = []attack{
 	}},
 	{name: "edit a removal", do: func(o *operator) (expectation, func()) {
 		e := o.pick()
-		o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
-		o.keep(func(other sandtrail.Execution) bool { return other.ID != e.ID })
+		o.deleteOne(e)
 		o.publish()
 		backup := o.backup(o.Tables + "removals")
 		o.Behind(o, fmt.Sprintf(`UPDATE %[1]sremovals SET data = (SELECT data FROM %[1]sremovals WHERE leaf = (SELECT min(leaf) FROM %[1]sremovals))
@@ -126,8 +127,7 @@ var attacks = []attack{
 	}},
 	{name: "delete a removal", do: func(o *operator) (expectation, func()) {
 		e := o.pick()
-		o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
-		o.keep(func(other sandtrail.Execution) bool { return other.ID != e.ID })
+		o.deleteOne(e)
 		o.publish()
 		backup := o.backup(o.Tables + "removals")
 		o.Behind(o, fmt.Sprintf(`DELETE FROM %[1]sremovals WHERE leaf = (SELECT max(leaf) FROM %[1]sremovals)`, o.Tables))
@@ -171,6 +171,32 @@ var attacks = []attack{
 			fmt.Sprintf(`DELETE FROM %[1]spages WHERE n = (SELECT max(n) FROM %[1]spages)`, o.Tables))
 		return expectation{"": ledger.Truncated, o.records[len(o.records)-1].ID.String(): ledger.Inserted}, backup
 	}},
+}
+
+// change is an assignment that changes one field of a record.
+type change struct{ field, set string }
+
+var changes = []change{
+	{"userId", "user_id = CASE user_id WHEN 'user-0' THEN 'user-1' ELSE 'user-0' END"},
+	{"strategyId", "strategy_id = CASE strategy_id WHEN 'strategy-0' THEN 'strategy-1' ELSE 'strategy-0' END"},
+	{"executionType", "execution_type = CASE execution_type WHEN 'TERMINAL' THEN 'VALIDATION' ELSE 'TERMINAL' END"},
+	{"success", "success = NOT success"},
+	{"executionTime", "execution_time = execution_time + 1"},
+	{"memoryUsed", "memory_used = coalesce(memory_used, 0) + 1"},
+	{"cpuUsage", "cpu_usage = 1234.5"},
+	{"errorCount", "error_count = error_count + 1"},
+	{"warningCount", "warning_count = warning_count + 1"},
+	{"classesFound", "classes_found = 'Gamma'"},
+	{"metadata", `metadata = '{"x":1}'`},
+	{"createdAt", "created_at = '2026-10-28 03:04:05.678'"},
+}
+
+// changesOf are the changes that a record's other fields allow.
+func changesOf(e sandtrail.Execution) []change {
+	if e.Success {
+		return changes
+	}
+	return append(slices.Clip(changes), change{"timedOut", "timed_out = NOT timed_out"})
 }
 
 func (o *operator) size() (size int64) {

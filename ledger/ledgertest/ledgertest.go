@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -23,6 +21,9 @@ type Database interface {
 	sandtrail.LedgerKeeper
 	ledger.Log
 }
+
+// Opener makes an empty store to work on.
+type Opener func(t *testing.T) Target
 
 // Target is an empty store to work on.
 type Target struct {
@@ -47,13 +48,14 @@ type operator struct {
 	records   []sandtrail.Execution // stored
 	published [][]byte              // checkpoints kept outside
 	copies    int                   // of tables
+	changed   string                // field of a record that is not as it was
 }
 
-func newOperator(t *testing.T, target Target) *operator {
+func newOperator(t *testing.T, target Target, seed uint64) *operator {
 	keys, err := ledger.GenerateKeys(rand.Reader, "example.com/audit")
 	check(t, err)
 	return &operator{
-		T: t, Target: target, random: mathrand.New(mathrand.NewPCG(1, 1)),
+		T: t, Target: target, random: mathrand.New(mathrand.NewPCG(seed, 1)),
 		service: ledger.Service{Log: target.Store, Keys: keys},
 		now:     time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
 	}
@@ -111,24 +113,18 @@ func (o *operator) keep(stays func(sandtrail.Execution) bool) {
 
 // live does one random lawful thing.
 func (o *operator) live() {
-	switch o.random.IntN(8) {
+	switch o.random.IntN(9) {
 	case 0: // a client deletes one
-		id := o.pick().ID
-		o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, id))
-		o.keep(func(e sandtrail.Execution) bool { return e.ID != id })
-	case 1: // a client deletes an owner, and the records follow
+		o.deleteOne(o.pick())
+	case 1: // a client deletes a user, and the records follow
 		id := fmt.Sprint("user-", o.users-1)
 		o.Plain(o, fmt.Sprintf(`DELETE FROM users WHERE id = '%s'`, id))
-		o.users--
-		o.keep(func(e sandtrail.Execution) bool { return e.UserID != id })
-		o.addUser()
+		o.replaceUser(id)
 	case 2:
 		id := fmt.Sprint("user-", o.users-1)
 		_, err := o.Store.DeleteUser(o.Context(), id)
 		check(o, err)
-		o.users--
-		o.keep(func(e sandtrail.Execution) bool { return e.UserID != id })
-		o.addUser()
+		o.replaceUser(id)
 	case 3:
 		before := o.now.Add(-time.Duration(40+o.random.IntN(20)) * 24 * time.Hour)
 		_, err := o.Store.Cleanup(o.Context(), sandtrail.Before(before))
@@ -140,16 +136,39 @@ func (o *operator) live() {
 		o.records = append(o.records, stored(e))
 	case 5: // one goes and comes back otherwise, under the same id
 		e := o.pick()
-		o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
-		o.keep(func(other sandtrail.Execution) bool { return other.ID != e.ID })
+		o.deleteOne(e)
 		e.ExecutionTime++
 		o.Plain(o, insert(e))
 		o.records = append(o.records, stored(e))
+	case 6: // a client deletes many of one user, as Prisma's deleteMany does
+		user, limit := fmt.Sprint("user-", o.random.IntN(o.users)), o.random.IntN(20_000)
+		o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE (user_id = '%s' AND execution_time < %d)`, user, limit))
+		o.keep(func(e sandtrail.Execution) bool { return e.UserID != user || e.ExecutionTime >= limit })
+	case 7: // a client deletes a strategy, and the records follow
+		id := fmt.Sprint("strategy-", o.random.IntN(strategies))
+		o.Plain(o, fmt.Sprintf(`DELETE FROM strategies WHERE id = '%s'`, id))
+		o.keep(func(e sandtrail.Execution) bool { return e.StrategyID != id })
+		o.putStrategy(id)
 	}
-	o.append(1 + o.random.IntN(40))
+	o.append(max(1+o.random.IntN(40), fewest-len(o.records)))
 	if o.random.IntN(3) > 0 {
 		o.seal()
 	}
+}
+
+// fewest is how many records there are after something lawful, at least.
+const fewest = 60
+
+func (o *operator) deleteOne(e sandtrail.Execution) {
+	o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
+	o.keep(func(other sandtrail.Execution) bool { return other.ID != e.ID })
+}
+
+// replaceUser makes another of the last user, who was deleted.
+func (o *operator) replaceUser(id string) {
+	o.users--
+	o.keep(func(e sandtrail.Execution) bool { return e.UserID != id })
+	o.addUser()
 }
 
 func (o *operator) pick() sandtrail.Execution { return o.records[o.random.IntN(len(o.records))] }
@@ -202,32 +221,38 @@ func stored(e sandtrail.Execution) sandtrail.Execution {
 	}
 }
 
-// begin fills the store.
-func (o *operator) begin() {
-	for i := range 3 {
-		o.addUser()
-		check(o, o.Store.PutStrategy(o.Context(), sandtrail.Strategy{ID: fmt.Sprint("strategy-", i), Name: "S"}))
-	}
-	o.append(300)
+const strategies = 3
+
+func (o *operator) putStrategy(id string) {
+	check(o, o.Store.PutStrategy(o.Context(), sandtrail.Strategy{ID: id, Name: "S"}))
 }
 
-// Lawful does n random lawful things to the target and expects no finding,
-// whatever is sealed and what is not yet.
-func Lawful(t *testing.T, target Target, n int) {
-	o := newOperator(t, target)
-	o.begin()
-	for i := range n {
-		o.live()
-		if i%4 == 0 {
-			o.clean()
-		}
-		if i%5 == 0 {
-			o.publish()
-		}
+// begin fills the store.
+func (o *operator) begin() {
+	for i := range strategies {
+		o.addUser()
+		o.putStrategy(fmt.Sprint("strategy-", i))
 	}
-	o.publish()
-	o.clean()
-	o.receipts()
+	o.append(120)
+}
+
+// Lawful does some lawful things at random, n times, and expects no finding,
+// whatever is sealed and what is not yet.
+func Lawful(t *testing.T, open Opener, n int) {
+	campaign(t, open, n, (*operator).begin, func(o *operator) {
+		for range 8 {
+			o.live()
+			if o.random.IntN(2) == 0 {
+				o.clean()
+			}
+			if o.random.IntN(4) == 0 {
+				o.publish()
+			}
+		}
+		o.publish()
+		o.clean()
+		o.receipts()
+	})
 }
 
 // receipts are checked without the store, and refused for what is gone.
@@ -239,20 +264,8 @@ func (o *operator) receipts() {
 	if receipt.Record.ExecutionTime != e.ExecutionTime {
 		o.Errorf("the receipt is for another record: %+v", receipt.Record)
 	}
-	o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
+	o.deleteOne(e)
 	if _, err := o.service.Receipt(context.WithoutCancel(o.Context()), e.ID, o.now); !errors.Is(err, sandtrail.ErrNotFound) {
 		o.Errorf("receipt for a removed record: %v, want ErrNotFound", err)
 	}
-}
-
-// Rounds is how often a campaign does everything: few times, or as often as
-// SANDTRAIL_LEDGER_ROUNDS says.
-func Rounds(t testing.TB, few int) int {
-	many := os.Getenv("SANDTRAIL_LEDGER_ROUNDS")
-	if many == "" {
-		return few
-	}
-	n, err := strconv.Atoi(many)
-	check(t, err)
-	return n
 }

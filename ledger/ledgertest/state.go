@@ -11,7 +11,7 @@ import (
 
 // State holds the target to what it tells about its ledger.
 func State(t *testing.T, target Target) {
-	o := newOperator(t, target)
+	o := newOperator(t, target, 1)
 	o.mustBe(sandtrail.LedgerState{})
 	o.begin()
 	o.seal()
