@@ -1,6 +1,7 @@
 package sandtrail
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -27,8 +28,39 @@ type Filter struct {
 	Within     time.Duration // Since = now − Within, fixed when the first page is read
 
 	MinTime   *int   // executionTime ≥, milliseconds
+	MaxTime   *int   // executionTime ≤, milliseconds
 	MinMemory *int   // memoryUsed ≥, MiB
+	MaxMemory *int   // memoryUsed ≤, MiB
 	Text      string // metadata contains, ASCII case ignored
+}
+
+// Selects reports whether an execution belongs to the filter, whose Within has
+// been resolved.
+func (f Filter) Selects(e Execution) bool {
+	return (f.UserID == "" || f.UserID == e.UserID) &&
+		(f.StrategyID == "" || f.StrategyID == e.StrategyID) &&
+		(f.Type == "" || f.Type == e.Type) &&
+		(f.Success == nil || *f.Success == e.Success) &&
+		(f.TimedOut == nil || *f.TimedOut == e.TimedOut) &&
+		!e.CreatedAt.Before(f.Since) && (f.Until.IsZero() || e.CreatedAt.Before(f.Until)) &&
+		between(&e.ExecutionTime, f.MinTime, f.MaxTime) && between(e.MemoryUsed, f.MinMemory, f.MaxMemory) &&
+		(f.Text == "" || bytes.Contains(lowerASCII([]byte(e.Metadata)), lowerASCII([]byte(f.Text))))
+}
+
+// between reports whether a measure lies within limits; what was not measured
+// lies within none.
+func between(measure, least, most *int) bool {
+	return (least == nil || measure != nil && *measure >= *least) && (most == nil || measure != nil && *measure <= *most)
+}
+
+func lowerASCII(text []byte) []byte {
+	lower := make([]byte, len(text))
+	for i, c := range text {
+		if lower[i] = c; 'A' <= c && c <= 'Z' {
+			lower[i] += 'a' - 'A'
+		}
+	}
+	return lower
 }
 
 // Query is one page of a filter, newest first.
@@ -156,9 +188,9 @@ func (f Filter) fingerprint() [8]byte {
 		}
 		return "-"
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %s %s %d %d %d %s %s %q",
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %s %s %d %d %d %s %s %s %s %q",
 		f.UserID, f.StrategyID, f.Type, deref(f.Success), deref(f.TimedOut),
-		unixMilli(f.Since), unixMilli(f.Until), f.Within, deref(f.MinTime), deref(f.MinMemory), f.Text))
+		unixMilli(f.Since), unixMilli(f.Until), f.Within, deref(f.MinTime), deref(f.MaxTime), deref(f.MinMemory), deref(f.MaxMemory), f.Text))
 	return [8]byte(sum[:8])
 }
 

@@ -297,9 +297,9 @@ func filterValues(f sandtrail.Filter) values {
 			v.text(name, strconv.FormatBool(*flag))
 		}
 	}
-	for name, least := range map[string]*int{"minTime": f.MinTime, "minMemory": f.MinMemory} {
-		if least != nil {
-			v.text(name, strconv.Itoa(*least))
+	for name, limit := range map[string]*int{"minTime": f.MinTime, "maxTime": f.MaxTime, "minMemory": f.MinMemory, "maxMemory": f.MaxMemory} {
+		if limit != nil {
+			v.text(name, strconv.Itoa(*limit))
 		}
 	}
 	return v

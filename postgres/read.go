@@ -148,8 +148,14 @@ func (c *conditions) filter(f sandtrail.Filter) {
 	if f.MinTime != nil {
 		c.add("execution_time >= $::bigint", *f.MinTime)
 	}
+	if f.MaxTime != nil {
+		c.add("execution_time <= $::bigint", *f.MaxTime)
+	}
 	if f.MinMemory != nil {
 		c.add("memory_used >= $::bigint", *f.MinMemory)
+	}
+	if f.MaxMemory != nil {
+		c.add("memory_used <= $::bigint", *f.MaxMemory)
 	}
 	if f.Text != "" { // the C collation knows no case but ASCII's
 		c.add(`strpos(lower(metadata COLLATE "C"), lower($::text COLLATE "C")) > 0`, f.Text)

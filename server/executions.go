@@ -24,7 +24,9 @@ type FilterInput struct {
 	Until      time.Time      `query:"until" doc:"createdAt before it."`
 	Within     string         `query:"within" doc:"createdAt within this length of time before the first page is read." example:"1h"`
 	MinTime    optional[int]  `query:"minTime" doc:"executionTime of at least so many milliseconds."`
+	MaxTime    optional[int]  `query:"maxTime" doc:"executionTime of at most so many milliseconds."`
 	MinMemory  optional[int]  `query:"minMemory" doc:"memoryUsed of at least so many MiB."`
+	MaxMemory  optional[int]  `query:"maxMemory" doc:"memoryUsed of at most so many MiB."`
 	Text       string         `query:"text" doc:"metadata contains it; the case of ASCII letters does not matter."`
 }
 
@@ -37,7 +39,8 @@ func (in *FilterInput) filter(ctx context.Context) (sandtrail.Filter, error) {
 	f := sandtrail.Filter{
 		UserID: user, StrategyID: in.StrategyID, Type: sandtrail.ExecutionType(in.Type),
 		Success: in.Success.pointer(), TimedOut: in.TimedOut.pointer(),
-		Since: in.Since, Until: in.Until, MinTime: in.MinTime.pointer(), MinMemory: in.MinMemory.pointer(), Text: in.Text,
+		Since: in.Since, Until: in.Until, Text: in.Text,
+		MinTime: in.MinTime.pointer(), MaxTime: in.MaxTime.pointer(), MinMemory: in.MinMemory.pointer(), MaxMemory: in.MaxMemory.pointer(),
 	}
 	if in.Within != "" {
 		if f.Within, err = sandtrail.ParseDuration(in.Within); err != nil {

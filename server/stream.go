@@ -32,16 +32,21 @@ type streamInput struct {
 	Type        string         `query:"executionType" enum:"VALIDATION,TERMINAL"`
 	Success     optional[bool] `query:"success"`
 	TimedOut    optional[bool] `query:"timedOut"`
+	MinTime     optional[int]  `query:"minTime" doc:"executionTime of at least so many milliseconds."`
+	MaxTime     optional[int]  `query:"maxTime" doc:"executionTime of at most so many milliseconds."`
+	MinMemory   optional[int]  `query:"minMemory" doc:"memoryUsed of at least so many MiB."`
+	MaxMemory   optional[int]  `query:"maxMemory" doc:"memoryUsed of at most so many MiB."`
+	Text        string         `query:"text" doc:"metadata contains it; the case of ASCII letters does not matter."`
 	LastEventID string         `header:"Last-Event-ID" doc:"Go on after this event; from now on if left out."`
 }
 
-// matches reports whether the record is asked for.
-func (in *streamInput) matches(e sandtrail.Execution) bool {
-	return (in.UserID == "" || in.UserID == e.UserID) &&
-		(in.StrategyID == "" || in.StrategyID == e.StrategyID) &&
-		(in.Type == "" || in.Type == string(e.Type)) &&
-		(!in.Success.IsSet || in.Success.Value == e.Success) &&
-		(!in.TimedOut.IsSet || in.TimedOut.Value == e.TimedOut)
+// filter is what is asked for.
+func (in *streamInput) filter() sandtrail.Filter {
+	return sandtrail.Filter{
+		UserID: in.UserID, StrategyID: in.StrategyID, Type: sandtrail.ExecutionType(in.Type),
+		Success: in.Success.pointer(), TimedOut: in.TimedOut.pointer(), Text: in.Text,
+		MinTime: in.MinTime.pointer(), MaxTime: in.MaxTime.pointer(), MinMemory: in.MinMemory.pointer(), MaxMemory: in.MaxMemory.pointer(),
+	}
 }
 
 func (s *Server) streamExecutions(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
@@ -67,7 +72,7 @@ func (s *Server) streamExecutions(ctx context.Context, in *streamInput) (*huma.S
 		r, w := humago.Unwrap(c)
 		s.metrics.streams.Inc()
 		defer s.metrics.streams.Dec()
-		stream := &stream{server: s, in: in, place: place, out: newIdleWriter(w, s.cfg.Limits.IdleTime)}
+		stream := &stream{server: s, filter: in.filter(), place: place, out: newIdleWriter(w, s.cfg.Limits.IdleTime)}
 		err := stream.run(r.Context(), w)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			s.logger(ctx).Warn("a live stream's reader took nothing and was dropped", "for", s.cfg.Limits.IdleTime)
@@ -80,7 +85,7 @@ func (s *Server) streamExecutions(ctx context.Context, in *streamInput) (*huma.S
 // itself, and nothing piles up for it.
 type stream struct {
 	server *Server
-	in     *streamInput
+	filter sandtrail.Filter
 	place  sandtrail.Place // behind the last record that was looked at
 	sent   sandtrail.Place // the last that the reader was told
 	out    *idleWriter
@@ -128,7 +133,7 @@ func (st *stream) catchUp(ctx context.Context) error {
 		}
 		for _, record := range records {
 			st.place = record.Place
-			if !st.in.matches(record.Execution) {
+			if !st.filter.Selects(record.Execution) {
 				continue
 			}
 			if err := st.send(record); err != nil {

@@ -138,6 +138,7 @@ func TestStreamShowsWhatIsAskedForAndAllowed(t *testing.T) {
 	k := newKit(t).owners()
 	bound, all := k.key(sandtrail.RoleRead, "u1"), k.key(sandtrail.RoleRead, "")
 	own, foreign := k.subscribe("", bound, ""), k.subscribe("?userId=u2&success=false", all, "")
+	precise := k.subscribe("?text=needle&minTime=200&maxTime=300&minMemory=1&maxMemory=64", all, "")
 	var u1, u2 []sandtrail.ID
 	for range 5 {
 		u1, u2 = append(u1, k.put("u1")), append(u2, k.put("u2"))
@@ -147,6 +148,20 @@ func TestStreamShowsWhatIsAskedForAndAllowed(t *testing.T) {
 	}
 	if diff := cmp.Diff(u2, foreign.records(5)); diff != "" {
 		t.Errorf("filtered:\n%s", diff)
+	}
+	var found []sandtrail.ID
+	for _, body := range []string{
+		record(`"executionTime":250`, `"memoryUsed":64`), // and none of the text
+		record(`"executionTime":301`, `"memoryUsed":64`, `"metadata":{"x":"a Needle"}`),
+		record(`"executionTime":250`, `"metadata":{"x":"a Needle"}`),
+		record(`"executionTime":250`, `"memoryUsed":64`, `"metadata":{"x":"a Needle"}`),
+	} {
+		found = as[api.Appended](t, k.do(request{
+			method: "POST", path: "/v1/executions", body: body, key: k.key(sandtrail.RoleIngest, ""), header: []string{"Content-Type", "application/json"},
+		}), http.StatusCreated).IDs
+	}
+	if diff := cmp.Diff(found, precise.records(1)); diff != "" {
+		t.Errorf("filtered by measures and text:\n%s", diff)
 	}
 }
 

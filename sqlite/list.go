@@ -69,8 +69,14 @@ func listQuery(plan sandtrail.Plan) (text string, args []any) {
 	if f.MinTime != nil {
 		where.add("e.execution_time >= ?", *f.MinTime)
 	}
+	if f.MaxTime != nil {
+		where.add("e.execution_time <= ?", *f.MaxTime)
+	}
 	if f.MinMemory != nil {
 		where.add("e.memory_used >= ?", *f.MinMemory)
+	}
+	if f.MaxMemory != nil {
+		where.add("e.memory_used <= ?", *f.MaxMemory)
 	}
 	where.addIf(f.Text != "", `e.metadata LIKE ? ESCAPE '\'`, "%"+escapeLike.Replace(f.Text)+"%")
 	until := f.Until

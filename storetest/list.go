@@ -61,11 +61,14 @@ func (k *kit) filters() map[string]sandtrail.Filter {
 		"within and since":      {Within: 100 * time.Hour, Since: noon.Add(-50 * time.Hour)},
 		"slow":                  {MinTime: new(100)},
 		"large":                 {MinMemory: new(10)},
+		"fast":                  {MaxTime: new(100)},
+		"small":                 {MaxMemory: new(10)},
+		"of a time and size":    {MinTime: new(100), MaxTime: new(200), MinMemory: new(11), MaxMemory: new(19)},
 		"text":                  {Text: "needle"},
 		"nobody":                {UserID: "nobody"},
 		"all at once": {
 			UserID: "u1", StrategyID: "s0", Type: sandtrail.Validation, Success: new(true), TimedOut: new(false),
-			Since: noon.Add(-1000 * time.Hour), Until: noon.Add(time.Hour), MinTime: new(1), MinMemory: new(1),
+			Since: noon.Add(-1000 * time.Hour), Until: noon.Add(time.Hour), MinTime: new(1), MinMemory: new(1), MaxTime: new(300), MaxMemory: new(30),
 		},
 	}
 }

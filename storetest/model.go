@@ -145,6 +145,8 @@ func matches(f sandtrail.Filter, e sandtrail.Execution) bool {
 		(f.TimedOut == nil || *f.TimedOut == e.TimedOut) &&
 		within(e.CreatedAt, f.Since, f.Until) &&
 		(f.MinTime == nil || e.ExecutionTime >= *f.MinTime) &&
+		(f.MaxTime == nil || e.ExecutionTime <= *f.MaxTime) &&
+		(f.MaxMemory == nil || e.MemoryUsed != nil && *e.MemoryUsed <= *f.MaxMemory) &&
 		(f.MinMemory == nil || e.MemoryUsed != nil && *e.MemoryUsed >= *f.MinMemory) &&
 		(f.Text == "" || e.Metadata != nil && strings.Contains(asciiLower(string(e.Metadata)), asciiLower(f.Text)))
 }

@@ -89,7 +89,7 @@ func executions(v *view) error {
 	p := executionsPage{
 		frame: v.frame("Executions", "executions"), Form: form, Chips: form.chips("/executions"),
 		First: asked.Get("cursor") == "", Newest: address("/executions", form.values()),
-		More: form.Since+form.Until+form.MinTime+form.MinMemory != "",
+		More: form.Since+form.Until+form.MinTime+form.MaxTime+form.MinMemory+form.MaxMemory != "",
 	}
 	status := http.StatusOK
 	f, err := form.filter(v.loc)
@@ -125,15 +125,10 @@ func (p *executionsPage) list(v *view, f sandtrail.Filter, cursor string) error 
 		q.Set("format", format)
 		p.Export = append(p.Export, choice{Label: format, Href: address("/export", q)})
 	}
-	if p.First && follows(f) {
+	if p.First && f.Until.IsZero() {
 		p.Live = address("/live", p.Form.values())
 	}
 	return nil
-}
-
-// follows reports whether the live stream can tell what belongs to the filter.
-func follows(f sandtrail.Filter) bool {
-	return f.Text == "" && f.MinTime == nil && f.MinMemory == nil && f.Until.IsZero()
 }
 
 func fieldProblems(err error) map[string]string {

@@ -15,7 +15,8 @@ import (
 type filterForm struct {
 	User, Strategy, Type, Outcome string
 	Within, Since, Until          string
-	MinTime, MinMemory, Text      string
+	MinTime, MaxTime              string
+	MinMemory, MaxMemory, Text    string
 }
 
 func readForm(q url.Values) filterForm {
@@ -23,7 +24,7 @@ func readForm(q url.Values) filterForm {
 	return filterForm{
 		User: get("userId"), Strategy: get("strategyId"), Type: get("executionType"), Outcome: get("outcome"),
 		Within: get("within"), Since: get("since"), Until: get("until"),
-		MinTime: get("minTime"), MinMemory: get("minMemory"), Text: get("text"),
+		MinTime: get("minTime"), MaxTime: get("maxTime"), MinMemory: get("minMemory"), MaxMemory: get("maxMemory"), Text: get("text"),
 	}
 }
 
@@ -33,7 +34,7 @@ func (f filterForm) values() url.Values {
 	for name, value := range map[string]string{
 		"userId": f.User, "strategyId": f.Strategy, "executionType": f.Type, "outcome": f.Outcome,
 		"within": f.Within, "since": f.Since, "until": f.Until,
-		"minTime": f.MinTime, "minMemory": f.MinMemory, "text": f.Text,
+		"minTime": f.MinTime, "maxTime": f.MaxTime, "minMemory": f.MinMemory, "maxMemory": f.MaxMemory, "text": f.Text,
 	} {
 		if value != "" {
 			q.Set(name, value)
@@ -90,8 +91,12 @@ func (f filterForm) filter(loc *time.Location) (sandtrail.Filter, error) {
 	}
 	out.MinTime, err = parseMillis(f.MinTime)
 	check("minTime", err)
+	out.MaxTime, err = parseMillis(f.MaxTime)
+	check("maxTime", err)
 	out.MinMemory, err = parseCount(f.MinMemory)
 	check("minMemory", err)
+	out.MaxMemory, err = parseCount(f.MaxMemory)
+	check("maxMemory", err)
 	if len(problems) > 0 {
 		return sandtrail.Filter{}, &sandtrail.Error{Code: sandtrail.CodeInvalid, Message: "The filter cannot be used as it is.", Fields: problems}
 	}
@@ -167,7 +172,9 @@ func (f filterForm) chips(path string) []chip {
 		{"since", "since"},
 		{"until", "until"},
 		{"minTime", "time ≥"},
+		{"maxTime", "time ≤"},
 		{"minMemory", "memory ≥"},
+		{"maxMemory", "memory ≤"},
 	}
 	var chips []chip
 	q := f.values()
@@ -209,11 +216,10 @@ func exportQuery(f sandtrail.Filter, now time.Time) url.Values {
 	if f.TimedOut != nil {
 		set("timedOut", strconv.FormatBool(*f.TimedOut))
 	}
-	if f.MinTime != nil {
-		set("minTime", strconv.Itoa(*f.MinTime))
-	}
-	if f.MinMemory != nil {
-		set("minMemory", strconv.Itoa(*f.MinMemory))
+	for name, limit := range map[string]*int{"minTime": f.MinTime, "maxTime": f.MaxTime, "minMemory": f.MinMemory, "maxMemory": f.MaxMemory} {
+		if limit != nil {
+			set(name, strconv.Itoa(*limit))
+		}
 	}
 	since := f.Since
 	if f.Within > 0 && now.Add(-f.Within).After(since) {

@@ -18,6 +18,14 @@ func (v *duration) UnmarshalText(text []byte) error {
 	return err
 }
 
+// millis are its whole milliseconds, nil when it was not given.
+func (v *duration) millis() *int {
+	if v == nil {
+		return nil
+	}
+	return new(int(time.Duration(*v).Milliseconds()))
+}
+
 // moment is a point in time: a length of time back from now, or a date.
 type moment struct {
 	ago   time.Duration
@@ -86,6 +94,11 @@ type selection struct {
 	TimedOut bool   `help:"Only those that ran into their time limit."`
 	Since    moment `placeholder:"WHEN" help:"From then on: a duration back from now (7d), a date or an RFC 3339 time."`
 	Until    moment `placeholder:"WHEN" help:"Before then."`
+
+	MinTime   *duration `placeholder:"2s" help:"Only those that took at least so long."`
+	MaxTime   *duration `placeholder:"2s" help:"Only those that took at most so long."`
+	MinMemory *int      `placeholder:"MIB" help:"Only those that used at least so much memory."`
+	MaxMemory *int      `placeholder:"MIB" help:"Only those that used at most so much memory."`
 }
 
 // filter is what the flags ask for. A since that is a duration is resolved by
@@ -95,6 +108,7 @@ func (s selection) filter(now time.Time) sandtrail.Filter {
 		UserID: s.User, StrategyID: s.Strategy,
 		Type:  sandtrail.ExecutionType(strings.ToUpper(s.Type)),
 		Since: s.Since.exact, Within: s.Since.ago, Until: s.Until.at(now),
+		MinTime: s.MinTime.millis(), MaxTime: s.MaxTime.millis(), MinMemory: s.MinMemory, MaxMemory: s.MaxMemory,
 	}
 	if filter.Within == 0 {
 		filter.Since = s.Since.at(now) // 0 is no time at all, not all of it

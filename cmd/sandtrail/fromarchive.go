@@ -75,10 +75,14 @@ func listArchived(dir string, q sandtrail.Query, now time.Time) (sandtrail.Page,
 	if q.Cursor != "" {
 		return sandtrail.Page{}, sandtrail.Errorf(sandtrail.CodeInvalid, "--cursor does not go on in an archive: narrow the time with --until")
 	}
+	plan, err := q.Plan(now)
+	if err != nil {
+		return sandtrail.Page{}, err
+	}
 	page := sandtrail.Page{Items: []sandtrail.Execution{}}
 	for _, name := range slices.Backward(names) { // newest weeks first
 		err := readArchived(name, func(e sandtrail.Execution) {
-			if matches(q.Filter, e, now) {
+			if plan.Filter.Selects(e) {
 				page.Items = append(page.Items, e)
 			}
 			if len(page.Items) >= 2*sandtrail.MaxLimit {
@@ -102,23 +106,4 @@ func newest(executions []sandtrail.Execution, n int) []sandtrail.Execution {
 		return slices.Compare(b.ID[:], a.ID[:])
 	})
 	return executions[:min(n, len(executions))]
-}
-
-// matches reports whether a filter selects an execution.
-func matches(f sandtrail.Filter, e sandtrail.Execution, now time.Time) bool {
-	since := f.Since
-	if f.Within > 0 {
-		since = now.Add(-f.Within)
-	}
-	switch {
-	case f.UserID != "" && f.UserID != e.UserID,
-		f.StrategyID != "" && f.StrategyID != e.StrategyID,
-		f.Type != "" && f.Type != e.Type,
-		f.Success != nil && *f.Success != e.Success,
-		f.TimedOut != nil && *f.TimedOut != e.TimedOut,
-		e.CreatedAt.Before(since),
-		!f.Until.IsZero() && !e.CreatedAt.Before(f.Until):
-		return false
-	}
-	return true
 }
