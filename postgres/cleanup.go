@@ -24,11 +24,11 @@ func (s *Store) countOld(ctx context.Context, c sandtrail.Cutoff, condition stri
 	if err != nil {
 		return 0, err
 	}
-	var old conditions
-	old.add("created_at < $", ceilMillisecond(c.Latest()))
-	old.old(c)
-	old.add(condition)
-	err = s.pool.QueryRow(ctx, l.sql("SELECT count(*) FROM {logs} "+old.where()), old.args...).Scan(&n)
+	var in conditions
+	in.add("created_at < $", ceilMillisecond(c.Latest()))
+	in.old(c)
+	in.add(condition)
+	err = s.pool.QueryRow(ctx, l.sql("SELECT count(*) FROM {logs} "+in.where()), in.args...).Scan(&n)
 	return n, err
 }
 
@@ -283,10 +283,10 @@ func (s *Store) sweep(ctx context.Context, l *layout, table string, oid int64) e
 }
 
 // deleteOld deletes what is old in a stretch, as retention.
-func (s *Store) deleteOld(ctx context.Context, l *layout, c sandtrail.Cutoff, in sandtrail.Stretch) (deleted int64, err error) {
+func (s *Store) deleteOld(ctx context.Context, l *layout, c sandtrail.Cutoff, stretch sandtrail.Stretch) (deleted int64, err error) {
 	var from *time.Time // what is kept before it is not looked at again
 	for {
-		n, last, err := s.deleteSome(ctx, l, c, in, from)
+		n, last, err := s.deleteSome(ctx, l, c, stretch, from)
 		deleted += n
 		sandtrail.ReportDeleted(ctx, n)
 		if err != nil || n == 0 {
@@ -298,16 +298,16 @@ func (s *Store) deleteOld(ctx context.Context, l *layout, c sandtrail.Cutoff, in
 
 // deleteSome deletes a batch of the oldest of them from a time on (nil: the
 // first). It returns the time of the last one.
-func (s *Store) deleteSome(ctx context.Context, l *layout, c sandtrail.Cutoff, in sandtrail.Stretch, from *time.Time) (n int64, last *time.Time, err error) {
+func (s *Store) deleteSome(ctx context.Context, l *layout, c sandtrail.Cutoff, stretch sandtrail.Stretch, from *time.Time) (n int64, last *time.Time, err error) {
 	k := s.keeper(l)
-	var old conditions
-	old.add("created_at < $", ceilMillisecond(in.Until)) // $1
+	var in conditions
+	in.add("created_at < $", ceilMillisecond(stretch.Until)) // $1
 	if from != nil {
-		old.add("created_at >= $", *from)
+		in.add("created_at >= $", *from)
 	}
-	old.owners("", in.StrategyID)
-	old.old(c)
-	old.add(unheld)
+	in.owners("", stretch.StrategyID)
+	in.old(c)
+	in.add(unheld)
 	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		if err := k.enter(ctx, tx, false, nil); err != nil {
 			return err
@@ -315,7 +315,7 @@ func (s *Store) deleteSome(ctx context.Context, l *layout, c sandtrail.Cutoff, i
 		n, last, err = k.remove(ctx, tx, "retention", fmt.Sprintf(`
 			WITH old AS (SELECT user_id, created_at, id FROM {logs} %s ORDER BY created_at, id LIMIT %d)
 			DELETE FROM {logs} e USING old o
-			WHERE e.user_id = o.user_id AND e.created_at = o.created_at AND e.id = o.id AND e.created_at < $1`, old.where(), purgeBatch), old.args...)
+			WHERE e.user_id = o.user_id AND e.created_at = o.created_at AND e.id = o.id AND e.created_at < $1`, in.where(), purgeBatch), in.args...)
 		return err
 	})
 	if err != nil {

@@ -24,12 +24,16 @@ type listing struct {
 	owner, id string // a column, "" for none, and its value
 }
 
+// keepsPlans reports whether plans may be kept at all: distributed executions
+// are planned for the shards of the actual user, whom "user_id =" must name.
+func (l *layout) keepsPlans() bool { return l.Distributed == nil }
+
 // listing is what a filter asks for.
 func (l *layout) listing(f sandtrail.Filter) listing {
 	in := listing{span: span{f.Since, f.Until}}
 	rest := f
 	rest.Since, rest.Until, rest.Within = time.Time{}, time.Time{}, 0
-	if l.Distributed == nil { // there, an equal user tells which shard to ask
+	if l.keepsPlans() {
 		switch rest {
 		case sandtrail.Filter{Success: f.Success}:
 			in.kept = f.Success == nil || !*f.Success

@@ -168,7 +168,7 @@ func again(transaction func() error) (err error) {
 // words, so that planning them would cost more than running them: their plans
 // are kept. What they read of the executions must be bounded by constants.
 func (s *Store) ask(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
-	if !s.keepPlans {
+	if l := s.layout.Load(); !s.keepPlans || l == nil || !l.keepsPlans() {
 		return s.pool.Query(ctx, query, args...)
 	}
 	return s.pool.Query(ctx, query, append([]any{pgx.QueryExecModeCacheStatement}, args...)...)

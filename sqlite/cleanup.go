@@ -22,12 +22,12 @@ func (s *Store) CountBefore(ctx context.Context, c sandtrail.Cutoff) (n int64, e
 }
 
 func (s *Store) countOld(ctx context.Context, what string, c sandtrail.Cutoff, condition string) (n int64, err error) {
-	var old conditions
-	old.add("created_at < ?", bound(c.Latest()))
-	old.old(c)
-	old.add(condition)
+	var where conditions
+	where.add("created_at < ?", bound(c.Latest()))
+	where.old(c)
+	where.add(condition)
 	err = s.read(ctx, what, func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM sandbox_execution_logs"+old.text(), old.args...).Scan(&n)
+		return tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM sandbox_execution_logs"+where.text(), where.args...).Scan(&n)
 	})
 	return n, err
 }
