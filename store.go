@@ -128,6 +128,15 @@ type Cleaner interface {
 	Cleanup(ctx context.Context, c Cutoff) (deleted int64, err error)
 }
 
+// ArchivedCleaner removes old records that an archive has.
+type ArchivedCleaner interface {
+	// CleanupArchived is Cleanup of the executions created at since or later
+	// for whose id archived is true. It is asked where nobody can write any
+	// more what is then removed, so that nothing goes that the archive does
+	// not have, whoever wrote it and when. It must not use the store.
+	CleanupArchived(ctx context.Context, since time.Time, c Cutoff, archived func(ID) bool) (deleted int64, err error)
+}
+
 // Store is everything that a database, or a server in front of one, does for
 // its users.
 type Store interface {

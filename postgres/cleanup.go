@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,6 +52,23 @@ func (c *conditions) old(cut sandtrail.Cutoff) {
 // Cleanup drops the partitions that are old as a whole and of which nothing is
 // held, and deletes the other old executions that no hold keeps in batches.
 func (s *Store) Cleanup(ctx context.Context, c sandtrail.Cutoff) (deleted int64, err error) {
+	return s.cleanUp(ctx, removal{Cutoff: c})
+}
+
+// CleanupArchived is Cleanup of what is archived. A partition is dropped only
+// when all of it is.
+func (s *Store) CleanupArchived(ctx context.Context, since time.Time, c sandtrail.Cutoff, archived func(sandtrail.ID) bool) (deleted int64, err error) {
+	return s.cleanUp(ctx, removal{c, since, archived})
+}
+
+// removal says what a cleanup removes.
+type removal struct {
+	sandtrail.Cutoff
+	since    time.Time               // and not what was created before it
+	archived func(sandtrail.ID) bool // and not what is not; nil: whether it is or not
+}
+
+func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err error) {
 	l, err := s.open(ctx)
 	if err != nil {
 		return 0, err
@@ -64,19 +82,22 @@ func (s *Store) Cleanup(ctx context.Context, c sandtrail.Cutoff) (deleted int64,
 		return 0, err
 	}
 	for _, start := range weeks[:max(0, len(weeks)-weeksAhead-1)] { // the newest are in use
-		old, except := c.AllBefore(start.Add(week))
+		if start.Before(r.since) {
+			continue
+		}
+		old, except := r.AllBefore(start.Add(week))
 		if !old {
 			break
 		}
-		n, err := s.dropWeek(ctx, l, start, except)
+		n, err := s.dropWeek(ctx, l, start, except, r.archived)
 		deleted += n
 		sandtrail.ReportDeleted(ctx, n)
 		if err != nil {
 			return deleted, wrapf(err, "clean up %s", partitionName(start))
 		}
 	}
-	for _, stretch := range c.Stretches() {
-		n, err := s.deleteOld(ctx, l, c, stretch)
+	for _, stretch := range r.Stretches() {
+		n, err := s.deleteOld(ctx, l, r, stretch)
 		deleted += n
 		if err != nil {
 			return deleted, wrap("clean up", err)
@@ -92,10 +113,11 @@ func ceilMillisecond(t time.Time) time.Time {
 }
 
 // dropWeek takes a partition of which nothing is held, or of the strategies
-// that are kept, out of the table, moves its counts to the retired share and
-// returns how many executions it had. None of this reads all of them, so that
-// the locks are as short for many as for few.
-func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time, kept []string) (n int64, err error) {
+// that are kept, and all is archived, out of the table, moves its counts to the
+// retired share and returns how many executions it had. Unless it has to ask of
+// each whether it is archived, none of this reads all of them, so that the
+// locks are as short for many as for few.
+func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time, kept []string, archived func(sandtrail.ID) bool) (n int64, err error) {
 	k, w, name := s.keeper(l), span{start, start.Add(week)}, quote(l.Schema)+"."+partitionName(start)
 	if err := k.catchUp(ctx, w); err != nil {
 		return 0, err
@@ -130,6 +152,9 @@ func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time, kept [
 		if found, err := hasAnyOf(ctx, tx, l, name, "strategy", kept, conditions{}); err != nil || found {
 			return err
 		}
+		if all, err := areArchived(ctx, tx, name, archived); err != nil || !all {
+			return err
+		}
 		if n, err = retire(ctx, tx, l, w); err != nil {
 			return err
 		}
@@ -139,6 +164,28 @@ func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time, kept [
 		return 0, err
 	}
 	return n, nil
+}
+
+// areArchived reports whether all executions of a table are.
+func areArchived(ctx context.Context, tx pgx.Tx, table string, archived func(sandtrail.ID) bool) (bool, error) {
+	if archived == nil {
+		return true, nil
+	}
+	rows, err := tx.Query(ctx, "SELECT id FROM "+table)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id sandtrail.ID
+		if err := rows.Scan((*[16]byte)(&id)); err != nil {
+			return false, err
+		}
+		if !archived(id) {
+			return false, nil
+		}
+	}
+	return true, rows.Err()
 }
 
 // detachWeek takes a partition out of the table and leaves it aside. Without
@@ -282,44 +329,92 @@ func (s *Store) sweep(ctx context.Context, l *layout, table string, oid int64) e
 	return err
 }
 
+// old is where an old execution stands in the order of their times.
+type old struct {
+	createdAt time.Time
+	id        sandtrail.ID
+}
+
+func scanOld(row pgx.CollectableRow) (o old, err error) {
+	err = row.Scan(&o.createdAt, (*[16]byte)(&o.id))
+	return o, err
+}
+
 // deleteOld deletes what is old in a stretch, as retention.
-func (s *Store) deleteOld(ctx context.Context, l *layout, c sandtrail.Cutoff, stretch sandtrail.Stretch) (deleted int64, err error) {
-	var from *time.Time // what is kept before it is not looked at again
+func (s *Store) deleteOld(ctx context.Context, l *layout, r removal, stretch sandtrail.Stretch) (deleted int64, err error) {
+	var from *old // what is kept before it is not looked at again
 	for {
-		n, last, err := s.deleteSome(ctx, l, c, stretch, from)
+		n, last, err := s.deleteSome(ctx, l, r, stretch, from)
 		deleted += n
 		sandtrail.ReportDeleted(ctx, n)
-		if err != nil || n == 0 {
+		if err != nil || last == nil {
 			return deleted, err
 		}
 		from = last
 	}
 }
 
-// deleteSome deletes a batch of the oldest of them from a time on (nil: the
-// first). It returns the time of the last one.
-func (s *Store) deleteSome(ctx context.Context, l *layout, c sandtrail.Cutoff, stretch sandtrail.Stretch, from *time.Time) (n int64, last *time.Time, err error) {
+// deleteSome deletes a batch of the oldest of them after one (nil: the first).
+// It returns the last that it saw, nil when there was none.
+func (s *Store) deleteSome(ctx context.Context, l *layout, r removal, stretch sandtrail.Stretch, from *old) (n int64, last *old, err error) {
 	k := s.keeper(l)
 	var in conditions
 	in.add("created_at < $", ceilMillisecond(stretch.Until)) // $1
-	if from != nil {
-		in.add("created_at >= $", *from)
+	if !r.since.IsZero() {
+		in.add("created_at >= $", ceilMillisecond(r.since))
+	}
+	if from != nil { // the first for the choice of partitions
+		in.add("created_at >= $", from.createdAt)
+		in.add("(created_at, id) > ($, $)", from.createdAt, [16]byte(from.id))
 	}
 	in.owners("", stretch.StrategyID)
-	in.old(c)
+	in.old(r.Cutoff)
 	in.add(unheld)
-	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if err := k.enter(ctx, tx, false, nil); err != nil {
 			return err
 		}
-		n, last, err = k.remove(ctx, tx, "retention", fmt.Sprintf(`
+		of := conditions{slices.Clone(in.parts), slices.Clone(in.args)}
+		if last, err = of.archived(ctx, tx, l, r.archived); err != nil {
+			return err
+		}
+		var latest *time.Time
+		n, latest, err = k.remove(ctx, tx, "retention", fmt.Sprintf(`
 			WITH old AS (SELECT user_id, created_at, id FROM {logs} %s ORDER BY created_at, id LIMIT %d)
 			DELETE FROM {logs} e USING old o
-			WHERE e.user_id = o.user_id AND e.created_at = o.created_at AND e.id = o.id AND e.created_at < $1`, in.where(), purgeBatch), in.args...)
+			WHERE e.user_id = o.user_id AND e.created_at = o.created_at AND e.id = o.id AND e.created_at < $1`, of.where(), purgeBatch), of.args...)
+		if r.archived == nil && latest != nil {
+			last = &old{createdAt: *latest}
+		}
 		return err
 	})
 	if err != nil {
 		return 0, nil, err
 	}
 	return n, last, nil
+}
+
+// archived narrows what is selected to what is archived of its first batch, and
+// returns the last of that; it does nothing where that is not asked.
+func (c *conditions) archived(ctx context.Context, tx pgx.Tx, l *layout, archived func(sandtrail.ID) bool) (last *old, err error) {
+	if archived == nil {
+		return nil, nil
+	}
+	some, err := scanAll(ctx, tx, scanOld, l.sql(fmt.Sprintf(
+		"SELECT created_at, id FROM {logs} %s ORDER BY created_at, id LIMIT %d", c.where(), purgeBatch)), c.args...)
+	if err != nil {
+		return nil, err
+	}
+	ids := [][16]byte{}
+	for _, o := range some {
+		if archived(o.id) {
+			ids = append(ids, o.id)
+		}
+		last = &o
+	}
+	if last != nil {
+		c.add("created_at <= $", last.createdAt)
+	}
+	c.add("id = ANY ($::uuid[])", ids)
+	return last, nil
 }

@@ -35,5 +35,5 @@ func (s *Store) DropWeek(ctx context.Context, at time.Time) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return s.dropWeek(ctx, l, weekOf(at), nil)
+	return s.dropWeek(ctx, l, weekOf(at), nil, nil)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/sandtrail/sandtrail"
 )
@@ -47,8 +48,13 @@ func (c *conditions) old(cut sandtrail.Cutoff) {
 // step, and gives the disk back. The deletions it has counted are on disk,
 // also when it returns an error.
 func (s *Store) Cleanup(ctx context.Context, c sandtrail.Cutoff) (deleted int64, err error) {
+	return s.CleanupArchived(ctx, time.Time{}, c, func(sandtrail.ID) bool { return true })
+}
+
+// CleanupArchived is Cleanup of what is archived.
+func (s *Store) CleanupArchived(ctx context.Context, since time.Time, c sandtrail.Cutoff, archived func(sandtrail.ID) bool) (deleted int64, err error) {
 	for _, stretch := range c.Stretches() {
-		n, err := s.cleanUp(ctx, c, stretch)
+		n, err := s.cleanUp(ctx, since, c, stretch, archived)
 		deleted += n
 		if err != nil {
 			return deleted, err
@@ -61,35 +67,69 @@ func (s *Store) Cleanup(ctx context.Context, c sandtrail.Cutoff) (deleted int64,
 }
 
 // cleanUp deletes what is old in a stretch.
-func (s *Store) cleanUp(ctx context.Context, c sandtrail.Cutoff, in sandtrail.Stretch) (deleted int64, err error) {
-	from := "" // what is kept before it is not looked at again
-	return s.inSteps(ctx, "cleanup", func(tx *sql.Tx) (int64, error) {
-		var where conditions
-		where.addIf(in.StrategyID != "", "strategy_id = ?", in.StrategyID)
-		where.add("created_at >= ? AND created_at < ?", from, bound(in.Until))
-		where.old(c)
-		where.add(unheld)
-		old := "FROM (SELECT rowid AS old, created_at FROM sandbox_execution_logs" + where.text() + " ORDER BY created_at LIMIT ?)"
-		args := append(where.args, deletesPerStep)
-		var last sql.NullString
-		if err := tx.QueryRowContext(ctx, "SELECT MAX(created_at) "+old, args...).Scan(&last); err != nil || !last.Valid {
-			return 0, err
+func (s *Store) cleanUp(ctx context.Context, since time.Time, c sandtrail.Cutoff, in sandtrail.Stretch, archived func(sandtrail.ID) bool) (deleted int64, err error) {
+	last := old{createdAt: bound(since)} // what is kept before it is not looked at again
+	return s.inSteps(ctx, "cleanup", func(tx *sql.Tx) (n int64, more bool, err error) {
+		some, err := oldAfter(ctx, tx, last, c, in)
+		if err != nil || len(some) == 0 {
+			return 0, false, err
 		}
-		n, err := removeBecause(ctx, tx, "retention", "DELETE FROM sandbox_execution_logs WHERE rowid IN (SELECT old "+old+")", args...)
-		if err == nil {
-			from = last.String
+		rows := []int64{}
+		for _, o := range some {
+			if archived(o.id) {
+				rows = append(rows, o.row)
+			}
 		}
-		return n, err
+		if n, err = removeRows(ctx, tx, rows); err == nil {
+			last = some[len(some)-1]
+		}
+		return n, len(some) == deletesPerStep, err
 	})
 }
 
-// inSteps repeats a step of deletion, each in its transaction, until one
-// deletes less than it might.
-func (s *Store) inSteps(ctx context.Context, what string, step func(*sql.Tx) (int64, error)) (deleted int64, err error) {
+// old is an old execution.
+type old struct {
+	row       int64
+	id        sandtrail.ID
+	createdAt string
+}
+
+// oldAfter lists the oldest executions of a stretch after another.
+func oldAfter(ctx context.Context, tx *sql.Tx, last old, c sandtrail.Cutoff, in sandtrail.Stretch) ([]old, error) {
+	var where conditions
+	where.addIf(in.StrategyID != "", "strategy_id = ?", in.StrategyID)
+	where.add("(created_at, id) > (?, ?) AND created_at < ?", last.createdAt, last.id.String(), bound(in.Until))
+	where.old(c)
+	where.add(unheld)
+	rows, err := tx.QueryContext(ctx, "SELECT rowid, id, created_at FROM sandbox_execution_logs"+where.text()+
+		" ORDER BY created_at, id LIMIT ?", append(where.args, deletesPerStep)...)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, func(scan func(...any) error) (o old, err error) {
+		var id executionID
+		err = scan(&o.row, &id, &o.createdAt)
+		o.id = id.ID
+		return o, err
+	})
+}
+
+func removeRows(ctx context.Context, tx *sql.Tx, rows []int64) (int64, error) {
+	list, err := json.Marshal(rows)
+	if err != nil {
+		return 0, err
+	}
+	return removeBecause(ctx, tx, "retention", "DELETE FROM sandbox_execution_logs WHERE rowid IN (SELECT value FROM json_each(?))", string(list))
+}
+
+// inSteps repeats a step of deletion, each in its transaction, until there is
+// no more.
+func (s *Store) inSteps(ctx context.Context, what string, step func(*sql.Tx) (n int64, more bool, err error)) (deleted int64, err error) {
 	for {
 		var n int64
+		var more bool
 		err := s.write(ctx, what, func(tx *sql.Tx) (err error) {
-			n, err = step(tx)
+			n, more, err = step(tx)
 			return err
 		})
 		if err != nil {
@@ -100,7 +140,7 @@ func (s *Store) inSteps(ctx context.Context, what string, step func(*sql.Tx) (in
 		if err := s.foldIfLong(ctx); err != nil {
 			return deleted, err
 		}
-		if n < deletesPerStep {
+		if !more {
 			return deleted, nil
 		}
 	}
@@ -200,8 +240,9 @@ func deleteOwner[T any](ctx context.Context, s *Store, o owner[T], id string) (d
 	}
 	some := fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE rowid IN
 		(SELECT rowid FROM sandbox_execution_logs WHERE %s = ? LIMIT %d)`, o.column, deletesPerStep)
-	deleted, err = s.inSteps(ctx, what, func(tx *sql.Tx) (int64, error) {
-		return removeBecause(ctx, tx, o.noun, some, id)
+	deleted, err = s.inSteps(ctx, what, func(tx *sql.Tx) (n int64, more bool, err error) {
+		n, err = removeBecause(ctx, tx, o.noun, some, id)
+		return n, n == deletesPerStep, err
 	})
 	if err != nil {
 		return deleted, err

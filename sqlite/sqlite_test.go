@@ -43,3 +43,7 @@ func TestConformance(t *testing.T) {
 func TestDeletionIsReported(t *testing.T) {
 	storetest.DeletionIsReported(t, func(t *testing.T) sandtrail.Database { return open(t) })
 }
+
+func TestCleanupArchived(t *testing.T) {
+	storetest.CleanupArchived(t, func(t *testing.T) sandtrail.Database { return open(t) })
+}

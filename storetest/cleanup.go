@@ -205,3 +205,38 @@ func DeletionIsReported(t *testing.T, open func(t *testing.T) sandtrail.Database
 		}
 	}
 }
+
+// CleanupArchived checks that what the archive does not have stays, such as
+// what came after it was written, and keeps nothing newer from going.
+func CleanupArchived(t *testing.T, open func(t *testing.T) sandtrail.Database) {
+	k := newKit(t, open)
+	ids := k.append(k.appendHourly(1500)...).IDs // duplicates
+	late := k.append(draft("u", "s", noon.Add(-1000*time.Hour)), draft("v", "s", noon.Add(-1400*time.Hour))).IDs
+	archived := map[sandtrail.ID]bool{}
+	for _, test := range []struct {
+		name    string
+		archive []sandtrail.ID
+		since   time.Time
+		want    int64
+	}{
+		{"the newer ones", ids[:900], time.Time{}, 900 - 401},
+		{"since a time", ids, noon.Add(-1200 * time.Hour), 1201 - 900},
+		{"what came late is not", nil, time.Time{}, 1500 - 1201},
+		{"it is still not", nil, time.Time{}, 0},
+		{"all", late, time.Time{}, 2},
+	} {
+		for _, id := range test.archive {
+			archived[id] = true
+		}
+		deleted := must(k, test.name, func(s sandtrail.Store) (int64, error) {
+			return s.(sandtrail.ArchivedCleaner).CleanupArchived(k.ctx, test.since, sandtrail.Before(noon.Add(-400*time.Hour)),
+				func(id sandtrail.ID) bool { return archived[id] })
+		})
+		if deleted != test.want {
+			k.Errorf("%s: %d deleted, want %d", test.name, deleted, test.want)
+		}
+		k.walk(sandtrail.Query{Limit: 1000})
+		k.statistics("u", "s")
+		k.sound()
+	}
+}

@@ -189,12 +189,18 @@ func isOld(c sandtrail.Cutoff, e sandtrail.Execution) bool {
 
 // Cleanup deletes the executions that are old and not held.
 func (m *Model) Cleanup(ctx context.Context, c sandtrail.Cutoff) (int64, error) {
+	return m.CleanupArchived(ctx, time.Time{}, c, func(sandtrail.ID) bool { return true })
+}
+
+// CleanupArchived is Cleanup of what is archived.
+func (m *Model) CleanupArchived(ctx context.Context, since time.Time, c sandtrail.Cutoff, archived func(sandtrail.ID) bool) (int64, error) {
 	leave, err := m.enter(ctx)
 	defer leave()
 	if err != nil {
 		return 0, err
 	}
-	return m.delete(m.old(c)), nil
+	old := m.old(c)
+	return m.delete(func(e sandtrail.Execution) bool { return old(e) && !e.CreatedAt.Before(since) && archived(e.ID) }), nil
 }
 
 func (m *Model) delete(gone func(sandtrail.Execution) bool) int64 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -39,7 +40,7 @@ func (c *archiveCmd) Run(ctx context.Context, d *deps) error {
 		return err
 	}
 	a := archiver{dir: c.Dir, store: store, service: service, now: d.now}
-	n, err := a.archive(ctx, weekOf(c.OlderThan.at(d.now())))
+	n, _, err := a.archive(ctx, weekOf(c.OlderThan.at(d.now())))
 	if err != nil {
 		return err
 	}
@@ -58,8 +59,9 @@ type archiver struct {
 }
 
 // archive writes the executions before a time that are in no file of their
-// week yet, and returns how many. What it returns without error is durable.
-func (a archiver) archive(ctx context.Context, before time.Time) (n int64, err error) {
+// week yet, and returns how many, and the weeks that have executions, the
+// newest first. What it returns without error is durable.
+func (a archiver) archive(ctx context.Context, before time.Time) (n int64, weeks []time.Time, err error) {
 	var file *archiveFile
 	defer func() {
 		if file != nil {
@@ -72,6 +74,7 @@ func (a archiver) archive(ctx context.Context, before time.Time) (n int64, err e
 				if err := a.finish(ctx, file); err != nil {
 					return err
 				}
+				weeks = append(weeks, week)
 				if file, err = a.begin(ctx, week); err != nil {
 					return err
 				}
@@ -87,7 +90,7 @@ func (a archiver) archive(ctx context.Context, before time.Time) (n int64, err e
 	if err == nil {
 		err = a.finish(ctx, file)
 	}
-	return n, err
+	return n, weeks, err
 }
 
 // archiveFile is a file that is being written.
@@ -100,24 +103,32 @@ type archiveFile struct {
 	rows  exporter
 }
 
-func (a archiver) begin(ctx context.Context, week time.Time) (*archiveFile, error) {
-	f := &archiveFile{week: week, known: map[sandtrail.ID]bool{}}
-	for ; ; f.parts++ {
-		err := readArchived(archiveName(a.dir, week, f.parts), func(e sandtrail.Execution) { f.known[e.ID] = true })
-		if errors.Is(err, os.ErrNotExist) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
+func (a archiver) begin(ctx context.Context, week time.Time) (f *archiveFile, err error) {
+	f = &archiveFile{week: week}
+	if f.known, f.parts, err = a.archived(week); err != nil {
+		return nil, err
 	}
-	var err error
 	if f.temp, err = os.CreateTemp(a.dir, ".archive-*"); err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
 	f.out = &manifested{service: a.service, format: "parquet", to: f.temp, hash: sha256.New()}
 	f.rows = f.out.exporter(ctx)
 	return f, nil
+}
+
+// archived reads which executions of a week are archived, and in how many
+// files.
+func (a archiver) archived(week time.Time) (known map[sandtrail.ID]bool, files int, err error) {
+	known = map[sandtrail.ID]bool{}
+	for ; ; files++ {
+		err := readArchived(archiveName(a.dir, week, files), func(e sandtrail.Execution) { known[e.ID] = true })
+		if errors.Is(err, os.ErrNotExist) {
+			return known, files, nil
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+	}
 }
 
 // archiveName is the name of the nth file of a week; later ones hold what came
@@ -197,11 +208,31 @@ type archiving struct {
 	archiver archiver
 }
 
-// Cleanup archives before it removes.
-func (s archiving) Cleanup(ctx context.Context, old sandtrail.Cutoff) (int64, error) {
+// Cleanup archives, and then removes what it finds in the archive. What has
+// come to an old week in between stays until the next time.
+func (s archiving) Cleanup(ctx context.Context, old sandtrail.Cutoff) (deleted int64, err error) {
 	old = old.Map(weekOf)
-	if _, err := s.archiver.archive(ctx, old.Latest()); err != nil {
+	_, weeks, err := s.archiver.archive(ctx, old.Latest())
+	if err != nil {
 		return 0, err
 	}
-	return s.serviceStore.Cleanup(ctx, old)
+	for _, week := range slices.Backward(weeks) {
+		archived, _, err := s.archiver.archived(week)
+		if err != nil {
+			return deleted, err
+		}
+		end := week.Add(7 * 24 * time.Hour)
+		until := old.Map(func(t time.Time) time.Time {
+			if t.After(end) {
+				return end
+			}
+			return t
+		})
+		n, err := s.CleanupArchived(ctx, week, until, func(id sandtrail.ID) bool { return archived[id] })
+		deleted += n
+		if err != nil {
+			return deleted, err
+		}
+	}
+	return deleted, nil
 }

@@ -157,6 +157,7 @@ type serviceStore interface {
 	sandtrail.Agenda
 	sandtrail.AlertLog
 	sandtrail.Silences
+	sandtrail.ArchivedCleaner
 	sandtrail.LedgerKeeper
 	sandtrail.Surveyor
 	ledger.Log
