@@ -165,7 +165,7 @@ func (f *foreignLogs) adopt(ctx context.Context, tx pgx.Tx, l *layout) error {
 		return wrapf(err, "adopt %s", f.table)
 	}
 	for _, week := range slices.DeleteFunc(weeks, isOutlandish) {
-		if err := createWeek(ctx, tx, l, week); err != nil {
+		if err := createPartition(ctx, tx, l, byWeek.around(week)); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,7 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 	if err != nil {
 		return sandtrail.Appended{}, err
 	}
-	if err := s.ensureWeeks(ctx, l, timesOf(batch)); err != nil {
+	if err := s.ensurePartitions(ctx, l, timesOf(batch)); err != nil {
 		return sandtrail.Appended{}, wrap("append executions", err)
 	}
 	k := s.keeper(l)

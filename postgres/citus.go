@@ -124,18 +124,18 @@ func (d distributed) timeOf(ctx context.Context, id sandtrail.ID) (time.Time, er
 	return at, err
 }
 
-func (d distributed) createWeek(ctx context.Context, tx pgx.Tx, start time.Time) error {
+func (d distributed) createPartition(ctx context.Context, tx pgx.Tx, w span) error {
 	if err := d.enter(ctx, tx, true, nil); err != nil {
 		return err
 	}
-	from, to := boundsOf(start)
-	name := quote(d.l.Schema) + "." + partitionName(start)
-	week := " WHERE created_at >= '" + from + "' AND created_at < '" + to + "'"
+	from, to := w.bounds()
+	name := quote(d.l.Schema) + "." + partitionName(w.since)
+	within := " WHERE created_at >= '" + from + "' AND created_at < '" + to + "'"
 	err := execEach(ctx, tx,
 		d.l.sql("LOCK TABLE ONLY {logs} IN SHARE ROW EXCLUSIVE MODE"),
 		d.l.sql("LOCK TABLE {schema}.logs_default IN ACCESS EXCLUSIVE MODE"),
-		d.l.sql("CREATE TEMP TABLE strays ON COMMIT DROP AS SELECT * FROM {schema}.logs_default"+week),
-		d.l.sql("DELETE FROM {schema}.logs_default"+week),
+		d.l.sql("CREATE TEMP TABLE strays ON COMMIT DROP AS SELECT * FROM {schema}.logs_default"+within),
+		d.l.sql("DELETE FROM {schema}.logs_default"+within),
 		d.l.sql("CREATE TABLE "+name+" PARTITION OF {logs} FOR VALUES FROM ('"+from+"') TO ('"+to+"')"),
 		"INSERT INTO "+name+" SELECT * FROM pg_temp.strays")
 	return wrapf(err, "create partition %s", name)
@@ -144,20 +144,20 @@ func (d distributed) createWeek(ctx context.Context, tx pgx.Tx, start time.Time)
 // takeOut drops the partition at once: the entries hold all that is needed of
 // its executions. Those of transactions that begin to write later are of
 // executions that come after it.
-func (d distributed) takeOut(ctx context.Context, tx pgx.Tx, start time.Time) error {
-	if _, err := tx.Exec(ctx, d.l.sql("INSERT INTO {schema}.dropped (since, until) VALUES ($1, $2)"), start, start.Add(week)); err != nil {
+func (d distributed) takeOut(ctx context.Context, tx pgx.Tx, w span) error {
+	if _, err := tx.Exec(ctx, d.l.sql("INSERT INTO {schema}.dropped (since, until) VALUES ($1, $2)"), w.since, w.until); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, "DROP TABLE "+quote(d.l.Schema)+"."+partitionName(start))
+	_, err := tx.Exec(ctx, "DROP TABLE "+quote(d.l.Schema)+"."+partitionName(w.since))
 	return err
 }
 
 func (d distributed) sweep(ctx context.Context) error {
-	weeks, err := scanAll(ctx, d.pool, pgx.RowTo[string], d.l.sql("SELECT xid::text FROM {schema}.dropped"))
+	dropped, err := scanAll(ctx, d.pool, pgx.RowTo[string], d.l.sql("SELECT xid::text FROM {schema}.dropped"))
 	if err != nil {
 		return err
 	}
-	for _, xid := range weeks {
+	for _, xid := range dropped {
 		for n := int64(1); n > 0; {
 			err := d.inTx(ctx, func(tx pgx.Tx) (err error) {
 				n, err = d.freeUnswept(ctx, tx, fmt.Sprintf(`i.id = ANY (ARRAY (SELECT i.id FROM {schema}.ids i JOIN {schema}.dropped d

@@ -36,7 +36,7 @@ ALTER TABLE {schema}.ids
 -- Reconciling goes through the entries in the order of time.
 CREATE INDEX ids_created_at_idx ON {schema}.ids (created_at);
 
--- One row per partition dropped: the entries of its week that older
+-- One row per partition dropped: the entries of its time that older
 -- transactions wrote are still to be removed.
 CREATE TABLE {schema}.dropped (
     since timestamptz(3) NOT NULL,

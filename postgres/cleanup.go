@@ -77,23 +77,23 @@ func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err erro
 	if err := k.sweep(ctx); err != nil {
 		return 0, wrap("clean up", err)
 	}
-	weeks, err := weeksIn(ctx, s.pool, l)
+	found, err := partitionsIn(ctx, s.pool, l)
 	if err != nil {
 		return 0, err
 	}
-	for _, start := range weeks[:max(0, len(weeks)-weeksAhead-1)] { // the newest are in use
-		if start.Before(r.since) {
+	for _, w := range found.settled() {
+		if w.since.Before(r.since) {
 			continue
 		}
-		old, except := r.AllBefore(start.Add(week))
+		old, except := r.AllBefore(w.until)
 		if !old {
 			break
 		}
-		n, err := s.dropWeek(ctx, l, start, except, r.archived)
+		n, err := s.dropPartition(ctx, l, w, except, r.archived)
 		deleted += n
 		sandtrail.ReportDeleted(ctx, n)
 		if err != nil {
-			return deleted, wrapf(err, "clean up %s", partitionName(start))
+			return deleted, wrapf(err, "clean up %s", partitionName(w.since))
 		}
 	}
 	for _, stretch := range r.Stretches() {
@@ -103,7 +103,7 @@ func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err erro
 			return deleted, wrap("clean up", err)
 		}
 	}
-	return deleted, wrap("clean up", errors.Join(k.sweep(ctx), s.refreshWeeks(ctx, l)))
+	return deleted, wrap("clean up", errors.Join(k.sweep(ctx), s.refreshPartitions(ctx, l)))
 }
 
 // ceilMillisecond makes a comparison with stored times, which are whole
@@ -112,13 +112,14 @@ func ceilMillisecond(t time.Time) time.Time {
 	return sandtrail.Millisecond(t.Add(time.Millisecond - time.Nanosecond))
 }
 
-// dropWeek takes a partition of which nothing is held, or of the strategies
+// dropPartition takes a partition of which nothing is held, or of the strategies
 // that are kept, and all is archived, out of the table, moves its counts to the
 // retired share and returns how many executions it had. Unless it has to ask of
 // each whether it is archived, none of this reads all of them, so that the
 // locks are as short for many as for few.
-func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time, kept []string, archived func(sandtrail.ID) bool) (n int64, err error) {
-	k, w, name := s.keeper(l), span{start, start.Add(week)}, quote(l.Schema)+"."+partitionName(start)
+func (s *Store) dropPartition(ctx context.Context, l *layout, w span, kept []string, archived func(sandtrail.ID) bool) (n int64, err error) {
+	k, table := s.keeper(l), partitionName(w.since)
+	name := quote(l.Schema) + "." + table
 	if err := k.catchUp(ctx, w); err != nil {
 		return 0, err
 	}
@@ -133,11 +134,11 @@ func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time, kept [
 		if err := k.enter(ctx, tx, true, nil); err != nil {
 			return err
 		}
-		if oid, err := tableIn(ctx, tx, l, partitionName(start)); err != nil || oid == 0 {
+		if present, err := partitionsIn(ctx, tx, l); err != nil || !slices.Contains(present, w) {
 			return err
 		}
-		// One of the same week may not be swept yet: then its rows are deleted.
-		if oid, err := tableIn(ctx, tx, l, droppedPrefix+partitionName(start)); err != nil || oid != 0 {
+		// One of the same name may not be swept yet: then its rows are deleted.
+		if oid, err := tableIn(ctx, tx, l, droppedPrefix+table); err != nil || oid != 0 {
 			return err
 		}
 		if _, err := tx.Exec(ctx, "LOCK TABLE "+name+" IN SHARE ROW EXCLUSIVE MODE"); err != nil {
@@ -158,7 +159,7 @@ func (s *Store) dropWeek(ctx context.Context, l *layout, start time.Time, kept [
 		if n, err = retire(ctx, tx, l, w); err != nil {
 			return err
 		}
-		return k.takeOut(ctx, tx, start)
+		return k.takeOut(ctx, tx, w)
 	})
 	if err != nil {
 		return 0, err
@@ -188,13 +189,13 @@ func areArchived(ctx context.Context, tx pgx.Tx, table string, archived func(san
 	return true, rows.Err()
 }
 
-// detachWeek takes a partition out of the table and leaves it aside. Without
-// its foreign keys no cascade takes rows whose ids are still to be removed.
-func detachWeek(ctx context.Context, tx pgx.Tx, l *layout, start time.Time) error {
+// detach takes a partition out of the table and leaves it aside. Without its
+// foreign keys no cascade takes rows whose ids are still to be removed.
+func detach(ctx context.Context, tx pgx.Tx, l *layout, table string) error {
 	_, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`
 		ALTER TABLE {logs} DETACH PARTITION %[1]s;
 		ALTER TABLE %[1]s DROP CONSTRAINT sandbox_execution_logs_user_id_fkey, DROP CONSTRAINT sandbox_execution_logs_strategy_id_fkey;
-		ALTER TABLE %[1]s RENAME TO %[2]s`, quote(l.Schema)+"."+partitionName(start), droppedPrefix+partitionName(start))))
+		ALTER TABLE %[1]s RENAME TO %[2]s`, quote(l.Schema)+"."+table, droppedPrefix+table)))
 	return err
 }
 
@@ -286,7 +287,7 @@ func isLeft(table string) (string, error) {
 	if err != nil {
 		return "", wrapf(err, "partition %s", table)
 	}
-	from, to := boundsOf(start)
+	from, to := span{start, start.Add(longestPartition)}.bounds()
 	return "i.id = d.id AND i.created_at = d.created_at AND NOT EXISTS (SELECT FROM {logs} e WHERE e.id = d.id" +
 		" AND e.created_at = d.created_at AND e.created_at >= '" + from + "' AND e.created_at < '" + to + "')", nil
 }

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -92,19 +91,20 @@ func (s *Store) checkMigrations(ctx context.Context) (sandtrail.Check, error) {
 }
 
 func (s *Store) checkAhead(ctx context.Context, l *layout, now time.Time) (sandtrail.Check, error) {
-	weeks, err := weeksIn(ctx, s.pool, l)
+	found, err := partitionsIn(ctx, s.pool, l)
 	if err != nil {
 		return sandtrail.Check{}, err
 	}
-	ahead := 0
-	for _, start := range weeks {
-		if start.After(now) {
-			ahead++
+	toCome := 0
+	for _, w := range found {
+		if w.since.After(now) {
+			toCome++
 		}
 	}
+	_, lacking := found.gap(now, byWeek)
 	check := sandtrail.Check{
-		Name: "partitions", OK: slices.ContainsFunc(weeks, weekOf(now).Equal),
-		Detail: fmt.Sprintf("%d weeks, %d of them to come", len(weeks), ahead),
+		Name: "partitions", OK: !lacking,
+		Detail: fmt.Sprintf("%d, %d of them to come", len(found), toCome),
 	}
 	if !check.OK {
 		check.Fix = "sandtrail migrate, or keep sandtrail serve running"

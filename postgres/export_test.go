@@ -35,5 +35,8 @@ func (s *Store) DropWeek(ctx context.Context, at time.Time) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return s.dropWeek(ctx, l, weekOf(at), nil, nil)
+	return s.dropPartition(ctx, l, byWeek.around(at), nil, nil)
 }
+
+// SizeFor is the size of partitions for so many executions a day.
+func SizeFor(aDay int64) string { return string(sizeFor(aDay)) }

@@ -30,12 +30,12 @@ type keeper interface {
 	// timeOf is when the execution with an id was created, or pgx.ErrNoRows.
 	timeOf(ctx context.Context, id sandtrail.ID) (time.Time, error)
 
-	// createWeek makes a partition and moves into it what the default
-	// partition holds of its week.
-	createWeek(ctx context.Context, tx pgx.Tx, start time.Time) error
+	// createPartition makes a partition and moves into it what the default
+	// partition holds of its time.
+	createPartition(ctx context.Context, tx pgx.Tx, w span) error
 	// takeOut takes a partition out of the table. Its ids are removed later:
 	// sweep does it, unswept lists those that are left.
-	takeOut(ctx context.Context, tx pgx.Tx, start time.Time) error
+	takeOut(ctx context.Context, tx pgx.Tx, w span) error
 	sweep(ctx context.Context) error
 	unswept(ctx context.Context, tx pgx.Tx) ([]ledger.Change, error)
 
@@ -95,12 +95,12 @@ func (t triggered) timeOf(ctx context.Context, id sandtrail.ID) (at time.Time, e
 	return at, err
 }
 
-func (t triggered) createWeek(ctx context.Context, tx pgx.Tx, start time.Time) error {
-	return createWeek(ctx, tx, t.l, start)
+func (t triggered) createPartition(ctx context.Context, tx pgx.Tx, w span) error {
+	return createPartition(ctx, tx, t.l, w)
 }
 
-func (t triggered) takeOut(ctx context.Context, tx pgx.Tx, start time.Time) error {
-	return detachWeek(ctx, tx, t.l, start)
+func (t triggered) takeOut(ctx context.Context, tx pgx.Tx, w span) error {
+	return detach(ctx, tx, t.l, partitionName(w.since))
 }
 
 func (t triggered) sweep(ctx context.Context) error { return t.sweepDropped(ctx, t.l) }

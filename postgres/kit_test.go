@@ -123,7 +123,12 @@ func reconcile(t testing.TB, s *postgres.Store) {
 // deepCheck fails the test when what is derived differs from the records.
 func deepCheck(t testing.TB, s *postgres.Store) {
 	t.Helper()
-	checks, err := s.Doctor(t.Context(), sandtrail.Deep, now)
+	deepCheckAt(t, s, now)
+}
+
+func deepCheckAt(t testing.TB, s *postgres.Store, at time.Time) {
+	t.Helper()
+	checks, err := s.Doctor(t.Context(), sandtrail.Deep, at)
 	if err != nil {
 		t.Fatalf("doctor: %v", err)
 	}

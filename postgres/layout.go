@@ -130,7 +130,7 @@ func (s *Store) open(ctx context.Context) (*layout, error) {
 	if err := l.agree(s.options); err != nil {
 		return nil, err
 	}
-	if err := s.refreshWeeks(ctx, l); err != nil {
+	if err := s.refreshPartitions(ctx, l); err != nil {
 		return nil, err
 	}
 	s.layout.Store(l)

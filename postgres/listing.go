@@ -121,17 +121,14 @@ func newest[T any](ctx context.Context, s *Store, in listing, limit int, selecte
 	return found, nil
 }
 
-// span is a half-open stretch of time; zero ends are open.
-type span struct{ since, until time.Time }
-
 // firstWindow reaches over the partitions made ahead and the recent past.
-const firstWindow = (weeksAhead + 4) * week
+const firstWindow = ahead + 4*week
 
 // windows divides a span into windows, newest first. The last one has no
 // lower end but that of the span itself: strays may be of any time.
 func (s *Store) windows(w span) func(yield func(span) bool) {
 	return func(yield func(span) bool) {
-		floor, from := s.weeks.bounds()
+		floor, from := s.partitions.bounds()
 		if w.since.After(floor) {
 			floor = w.since
 		}

@@ -58,8 +58,14 @@ func (s *Store) Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migrati
 		applied = append(applied, *step)
 	}
 	s.layout.Store(nil) // it may have been distributed
-	if _, err := s.open(ctx); err != nil {
+	l, err := s.open(ctx)
+	if err != nil {
 		return applied, err
+	}
+	if s.options.Partitions != "" {
+		if err := s.setPartitionSize(ctx, l, partitionSize(s.options.Partitions)); err != nil {
+			return applied, err
+		}
 	}
 	return applied, s.Maintain(ctx, now)
 }

@@ -3,8 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,11 +10,13 @@ import (
 
 const (
 	week = 7 * 24 * time.Hour
-	// weeksAhead is how many partitions beyond the current one exist.
-	weeksAhead = 4
-	// maxWeeksOnDemand bounds the partitions that one append makes; what lies
-	// in further weeks goes to the default partition until Maintain moves it.
-	maxWeeksOnDemand = 64
+	// ahead is how far into the future partitions exist.
+	ahead = 4 * week
+	// longestPartition is the longest that a partition can be.
+	longestPartition = 31 * 24 * time.Hour
+	// maxPartitionsOnDemand bounds the partitions that one append makes; what
+	// lies beyond goes to the default partition until Maintain moves it.
+	maxPartitionsOnDemand = 64
 	// Statements that need a short strong lock wait this long for it before
 	// they let others pass and try again, at first and at most.
 	lockPatience    = 100 * time.Millisecond
@@ -25,9 +25,13 @@ const (
 
 // weekOf is the start of the week that contains t: Monday, midnight UTC.
 func weekOf(t time.Time) time.Time {
+	t = midnight(t)
+	return t.AddDate(0, 0, -(int(t.Weekday())+6)%7)
+}
+
+func midnight(t time.Time) time.Time {
 	t = t.UTC()
-	day := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
-	return day.AddDate(0, 0, -(int(t.Weekday())+6)%7)
+	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
 }
 
 // isOutlandish reports times that get no partition of their own: clocks gone
@@ -36,114 +40,75 @@ func isOutlandish(t time.Time) bool { return t.Before(firstWeek) || !t.Before(la
 
 var firstWeek, lastWeek = weekOf(time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)), weekOf(time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC))
 
+// partitionName names the partition that begins at midnight of a day.
 func partitionName(start time.Time) string { return "logs_" + start.Format("20060102") }
 
-// weekSet remembers which weeks are known to have a partition. That a week in
-// it lost its partition meanwhile does no harm: rows then go to the default
-// partition.
-type weekSet struct {
-	mu    sync.Mutex
-	known map[time.Time]bool
-}
-
-// without returns the weeks of the times that are not known.
-func (w *weekSet) without(times []time.Time) []time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var missing []time.Time
-	for _, t := range times {
-		if start := weekOf(t); !w.known[start] && !slices.Contains(missing, start) && !isOutlandish(start) {
-			missing = append(missing, start)
-		}
-	}
-	return missing
-}
-
-func (w *weekSet) replace(weeks []time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.known = make(map[time.Time]bool, len(weeks))
-	for _, start := range weeks {
-		w.known[start] = true
-	}
-}
-
-func (w *weekSet) add(start time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.known[start] = true
-}
-
-// bounds are the starts of the oldest and the newest partition known, zero
-// times for none.
-func (w *weekSet) bounds() (oldest, newest time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for start := range w.known {
-		if oldest.IsZero() || start.Before(oldest) {
-			oldest = start
-		}
-		if start.After(newest) {
-			newest = start
-		}
-	}
-	return oldest, newest
-}
-
-// ensureWeeks makes the partitions that the times lack. Where it may not, or
-// others hold the locks, the default partition takes the rows until Maintain
-// moves them.
-func (s *Store) ensureWeeks(ctx context.Context, l *layout, times []time.Time) error {
-	missing := s.weeks.without(times)
-	if len(missing) == 0 {
+// ensurePartitions makes the partitions that the times lack, of a week each.
+// Where it may not, or others hold the locks, the default partition takes the
+// rows until Maintain moves them.
+func (s *Store) ensurePartitions(ctx context.Context, l *layout, times []time.Time) error {
+	if len(s.partitions.gaps(times)) == 0 {
 		return nil
 	}
-	if err := s.refreshWeeks(ctx, l); err != nil {
+	if err := s.refreshPartitions(ctx, l); err != nil {
 		return err
 	}
-	missing = s.weeks.without(missing)
-	for _, start := range missing[:min(len(missing), maxWeeksOnDemand)] {
-		err := s.addWeek(ctx, l, start)
+	missing := s.partitions.gaps(times)
+	for _, w := range missing[:min(len(missing), maxPartitionsOnDemand)] {
+		err := s.addPartition(ctx, l, w.since, byWeek)
 		if code := state(err); err != nil && code != lockNotAvailable && code != insufficientRights {
 			return err
 		}
-		s.weeks.add(start)
+		s.partitions.add(w)
 	}
 	return nil
 }
 
-func (s *Store) refreshWeeks(ctx context.Context, l *layout) error {
-	weeks, err := weeksIn(ctx, s.pool, l)
+func (s *Store) refreshPartitions(ctx context.Context, l *layout) error {
+	found, err := partitionsIn(ctx, s.pool, l)
 	if err == nil {
-		s.weeks.replace(weeks)
+		s.partitions.replace(found)
 	}
 	return err
 }
 
-// weeksIn lists the weeks that have a partition, oldest first.
-func weeksIn(ctx context.Context, q querier, l *layout) ([]time.Time, error) {
+// Of a partition c with bounds, as SQL: m holds both as text.
+const (
+	partitionBounds = `LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''(.+)''\) TO \(''(.+)''\)') m`
+	isPartition     = `c.relname ~ '^logs_[0-9]{8}$'`
+)
+
+// partitionsIn lists the partitions but the default one, oldest first.
+func partitionsIn(ctx context.Context, q querier, l *layout) (spans, error) {
 	rows, err := q.Query(ctx, `
-		SELECT to_date(substr(c.relname, 6), 'YYYYMMDD') FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE i.inhparent = to_regclass($1) AND c.relname ~ '^logs_[0-9]{8}$' ORDER BY 1`, l.sql("{logs}"))
+		SELECT m[1]::timestamptz, m[2]::timestamptz FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid, `+partitionBounds+`
+		WHERE i.inhparent = to_regclass($1) AND `+isPartition+` ORDER BY 1`, l.sql("{logs}"))
 	if err != nil {
 		return nil, wrap("list partitions", err)
 	}
-	weeks, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
-	return weeks, wrap("list partitions", err)
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (w span, err error) {
+		err = row.Scan(&w.since, &w.until)
+		return span{w.since.UTC(), w.until.UTC()}, err
+	})
+	return found, wrap("list partitions", err)
 }
 
-// addWeek makes one partition in a transaction of its own, so that its locks
-// are short.
-func (s *Store) addWeek(ctx context.Context, l *layout, start time.Time) error {
+// addPartition makes a partition around a time that has none, in a transaction
+// of its own, so that its locks are short.
+func (s *Store) addPartition(ctx context.Context, l *layout, at time.Time, size partitionSize) error {
 	return s.withShortLocks(ctx, func(tx pgx.Tx) error {
 		if err := lock(ctx, tx, l.Schema, "partitions"); err != nil {
 			return err
 		}
-		oid, err := tableIn(ctx, tx, l, partitionName(start))
-		if err != nil || oid != 0 {
+		present, err := partitionsIn(ctx, tx, l)
+		if err != nil {
 			return err
 		}
-		return s.keeper(l).createWeek(ctx, tx, start)
+		w, lacking := present.gap(at, size)
+		if !lacking {
+			return nil
+		}
+		return s.keeper(l).createPartition(ctx, tx, w)
 	})
 }
 
@@ -156,17 +121,17 @@ func tableIn(ctx context.Context, tx pgx.Tx, l *layout, name string) (oid int64,
 	return oid, wrapf(err, "look for table %s", name)
 }
 
-// boundsOf are the bounds of a week's partition.
-func boundsOf(start time.Time) (from, to string) {
-	return start.Format(time.DateOnly) + " 00:00:00+00", start.Add(week).Format(time.DateOnly) + " 00:00:00+00"
+// bounds are those of a partition, as SQL.
+func (w span) bounds() (from, to string) {
+	return w.since.Format(time.DateOnly) + " 00:00:00+00", w.until.Format(time.DateOnly) + " 00:00:00+00"
 }
 
-// createWeek makes a partition and moves into it what the default partition
-// holds of its week. Writers wait meanwhile: one on its way to the default
-// partition would be refused when it finds its week taken from there.
-func createWeek(ctx context.Context, tx pgx.Tx, l *layout, start time.Time) error {
-	name := quote(l.Schema) + "." + partitionName(start)
-	from, to := boundsOf(start)
+// createPartition makes a partition and moves into it what the default
+// partition holds of its time. Writers wait meanwhile: one on its way to the
+// default partition would be refused when it finds its time taken from there.
+func createPartition(ctx context.Context, tx pgx.Tx, l *layout, w span) error {
+	name := quote(l.Schema) + "." + partitionName(w.since)
+	from, to := w.bounds()
 	_, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`
 		LOCK TABLE ONLY {logs} IN SHARE ROW EXCLUSIVE MODE;
 		LOCK TABLE {schema}.logs_default IN ACCESS EXCLUSIVE MODE;
@@ -210,7 +175,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Maintain makes the partitions of the coming weeks, moves rows out of the
+// Maintain makes the partitions of the coming four weeks, moves rows out of the
 // default partition, moves the journal into the roll-ups and the ledger, and
 // finishes what a cleanup has left. Of several at once each does what the
 // others do not.
@@ -219,7 +184,7 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := s.maintainWeeks(ctx, l, now); err != nil {
+	if err := s.maintainPartitions(ctx, l, now); err != nil {
 		return wrap("maintain partitions", err)
 	}
 	k := s.keeper(l)
@@ -238,24 +203,45 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	return s.seal(ctx, l, now)
 }
 
-func (s *Store) maintainWeeks(ctx context.Context, l *layout, now time.Time) error {
-	if err := s.refreshWeeks(ctx, l); err != nil {
+func (s *Store) maintainPartitions(ctx context.Context, l *layout, now time.Time) error {
+	if err := s.refreshPartitions(ctx, l); err != nil {
 		return err
 	}
 	strays, err := strayWeeks(ctx, s.pool, l)
 	if err != nil {
 		return err
 	}
-	ahead := make([]time.Time, 0, weeksAhead+1)
-	for i := range weeksAhead + 1 {
-		ahead = append(ahead, weekOf(now).Add(time.Duration(i)*week))
-	}
-	for _, start := range s.weeks.without(append(ahead, strays...)) {
-		if err := s.addWeek(ctx, l, start); err != nil {
+	for _, w := range s.partitions.gaps(strays) {
+		if err := s.addPartition(ctx, l, w.since, byWeek); err != nil {
 			return err
 		}
 	}
-	return s.refreshWeeks(ctx, l)
+	return s.lookAhead(ctx, l, now)
+}
+
+// lookAhead makes the partitions of the present and of the time ahead.
+func (s *Store) lookAhead(ctx context.Context, l *layout, now time.Time) error {
+	present, err := partitionsIn(ctx, s.pool, l)
+	if err != nil {
+		return err
+	}
+	var size partitionSize
+	for t := midnight(now); !t.After(now.Add(ahead)); {
+		w, lacking := present.gap(t, size)
+		if lacking && size == "" { // it is not known yet
+			if size, err = s.partitionSize(ctx, l, now); err != nil {
+				return err
+			}
+			continue
+		}
+		if lacking {
+			if err := s.addPartition(ctx, l, t, size); err != nil {
+				return err
+			}
+		}
+		t = w.until
+	}
+	return s.refreshPartitions(ctx, l)
 }
 
 // strayWeeks lists the weeks of which the default partition holds rows.

@@ -1,6 +1,6 @@
 // Package postgres is the store on PostgreSQL, 14 or later.
 //
-// The executions are in one table, partitioned by week, that other clients
+// The executions are in one table, partitioned by time, that other clients
 // may read and write; triggers keep what is derived from it. Everything else
 // that is Sandtrail's lives in a schema of its own.
 package postgres
@@ -31,6 +31,11 @@ type Options struct {
 	// Adopt lets Migrate convert a table sandbox_execution_logs that another
 	// tool made from the reference's model.
 	Adopt bool
+	// Partitions is how long the partitions are that are made from now on
+	// beyond those that exist: "day", "week", "month" or "auto", by how many
+	// executions come. Migrate remembers it in the database; "" leaves it as
+	// it is, which is "auto" at first.
+	Partitions string
 }
 
 // OwnerTable names the application's table of users or strategies and its
@@ -44,11 +49,11 @@ type OwnerTable struct {
 
 // Store is a sandtrail.Database on PostgreSQL.
 type Store struct {
-	pool      *pgxpool.Pool
-	keepPlans bool
-	options   Options
-	layout    atomic.Pointer[layout] // nil: not seen migrated yet
-	weeks     weekSet
+	pool       *pgxpool.Pool
+	keepPlans  bool
+	options    Options
+	layout     atomic.Pointer[layout] // nil: not seen migrated yet
+	partitions partitionSet
 }
 
 var _ sandtrail.Database = (*Store)(nil)
@@ -68,6 +73,9 @@ func Open(ctx context.Context, databaseURL string, options Options) (*Store, err
 func openWith(ctx context.Context, config *pgxpool.Config, options Options) (*Store, error) {
 	if options.Schema == "" {
 		options.Schema = defaultSchema
+	}
+	if err := partitionSize(options.Partitions).check(); err != nil {
+		return nil, err
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {

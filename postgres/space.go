@@ -25,17 +25,17 @@ func (s *Store) Space(ctx context.Context) (space sandtrail.Space, err error) {
 	}
 	rows, err := s.pool.Query(ctx, `
 		SELECT c.relname, CASE WHEN c.reltuples < 0 THEN NULL ELSE c.reltuples::bigint END, `+l.sizeOf("c.oid")+`,
-			CASE WHEN c.relname ~ '^logs_[0-9]{8}$' THEN to_date(substr(c.relname, 6), 'YYYYMMDD') END AS since
-		FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+			m[1]::timestamptz AS since, m[2]::timestamptz
+		FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid LEFT JOIN `+partitionBounds+` ON true
 		WHERE i.inhparent = to_regclass($1) ORDER BY since DESC NULLS LAST, c.relname`, l.sql("{logs}"))
 	if err != nil {
 		return space, wrap("survey the partitions", err)
 	}
 	space.Parts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p sandtrail.Part, err error) {
-		var since *time.Time
-		err = row.Scan(&p.Name, &p.Records, &p.Bytes, &since)
+		var since, until *time.Time
+		err = row.Scan(&p.Name, &p.Records, &p.Bytes, &since, &until)
 		if since != nil {
-			p.Since, p.Until = *since, since.AddDate(0, 0, 7)
+			p.Since, p.Until = since.UTC(), until.UTC()
 		}
 		return p, err
 	})

@@ -18,6 +18,9 @@ type migrateCmd struct {
 	Status bool `xor:"what" help:"List the migrations and change nothing."`
 	DryRun bool `xor:"what" help:"Print the SQL of the pending migrations and change nothing."`
 	Adopt  bool `help:"PostgreSQL: convert a table sandbox_execution_logs that Prisma made, keeping every row."`
+
+	Partitions string `enum:",auto,day,week,month" default:"" placeholder:"SIZE" help:"PostgreSQL: how long new partitions are: day, week, month or auto, by how many executions come (default: as before, auto at first)."`
+
 	ownerTables
 	output
 }
@@ -57,12 +60,12 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(db, "sqlite:") && (c.Adopt || c.ownerTables != ownerTables{}) {
+	if strings.HasPrefix(db, "sqlite:") && (c.Adopt || c.Partitions != "" || c.ownerTables != ownerTables{}) {
 		return sandtrail.Errorf(sandtrail.CodeInvalid,
-			"--adopt and other names of tables and columns are for PostgreSQL; on SQLite the tables are users and strategies")
+			"--adopt, --partitions and other names of tables and columns are for PostgreSQL; on SQLite the tables are users and strategies")
 	}
 	database, err := d.database(ctx, postgres.Options{
-		Users: c.users(), Strategies: c.strategies(), Adopt: c.Adopt,
+		Users: c.users(), Strategies: c.strategies(), Adopt: c.Adopt, Partitions: c.Partitions,
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,147 @@
+package postgres_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/pgtest"
+	"github.com/sandtrail/sandtrail/postgres"
+)
+
+// TestPartitionsOfEverySize changes the size of partitions as time goes by and
+// finds every record where it belongs.
+func TestPartitionsOfEverySize(t *testing.T) {
+	s, url := open(t)
+	putOwners(t, s, 1)
+	at := now
+	for _, step := range []struct{ size, newest string }{
+		{"day", "2027-01-20 2027-01-21"},   // the weeks that were there ahead stay
+		{"month", "2027-02-01 2027-03-01"}, // the rest of January precedes it
+		{"day", "2027-03-17 2027-03-18"},
+		{"week", "2027-04-12 2027-04-19"}, // Thursday to Sunday precede the weeks
+		{"auto", "2027-05-10 2027-05-17"}, // nothing came in the last days
+	} {
+		at = at.Add(28 * 24 * time.Hour)
+		if _, err := openAt(t, url, postgres.Options{Partitions: step.size}).Migrate(t.Context(), at); err != nil {
+			t.Fatalf("%s: %v", step.size, err)
+		}
+		parts := partitionsOf(t, s)
+		if got := parts[len(parts)-1]; got != step.newest {
+			t.Errorf("%s: the newest is %s, want %s", step.size, got, step.newest)
+		}
+	}
+	checkContiguous(t, partitionsOf(t, s), "2026-11-23", "2027-05-17")
+
+	var batch []sandtrail.Admitted
+	for day := now.AddDate(0, 0, -3); day.Before(at); day = day.AddDate(0, 0, 1) {
+		start := day.Truncate(24 * time.Hour)
+		batch = append(batch, execution(start), execution(start.Add(24*time.Hour-time.Millisecond)))
+	}
+	appendAll(t, s, batch...)
+	checkListed(t, s, batch, at)
+
+	before := time.Date(2027, 2, 10, 0, 0, 0, 0, time.UTC)
+	left := slices.DeleteFunc(slices.Clone(batch), func(a sandtrail.Admitted) bool { return a.Execution.CreatedAt.Before(before) })
+	if n, err := s.Cleanup(t.Context(), sandtrail.Before(before)); err != nil || n != int64(len(batch)-len(left)) {
+		t.Errorf("deleted %d, %v; want %d", n, err, len(batch)-len(left))
+	}
+	checkListed(t, s, left, at)
+	if got := partitionsOf(t, s)[0]; got != "2027-02-01 2027-03-01" {
+		t.Errorf("the oldest left is %s, want that of February", got)
+	}
+	deepCheckAt(t, s, at)
+}
+
+// TestPartitionsByRate makes months when little comes.
+func TestPartitionsByRate(t *testing.T) {
+	s, _ := open(t)
+	putOwners(t, s, 1)
+	later := now.AddDate(0, 0, 28)
+	appendAll(t, s, execution(later.AddDate(0, 0, -1)), execution(later.AddDate(0, 0, -2)),
+		execution(later.AddDate(0, 0, -3)), execution(later.AddDate(0, 0, -4)),
+		execution(later.AddDate(0, 0, -5)), execution(later.AddDate(0, 0, -6)), execution(later.AddDate(0, 0, -7)))
+	reconcile(t, s)
+	if err := s.Maintain(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	parts := partitionsOf(t, s)
+	if got, want := parts[len(parts)-2:], []string{"2026-12-28 2027-01-01", "2027-01-01 2027-02-01"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for aDay, want := range map[int64]string{0: "week", 1: "month", 9_999: "month", 10_000: "week", 999_999: "week", 1_000_000: "day"} {
+		if got := postgres.SizeFor(aDay); got != want {
+			t.Errorf("%d a day: %s, want %s", aDay, got, want)
+		}
+	}
+}
+
+func TestUnknownPartitionSize(t *testing.T) {
+	_, err := postgres.Open(t.Context(), pgtest.New(t), postgres.Options{Partitions: "year"})
+	if sandtrail.CodeOf(err) != sandtrail.CodeInvalid || !strings.Contains(err.Error(), `"year"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// partitionsOf lists the partitions but the default one, oldest first.
+func partitionsOf(t *testing.T, s *postgres.Store) (list []string) {
+	t.Helper()
+	space, err := s.Space(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range space.Parts {
+		if !p.Since.IsZero() {
+			list = append(list, p.Since.Format(time.DateOnly)+" "+p.Until.Format(time.DateOnly))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func checkContiguous(t *testing.T, parts []string, first, end string) {
+	t.Helper()
+	at := first
+	for _, p := range parts {
+		since, until, _ := strings.Cut(p, " ")
+		if since != at {
+			t.Errorf("a partition begins on %s, the one before ends on %s", since, at)
+		}
+		at = until
+	}
+	if at != end {
+		t.Errorf("partitions end on %s, want %s", at, end)
+	}
+}
+
+// checkListed finds exactly some executions, page by page, and each by its id.
+func checkListed(t *testing.T, s *postgres.Store, want []sandtrail.Admitted, at time.Time) {
+	t.Helper()
+	var got, ids []sandtrail.ID
+	q := sandtrail.Query{Limit: 100}
+	for {
+		page, err := s.Executions(t.Context(), q, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Items {
+			got = append(got, e.ID)
+		}
+		if q.Cursor = page.NextCursor; q.Cursor == "" {
+			break
+		}
+	}
+	for _, a := range slices.Backward(want) {
+		ids = append(ids, a.Execution.ID)
+		if _, err := s.Execution(t.Context(), a.Execution.ID); err != nil {
+			t.Errorf("%s: %v", a.Execution.CreatedAt, err)
+		}
+	}
+	if diff := cmp.Diff(ids, got); diff != "" {
+		t.Errorf("listed (-want +got):\n%s", diff)
+	}
+}
