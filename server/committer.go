@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/sandtrail/sandtrail"
 )
 
@@ -25,6 +27,7 @@ type committer struct {
 	queue     chan *write
 	stopped   chan struct{}
 	metrics   *metrics
+	tracer    trace.Tracer // of the spans of writes; nil where there are none
 	committed *bell
 }
 
@@ -39,10 +42,10 @@ type written struct {
 	err      error
 }
 
-func newCommitter(store sandtrail.Appender, m *metrics, committed *bell) *committer {
+func newCommitter(cfg Config, m *metrics, committed *bell) *committer {
 	return &committer{
-		store: store, queue: make(chan *write, groupRecords), stopped: make(chan struct{}),
-		metrics: m, committed: committed,
+		store: cfg.Store, queue: make(chan *write, groupRecords), stopped: make(chan struct{}),
+		metrics: m, tracer: cfg.Tracer, committed: committed,
 	}
 }
 
@@ -50,7 +53,7 @@ func newCommitter(store sandtrail.Appender, m *metrics, committed *bell) *commit
 // as when the answer to a request is lost: its retry is a duplicate.
 func (c *committer) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtrail.Appended, error) {
 	if len(batch) >= aloneFrom || len(batch) == 0 {
-		appended, err := c.store.Append(ctx, batch)
+		appended, err := c.append(ctx, []*write{{ctx: ctx}}, batch)
 		c.finished(appended, err)
 		return appended, err
 	}
@@ -115,7 +118,7 @@ func (c *committer) commit(group []*write) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
 	defer cancel()
-	appended, err := c.store.Append(ctx, all)
+	appended, err := c.append(ctx, group, all)
 	c.metrics.groupSize.Observe(float64(len(all)))
 	if err != nil && len(group) > 1 && !transient(err) {
 		// Somebody's record is at fault: halve until it stands alone.
@@ -136,6 +139,14 @@ func (c *committer) commit(group []*write) {
 		w.done <- written{appended: share(appended, from, to)}
 		from = to
 	}
+}
+
+// append stores what a group of writes brings.
+func (c *committer) append(ctx context.Context, group []*write, batch []sandtrail.Admitted) (sandtrail.Appended, error) {
+	ctx, end := c.span(ctx, group, len(batch))
+	appended, err := c.store.Append(ctx, batch)
+	end(err)
+	return appended, err
 }
 
 // share is what an append says about its records from..to-1.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzhttp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
@@ -55,8 +56,18 @@ func requestID(r *http.Request) string {
 	return id
 }
 
+func requestIDOf(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
+
+// logger names the request, and its trace if there is one.
 func (s *Server) logger(ctx context.Context) *slog.Logger {
-	return s.log.With("request", ctx.Value(requestIDKey{}))
+	log := s.log.With("request", requestIDOf(ctx))
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		log = log.With("trace", span.TraceID().String())
+	}
+	return log
 }
 
 func (s *Server) recoverPanic(w http.ResponseWriter, r *http.Request) {

@@ -75,16 +75,20 @@ func newMetrics(cfg Config) *metrics {
 	return m
 }
 
-// measure notes how long a request took and how it ended.
-func (m *metrics) measure(route string, w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {
-	m.inFlight.Inc()
+// observe notes how long a request takes and how it ends.
+func (s *Server) observe(route string, w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {
+	s.metrics.inFlight.Inc()
 	start := time.Now()
 	noted := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 	defer func() {
-		m.inFlight.Dec()
-		m.requests.WithLabelValues(route, strconv.Itoa(noted.status)).Observe(time.Since(start).Seconds())
+		s.metrics.inFlight.Dec()
+		s.metrics.requests.WithLabelValues(route, strconv.Itoa(noted.status)).Observe(time.Since(start).Seconds())
 	}()
-	handle(noted, r)
+	if s.cfg.Tracer == nil || routeTable[route].grants&byAnybody != 0 {
+		handle(noted, r)
+		return
+	}
+	s.traced(route, noted, r, handle)
 }
 
 // statusWriter remembers the status.

@@ -62,7 +62,7 @@ func (s *Server) page(page http.Handler) http.HandlerFunc {
 		}
 		page.ServeHTTP(w, r)
 	}
-	return func(w http.ResponseWriter, r *http.Request) { s.metrics.measure("page", w, r, admit) }
+	return func(w http.ResponseWriter, r *http.Request) { s.observe("page", w, r, admit) }
 }
 
 // operation describes a call for the documentation.

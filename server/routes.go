@@ -99,7 +99,7 @@ func (s *Server) HandleFunc(pattern string, handle func(http.ResponseWriter, *ht
 		slots = s.streams
 	}
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		s.metrics.measure(pattern, w, r, func(w http.ResponseWriter, r *http.Request) {
+		s.observe(pattern, w, r, func(w http.ResponseWriter, r *http.Request) {
 			if r, ok := s.admit(pattern, route, w, r); ok {
 				s.limit(slots, route.endless, w, r, handle)
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sandtrail/sandtrail"
@@ -40,6 +41,7 @@ type Config struct {
 
 	Limits  Limits
 	Log     *slog.Logger        // nil: silent
+	Tracer  trace.Tracer        // records a span of each request and commit; nil: none
 	Now     func() time.Time    // nil: time.Now
 	Metrics prometheus.Gatherer // shown at /metrics besides the server's own; nil: none
 	Version string
@@ -132,7 +134,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.drain, s.stopDrain = context.WithCancel(context.Background())
 	s.metrics = newMetrics(cfg)
-	s.committer = newCommitter(cfg.Store, s.metrics, s.committed)
+	s.committer = newCommitter(cfg, s.metrics, s.committed)
 	s.gate = newGate(cfg)
 	if err := s.routes(); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/tracing"
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/server"
@@ -60,8 +61,14 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
+	traces, err := tracing.Open(ctx, d.getenv, buildVersion(), log)
+	if err != nil {
+		return err
+	}
+	defer closeTraces(traces, log)
 	metrics := newJobMetrics()
 	config := c.config(store, rules, d, log)
+	config.Tracer = traces.Tracer()
 	config.Periods = periods
 	config.Metrics = metrics
 	service, err := c.service(store, d, log)
@@ -111,6 +118,15 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 		log.Info("stopped")
 	}
 	return err
+}
+
+// closeTraces delivers the spans that wait.
+func closeTraces(traces *tracing.Tracing, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := traces.Close(ctx); err != nil {
+		log.Warn("the last traces were not delivered", "error", err)
+	}
 }
 
 // store opens the database: an embedded one is migrated, another must have
