@@ -7,48 +7,48 @@ import (
 	"modernc.org/sqlite"
 )
 
-// OpenFaulty is Open for tests in which statements and commits fail: step is
+// OpenStepped is Open for tests in which statements and commits fail: step is
 // called before and after each, and its error is what the store gets.
-func OpenFaulty(ctx context.Context, path string, step func(after bool) error) (*Store, error) {
-	return Open(ctx, path, Options{driver: faultyDriver{step}})
+func OpenStepped(ctx context.Context, path string, step func(after bool) error) (*Store, error) {
+	return Open(ctx, path, Options{driver: steppedDriver{step}})
 }
 
-type faultyDriver struct{ step func(after bool) error }
+type steppedDriver struct{ step func(after bool) error }
 
-func (d faultyDriver) Open(dsn string) (driver.Conn, error) {
+func (d steppedDriver) Open(dsn string) (driver.Conn, error) {
 	conn, err := (&sqlite.Driver{}).Open(dsn)
-	return &faultyConn{conn, d.step}, err
+	return &steppedConn{conn, d.step}, err
 }
 
-type faultyConn struct {
+type steppedConn struct {
 	driver.Conn
 	step func(after bool) error
 }
 
-func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+func (c *steppedConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	return c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
 }
 
-func (c *faultyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c *steppedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	return between(c.step, func() (driver.Result, error) { return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args) })
 }
 
-func (c *faultyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (c *steppedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
 }
 
-func (c *faultyConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+func (c *steppedConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
 	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, options)
-	return faultyTx{tx, c.step}, err
+	return steppedTx{tx, c.step}, err
 }
 
-type faultyTx struct {
+type steppedTx struct {
 	driver.Tx
 	step func(after bool) error
 }
 
 // Commit fails before it, so that nothing is applied, or after it.
-func (t faultyTx) Commit() error {
+func (t steppedTx) Commit() error {
 	if err := t.step(false); err != nil {
 		_ = t.Rollback()
 		return err

@@ -1,8 +1,10 @@
 package ledgertest
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,85 +12,147 @@ import (
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
-// Fault says which step of a store fails, and how.
-type Fault struct {
-	Step    int  // from 1
-	Applied bool // it is applied, and reported failed all the same
+// Stepped opens the database at a URL once more. Step is called before each
+// step that the store takes in changing it, and again when that is applied. Its
+// error is what the store gets.
+type Stepped func(ctx context.Context, url string, step func(applied bool) error) (Database, error)
+
+// Crash does, rounds times each, what changes the ledger through a store of
+// which one step fails, the steps in turn, every second one applied and reported
+// failed all the same, and then what is left to do. It expects no finding, and
+// nothing lost.
+func Crash(t *testing.T, target Target, open Stepped, rounds int) {
+	crashes(t, target, rounds, func(o *operator, c crashing, f fault) (steps int, stopped bool) {
+		s := stepper{fault: f, stop: func() error { return errors.New("a fault") }}
+		store, err := s.open(o.Context(), open, o.URL)
+		check(o, err)
+		defer store.Close()
+		err = c.do(o.Context(), store, o.deed())
+		if f.Step == 0 {
+			check(o, err)
+		}
+		return int(s.taken.Load()), err != nil
+	})
 }
 
-// Faulty opens the database of a target once more. Taken tells how many steps
-// the store took; with the zero Fault none fails.
-type Faulty func(t testing.TB, f Fault) (store Database, taken func() int)
-
-// Crash does, rounds times each, what changes the ledger through a store that
-// fails in one of its steps, the steps in turn, and then what is left to do.
-// It expects no finding, and nothing lost.
-func Crash(t *testing.T, target Target, faulty Faulty, rounds int) {
+// crashes does each crashing as a whole, which takes a number of steps, and
+// then rounds times so that it stops at one of them.
+func crashes(t *testing.T, target Target, rounds int, do func(*operator, crashing, fault) (steps int, stopped bool)) {
 	o := newOperator(t, target, 1)
 	o.begin()
 	o.publish()
-	for _, w := range crashes {
-		o.append(40)
-		whole, taken := faulty(t, Fault{})
-		check(t, w.do(o, whole))
-		w.finish(o)
-		o.clean()
-		steps := taken()
-		if steps < 3 {
-			t.Fatalf("%s takes %d steps", w.name, steps)
-		}
-		failed := 0
-		for i := range rounds {
-			o.append(40)
-			f := Fault{Step: 1 + i/2*steps/max(1, (rounds+1)/2), Applied: i%2 == 1}
-			broken, _ := faulty(t, f)
-			if err := w.do(o, broken); err != nil {
-				failed++
-			}
-			_, findings := o.verify(o.published...)
-			if len(findings) > 0 {
-				t.Fatalf("%s, after %+v: false alarm: %+v", w.name, f, findings)
-			}
-			check(t, w.do(o, o.Store))
-			w.finish(o)
+	for _, c := range crashings {
+		var steps, stopped int
+		finish := func() {
+			steps, _ = do(o, c, fault{})
+			c.finish(o)
 			o.publish()
 			o.clean()
 		}
-		if failed == 0 {
-			t.Errorf("%s: no step failed in %d rounds", w.name, rounds)
+		o.append(40)
+		finish()
+		if steps < 3 {
+			t.Fatalf("%s takes %d steps", c.name, steps)
+		}
+		for i := range rounds {
+			o.append(40)
+			f := fault{Step: 1 + i*steps/rounds, Applied: i%2 == 1}
+			if _, early := do(o, c, f); early {
+				stopped++
+			}
+			if _, findings := o.verify(o.published...); len(findings) > 0 {
+				t.Fatalf("%s, after %+v: false alarm: %+v", c.name, f, findings)
+			}
+			finish()
+		}
+		t.Logf("%s: %d steps, stopped at one in %d of %d rounds", c.name, steps, stopped, rounds)
+		if stopped == 0 {
+			t.Errorf("%s: never stopped", c.name)
 		}
 	}
+}
+
+// fault says at which step of a store something happens.
+type fault struct {
+	Step    int  // from 1; 0: none
+	Applied bool // after it, not before
+}
+
+// stepper counts the steps of a store, and stops it at one.
+type stepper struct {
+	fault
+	stop   func() error
+	opened atomic.Bool // before it no step counts
+	taken  atomic.Int64
+}
+
+func (s *stepper) open(ctx context.Context, open Stepped, url string) (Database, error) {
+	store, err := open(ctx, url, s.step)
+	s.opened.Store(true)
+	return store, err
+}
+
+func (s *stepper) step(applied bool) error {
+	if !s.opened.Load() {
+		return nil
+	}
+	n := s.taken.Load()
+	if !applied {
+		n = s.taken.Add(1)
+	}
+	if int(n) == s.Step && applied == s.Applied {
+		return s.stop()
+	}
+	return nil
 }
 
 // crashing is something that changes the ledger. It may be done again when it
 // was done in part or as a whole.
 type crashing struct {
 	name   string
-	do     func(o *operator, s Database) error
+	do     func(ctx context.Context, s Database, d deed) error
 	finish func(o *operator)
 }
 
-var crashes = []crashing{
-	{"sealing", func(o *operator, s Database) error { return s.Maintain(o.Context(), o.now) }, func(*operator) {}},
-	{"a checkpoint", func(o *operator, s Database) error {
-		_, err := ledger.Service{Log: s, Keys: o.service.Keys}.Checkpoint(o.Context(), o.now)
-		return errors.Join(err, s.Maintain(o.Context(), o.now))
-	}, func(*operator) {}},
-	{"a removal", func(o *operator, s Database) error {
-		_, err := s.DeleteUser(o.Context(), fmt.Sprint("user-", o.users-1))
-		if errors.Is(err, sandtrail.ErrNotFound) {
-			err = nil
+// deed is what doing it needs to know, in whatever process.
+type deed struct {
+	Now     time.Time
+	User    string // to be deleted
+	Keys    []byte // a key file
+	publish func(checkpoint []byte)
+}
+
+func (o *operator) deed() deed {
+	keys, err := o.service.Keys.MarshalText()
+	check(o, err)
+	return deed{o.now, o.lastUser(), keys, func(signed []byte) { o.published = append(o.published, signed) }}
+}
+
+var crashings = []crashing{
+	{"sealing", func(ctx context.Context, s Database, d deed) error { return s.Maintain(ctx, d.Now) }, func(*operator) {}},
+	{"a checkpoint", func(ctx context.Context, s Database, d deed) error {
+		keys, err := ledger.ParseKeys(d.Keys)
+		if err != nil {
+			return err
 		}
-		return errors.Join(err, s.Maintain(o.Context(), o.now))
-	}, func(o *operator) {
-		id := fmt.Sprint("user-", o.users-1)
-		o.users--
-		o.keep(func(e sandtrail.Execution) bool { return e.UserID != id })
-		o.addUser()
-	}},
-	{"a cleanup", func(o *operator, s Database) error {
-		_, err := s.Cleanup(o.Context(), sandtrail.Before(o.now.Add(-crashKeep)))
-		return errors.Join(err, s.Maintain(o.Context(), o.now))
+		signed, err := ledger.Service{Log: s, Keys: keys}.Checkpoint(ctx, d.Now)
+		if err != nil {
+			return err
+		}
+		d.publish(signed)
+		return s.Maintain(ctx, d.Now)
+	}, func(*operator) {}},
+	{"a removal", func(ctx context.Context, s Database, d deed) error {
+		if _, err := s.DeleteUser(ctx, d.User); err != nil && !errors.Is(err, sandtrail.ErrNotFound) {
+			return err
+		}
+		return s.Maintain(ctx, d.Now)
+	}, func(o *operator) { o.replaceUser(o.lastUser()) }},
+	{"a cleanup", func(ctx context.Context, s Database, d deed) error {
+		if _, err := s.Cleanup(ctx, sandtrail.Before(d.Now.Add(-crashKeep))); err != nil {
+			return err
+		}
+		return s.Maintain(ctx, d.Now)
 	}, func(o *operator) {
 		o.keep(func(e sandtrail.Execution) bool { return !e.CreatedAt.Before(o.now.Add(-crashKeep)) })
 	}},
@@ -96,3 +160,5 @@ var crashes = []crashing{
 
 // crashKeep is how much a cleanup leaves of the sixty days of records.
 const crashKeep = 30 * 24 * time.Hour
+
+func (o *operator) lastUser() string { return fmt.Sprint("user-", o.users-1) }
