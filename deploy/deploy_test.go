@@ -89,13 +89,13 @@ func TestDashboardParses(t *testing.T) {
 
 // What rules and dashboard ask for is what a server tells.
 func TestMetricsExist(t *testing.T) {
-	s := serve(t)
+	s := serve(t, "--outbox", t.TempDir())
 	s.post("/v1/logs", `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}]}`)
 	for _, user := range []string{"nobody", "ada"} {
 		s.post("/v1/executions", `{"userId":"`+user+`","strategyId":"momentum","executionType":"TERMINAL","success":true,"executionTime":1}`)
 	}
 	// What nothing has happened to has no line yet.
-	known := s.get("/metrics") + "sandtrail_ledger_checkpoint_age_seconds sandtrail_ledger_verification_age_seconds sandtrail_ledger_verification_findings"
+	known := s.get("/metrics") + "sandtrail_ledger_checkpoint_age_seconds sandtrail_ledger_verification_age_seconds sandtrail_ledger_verification_findings sandtrail_alert_notifications_total"
 	asked := expressions(t)
 	asked["rules"] = []string{read(t, "prometheus/sandtrail.rules.yml")}
 	for where, exprs := range asked {

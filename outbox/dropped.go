@@ -102,13 +102,10 @@ func (b *Outbox) AccountForDrops() (n int, err error) {
 		return 0, fmt.Errorf("account for dropped records: %w", err)
 	}
 	defer unlock()
-	entries, err := os.ReadDir(filepath.Join(b.dir, droppedDir))
-	for _, entry := range entries {
-		if strings.HasSuffix(entry.Name(), temporary) {
-			continue
-		}
+	paths, err := b.dropFiles()
+	for _, path := range paths {
 		var counted int
-		if counted, err = b.accountFor(filepath.Join(b.dir, droppedDir, entry.Name())); err != nil {
+		if counted, err = b.accountFor(path); err != nil {
 			break
 		}
 		n += counted
@@ -117,6 +114,32 @@ func (b *Outbox) AccountForDrops() (n int, err error) {
 		return n, fmt.Errorf("account for dropped records: %w", err)
 	}
 	return n, nil
+}
+
+// dropFiles are the files that count drops.
+func (b *Outbox) dropFiles() (paths []string, err error) {
+	entries, err := os.ReadDir(filepath.Join(b.dir, droppedDir))
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), temporary) {
+			paths = append(paths, filepath.Join(b.dir, droppedDir, entry.Name()))
+		}
+	}
+	return paths, err
+}
+
+// countDropped is how many dropped records are not accounted for.
+func (b *Outbox) countDropped() (n int, err error) {
+	paths, err := b.dropFiles()
+	for _, path := range paths {
+		sum, err := readDrops(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // accounted for meanwhile
+		case err != nil:
+			return n, err
+		}
+		n += sum.Count
+	}
+	return n, err
 }
 
 // accountFor makes drops final, then a record of them, and forgets them.

@@ -176,13 +176,18 @@ func (b *Outbox) batches() ([]batch, error) {
 
 // State counts what an outbox holds.
 type State struct {
-	Waiting int   `json:"waiting"` // records
-	Bytes   int64 `json:"bytes"`   // that they take up
-	Refused int   `json:"refused"` // records that a store refused for good
-	Damaged int   `json:"damaged"` // files that cannot be read
-	Running int   `json:"running"` // runs that have begun and whose recorder lives
-	Lost    int   `json:"lost"`    // runs whose recorder has died; the next Sweep makes records of them
+	Waiting int        `json:"waiting"` // records
+	Bytes   int64      `json:"bytes"`   // that they take up
+	Oldest  *time.Time `json:"oldest"`  // since when the one waits that has waited longest; nil: none waits
+	Refused int        `json:"refused"` // records that a store refused for good
+	Damaged int        `json:"damaged"` // files that cannot be read
+	Dropped int        `json:"dropped"` // records that were given up, of which no record tells yet
+	Running int        `json:"running"` // runs that have begun and whose recorder lives
+	Lost    int        `json:"lost"`    // runs whose recorder has died; the next Sweep makes records of them
 }
+
+// Calm reports whether nobody has to look after the outbox.
+func (s State) Calm() bool { return s.Waiting+s.Refused+s.Damaged+s.Dropped+s.Lost == 0 }
 
 // Waiting returns the records that wait, oldest first, at most limit of them
 // (0: all), and the state of the whole.
@@ -195,6 +200,9 @@ func (b *Outbox) Waiting(limit int) ([]sandtrail.Draft, State, error) {
 	var drafts []sandtrail.Draft
 	for _, w := range found {
 		batch, err := b.read(w.name)
+		if err == nil {
+			err = state.noteAge(filepath.Join(b.dir, w.name))
+		}
 		switch {
 		case errors.Is(err, errDamaged):
 			state.Damaged++
@@ -216,7 +224,20 @@ func (b *Outbox) Waiting(limit int) ([]sandtrail.Draft, State, error) {
 	state.Refused = b.count(refusedDir)
 	state.Damaged += b.count(damagedDir)
 	state.Running, state.Lost = b.countStarted()
+	if state.Dropped, err = b.countDropped(); err != nil {
+		return nil, State{}, fmt.Errorf("read outbox: %w", err)
+	}
 	return drafts, state, nil
+}
+
+// noteAge takes into account since when a batch waits.
+func (s *State) noteAge(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && (s.Oldest == nil || info.ModTime().Before(*s.Oldest)) {
+		since := sandtrail.Millisecond(info.ModTime())
+		s.Oldest = &since
+	}
+	return err
 }
 
 func (b *Outbox) count(dir string) int {

@@ -132,14 +132,14 @@ func flush(t *testing.T, b *outbox.Outbox, s *store) outbox.Delivery {
 	return done
 }
 
-// holds compares the outbox's state, sizes left out.
+// holds compares the outbox's state, sizes and ages left out.
 func holds(t *testing.T, b *outbox.Outbox, want outbox.State) {
 	t.Helper()
 	_, got, err := b.Waiting(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got.Bytes = 0
+	got.Bytes, got.Oldest = 0, nil
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the outbox's state differs (-want +got)\n%s", diff)
 	}
@@ -425,4 +425,31 @@ func TestEndedRunLeavesNoTrace(t *testing.T) {
 	}
 	sweep(t, b, 0)
 	holds(t, b, outbox.State{})
+}
+
+func TestStateTellsOfAgeAndDrops(t *testing.T) {
+	b := open(t, outbox.Options{})
+	state := func() outbox.State {
+		t.Helper()
+		_, s, err := b.Waiting(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if s := state(); s != (outbox.State{}) || !s.Calm() {
+		t.Errorf("a new outbox: %+v", s)
+	}
+	if err := b.Drop(outbox.Full, draft("u1"), draft("u1")); err != nil {
+		t.Fatal(err)
+	}
+	if s := state(); s.Dropped != 2 || s.Oldest != nil || s.Calm() {
+		t.Errorf("after drops: %+v", s)
+	}
+	if _, err := b.AccountForDrops(); err != nil {
+		t.Fatal(err)
+	}
+	if s := state(); s.Dropped != 0 || s.Waiting != 1 || s.Oldest == nil || time.Since(*s.Oldest) > time.Hour {
+		t.Errorf("after the account of them: %+v", s)
+	}
 }

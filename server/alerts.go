@@ -10,6 +10,7 @@ import (
 
 // Alerts is what is kept about alerts. Both databases keep it.
 type Alerts interface {
+	AlertStates(ctx context.Context) ([]sandtrail.AlertState, error)
 	AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]sandtrail.AlertEvent, error)
 	sandtrail.Silences
 }
@@ -31,6 +32,8 @@ func (s *Server) registerAlerts() {
 type noAlerts struct{}
 
 var errNoAlerts = sandtrail.Errorf(sandtrail.CodeUnavailable, "this server's store keeps nothing about alerts")
+
+func (noAlerts) AlertStates(context.Context) ([]sandtrail.AlertState, error) { return nil, nil }
 
 func (noAlerts) AlertEvents(context.Context, sandtrail.ID, int) ([]sandtrail.AlertEvent, error) {
 	return nil, nil

@@ -77,6 +77,9 @@ func (c *committer) Append(ctx context.Context, batch []sandtrail.Admitted) (san
 
 var errStopping = &sandtrail.Error{Code: sandtrail.CodeUnavailable, Message: "the server is stopping; send the request again"}
 
+// waiting is how many appends wait for the next transaction.
+func (c *committer) waiting() float64 { return float64(len(c.queue)) }
+
 func (c *committer) run(ctx context.Context) {
 	defer close(c.stopped)
 	for {

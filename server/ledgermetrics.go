@@ -17,8 +17,8 @@ type ledgerMetrics struct {
 	log    *slog.Logger
 }
 
-// ledgerStateTime bounds how long a scrape waits for the store.
-const ledgerStateTime = 5 * time.Second
+// stateTime bounds how long a scrape waits for the store.
+const stateTime = 5 * time.Second
 
 var (
 	ledgerSize       = ledgerMetric("size", "Entries of the ledger.")
@@ -42,7 +42,7 @@ func (m ledgerMetrics) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. Without an answer of the store the
 // other metrics are shown all the same.
 func (m ledgerMetrics) Collect(out chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), ledgerStateTime)
+	ctx, cancel := context.WithTimeout(context.Background(), stateTime)
 	defer cancel()
 	state, err := m.keeper.LedgerState(ctx)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 
 // metrics is what Prometheus is told.
 type metrics struct {
-	handler http.Handler
+	handler  http.Handler
+	registry *prometheus.Registry
 
 	requests     *prometheus.HistogramVec // by route, status
 	inFlight     prometheus.Gauge
@@ -64,6 +65,7 @@ func newMetrics(cfg Config) *metrics {
 	}
 	all = append(all, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(all...)
+	registry.MustRegister(alertMetrics{cfg})
 	gatherer := prometheus.Gatherers{registry}
 	if cfg.Metrics != nil {
 		gatherer = append(gatherer, cfg.Metrics)
@@ -71,9 +73,12 @@ func newMetrics(cfg Config) *metrics {
 	if cfg.Keeper != nil {
 		registry.MustRegister(ledgerMetrics{cfg.Keeper, cfg.Now, cfg.Log})
 	}
-	m.handler = promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})
+	m.registry, m.handler = registry, promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})
 	return m
 }
+
+// watch shows one more.
+func (m *metrics) watch(c prometheus.Collector) { m.registry.MustRegister(c) }
 
 // observe notes how long a request takes and how it ends.
 func (s *Server) observe(route string, w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {

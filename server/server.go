@@ -135,6 +135,9 @@ func New(cfg Config) (*Server, error) {
 	s.drain, s.stopDrain = context.WithCancel(context.Background())
 	s.metrics = newMetrics(cfg)
 	s.committer = newCommitter(cfg, s.metrics, s.committed)
+	s.metrics.watch(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "sandtrail_group_commit_waiting", Help: "Appends that wait for the next transaction.",
+	}, s.committer.waiting))
 	s.gate = newGate(cfg)
 	if err := s.routes(); err != nil {
 		return nil, err

@@ -115,9 +115,6 @@ type outboxState struct {
 	outbox.State
 }
 
-// Calm reports whether nobody has to look after the outbox.
-func (s outboxState) Calm() bool { return s.Waiting+s.Refused+s.Damaged+s.Lost == 0 }
-
 func admin(v *view) error {
 	f, err := v.adminPage("Administration", "/admin")
 	if err != nil {

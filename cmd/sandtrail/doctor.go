@@ -13,6 +13,7 @@ import (
 
 type doctorCmd struct {
 	Deep bool `help:"Compare what is derived with the records; reads all of them."`
+	outboxFlag
 	output
 }
 
@@ -35,6 +36,11 @@ func (c *doctorCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
+	waiting, err := c.outbox(d)
+	if err != nil {
+		return err
+	}
+	checks = append(checks, waiting)
 	ok := true
 	for _, check := range checks {
 		ok = ok && check.OK
@@ -44,6 +50,24 @@ func (c *doctorCmd) Run(ctx context.Context, d *deps) error {
 		return exitStatus(statusFinding)
 	}
 	return err
+}
+
+// outbox is what waits on this machine for the database.
+func (c *doctorCmd) outbox(d *deps) (sandtrail.Check, error) {
+	check := sandtrail.Check{Name: "outbox", OK: true, Detail: "nothing ever waited on this machine"}
+	box, err := c.existing(d)
+	if err != nil || box == nil {
+		return check, err
+	}
+	_, state, err := box.Waiting(1)
+	check.OK, check.Detail = state.Calm(), box.Dir()+": "+wordState(state)
+	switch {
+	case state.Waiting+state.Lost+state.Dropped > 0:
+		check.Fix = "sandtrail outbox flush"
+	case state.Refused+state.Damaged > 0:
+		check.Fix = "look at what was set aside there, mend and record it, and delete it"
+	}
+	return check, err
 }
 
 func checkColumns(d *deps) []table.Column[sandtrail.Check] {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,22 @@ func (f outboxFlag) open(d *deps) (*outbox.Outbox, error) {
 		}
 	}
 	return outbox.Open(dir, outbox.Options{Now: d.now})
+}
+
+// existing is the outbox if there is one already, nil where nothing ever
+// waited: asking makes none.
+func (f outboxFlag) existing(d *deps) (*outbox.Outbox, error) {
+	dir := f.Outbox
+	if dir == "" {
+		var err error
+		if dir, err = d.outboxDir(); err != nil {
+			return nil, nil // a machine without a home has no outbox
+		}
+	}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return f.open(d)
 }
 
 // outboxDir is the default outbox. Each store has its own, so that no record
@@ -126,6 +143,7 @@ func wordState(s outbox.State) string {
 	}{
 		{s.Running, "running now"},
 		{s.Lost, "lost, to be recorded as such"},
+		{s.Dropped, "dropped, to be recorded as such"},
 		{s.Refused, "refused, see refused/"},
 		{s.Damaged, "damaged, see damaged/"},
 	} {

@@ -49,21 +49,11 @@ func (c *serveCmd) recording(d *deps, id sandtrail.ID) (*os.File, error) {
 	return file, err
 }
 
-// waiting is the outbox of this machine, nil where nothing ever waited.
+// waiting is existing as the page wants it.
 func (c *serveCmd) waiting(d *deps) (web.Outbox, error) {
-	dir := c.Outbox
-	if dir == "" {
-		var err error
-		if dir, err = d.outboxDir(); err != nil {
-			return nil, nil // a machine without a home has no outbox
-		}
-	}
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	box, err := c.outboxFlag.open(d)
-	if err != nil {
+	box, err := c.existing(d)
+	if box == nil {
 		return nil, err
 	}
-	return box, nil
+	return box, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/tracing"
 	"github.com/sandtrail/sandtrail/notify"
+	"github.com/sandtrail/sandtrail/outbox"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/server"
 	"github.com/sandtrail/sandtrail/sqlite"
@@ -67,6 +68,7 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	}
 	defer closeTraces(traces, log)
 	metrics := newJobMetrics()
+	metrics.MustRegister(outboxMetrics{func() (*outbox.Outbox, error) { return c.existing(d) }, d.now, log})
 	config := c.config(store, rules, d, log)
 	config.Tracer = traces.Tracer()
 	config.Periods = periods
@@ -85,9 +87,9 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	loop := c.jobs(store, rules, channels, d, log)
+	loop := c.jobs(store, rules, metrics.channels(channels), d, log)
 	if periods.Removes() {
-		loop.Jobs = append(loop.Jobs, worker.Retention(retained, periods, log))
+		loop.Jobs = append(loop.Jobs, worker.Retention(metrics.retained(retained), periods, log))
 	}
 	loop.Done = metrics.done
 	hook := notify.Webhook{Secret: c.WebhookSecret, Now: d.now}
