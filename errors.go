@@ -44,7 +44,10 @@ type Error struct {
 	Code    Code
 	Message string       // what was wrong and what to do, for a person
 	Fields  []FieldError // where, for CodeInvalid and CodeConflict
-	Err     error        // the cause, for logs; may be nil
+	// Private is what only the people who run the store may read, such as
+	// where it is and what its driver said. Error tells it, Public does not.
+	Private string
+	Err     error // the cause, for logs; may be nil
 }
 
 // FieldError names one place in the input and what is wrong there.
@@ -61,8 +64,16 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: err.Error(), Err: errors.Unwrap(err)}
 }
 
-// Error gives the message, then each field on the same line.
+// Error gives what Public gives, then what is private.
 func (e *Error) Error() string {
+	if e.Private == "" {
+		return e.Public()
+	}
+	return e.Public() + ": " + e.Private
+}
+
+// Public gives the message, then each field on the same line.
+func (e *Error) Public() string {
 	var b strings.Builder
 	b.WriteString(e.Message)
 	for i, f := range e.Fields {

@@ -194,6 +194,10 @@ func TestErrors(t *testing.T) {
 	if got := field.Error(); got != "invalid: a: x; [0]: y; z" {
 		t.Errorf("got %q", got)
 	}
+	field.Private = "at 10.0.0.7"
+	if all, public := field.Error(), field.Public(); all != public+": at 10.0.0.7" || public != "invalid: a: x; [0]: y; z" {
+		t.Errorf("got %q, in public %q", all, public)
+	}
 	if got := sandtrail.ErrHeld.Error(); got != "held" {
 		t.Errorf("got %q", got)
 	}

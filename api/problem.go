@@ -42,7 +42,7 @@ func NewProblem(err error, origin string) *Problem {
 	if !errors.As(err, &e) || code == sandtrail.CodeInternal {
 		return p
 	}
-	p.Detail = e.Error()
+	p.Detail = e.Public()
 	for _, f := range e.Fields {
 		p.Errors = append(p.Errors, FieldProblem{Location: location(origin, f.Path), Message: f.Message})
 	}

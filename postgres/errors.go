@@ -62,16 +62,18 @@ func wrap(doing string, err error) error {
 	if state(err) == heldState {
 		return sandtrail.Held(err)
 	}
-	err = fmt.Errorf("%s: %w", doing, err)
-	code, hint := classify(err)
+	code, message := classify(err)
 	if code == sandtrail.CodeInternal {
-		return err
+		return fmt.Errorf("%s: %w", doing, err)
 	}
-	return &sandtrail.Error{Code: code, Message: err.Error() + hint, Err: err}
+	return &sandtrail.Error{Code: code, Message: doing + ": " + message, Private: err.Error(), Err: err}
 }
 
-// classify finds what an error of the driver means to a caller.
-func classify(err error) (code sandtrail.Code, hint string) {
+const outOfReach = "the database is out of reach or cannot do this now; try again later"
+
+// classify finds what an error of the driver means to a caller, and words it
+// without what the driver says: that names hosts and users.
+func classify(err error) (code sandtrail.Code, message string) {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return sandtrail.CodeInternal, "" // the caller's own doing, found by errors.Is
 	}
@@ -79,18 +81,18 @@ func classify(err error) (code sandtrail.Code, hint string) {
 	var connect *pgconn.ConnectError
 	switch class := state(err); {
 	case class == undefinedTable || class == invalidSchema:
-		return sandtrail.CodeUnavailable, "; run sandtrail migrate"
+		return sandtrail.CodeUnavailable, "the database lacks tables of Sandtrail; run sandtrail migrate"
 	case class == insufficientRights:
-		return sandtrail.CodeForbidden, "; connect as the tables' owner or grant the rights"
+		return sandtrail.CodeForbidden, "the database's user may not do this; connect as the tables' owner or grant the rights"
 	case strings.HasPrefix(class, "08"), strings.HasPrefix(class, "57P"), strings.HasPrefix(class, "53"),
 		class == lockNotAvailable, class == serializationFailure, class == deadlockDetected, class == "25006":
-		return sandtrail.CodeUnavailable, ""
+		return sandtrail.CodeUnavailable, outOfReach
 	case strings.HasPrefix(class, "22"), class == notNullViolation, class == checkViolation:
-		return sandtrail.CodeInvalid, ""
+		return sandtrail.CodeInvalid, "the database does not take a value"
 	case class != "" && !errors.As(err, &connect):
 		return sandtrail.CodeInternal, ""
 	case errors.As(err, &connect), errors.As(err, &network), pgconn.SafeToRetry(err), isClosed(err):
-		return sandtrail.CodeUnavailable, ""
+		return sandtrail.CodeUnavailable, outOfReach
 	}
 	return sandtrail.CodeInternal, ""
 }

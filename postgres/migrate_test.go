@@ -10,6 +10,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
+	"github.com/sandtrail/sandtrail/internal/testneed"
 	"github.com/sandtrail/sandtrail/postgres"
 )
 
@@ -55,6 +56,21 @@ func TestMigrationsShowTheirSQLBeforeTheyRun(t *testing.T) {
 	}
 	if _, err := s.Executions(t.Context(), sandtrail.Query{}, now); !errors.Is(err, sandtrail.ErrUnavailable) {
 		t.Errorf("before the migration: %v, want ErrUnavailable", err)
+	}
+}
+
+// Who asks through a server learns nothing of the database's address.
+func TestOutOfReachIsToldDiscreetly(t *testing.T) {
+	address := testneed.FreeAddress(t)
+	_, err := postgres.Open(t.Context(), "postgres://owner@"+address+"/secret", postgres.Options{})
+	var e *sandtrail.Error
+	if !errors.As(err, &e) || e.Code != sandtrail.CodeUnavailable || !strings.Contains(err.Error(), address) {
+		t.Fatalf("got %v, want it to name %s", err, address)
+	}
+	for _, private := range []string{address, "owner", "secret"} {
+		if strings.Contains(e.Public(), private) {
+			t.Errorf("anybody may read %q", e.Public())
+		}
 	}
 }
 

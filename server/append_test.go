@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -225,13 +225,18 @@ func TestNothingIsAcknowledgedWithoutACommit(t *testing.T) {
 
 // What a driver says of its connection is for the log of the server.
 func TestNothingIsToldOfTheStoresWhereabouts(t *testing.T) {
+	var said strings.Builder
 	k := newKit(t, func(c *server.Config) {
-		c.Store = &failing{Store: c.Store, err: sandtrail.Errorf(sandtrail.CodeUnavailable, "append: %w", errors.New("dial 10.0.0.7 as user=owner"))}
+		c.Log = slog.New(slog.NewTextHandler(&said, nil))
+		c.Store = &failing{Store: c.Store, err: &sandtrail.Error{Code: sandtrail.CodeUnavailable, Message: "out of reach", Private: "dial 10.0.0.7 as user=owner"}}
 	}).owners()
 	r := k.post("/v1/executions", record())
 	problem(t, r, sandtrail.CodeUnavailable)
-	if strings.Contains(string(r.body), "10.0.0.7") || !strings.Contains(string(r.body), "the server's log says more") {
+	if strings.Contains(string(r.body), "10.0.0.7") || !strings.Contains(string(r.body), "out of reach") {
 		t.Errorf("the caller is told %s", r.body)
+	}
+	if !strings.Contains(said.String(), "10.0.0.7") {
+		t.Errorf("the log says %s", &said)
 	}
 }
 

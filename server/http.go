@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/klauspost/compress/gzhttp"
@@ -133,20 +132,9 @@ func (s *Server) problem(ctx context.Context, err error, origin string) *api.Pro
 	case sandtrail.CodeInternal:
 		s.logger(ctx).Error("request failed", "error", err)
 	case sandtrail.CodeUnavailable:
-		s.logger(ctx).Warn("request failed", "error", err, "cause", errors.Unwrap(err))
-		err = discreet(err)
+		s.logger(ctx).Warn("request failed", "error", err)
 	}
 	return api.NewProblem(err, origin)
-}
-
-// discreet keeps from the caller what the store's driver said: it names hosts,
-// users and files of the server.
-func discreet(err error) error {
-	var e *sandtrail.Error
-	if !errors.As(err, &e) || e.Err == nil || !strings.Contains(e.Message, e.Err.Error()) {
-		return err
-	}
-	return &sandtrail.Error{Code: e.Code, Message: "the store is out of reach or cannot do this now; the server's log says more", Err: err}
 }
 
 func sendProblem(w http.ResponseWriter, p *api.Problem) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -131,9 +132,15 @@ type rejections struct {
 
 func (r *rejections) add(where string, why error) {
 	const shown = 5
-	if r.count++; r.count <= shown {
-		r.first = append(r.first, fmt.Sprintf("%s: %v", where, why))
+	if r.count++; r.count > shown {
+		return
 	}
+	reason := why.Error()
+	var e *sandtrail.Error
+	if errors.As(why, &e) {
+		reason = e.Public()
+	}
+	r.first = append(r.first, where+": "+reason)
 }
 
 func (r *rejections) message() string {

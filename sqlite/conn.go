@@ -10,8 +10,6 @@ import (
 	"net/url"
 	"sync"
 	"time"
-
-	"github.com/sandtrail/sandtrail"
 )
 
 // purpose is what a connection is for.
@@ -144,8 +142,7 @@ func (s *Store) retry(ctx context.Context, what string, operation func() error) 
 		}
 		select {
 		case <-waiting.Done():
-			return sandtrail.Errorf(sandtrail.CodeUnavailable,
-				"%s: %s is kept locked by another process: %w", what, s.path, errors.Join(waiting.Err(), err))
+			return s.unavailable(what+": the database is kept locked by another process", errors.Join(waiting.Err(), err))
 		case <-time.After(wait/2 + rand.N(wait)):
 		}
 	}

@@ -37,9 +37,7 @@ func (s *Store) translate(ctx context.Context, what string, err error) error {
 	if errors.As(err, &coded) {
 		return err
 	}
-	unavailable := func(why string) error {
-		return sandtrail.Errorf(sandtrail.CodeUnavailable, "%s: %s: %s: %w", what, s.path, why, err)
-	}
+	unavailable := func(why string) error { return s.unavailable(what+": "+why, err) }
 	if resultCode(err) == sqlite3.SQLITE_CONSTRAINT_TRIGGER {
 		return sandtrail.Held(err) // the one trigger that refuses
 	}
@@ -49,15 +47,15 @@ func (s *Store) translate(ctx context.Context, what string, err error) error {
 	case sqlite3.SQLITE_IOERR:
 		return unavailable("the disk reports an error; check it and the file system")
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
-		return unavailable("cannot be opened; check its permissions and those of its directory")
+		return unavailable("the database file cannot be opened; check its permissions and those of its directory")
 	case sqlite3.SQLITE_READONLY:
-		return unavailable("cannot be written; check its permissions and those of its directory")
+		return unavailable("the database file cannot be written; check its permissions and those of its directory")
 	case sqlite3.SQLITE_NOTADB:
-		return unavailable("is not an SQLite database; give another path")
+		return unavailable("the file is not an SQLite database; give another path")
 	case sqlite3.SQLITE_CORRUPT:
-		return unavailable("is damaged; restore a backup (sandtrail doctor says what is wrong)")
+		return unavailable("the database file is damaged; restore a backup (sandtrail doctor says what is wrong)")
 	case sqlite3.SQLITE_TOOBIG:
-		return sandtrail.Errorf(sandtrail.CodeTooLarge, "%s: a value is too large: %w", what, err)
+		return &sandtrail.Error{Code: sandtrail.CodeTooLarge, Message: what + ": a value is too large", Private: err.Error(), Err: err}
 	case sqlite3.SQLITE_ERROR:
 		if pending := s.behind(ctx); pending > 0 {
 			return s.errPending(pending)
@@ -76,6 +74,14 @@ func (s *Store) behind(ctx context.Context) (pending int) {
 }
 
 func (s *Store) errPending(n int) error {
-	return sandtrail.Errorf(sandtrail.CodeUnavailable,
-		"the schema of %s lacks %d migrations; run: sandtrail migrate --db sqlite:%s", s.path, n, s.path)
+	return s.unavailable(fmt.Sprintf("the database lacks %d migrations; run sandtrail migrate", n), nil)
+}
+
+// unavailable keeps from callers where the file is and what the driver says.
+func (s *Store) unavailable(message string, cause error) error {
+	e := &sandtrail.Error{Code: sandtrail.CodeUnavailable, Message: message, Private: s.path, Err: cause}
+	if cause != nil {
+		e.Private += ": " + cause.Error()
+	}
+	return e
 }

@@ -40,6 +40,9 @@ func TestOpenRefuses(t *testing.T) {
 			if !strings.Contains(err.Error(), test.path) {
 				t.Errorf("%v does not name the path", err)
 			}
+			if test.want == sandtrail.ErrUnavailable {
+				wantDiscreet(t, err, test.path)
+			}
 		})
 	}
 }
@@ -85,8 +88,18 @@ func TestVanishedAndReplacedFile(t *testing.T) {
 				if !errors.Is(err, sandtrail.ErrUnavailable) || !strings.Contains(err.Error(), path) {
 					t.Errorf("%s: got %v, want it to name the file", what, err)
 				}
+				wantDiscreet(t, err, path)
 			}
 		})
+	}
+}
+
+// wantDiscreet checks that callers are not told where the database is.
+func wantDiscreet(t *testing.T, err error, path string) {
+	t.Helper()
+	var e *sandtrail.Error
+	if !errors.As(err, &e) || e.Public() == "" || strings.Contains(e.Public(), path) {
+		t.Errorf("anybody may read %q of %v", e.Public(), err)
 	}
 }
 

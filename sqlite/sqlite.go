@@ -72,13 +72,13 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 	}
 	s := &Store{path: abs, options: options.withDefaults()}
 	if s.opened, err = touch(abs); err != nil {
-		return nil, sandtrail.Errorf(sandtrail.CodeUnavailable, "open database: %w", err)
+		return nil, s.unavailable("the database file cannot be opened or made", err)
 	}
 	s.writer = newPool(s.connector(writing), 1)
 	s.readers = newPool(s.connector(reading), s.options.Readers)
 	// The writer goes first: it creates what readers expect.
 	for _, p := range []*pool{s.writer, s.readers} {
-		if err := s.retry(ctx, "open "+abs, func() error { return p.PingContext(ctx) }); err != nil {
+		if err := s.retry(ctx, "open", func() error { return p.PingContext(ctx) }); err != nil {
 			s.Close()
 			return nil, err
 		}
@@ -122,10 +122,10 @@ func (s *Store) Ping(ctx context.Context) error {
 func (s *Store) present() error {
 	now, err := os.Stat(s.path)
 	if err != nil {
-		return sandtrail.Errorf(sandtrail.CodeUnavailable, "the database file has vanished: %w; restore it and restart", err)
+		return s.unavailable("the database file has vanished; restore it and restart", err)
 	}
 	if !os.SameFile(s.opened, now) {
-		return sandtrail.Errorf(sandtrail.CodeUnavailable, "the database file %s has been replaced by another since it was opened; restart to use the new one", s.path)
+		return s.unavailable("the database file has been replaced by another since it was opened; restart to use the new one", nil)
 	}
 	return nil
 }

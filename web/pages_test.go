@@ -269,7 +269,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		status int
 		says   string
 	}{
-		"out of reach": {sandtrail.Errorf(sandtrail.CodeUnavailable, "connection to secret.example.com refused"), http.StatusServiceUnavailable, "sandtrail doctor"},
+		"out of reach": {&sandtrail.Error{Code: sandtrail.CodeUnavailable, Message: "out of reach", Private: "connection to secret.example.com refused"}, http.StatusServiceUnavailable, "sandtrail doctor"},
 		"ours":         {errors.New("secret detail"), http.StatusInternalServerError, "Reload the page"},
 	}
 	for name, test := range tests {

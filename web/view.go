@@ -97,7 +97,6 @@ func (v *view) finish(err error) {
 		page.Heading, page.Hint = "That question cannot be answered", "Change the values named here, or start again."
 	case status == http.StatusServiceUnavailable:
 		v.Log.Warn("store out of reach", "path", v.r.URL.Path, "error", err)
-		page.Message = "" // it may name hosts, users and files of the server
 		page.Heading, page.Hint = "The store cannot be reached", "Check that the database runs, then reload. The server's log says more; “sandtrail doctor” examines the database."
 	case status == http.StatusForbidden:
 		page.Heading, page.Hint = "Not allowed", "Sign in with a key that may do this; an administrator can make one with “sandtrail keys create”."
