@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail/internal/pgtest"
+	"github.com/sandtrail/sandtrail/internal/testneed"
 )
 
 // TestDocumentedCommands runs what the documentation tells its readers to
@@ -36,12 +37,14 @@ import (
 // goes on in the next. It must end with status 0 or the one that the comment
 // behind it names. Lines below it are what it prints, where "…" stands for
 // any text, alone on a line for any lines; a command without such lines may
-// print anything. DATABASE_URL names an empty PostgreSQL database.
+// print anything. DATABASE_URL names an empty PostgreSQL database,
+// and a port of 127.0.0.1 stands for one that is free.
 //
 // Commands that cannot be run here belong into blocks fenced as "sh".
 func TestDocumentedCommands(t *testing.T) {
 	for file, blocks := range consoleBlocks(t, "../..") {
 		t.Run(file, func(t *testing.T) {
+			freePorts(t, blocks)
 			shell := newShell(t, blocks)
 			for _, c := range blocks {
 				shell.check(t, c)
@@ -112,6 +115,23 @@ func parseConsole(text string) []typed {
 		}
 	}
 	return commands
+}
+
+var localPort = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+
+// freePorts changes the ports that commands name for ones that nobody listens
+// on, the same for the same.
+func freePorts(t *testing.T, commands []typed) {
+	t.Helper()
+	free := map[string]string{}
+	for i := range commands {
+		commands[i].command = localPort.ReplaceAllStringFunc(commands[i].command, func(shown string) string {
+			if free[shown] == "" {
+				free[shown] = testneed.FreeAddress(t)
+			}
+			return free[shown]
+		})
+	}
 }
 
 // shell is a bash that commands are typed into.
