@@ -39,6 +39,16 @@ func cutOff(keep time.Duration, now time.Time) time.Time {
 	return Millisecond(now.Add(-keep))
 }
 
+// Admission takes executions that are no older than Keep, of whatever type and
+// strategy.
+func (p Periods) Admission(now time.Time) Admission {
+	a := Admission{Now: now, Retention: p.Keep}
+	if p.Keep == 0 {
+		a.Retention = -1
+	}
+	return a
+}
+
 // Removes reports whether executions are ever old.
 func (p Periods) Removes() bool { return !p.Cutoff(time.Unix(0, 0)).Latest().IsZero() }
 

@@ -92,3 +92,30 @@ func born(age string, now time.Time) (time.Time, error) {
 	}
 	return sandtrail.Millisecond(now.Add(-d)), nil
 }
+
+// Retention is how long executions are kept.
+type Retention struct {
+	Keep       string            `json:"keep" doc:"All that have no period of their own; 0 is for ever. New executions may not be older." example:"90d"`
+	Types      map[string]string `json:"types" doc:"By execution type. Where a type and a strategy both have a period the longer counts."`
+	Strategies map[string]string `json:"strategies" doc:"By the id of the strategy."`
+}
+
+// NewRetention describes periods.
+func NewRetention(p sandtrail.Periods) Retention {
+	r := Retention{Keep: age(p.Keep), Types: map[string]string{}, Strategies: map[string]string{}}
+	for t, keep := range p.Types {
+		r.Types[string(t)] = age(keep)
+	}
+	for id, keep := range p.Strategies {
+		r.Strategies[id] = age(keep)
+	}
+	return r
+}
+
+// age is the inverse of how periods are read.
+func age(keep time.Duration) string {
+	if keep == 0 {
+		return forNone
+	}
+	return sandtrail.FormatDuration(keep)
+}

@@ -80,7 +80,7 @@ func openDatabase(t *testing.T) *sqlite.Store {
 func serve(t *testing.T, db *sqlite.Store, change ...func(*server.Config)) string {
 	t.Helper()
 	config := server.Config{
-		Store: db, Keys: db, AccessLog: db, Follower: db, Retention: -1, Now: func() time.Time { return noon },
+		Store: db, Keys: db, AccessLog: db, Follower: db, Now: func() time.Time { return noon },
 	}
 	for _, c := range change {
 		c(&config)
@@ -219,7 +219,7 @@ func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // behind starts a server behind something flaky.
 func behind(t *testing.T, db *sqlite.Store, f *flaky) *client.Client {
 	t.Helper()
-	s, err := server.New(server.Config{Store: db, Keys: db, Retention: -1, Now: func() time.Time { return noon }})
+	s, err := server.New(server.Config{Store: db, Keys: db, Now: func() time.Time { return noon }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 func (s *Server) registerAdministration() {
 	register(s, operation("GET /v1/cleanup", "countOld", "Count what a cleanup would delete", ""), s.countOld)
 	register(s, operation("POST /v1/cleanup", "cleanup", "Delete old executions", ""), s.cleanup)
+	register(s, operation("GET /v1/retention", "retention", "Show how long executions are kept",
+		"What this server was started with."), s.retention)
 	register(s, operation("GET /v1/keys", "listKeys", "List keys", "Without their secrets, which are not kept."), s.listKeys)
 	create := operation("POST /v1/keys", "createKey", "Make a key", "The answer is the only time its secret is shown.")
 	create.DefaultStatus = 201
@@ -31,7 +33,7 @@ type countInput struct {
 
 func (s *Server) countOld(ctx context.Context, in *countInput) (*body[api.Count], error) {
 	ask := api.Cleanup{OlderThan: in.OlderThan, Before: in.Before.pointer(), Types: in.Types, Strategies: in.Strategies}
-	old, err := ask.Cutoff(s.cfg.Periods, s.now())
+	old, err := ask.Cutoff(s.cfg.Retention, s.now())
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +48,7 @@ func (s *Server) countOld(ctx context.Context, in *countInput) (*body[api.Count]
 type cleanupInput struct{ Body api.Cleanup }
 
 func (s *Server) cleanup(ctx context.Context, in *cleanupInput) (*body[api.CleanedUp], error) {
-	old, err := in.Body.Cutoff(s.cfg.Periods, s.now())
+	old, err := in.Body.Cutoff(s.cfg.Retention, s.now())
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +61,10 @@ func (s *Server) cleanup(ctx context.Context, in *cleanupInput) (*body[api.Clean
 	held, err := s.store.HeldBefore(ctx, old)
 	s.logger(ctx).Info("cleanup", "old", old, "deleted", deleted, "held", held, "by", callerOf(ctx).name())
 	return answer(api.CleanedUp{Deleted: deleted, Held: held}, err)
+}
+
+func (s *Server) retention(context.Context, *struct{}) (*body[api.Retention], error) {
+	return answer(api.NewRetention(s.cfg.Retention), nil)
 }
 
 func (s *Server) listKeys(ctx context.Context, _ *struct{}) (*body[api.Page[sandtrail.Key]], error) {

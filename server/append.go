@@ -84,7 +84,7 @@ func (s *Server) storeDrafts(ctx context.Context, drafts []sandtrail.Draft) (san
 }
 
 func (s *Server) admission() sandtrail.Admission {
-	return sandtrail.Admission{Now: s.now(), Retention: s.cfg.Retention}
+	return s.cfg.Retention.Admission(s.now())
 }
 
 // decodeDrafts reads one object or an array of them and names every fault by

@@ -50,6 +50,7 @@ func newKit(t *testing.T, change ...func(*server.Config)) *kit {
 	}
 	config := server.Config{
 		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store, Now: func() time.Time { return start },
+		Retention: sandtrail.Periods{Keep: sandtrail.DefaultRetention},
 		Ledger:  ledger.Service{Log: store, Keys: ledgerKeys},
 		Witness: ledger.Witness{Memory: store, Logs: ledgerKeys.Verifiers, Keys: ledgerKeys},
 	}

@@ -214,7 +214,7 @@ func TestMalformedBodies(t *testing.T) {
 
 // A cleanup goes by the server's periods unless it brings its own.
 func TestCleanupByPeriods(t *testing.T) {
-	k := newKit(t, func(c *server.Config) { c.Periods.Strategies = map[string]time.Duration{"s2": 0} }).owners()
+	k := newKit(t, func(c *server.Config) { c.Retention.Strategies = map[string]time.Duration{"s2": 0} }).owners()
 	created := `"createdAt":"` + start.Add(-2*time.Hour).Format(time.RFC3339) + `"`
 	for _, strategy := range []string{"s1", "s2"} {
 		as[api.Appended](t, k.post("/v1/executions", record(created, `"strategyId":"`+strategy+`"`)), http.StatusCreated)
@@ -233,6 +233,17 @@ func TestCleanupByPeriods(t *testing.T) {
 		if counted.Count != test.want || deleted.Deleted != test.want {
 			t.Errorf("%s: %d, %d, want %d", test.body, counted.Count, deleted.Deleted, test.want)
 		}
+	}
+}
+
+func TestRetentionIsShown(t *testing.T) {
+	k := newKit(t, func(c *server.Config) {
+		c.Retention.Types = map[sandtrail.ExecutionType]time.Duration{sandtrail.Terminal: 365 * 24 * time.Hour}
+		c.Retention.Strategies = map[string]time.Duration{"s1": 0, "s2": 36 * time.Hour}
+	})
+	want := api.Retention{Keep: "90d", Types: map[string]string{"TERMINAL": "365d"}, Strategies: map[string]string{"s1": "0", "s2": "36h"}}
+	if diff := cmp.Diff(want, as[api.Retention](t, k.get("/v1/retention"), http.StatusOK)); diff != "" {
+		t.Error(diff)
 	}
 }
 

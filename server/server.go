@@ -30,8 +30,7 @@ type Config struct {
 	Keeper    sandtrail.LedgerKeeper // whose state /metrics shows; nil: none
 	Alerts    Alerts                 // nil: alerts have no history and cannot be silenced
 
-	Retention time.Duration     // what Admission.Retention says
-	Periods   sandtrail.Periods // for cleanups that bring none for types and strategies
+	Retention sandtrail.Periods // how long executions are kept, and so how old new ones may be
 	Rules     []sandtrail.Rule  // nil: the default rule
 
 	// Page makes what answers the paths that are not the API's, given the

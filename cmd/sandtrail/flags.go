@@ -173,9 +173,5 @@ type retentionFlag struct {
 
 // admission applies the rules of the record as of now.
 func (f retentionFlag) admission(now time.Time) sandtrail.Admission {
-	a := sandtrail.Admission{Now: now, Retention: time.Duration(f.Retention)}
-	if f.Retention == 0 {
-		a.Retention = -1
-	}
-	return a
+	return sandtrail.Periods{Keep: time.Duration(f.Retention)}.Admission(now)
 }

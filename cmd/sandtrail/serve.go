@@ -69,9 +69,8 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	defer closeTraces(traces, log)
 	metrics := newJobMetrics()
 	metrics.MustRegister(outboxMetrics{func() (*outbox.Outbox, error) { return c.existing(d) }, d.now, log})
-	config := c.config(store, rules, d, log)
+	config := c.config(store, rules, periods, d, log)
 	config.Tracer = traces.Tracer()
-	config.Periods = periods
 	config.Metrics = metrics
 	service, err := c.service(store, d, log)
 	if err != nil {
@@ -150,11 +149,10 @@ func (c *serveCmd) store(ctx context.Context, d *deps) (serviceStore, error) {
 	return store, store.Ping(ctx)
 }
 
-func (c *serveCmd) config(store serviceStore, rules []sandtrail.Rule, d *deps, log *slog.Logger) server.Config {
-	retention := retentionFlag{c.Retention}.admission(d.now()).Retention
+func (c *serveCmd) config(store serviceStore, rules []sandtrail.Rule, periods sandtrail.Periods, d *deps, log *slog.Logger) server.Config {
 	return server.Config{
 		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store,
-		Rules: rules, Retention: retention, Limits: server.Limits{Rate: c.RateLimit},
+		Rules: rules, Retention: periods, Limits: server.Limits{Rate: c.RateLimit},
 		Log: log, Now: d.now, Version: buildVersion(),
 	}
 }
