@@ -59,7 +59,6 @@ func (s served) Executions(ctx context.Context, q sandtrail.Query, now time.Time
 type schema interface {
 	Migrations(ctx context.Context) ([]sandtrail.Migration, error)
 	Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migration, error)
-	Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time) ([]sandtrail.Check, error)
 	Maintain(ctx context.Context, now time.Time) error
 }
 
@@ -80,7 +79,7 @@ func openDatabase(t *testing.T) *sqlite.Store {
 func serve(t *testing.T, db *sqlite.Store, change ...func(*server.Config)) string {
 	t.Helper()
 	config := server.Config{
-		Store: db, Keys: db, AccessLog: db, Follower: db, Now: func() time.Time { return noon },
+		Store: db, Keys: db, AccessLog: db, Follower: db, Examiner: db, Now: func() time.Time { return noon },
 	}
 	for _, c := range change {
 		c(&config)
@@ -319,6 +318,32 @@ func TestAnUnreachableServerIsUnavailable(t *testing.T) {
 	defer c.Close()
 	if err := c.Ping(t.Context()); !errors.Is(err, sandtrail.ErrUnavailable) {
 		t.Errorf("got %v, want ErrUnavailable", err)
+	}
+}
+
+func TestDoctorOverTheWire(t *testing.T) {
+	db := openDatabase(t)
+	open := func(url string) *client.Client {
+		c, err := client.Open(url, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	url := serve(t, db)
+	for _, depth := range []sandtrail.Depth{sandtrail.Shallow, sandtrail.Deep} {
+		want, err := db.Doctor(t.Context(), depth, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := open(url).Doctor(t.Context(), depth, noon)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%v\n%s", err, diff)
+		}
+	}
+	if _, err := open(serve(t, db, func(c *server.Config) { c.Examiner = nil })).Doctor(t.Context(), sandtrail.Shallow, noon); !errors.Is(err, sandtrail.ErrUnavailable) {
+		t.Errorf("without an examiner: %v", err)
 	}
 }
 

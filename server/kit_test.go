@@ -49,10 +49,10 @@ func newKit(t *testing.T, change ...func(*server.Config)) *kit {
 		t.Fatal(err)
 	}
 	config := server.Config{
-		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store, Now: func() time.Time { return start },
+		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store, Examiner: store, Now: func() time.Time { return start },
 		Retention: sandtrail.Periods{Keep: sandtrail.DefaultRetention},
-		Ledger:  ledger.Service{Log: store, Keys: ledgerKeys},
-		Witness: ledger.Witness{Memory: store, Logs: ledgerKeys.Verifiers, Keys: ledgerKeys},
+		Ledger:    ledger.Service{Log: store, Keys: ledgerKeys},
+		Witness:   ledger.Witness{Memory: store, Logs: ledgerKeys.Verifiers, Keys: ledgerKeys},
 	}
 	config.Limits.PollEvery = 10 * time.Millisecond
 	for _, c := range change {

@@ -33,6 +33,7 @@ func (s *Server) routes() error {
 	s.registerOwners()
 	s.registerHolds()
 	s.registerAdministration()
+	s.registerExamination()
 	s.registerLedger()
 	s.registerWitness()
 	s.registerOperations()

@@ -71,6 +71,7 @@ var deeds = []deed{
 	{pattern: "GET /v1/holds", needs: "raA"},
 	{pattern: "PUT /v1/holds/{subject}/{id}", path: "/v1/holds/user/{user}", body: `{"reason":"case"}`, needs: "A"},
 	{pattern: "DELETE /v1/holds/{subject}/{id}", path: "/v1/holds/user/{user}", needs: "A"},
+	{pattern: "GET /v1/examination", needs: "aA"},
 	{pattern: "GET /v1/retention", needs: "raA"},
 	{pattern: "GET /v1/cleanup", path: "/v1/cleanup?olderThan=90d", needs: "raA"},
 	{pattern: "POST /v1/cleanup", body: `{"olderThan":"90d"}`, needs: "A"},

@@ -65,6 +65,7 @@ var routeTable = map[string]route{
 	"GET /v1/holds":                   {grants: seers},
 	"PUT /v1/holds/{subject}/{id}":    {grants: byAdmin, act: "put hold"},
 	"DELETE /v1/holds/{subject}/{id}": {grants: byAdmin, act: "remove hold"},
+	"GET /v1/examination":             {grants: byAuditor | byAdmin, endless: true},
 	"GET /v1/retention":               {grants: seers},
 	"GET /v1/cleanup":                 {grants: seers},
 	"POST /v1/cleanup":                {grants: byAdmin, act: sandtrail.CleanupAction},

@@ -29,6 +29,7 @@ type Config struct {
 	Witness   Witness                // nil: it answers that this server is none
 	Keeper    sandtrail.LedgerKeeper // whose state /metrics shows; nil: none
 	Alerts    Alerts                 // nil: alerts have no history and cannot be silenced
+	Examiner  Examiner               // nil: the database cannot be examined
 
 	Retention sandtrail.Periods // how long executions are kept, and so how old new ones may be
 	Rules     []sandtrail.Rule  // nil: the default rule
@@ -114,6 +115,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Alerts == nil {
 		cfg.Alerts = noAlerts{}
+	}
+	if cfg.Examiner == nil {
+		cfg.Examiner = noExaminer{}
 	}
 	if cfg.Witness == nil {
 		cfg.Witness = noWitness{}

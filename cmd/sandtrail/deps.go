@@ -91,7 +91,11 @@ func (d *deps) store(ctx context.Context) (sandtrail.Store, error) {
 		return nil, err
 	}
 	if server != "" {
-		return d.connect(server)
+		c, err := d.connect(server)
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
 	}
 	database, err := d.database(ctx, postgres.Options{})
 	if err != nil {
@@ -106,7 +110,7 @@ func (d *deps) store(ctx context.Context) (sandtrail.Store, error) {
 }
 
 // connect opens a client of a running server.
-func (d *deps) connect(server string) (sandtrail.Store, error) {
+func (d *deps) connect(server string) (*client.Client, error) {
 	c, err := client.Open(server, d.Key)
 	if err != nil {
 		return nil, err

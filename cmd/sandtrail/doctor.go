@@ -9,6 +9,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/server"
 )
 
 type doctorCmd struct {
@@ -19,12 +20,24 @@ type doctorCmd struct {
 
 // Examples shows how it is used.
 func (doctorCmd) Examples() []string {
-	return []string{"sandtrail doctor", "sandtrail doctor --deep --db postgres://app@localhost/app"}
+	return []string{
+		"sandtrail doctor",
+		"sandtrail doctor --deep --db postgres://app@localhost/app",
+		"sandtrail doctor --server https://sandtrail.example.com --key st_…",
+	}
+}
+
+// examiner is the database as it is, or a server that examines its own.
+func (d *deps) examiner(ctx context.Context) (server.Examiner, error) {
+	if _, url, err := d.target(); err == nil && url != "" {
+		return d.connect(url)
+	}
+	return d.database(ctx, postgres.Options{})
 }
 
 // Run examines the database and changes nothing.
 func (c *doctorCmd) Run(ctx context.Context, d *deps) error {
-	database, err := d.database(ctx, postgres.Options{})
+	examiner, err := d.examiner(ctx)
 	if err != nil {
 		return err
 	}
@@ -32,7 +45,7 @@ func (c *doctorCmd) Run(ctx context.Context, d *deps) error {
 	if c.Deep {
 		depth = sandtrail.Deep
 	}
-	checks, err := database.Doctor(ctx, depth, d.now())
+	checks, err := examiner.Doctor(ctx, depth, d.now())
 	if err != nil {
 		return err
 	}

@@ -151,7 +151,7 @@ func (c *serveCmd) store(ctx context.Context, d *deps) (serviceStore, error) {
 
 func (c *serveCmd) config(store serviceStore, rules []sandtrail.Rule, periods sandtrail.Periods, d *deps, log *slog.Logger) server.Config {
 	return server.Config{
-		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store,
+		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store, Examiner: store,
 		Rules: rules, Retention: periods, Limits: server.Limits{Rate: c.RateLimit},
 		Log: log, Now: d.now, Version: buildVersion(),
 	}

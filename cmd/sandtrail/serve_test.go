@@ -92,6 +92,9 @@ func TestServeFromFirstStartToStop(t *testing.T) {
 	if got := command(t, 0, append([]string{"keys", "list", "-o", "ndjson"}, with...)...); strings.Contains(got, key) || !strings.Contains(got, `"role":"admin"`) {
 		t.Errorf("keys list: %s", got)
 	}
+	if got := command(t, 0, append([]string{"doctor", "--outbox", t.TempDir(), "--deep", "-o", "csv"}, with...)...); !strings.Contains(got, "journal mode is wal") || !strings.Contains(got, "roll-ups") {
+		t.Errorf("doctor: %s", got)
+	}
 	if status := s.stop(); status != 0 {
 		t.Errorf("serve ended with status %d", status)
 	}

@@ -1,0 +1,39 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
+)
+
+// Examiner examines the database, as sandtrail.Database says.
+type Examiner interface {
+	Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time) ([]sandtrail.Check, error)
+}
+
+// noExaminer stands where the store cannot be examined.
+type noExaminer struct{}
+
+func (noExaminer) Doctor(context.Context, sandtrail.Depth, time.Time) ([]sandtrail.Check, error) {
+	return nil, sandtrail.Errorf(sandtrail.CodeUnavailable, "this server's store cannot be examined")
+}
+
+func (s *Server) registerExamination() {
+	register(s, operation("GET /v1/examination", "examine", "Examine the database",
+		"Changes nothing. Each fault comes with what to do."), s.examine)
+}
+
+type examineInput struct {
+	Deep bool `query:"deep" doc:"Compare what is derived with the records; reads all of them."`
+}
+
+func (s *Server) examine(ctx context.Context, in *examineInput) (*body[api.Page[sandtrail.Check]], error) {
+	depth := sandtrail.Shallow
+	if in.Deep {
+		depth = sandtrail.Deep
+	}
+	checks, err := s.cfg.Examiner.Doctor(ctx, depth, s.now())
+	return answer(api.NewPage(checks, ""), err)
+}
