@@ -25,6 +25,10 @@ type Options struct {
 	Batch      int    // 1,000 executions in a transaction
 	Rounds     int    // 200 times each question, fewer of slow ones
 	Seed       uint64 // 0; the same seed makes the same executions
+	// NoFill asks about the executions that are there, at the time of the
+	// newest, and about the owners that have most. Of the options above only
+	// Rounds counts then.
+	NoFill bool
 }
 
 func (o Options) withDefaults() Options {
@@ -38,15 +42,19 @@ func (o Options) withDefaults() Options {
 }
 
 // Plain is the engine without Sandtrail: a table of its own, made like the
-// one of executions but without triggers and partitions.
+// one of executions but without triggers and partitions, or, for sizes that do
+// not fit twice, Sandtrail's.
 type Plain interface {
-	// Append stores executions in one transaction, the fastest way the
-	// engine has.
+	// HasTable reports whether there is a table beside Sandtrail's.
+	HasTable() bool
+	// Append stores executions in that table in one transaction, the fastest
+	// way the engine has.
 	Append(ctx context.Context, batch []sandtrail.Execution) error
 	// Analyze brings the planner's statistics up to date, for both tables.
 	Analyze(ctx context.Context) error
 	// Query runs a statement written with ?1 for its parameter and reads
-	// every row of the answer. {logs} in it is the plain table.
+	// every row of the answer. {logs} in it is the plain table, or
+	// Sandtrail's where there is none.
 	Query(ctx context.Context, sql string, arg any) error
 	// Sizes tells what takes how many bytes, Sandtrail's parts and the plain
 	// table, after pending work is done.
@@ -66,16 +74,16 @@ type Report struct {
 	Executions int        `json:"executions"`
 	Days       int        `json:"days"`
 	Batch      int        `json:"batch"`
-	Ingest     Ingest     `json:"ingest"`
+	Ingest     *Ingest    `json:"ingest"` // null: nothing was stored
 	Questions  []Question `json:"questions"`
 	Sizes      []Size     `json:"sizes"`
 }
 
 // Ingest compares how fast executions are stored, in executions per second.
 type Ingest struct {
-	Sandtrail float64 `json:"sandtrail"` // until all of it is folded and sealed, too
-	Append    float64 `json:"append"`    // of the appends, beside which that is done
-	Plain     float64 `json:"plain"`
+	Sandtrail float64  `json:"sandtrail"` // until all of it is folded and sealed, too
+	Append    float64  `json:"append"`    // of the appends, beside which that is done
+	Plain     *float64 `json:"plain"`     // null: there was no plain table
 }
 
 // Question compares how long one question takes.
@@ -96,31 +104,93 @@ type Timing struct {
 // Progress is called now and then with how much of the named step is done.
 type Progress func(step string, done, total int)
 
-// Run fills an empty, migrated database and its plain counterpart, then asks.
-// The database is not emptied afterwards.
+// Run fills an empty, migrated database and its plain counterpart, unless told
+// not to, and asks. The database is not emptied afterwards.
 func Run(ctx context.Context, db sandtrail.Database, plain Plain, now time.Time, opts Options, progress Progress) (Report, error) {
 	opts = opts.withDefaults()
+	var report Report
+	var about subjects
+	var err error
+	if opts.NoFill {
+		report, about, err = survey(ctx, db)
+	} else {
+		report, about, err = fill(ctx, db, plain, now, opts, progress)
+	}
+	if err != nil {
+		return report, err
+	}
+	if report.Questions, err = ask(ctx, db, plain, about, opts, progress); err != nil {
+		return report, err
+	}
+	report.Sizes, err = plain.Sizes(ctx)
+	return report, err
+}
+
+// subjects are what the questions are about.
+type subjects struct {
+	now               time.Time
+	last              sandtrail.Execution
+	users, strategies []string // busy ones first
+}
+
+// survey finds out what can be asked of a database in use.
+func survey(ctx context.Context, db sandtrail.Database) (report Report, about subjects, err error) {
+	page, err := db.Executions(ctx, sandtrail.Query{Limit: 1}, time.Time{})
+	if err != nil {
+		return report, about, err
+	}
+	if len(page.Items) == 0 {
+		return report, about, sandtrail.Errorf(sandtrail.CodeInvalid, "the database has no executions to ask about")
+	}
+	about.last = page.Items[0]
+	about.now = about.last.CreatedAt.Add(time.Millisecond)
+	all, err := db.WindowStats(ctx, sandtrail.Window{})
+	if err != nil {
+		return report, about, err
+	}
+	report.Executions = int(all.Total)
+	if about.users, err = busiest(ctx, db, sandtrail.Users, about.now); err != nil {
+		return report, about, err
+	}
+	about.strategies, err = busiest(ctx, db, sandtrail.Strategies, about.now)
+	return report, about, err
+}
+
+// busiest are the owners that have had most executions in the last 30 days.
+func busiest(ctx context.Context, db sandtrail.Database, subject sandtrail.Subject, now time.Time) ([]string, error) {
+	ranks, err := db.Ranking(ctx, sandtrail.RankQuery{Subject: subject, Since: now.AddDate(0, 0, -30), Until: now, Limit: sandtrail.MaxLimit})
+	ids := make([]string, len(ranks))
+	for i, r := range ranks {
+		ids[i] = r.ID
+	}
+	return ids, err
+}
+
+// fill stores a sample both ways.
+func fill(ctx context.Context, db sandtrail.Database, plain Plain, now time.Time, opts Options, progress Progress) (Report, subjects, error) {
 	population := sample.New(sample.Options{
 		Seed: opts.Seed, Executions: opts.Executions, Users: opts.Users, Strategies: opts.Strategies,
 		Since: now.Add(-time.Duration(opts.Days) * 24 * time.Hour), Until: now,
 	})
 	report := Report{Executions: opts.Executions, Days: opts.Days, Batch: opts.Batch}
+	about := subjects{now: now}
 	if err := putOwners(ctx, db, population); err != nil {
-		return report, err
+		return report, about, err
+	}
+	for _, u := range population.Users() {
+		about.users = append(about.users, u.ID)
+	}
+	for _, s := range population.Strategies() {
+		about.strategies = append(about.strategies, s.ID)
 	}
 	var err error
-	var last sandtrail.Execution
-	if report.Ingest, last, err = ingest(ctx, db, plain, population, now, opts, progress); err != nil {
-		return report, fmt.Errorf("ingest: %w", err)
+	if report.Ingest, about.last, err = ingest(ctx, db, plain, population, now, opts, progress); err != nil {
+		return report, about, fmt.Errorf("ingest: %w", err)
 	}
 	if err := plain.Analyze(ctx); err != nil {
-		return report, fmt.Errorf("analyze: %w", err)
+		return report, about, fmt.Errorf("analyze: %w", err)
 	}
-	if report.Questions, err = ask(ctx, db, plain, now, last, opts, progress); err != nil {
-		return report, err
-	}
-	report.Sizes, err = plain.Sizes(ctx)
-	return report, err
+	return report, about, nil
 }
 
 func putOwners(ctx context.Context, db sandtrail.Database, population *sample.Sample) error {
@@ -141,31 +211,38 @@ func putOwners(ctx context.Context, db sandtrail.Database, population *sample.Sa
 // turn.
 const stretch = 50_000
 
-func ingest(ctx context.Context, db sandtrail.Database, plain Plain, population *sample.Sample, now time.Time, opts Options, progress Progress) (Ingest, sandtrail.Execution, error) {
+func ingest(ctx context.Context, db sandtrail.Database, plain Plain, population *sample.Sample, now time.Time, opts Options, progress Progress) (*Ingest, sandtrail.Execution, error) {
 	var total, appends, plainly time.Duration
 	var last sandtrail.Execution
 	done := 0
 	for batches, err := range stretches(population.Admit(opts.Batch)) {
 		if err != nil {
-			return Ingest{}, last, err
+			return nil, last, err
 		}
 		if err := timed(&total, func() error { return appendAndMaintain(ctx, db, batches, now, &appends) }); err != nil {
-			return Ingest{}, last, err
+			return nil, last, err
 		}
 		for _, batch := range batches {
 			executions := make([]sandtrail.Execution, len(batch))
 			for i, a := range batch {
 				executions[i] = a.Execution
 			}
-			if err := timed(&plainly, func() error { return plain.Append(ctx, executions) }); err != nil {
-				return Ingest{}, last, fmt.Errorf("plain: %w", err)
+			if plain.HasTable() {
+				if err := timed(&plainly, func() error { return plain.Append(ctx, executions) }); err != nil {
+					return nil, last, fmt.Errorf("plain: %w", err)
+				}
 			}
 			done, last = done+len(batch), executions[len(batch)-1]
 		}
 		progress("ingest", done, opts.Executions)
 	}
 	perSecond := func(d time.Duration) float64 { return float64(done) / d.Seconds() }
-	return Ingest{Sandtrail: perSecond(total), Append: perSecond(appends), Plain: perSecond(plainly)}, last, nil
+	found := &Ingest{Sandtrail: perSecond(total), Append: perSecond(appends)}
+	if plainly > 0 {
+		rate := perSecond(plainly)
+		found.Plain = &rate
+	}
+	return found, last, nil
 }
 
 // stretches collects batches until they make a stretch.
@@ -240,15 +317,15 @@ func timed(total *time.Duration, work func() error) error {
 }
 
 // ask puts every question both ways, in turns, going round the owners.
-func ask(ctx context.Context, db sandtrail.Database, plain Plain, now time.Time, last sandtrail.Execution, opts Options, progress Progress) ([]Question, error) {
-	list := questions(now, last)
+func ask(ctx context.Context, db sandtrail.Database, plain Plain, about subjects, opts Options, progress Progress) ([]Question, error) {
+	list := questions(about.now, about.last)
 	answers := make([]Question, len(list))
 	for i, q := range list {
 		var ours, theirs []time.Duration
 		var spent time.Duration
 		for round := 0; round < opts.Rounds && (round < minRounds || spent < enough); round++ {
 			owner := round*round + 1 // busy ones more often than the others
-			user, strategy := userID(owner%opts.Users), strategyID(owner%opts.Strategies)
+			user, strategy := about.users[owner%len(about.users)], about.strategies[owner%len(about.strategies)]
 			var our, their time.Duration
 			if err := timed(&our, func() error { return q.ours(ctx, db, user, strategy) }); err != nil {
 				return nil, fmt.Errorf("%s: %w", q.name, err)
@@ -276,6 +353,3 @@ func timing(durations []time.Duration) Timing {
 	slices.Sort(durations)
 	return Timing{First: ms(first), Median: ms(durations[len(durations)/2]), P99: ms(durations[(len(durations)*99+99)/100-1])}
 }
-
-func userID(i int) string     { return fmt.Sprintf("u-%04d", i+1) }
-func strategyID(i int) string { return fmt.Sprintf("s-%04d", i+1) }

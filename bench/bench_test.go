@@ -20,7 +20,7 @@ func TestRunOnSQLite(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	check(t, db, func() (bench.Plain, error) { return bench.OpenSQLite(ctx, path) })
+	check(t, db, func(withTable bool) (bench.Plain, error) { return bench.OpenSQLite(ctx, path, withTable) })
 }
 
 func TestRunOnPostgres(t *testing.T) {
@@ -30,27 +30,45 @@ func TestRunOnPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	check(t, db, func() (bench.Plain, error) { return bench.OpenPostgres(ctx, url) })
+	check(t, db, func(withTable bool) (bench.Plain, error) { return bench.OpenPostgres(ctx, url, withTable) })
 }
 
 // check runs a small bench and wants every figure of it.
-func check(t *testing.T, db sandtrail.Database, open func() (bench.Plain, error)) {
+func check(t *testing.T, db sandtrail.Database, open func(withTable bool) (bench.Plain, error)) {
 	t.Helper()
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	if _, err := db.Migrate(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
-	plain, err := open()
+	opts := bench.Options{Executions: 2000, Users: 20, Strategies: 10, Batch: 500, Rounds: 3}
+	report := run(t, db, open, true, now, opts)
+	if report.Ingest == nil || report.Ingest.Sandtrail <= 0 || report.Ingest.Plain == nil || len(report.Sizes) < 2 {
+		t.Errorf("report lacks figures: %+v", report)
+	}
+	again := run(t, db, open, false, now, bench.Options{Rounds: 3, NoFill: true})
+	if again.Ingest != nil || again.Executions != opts.Executions || len(again.Questions) != len(report.Questions) {
+		t.Errorf("asked without filling: %+v", again)
+	}
+	page, err := db.Executions(t.Context(), sandtrail.Query{Limit: 1}, now)
+	if err != nil || len(page.Items) != 1 {
+		t.Errorf("newest execution: %v, %v", page.Items, err)
+	}
+}
+
+// run runs a bench, whose progress ends at 100 % and whose questions all have
+// figures.
+func run(t *testing.T, db sandtrail.Database, open func(withTable bool) (bench.Plain, error), withTable bool, now time.Time, opts bench.Options) bench.Report {
+	t.Helper()
+	plain, err := open(withTable)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	defer func() {
 		if err := plain.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
-	})
-	opts := bench.Options{Executions: 2000, Users: 20, Strategies: 10, Batch: 500, Rounds: 3}
-	steps := map[string]int{}
+	}()
+	steps := map[string]int{"ingest": 100}
 	report, err := bench.Run(t.Context(), db, plain, now, opts, func(step string, done, total int) { steps[step] = done * 100 / total })
 	if err != nil {
 		t.Fatal(err)
@@ -58,16 +76,10 @@ func check(t *testing.T, db sandtrail.Database, open func() (bench.Plain, error)
 	if steps["ingest"] != 100 || steps["questions"] != 100 {
 		t.Errorf("progress ended at %v, want 100 %% of both steps", steps)
 	}
-	if report.Ingest.Sandtrail <= 0 || report.Ingest.Plain <= 0 || len(report.Sizes) < 2 {
-		t.Errorf("report lacks figures: %+v", report)
-	}
 	for _, q := range report.Questions {
 		if q.Sandtrail.Median <= 0 || q.Plain.Median <= 0 || q.Sandtrail.P99 < q.Sandtrail.Median {
 			t.Errorf("%s: %+v", q.Name, q)
 		}
 	}
-	page, err := db.Executions(t.Context(), sandtrail.Query{Limit: 1}, now)
-	if err != nil || len(page.Items) != 1 {
-		t.Errorf("newest execution: %v, %v", page.Items, err)
-	}
+	return report
 }

@@ -14,12 +14,13 @@ const plainSchema = "sandtrail_bench"
 
 // Postgres is the plain table on PostgreSQL, filled by COPY.
 type Postgres struct {
-	conn *pgx.Conn
+	conn     *pgx.Conn
+	hasTable bool
 }
 
-// OpenPostgres makes the plain table, in a schema of its own, in a database
-// that has been migrated with the default names.
-func OpenPostgres(ctx context.Context, databaseURL string) (*Postgres, error) {
+// OpenPostgres makes the plain table if there is to be one, in a schema of its
+// own, in a database that has been migrated with the default names.
+func OpenPostgres(ctx context.Context, databaseURL string, withTable bool) (*Postgres, error) {
 	config, err := pgx.ParseConfig(databaseURL)
 	if err != nil {
 		return nil, err
@@ -29,7 +30,10 @@ func OpenPostgres(ctx context.Context, databaseURL string) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{conn}
+	p := &Postgres{conn, withTable}
+	if !withTable {
+		return p, nil
+	}
 	_, err = conn.Exec(ctx, `
 		DROP SCHEMA IF EXISTS `+plainSchema+` CASCADE;
 		CREATE SCHEMA `+plainSchema+`;
@@ -58,6 +62,9 @@ var plainColumns = []string{
 	"timed_out", "error_count", "warning_count", "classes_found", "metadata", "created_at",
 }
 
+// HasTable reports whether the plain table was made.
+func (p *Postgres) HasTable() bool { return p.hasTable }
+
 // Append is one COPY in binary form.
 func (p *Postgres) Append(ctx context.Context, batch []sandtrail.Execution) error {
 	_, err := p.conn.CopyFrom(ctx, pgx.Identifier{plainSchema, "logs"}, plainColumns,
@@ -78,7 +85,7 @@ func (p *Postgres) Append(ctx context.Context, batch []sandtrail.Execution) erro
 
 // Analyze vacuums too, so that both tables can be read by index alone.
 func (p *Postgres) Analyze(ctx context.Context) error {
-	if _, err := p.conn.Exec(ctx, "VACUUM (ANALYZE)"); err != nil {
+	if _, err := p.conn.Exec(ctx, "VACUUM (ANALYZE)"); err != nil || !p.hasTable {
 		return err
 	}
 	_, err := p.conn.Exec(ctx, `INSERT INTO `+plainSchema+`.reference SELECT id::text, user_id, strategy_id, execution_type, success,
@@ -89,7 +96,11 @@ func (p *Postgres) Analyze(ctx context.Context) error {
 
 // Query prepares each statement once.
 func (p *Postgres) Query(ctx context.Context, sql string, arg any) error {
-	sql = strings.NewReplacer("{logs}", plainSchema+".logs", "?1", "$1").Replace(sql)
+	logs := "sandbox_execution_logs"
+	if p.hasTable {
+		logs = plainSchema + ".logs"
+	}
+	sql = strings.NewReplacer("{logs}", logs, "?1", "$1").Replace(sql)
 	rows, err := p.conn.Query(ctx, sql, arg)
 	if err != nil {
 		return err
@@ -110,10 +121,10 @@ func (p *Postgres) Sizes(ctx context.Context) ([]Size, error) {
 			UNION ALL SELECT 'executions: indexes', pg_indexes_size(relid), 2 FROM pg_partition_tree('sandbox_execution_logs') WHERE isleaf
 			UNION ALL SELECT c.relname, pg_total_relation_size(c.oid), 3 FROM pg_class c
 				WHERE c.relnamespace = 'sandtrail'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
-			UNION ALL SELECT 'plain table: heap', pg_table_size('`+plainSchema+`.logs'), 4
-			UNION ALL SELECT 'plain table: indexes', pg_indexes_size('`+plainSchema+`.logs'), 5
-			UNION ALL SELECT 'reference''s table: heap', pg_table_size('`+plainSchema+`.reference'), 6
-			UNION ALL SELECT 'reference''s table: indexes', pg_indexes_size('`+plainSchema+`.reference'), 7
+			UNION ALL SELECT 'plain table: heap', pg_table_size(to_regclass('`+plainSchema+`.logs')), 4
+			UNION ALL SELECT 'plain table: indexes', pg_indexes_size(to_regclass('`+plainSchema+`.logs')), 5
+			UNION ALL SELECT 'reference''s table: heap', pg_table_size(to_regclass('`+plainSchema+`.reference')), 6
+			UNION ALL SELECT 'reference''s table: indexes', pg_indexes_size(to_regclass('`+plainSchema+`.reference')), 7
 		) parts GROUP BY part, place HAVING sum(bytes) > 1048576 ORDER BY place, part`)
 	if err != nil {
 		return nil, err
@@ -121,9 +132,12 @@ func (p *Postgres) Sizes(ctx context.Context) ([]Size, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Size])
 }
 
-// Close drops the schema and the connection.
+// Close drops what was made and the connection.
 func (p *Postgres) Close(ctx context.Context) error {
-	_, err := p.conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+plainSchema+" CASCADE")
+	var err error
+	if p.hasTable {
+		_, err = p.conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+plainSchema+" CASCADE")
+	}
 	if closeErr := p.conn.Close(ctx); err == nil {
 		err = closeErr
 	}

@@ -18,12 +18,17 @@ import (
 // prepared statement.
 type SQLite struct {
 	db    *sql.DB
-	path  string
+	path  string // of the plain file, "" for none
 	store string // path of the measured database
 }
 
-// OpenSQLite makes the plain file from the schema of a migrated database.
-func OpenSQLite(ctx context.Context, store string) (*SQLite, error) {
+// OpenSQLite makes the plain file from the schema of a migrated database, if
+// there is to be one.
+func OpenSQLite(ctx context.Context, store string, withTable bool) (*SQLite, error) {
+	if !withTable {
+		db, err := sql.Open("sqlite", "file:"+store+"?mode=ro&_pragma=cache_size(-16384)")
+		return &SQLite{db: db, store: store}, err
+	}
 	path := store + ".plain"
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -70,6 +75,9 @@ func (s *SQLite) copySchema(ctx context.Context) error {
 	}
 	return nil
 }
+
+// HasTable reports whether there is a plain file.
+func (s *SQLite) HasTable() bool { return s.path != "" }
 
 // Append is one transaction of a prepared INSERT. The owners of the first
 // batch are copied along.
@@ -149,10 +157,14 @@ func (s *SQLite) Query(ctx context.Context, query string, arg any) error {
 	return rows.Err()
 }
 
-// Sizes are those of the two files, with what is still in their logs.
+// Sizes are those of the files, with what is still in their logs.
 func (s *SQLite) Sizes(context.Context) ([]Size, error) {
 	var sizes []Size
-	for _, file := range []struct{ part, path string }{{"sandtrail", s.store}, {"plain table", s.path}} {
+	files := []struct{ part, path string }{{"sandtrail", s.store}, {"plain table", s.path}}
+	if !s.HasTable() {
+		files = files[:1]
+	}
+	for _, file := range files {
 		size := Size{Part: file.part}
 		for _, suffix := range []string{"", "-wal"} {
 			if info, err := os.Stat(file.path + suffix); err == nil {
@@ -167,6 +179,9 @@ func (s *SQLite) Sizes(context.Context) ([]Size, error) {
 // Close removes the plain file.
 func (s *SQLite) Close(context.Context) error {
 	err := s.db.Close()
+	if !s.HasTable() {
+		return err
+	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		if removeErr := os.Remove(s.path + suffix); err == nil && !errors.Is(removeErr, os.ErrNotExist) {
 			err = removeErr

@@ -24,6 +24,9 @@ type benchCmd struct {
 	Batch      int    `default:"1000" help:"Executions in one transaction."`
 	Rounds     int    `default:"200" help:"How often to ask each question; slow ones less often."`
 	Seed       uint64 `placeholder:"N" help:"Another seed makes other executions."`
+
+	NoPlainTable bool `help:"Fill no plain table beside Sandtrail's, and put plain SQL to that: for sizes that do not fit twice."`
+	NoFill       bool `help:"Store nothing: ask a database in use, as --no-plain-table does."`
 	output
 }
 
@@ -32,22 +35,15 @@ func (benchCmd) Examples() []string {
 	return []string{
 		"sandtrail bench",
 		"sandtrail bench --db postgres://localhost/empty --executions 1000000 -o json",
+		"sandtrail bench --db postgres://localhost/app --no-fill",
 	}
 }
 
 // Run measures a new SQLite file, removed afterwards, or the empty database
 // that --db names, which keeps the executions.
 func (c *benchCmd) Run(ctx context.Context, d *deps) (err error) {
-	for flag, n := range map[string]int{
-		"--executions": c.Executions, "--users": c.Users, "--strategies": c.Strategies,
-		"--days": c.Days, "--batch": c.Batch, "--rounds": c.Rounds,
-	} {
-		if n < 1 {
-			return sandtrail.Errorf(sandtrail.CodeInvalid, "%s: want at least 1, got %d", flag, n)
-		}
-	}
-	if c.Batch > sandtrail.MaxBatch {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "--batch: want at most %d, got %d", sandtrail.MaxBatch, c.Batch)
+	if err := c.check(d); err != nil {
+		return err
 	}
 	if d.DB == "" && d.Server == "" {
 		dir, err := os.MkdirTemp("", "sandtrail-bench-")
@@ -61,13 +57,15 @@ func (c *benchCmd) Run(ctx context.Context, d *deps) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := database.Migrate(ctx, d.now()); err != nil {
-		return err
+	if !c.NoFill {
+		if _, err := database.Migrate(ctx, d.now()); err != nil {
+			return err
+		}
+		if err := mustBeEmpty(ctx, database); err != nil {
+			return err
+		}
 	}
-	if err := mustBeEmpty(ctx, database); err != nil {
-		return err
-	}
-	plain, err := openPlain(ctx, d.DB, database)
+	plain, err := openPlain(ctx, d.DB, database, !c.NoPlainTable && !c.NoFill)
 	if err != nil {
 		return err
 	}
@@ -75,12 +73,31 @@ func (c *benchCmd) Run(ctx context.Context, d *deps) (err error) {
 
 	report, err := bench.Run(ctx, database, plain, d.now(), bench.Options{
 		Executions: c.Executions, Users: c.Users, Strategies: c.Strategies,
-		Days: c.Days, Batch: c.Batch, Rounds: c.Rounds, Seed: c.Seed,
+		Days: c.Days, Batch: c.Batch, Rounds: c.Rounds, Seed: c.Seed, NoFill: c.NoFill,
 	}, d.benchProgress())
 	if err != nil {
 		return err
 	}
 	return c.print(d, report)
+}
+
+// check refuses numbers and flags that make no sense.
+func (c *benchCmd) check(d *deps) error {
+	if c.NoFill && d.DB == "" {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--no-fill: name the database to ask with --db")
+	}
+	for flag, n := range map[string]int{
+		"--executions": c.Executions, "--users": c.Users, "--strategies": c.Strategies,
+		"--days": c.Days, "--batch": c.Batch, "--rounds": c.Rounds,
+	} {
+		if n < 1 {
+			return sandtrail.Errorf(sandtrail.CodeInvalid, "%s: want at least 1, got %d", flag, n)
+		}
+	}
+	if c.Batch > sandtrail.MaxBatch {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--batch: want at most %d, got %d", sandtrail.MaxBatch, c.Batch)
+	}
+	return nil
 }
 
 func mustBeEmpty(ctx context.Context, database sandtrail.Database) error {
@@ -93,16 +110,16 @@ func mustBeEmpty(ctx context.Context, database sandtrail.Database) error {
 		return err
 	}
 	if len(users.Items)+len(strategies.Items) > 0 {
-		return sandtrail.Errorf(sandtrail.CodeConflict, "--db: the bench fills an empty database, and this one is in use; name a new one")
+		return sandtrail.Errorf(sandtrail.CodeConflict, "--db: the bench fills an empty database, and this one is in use; name a new one, or ask this one with --no-fill")
 	}
 	return nil
 }
 
-func openPlain(ctx context.Context, target string, database sandtrail.Database) (bench.Plain, error) {
+func openPlain(ctx context.Context, target string, database sandtrail.Database, withTable bool) (bench.Plain, error) {
 	if _, embedded := database.(*sqlite.Store); embedded {
-		return bench.OpenSQLite(ctx, strings.TrimPrefix(strings.TrimPrefix(target, "sqlite:"), "//"))
+		return bench.OpenSQLite(ctx, strings.TrimPrefix(strings.TrimPrefix(target, "sqlite:"), "//"), withTable)
 	}
-	return bench.OpenPostgres(ctx, target)
+	return bench.OpenPostgres(ctx, target, withTable)
 }
 
 // benchProgress draws one bar for each step.
@@ -125,10 +142,7 @@ func (d *deps) benchProgress() bench.Progress {
 
 func (c *benchCmd) print(d *deps, report bench.Report) error {
 	if c.Output == "table" {
-		if err := d.say("%s executions over %s, %s in a transaction: %s a second with roll-ups kept, %s in plain SQL (%s).\n",
-			human.Count(int64(report.Executions)), human.Plural(int64(report.Days), "day"), human.Count(int64(report.Batch)),
-			human.Count(int64(report.Ingest.Sandtrail)), human.Count(int64(report.Ingest.Plain)),
-			human.Percent(100*report.Ingest.Sandtrail/report.Ingest.Plain)); err != nil {
+		if err := d.say("%s\n", headline(report)); err != nil {
 			return err
 		}
 	}
@@ -140,6 +154,21 @@ func (c *benchCmd) print(d *deps, report bench.Report) error {
 		return err
 	}
 	return print(d, c.Output, finding[bench.Size]{rows: report.Sizes, columns: sizeColumns(report.Executions)})
+}
+
+// headline says in a line what was stored, and how fast.
+func headline(report bench.Report) string {
+	stored := human.Count(int64(report.Executions)) + " executions"
+	if report.Ingest == nil {
+		return stored + "; plain SQL is put to the same table."
+	}
+	stored += fmt.Sprintf(" over %s, %s in a transaction: %s a second with roll-ups kept", human.Plural(int64(report.Days), "day"),
+		human.Count(int64(report.Batch)), human.Count(int64(report.Ingest.Sandtrail)))
+	if report.Ingest.Plain == nil {
+		return stored + "; plain SQL is put to the same table."
+	}
+	return stored + fmt.Sprintf(", %s in plain SQL (%s).", human.Count(int64(*report.Ingest.Plain)),
+		human.Percent(100*report.Ingest.Sandtrail / *report.Ingest.Plain))
 }
 
 func questionColumns() []table.Column[bench.Question] {
