@@ -57,6 +57,7 @@ var edges = []edge{
 	{"recorder", ".", "what it measures becomes a draft"},
 	{"recorder", "asciicast", "records terminal sessions"},
 	{"recorder", "internal/pty", "runs sessions on pseudo-terminals"},
+	{"recorder", "github.com/godbus/dbus/v5", "asks systemd for a cgroup of its own"},
 	{"recorder", "golang.org/x/sys", "process groups, subreaper, rusage"},
 	{"recorder", "golang.org/x/term", "makes the terminal around a session raw"},
 	{"internal/pty", "golang.org/x/sys", "the calls that make pseudo-terminals"},

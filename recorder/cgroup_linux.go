@@ -100,14 +100,25 @@ type group struct {
 const groupPrefix = "sandtrail-"
 
 // newGroup makes the best group that the host offers, or nil if none. want
-// restricts the choice.
-func newGroup(h hierarchies, want Method) *group {
+// restricts the choice. systemd, if there is one, is asked for a delegated
+// group where none is at hand.
+func newGroup(h hierarchies, want Method, systemd manager) *group {
 	for _, method := range []Method{CgroupV2, CgroupHybrid, CgroupV1, CgroupSampling} {
 		if want != "" && want != method {
 			continue
 		}
 		if g := tryGroup(h, method); g != nil {
 			return g
+		}
+		if method != CgroupV2 {
+			continue
+		}
+		// Why it could not be had is told by the method that is used instead.
+		if scope, _ := systemd.delegate(h); scope != "" {
+			h.v2 = scope
+			if g := tryGroup(h, method); g != nil {
+				return g
+			}
 		}
 	}
 	return nil
@@ -147,8 +158,7 @@ func tryGroup(h hierarchies, method Method) *group {
 // make some there is seen by trying.
 func (h hierarchies) delegatedParent() string {
 	for dir := h.v2; ; dir = filepath.Dir(dir) {
-		raw, err := os.ReadFile(filepath.Join(dir, "cgroup.subtree_control"))
-		if err == nil && slices.Contains(strings.Fields(string(raw)), "memory") {
+		if slices.Contains(words(filepath.Join(dir, "cgroup.subtree_control")), "memory") {
 			return dir
 		}
 		if len(dir) <= len(h.v2Mount) {
@@ -291,13 +301,7 @@ func (g *group) path(controller, file string) string {
 }
 
 func (g *group) write(controller, file, value string) bool {
-	// No O_CREATE: a file that is not there is a controller that is not there.
-	f, err := os.OpenFile(g.path(controller, file), os.O_WRONLY, 0)
-	if err != nil {
-		return false
-	}
-	_, err = f.WriteString(value)
-	return errors.Join(err, f.Close()) == nil
+	return writeFile(g.path(controller, file), value) == nil
 }
 
 // number reads a file that holds one number, or the value of key in one that

@@ -34,7 +34,7 @@ type tree struct {
 func newTree(c Command) (*tree, error) {
 	t := &tree{method: Sampling, terminal: c.Terminal != nil, ended: make(chan *os.ProcessState, 1), release: make(chan struct{})}
 	if c.Method != Sampling {
-		t.group = newGroup(findHierarchies("/proc/self"), c.Method)
+		t.group = newGroup(findHierarchies("/proc/self"), c.Method, managerFor(c))
 	}
 	if t.group != nil {
 		t.method = t.group.method
@@ -50,6 +50,15 @@ func newTree(c Command) (*tree, error) {
 		signal.Notify(t.buried, syscall.SIGCHLD)
 	}
 	return t, nil
+}
+
+// managerFor is the systemd to ask for a scope. A program that is not ours
+// alone is not moved out of the cgroup that it is in.
+func managerFor(c Command) manager {
+	if !c.OwnProcess {
+		return manager{}
+	}
+	return findManager("/", os.Getenv("XDG_RUNTIME_DIR"), os.Getuid())
 }
 
 // start starts the command inside the tree, under the limits. The command may
