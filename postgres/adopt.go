@@ -57,11 +57,11 @@ func inspectLogs(ctx context.Context, q querier, l *layout) (*foreignLogs, error
 	return found, nil
 }
 
-// keeperOf finds the schema of the Sandtrail that keeps a table by the
-// functions of its triggers, "" when none does.
+// keeperOf finds the schema of the Sandtrail that keeps a table by its default
+// partition, "" when none does.
 func keeperOf(ctx context.Context, q querier, table string) (schema string, err error) {
-	err = q.QueryRow(ctx, `SELECT p.pronamespace::regnamespace::text FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-		WHERE t.tgrelid = to_regclass($1) AND t.tgname = 'sandtrail_inserted'`, table).Scan(&schema)
+	err = q.QueryRow(ctx, `SELECT c.relnamespace::regnamespace::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhparent = to_regclass($1) AND c.relname = 'logs_default'`, table).Scan(&schema)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", nil
 	}
