@@ -26,7 +26,7 @@ const campaignEnv = "SANDTRAIL_TEST_CAMPAIGN"
 // and cascades between, and then compares everything derived with the
 // records.
 func TestCampaign(t *testing.T) {
-	const clients, rounds = 8, 40
+	const clients, rounds = 16, 20
 	s, url := open(t)
 	putOwners(t, s, 10)
 	end := campaignEnd(t)
