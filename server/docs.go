@@ -115,8 +115,10 @@ func (s *Server) registerDocs() {
 	doc := s.api.OpenAPI()
 	delete(doc.Components.Schemas.Map(), "ErrorModel")
 	delete(doc.Components.Schemas.Map(), "ErrorDetail")
+	examples := Examples()
 	for path, item := range doc.Paths {
 		for _, op := range operationsOf(item) {
+			illustrate(op, path, examples)
 			if routeTable[op.Method+" "+path].grants&byAnybody != 0 {
 				op.Security = []map[string][]string{}
 			}

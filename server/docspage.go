@@ -27,6 +27,7 @@ type docsCall struct {
 	Parameters                        []docsParameter
 	RequestBody                       struct{ Content map[string]docsContent }
 	Responses                         map[string]docsResponse
+	Samples                           []struct{ Source string } `json:"x-codeSamples"`
 }
 
 type docsParameter struct {
@@ -35,7 +36,25 @@ type docsParameter struct {
 	Schema                docsSchema
 }
 
-type docsContent struct{ Schema docsSchema }
+type docsContent struct {
+	Schema  docsSchema
+	Example any
+}
+
+// Answer is the example of an answer, if there is one.
+func (c docsCall) Answer() string {
+	for _, response := range c.Responses {
+		for _, content := range response.Content {
+			if text, ok := content.Example.(string); ok {
+				return text
+			}
+			if raw, err := json.MarshalIndent(content.Example, "", "  "); err == nil && content.Example != nil {
+				return string(raw)
+			}
+		}
+	}
+	return ""
+}
 
 type docsResponse struct {
 	Description string
