@@ -24,9 +24,16 @@ const shifted = `new Promise((answer) => {
 	requestAnimationFrame(() => requestAnimationFrame(() => answer(sum)));
 })`
 
+// grown is by how much the page's height changes when one scrolls to its end.
+const grown = `new Promise((answer) => {
+	const before = document.documentElement.scrollHeight;
+	scrollTo(0, before);
+	requestAnimationFrame(() => requestAnimationFrame(() => answer(document.documentElement.scrollHeight - before)));
+})`
+
 // TestEveryPageOnEveryScreen has each page checked by axe, wants it not to
-// move while it loads, nothing to stick out at the side, and no complaint of
-// the browser.
+// move while it loads or is scrolled, nothing to stick out at the side, and no
+// complaint of the browser.
 func TestEveryPageOnEveryScreen(t *testing.T) {
 	axe, err := os.ReadFile("testdata/axe/axe.min.js")
 	if err != nil {
@@ -48,6 +55,9 @@ func TestEveryPageOnEveryScreen(t *testing.T) {
 				b.open(path)
 				if moved := awaited[float64](b, shifted); moved > 0.005 { // up to 0.1 counts as good
 					t.Errorf("the page moved by %v while it was built", moved)
+				}
+				if by := awaited[int](b, grown); by != 0 {
+					t.Errorf("the page grows by %d pixels when it is scrolled", by)
 				}
 				if over := run[int](b, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
 					t.Errorf("the page is %d pixels wider than the screen", over)
