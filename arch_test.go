@@ -71,6 +71,8 @@ var edges = []edge{
 	{"client", "api", "reads what the server writes"},
 	{"client", "outbox", "keeps what the server could not take yet"},
 	{"notify", ".", "what it sends are verdicts"},
+	{"s3", ".", "its errors"},
+	{"s3", "github.com/aws/aws-sdk-go-v2", "signs requests"},
 	{"worker", ".", "works on any store"},
 	{"worker", "notify", "the alert loop sends what it finds"},
 
@@ -111,6 +113,7 @@ var edges = []edge{
 	{"cmd/sandtrail", "golang.org/x/sys", "keeps the command away from exec's own descriptors"},
 	{"cmd/sandtrail", "recorder", "exec runs and measures commands"},
 	{"cmd/sandtrail", "asciicast", "play replays sessions"},
+	{"cmd/sandtrail", "s3", "archives in buckets"},
 	{"cmd/sandtrail", "outbox", "exec keeps records until the store has them"},
 	{"cmd/sandtrail", "client", "works with a running server"},
 	{"cmd/sandtrail", "prisma", "prints the Prisma schema"},

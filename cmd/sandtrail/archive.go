@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -15,8 +15,8 @@ import (
 )
 
 type archiveCmd struct {
-	Dir       string `arg:"" type:"existingdir" help:"Directory for the files, one for each week."`
-	OlderThan moment `default:"90d" help:"Archive the whole weeks before: a duration back from now, a date or an RFC 3339 time."`
+	Dir       archivePlace `arg:"" help:"Directory for the files, one for each week, or s3://BUCKET/PREFIX."`
+	OlderThan moment       `default:"90d" help:"Archive the whole weeks before: a duration back from now, a date or an RFC 3339 time."`
 	ledgerKeyFlag
 }
 
@@ -25,6 +25,7 @@ func (archiveCmd) Examples() []string {
 	return []string{
 		"sandtrail archive --older-than 60d /var/archive",
 		"sandtrail list --from-archive /var/archive --user ada",
+		"sandtrail archive s3://audit/executions",
 		"duckdb -c \"SELECT user_id, count(*) FROM '/var/archive/*.parquet' GROUP BY 1\"",
 	}
 }
@@ -39,7 +40,11 @@ func (c *archiveCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	a := archiver{dir: c.Dir, store: store, service: service, now: d.now}
+	depot, err := c.Dir.open(d)
+	if err != nil {
+		return err
+	}
+	a := archiver{depot: depot, store: store, service: service, now: d.now}
 	n, _, err := a.archive(ctx, weekOf(c.OlderThan.at(d.now())))
 	if err != nil {
 		return err
@@ -52,7 +57,7 @@ func weekOf(t time.Time) time.Time { return t.UTC().Truncate(7 * 24 * time.Hour)
 
 // archiver writes executions, week by week, into Parquet files with manifests.
 type archiver struct {
-	dir     string
+	depot   depot
 	store   sandtrail.Reader
 	service ledger.Service
 	now     func() time.Time
@@ -65,7 +70,7 @@ func (a archiver) archive(ctx context.Context, before time.Time) (n int64, weeks
 	var file *archiveFile
 	defer func() {
 		if file != nil {
-			err = errors.Join(err, file.discard())
+			err = errors.Join(err, discard(file.temp))
 		}
 	}()
 	err = eachPage(ctx, a.store, sandtrail.Filter{Until: before}, a.now, func(found []sandtrail.Execution) (err error) {
@@ -105,10 +110,10 @@ type archiveFile struct {
 
 func (a archiver) begin(ctx context.Context, week time.Time) (f *archiveFile, err error) {
 	f = &archiveFile{week: week}
-	if f.known, f.parts, err = a.archived(week); err != nil {
+	if f.known, f.parts, err = a.archived(ctx, week); err != nil {
 		return nil, err
 	}
-	if f.temp, err = os.CreateTemp(a.dir, ".archive-*"); err != nil {
+	if f.temp, err = a.depot.temp(); err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
 	f.out = &manifested{service: a.service, format: "parquet", to: f.temp, hash: sha256.New()}
@@ -118,11 +123,11 @@ func (a archiver) begin(ctx context.Context, week time.Time) (f *archiveFile, er
 
 // archived reads which executions of a week are archived, and in how many
 // files.
-func (a archiver) archived(week time.Time) (known map[sandtrail.ID]bool, files int, err error) {
+func (a archiver) archived(ctx context.Context, week time.Time) (known map[sandtrail.ID]bool, files int, err error) {
 	known = map[sandtrail.ID]bool{}
 	for ; ; files++ {
-		err := readArchived(archiveName(a.dir, week, files), func(e sandtrail.Execution) { known[e.ID] = true })
-		if errors.Is(err, os.ErrNotExist) {
+		err := readArchived(ctx, a.depot, archiveName(week, files), func(e sandtrail.Execution) { known[e.ID] = true })
+		if errors.Is(err, fs.ErrNotExist) {
 			return known, files, nil
 		}
 		if err != nil {
@@ -133,13 +138,15 @@ func (a archiver) archived(week time.Time) (known map[sandtrail.ID]bool, files i
 
 // archiveName is the name of the nth file of a week; later ones hold what came
 // after the first was written.
-func archiveName(dir string, week time.Time, n int) string {
-	name := "executions-" + week.Format(time.DateOnly)
+func archiveName(week time.Time, n int) string {
+	name := archivePrefix + week.Format(time.DateOnly)
 	if n > 0 {
 		name += fmt.Sprintf("-%d", n+1)
 	}
-	return filepath.Join(dir, name+".parquet")
+	return name + archiveSuffix
 }
+
+const archivePrefix, archiveSuffix = "executions-", ".parquet"
 
 func (f *archiveFile) add(e sandtrail.Execution) (int64, error) {
 	if f.known[e.ID] {
@@ -160,45 +167,14 @@ func (a archiver) finish(ctx context.Context, f *archiveFile) error {
 	if err != nil {
 		return err
 	}
-	name := archiveName(a.dir, f.week, f.parts)
-	err = errors.Join(f.temp.Chmod(0o644), f.temp.Sync(), writeDurably(name+".manifest", signed))
-	if err == nil {
-		err = os.Link(f.temp.Name(), name)
-	}
-	if err == nil {
-		err = syncDir(a.dir)
+	name := archiveName(f.week, f.parts)
+	if err = a.depot.replace(ctx, name+".manifest", signed); err == nil {
+		err = a.depot.put(ctx, name, f.temp)
 	}
 	if err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}
-	return f.discard()
-}
-
-// discard removes the temporary name.
-func (f *archiveFile) discard() error {
-	_ = f.temp.Close() // it was synced, or is not wanted
-	if err := os.Remove(f.temp.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-func writeDurably(name string, content []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// syncDir makes new names in the directory durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return discard(f.temp)
 }
 
 // archiving is a store of which retention removes whole weeks, and only what
@@ -217,7 +193,7 @@ func (s archiving) Cleanup(ctx context.Context, old sandtrail.Cutoff) (deleted i
 		return 0, err
 	}
 	for _, week := range slices.Backward(weeks) {
-		archived, _, err := s.archiver.archived(week)
+		archived, _, err := s.archiver.archived(ctx, week)
 		if err != nil {
 			return deleted, err
 		}
@@ -234,5 +210,7 @@ func (s archiving) Cleanup(ctx context.Context, old sandtrail.Cutoff) (deleted i
 			return deleted, err
 		}
 	}
-	return deleted, nil
+	// Now go what holds nothing any more.
+	n, err := s.CleanupArchived(ctx, time.Time{}, old, func(sandtrail.ID) bool { return false })
+	return deleted + n, err
 }

@@ -78,7 +78,7 @@ func retentionArchives(t *testing.T, store serviceStore) {
 	want := write(old, old.AddDate(0, 0, -7), old.AddDate(0, 0, -7).Add(time.Millisecond), now)[:3]
 	late := func() { want = append(want, write(old, old.AddDate(0, 0, -7))...) }
 	s := archiving{store, archiver{
-		dir: t.TempDir(), service: ledger.Service{Log: store, Keys: keys}, now: func() time.Time { return now },
+		depot: directory(t.TempDir()), service: ledger.Service{Log: store, Keys: keys}, now: func() time.Time { return now },
 		store: readThenWritten{store, func() { late() }},
 	}}
 	for _, removed := range []int64{3, 2, 0} {
@@ -88,7 +88,7 @@ func retentionArchives(t *testing.T, store serviceStore) {
 		}
 		late = func() {}
 	}
-	page, err := listArchived(s.archiver.dir, sandtrail.Query{Limit: 10}, now)
+	page, err := listArchived(t.Context(), s.archiver.depot, sandtrail.Query{Limit: 10}, now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -16,12 +15,12 @@ import (
 )
 
 // readArchived yields the executions of an archived file.
-func readArchived(name string, yield func(sandtrail.Execution)) error {
-	f, err := os.Open(name)
+func readArchived(ctx context.Context, from depot, name string, yield func(sandtrail.Execution)) (err error) {
+	f, err := from.open(ctx, name)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -67,11 +66,7 @@ func (row exported) execution() sandtrail.Execution {
 }
 
 // listArchived reads the newest executions of an archive that a query selects.
-func listArchived(dir string, q sandtrail.Query, now time.Time) (sandtrail.Page, error) {
-	names, err := filepath.Glob(filepath.Join(dir, "executions-*.parquet"))
-	if err != nil {
-		return sandtrail.Page{}, err
-	}
+func listArchived(ctx context.Context, from depot, q sandtrail.Query, now time.Time) (sandtrail.Page, error) {
 	if q.Cursor != "" {
 		return sandtrail.Page{}, sandtrail.Errorf(sandtrail.CodeInvalid, "--cursor does not go on in an archive: narrow the time with --until")
 	}
@@ -79,9 +74,13 @@ func listArchived(dir string, q sandtrail.Query, now time.Time) (sandtrail.Page,
 	if err != nil {
 		return sandtrail.Page{}, err
 	}
+	names, err := from.names(ctx)
+	if err != nil {
+		return sandtrail.Page{}, err
+	}
 	page := sandtrail.Page{Items: []sandtrail.Execution{}}
 	for _, name := range slices.Backward(names) { // newest weeks first
-		err := readArchived(name, func(e sandtrail.Execution) {
+		err := readArchived(ctx, from, name, func(e sandtrail.Execution) {
 			if plan.Filter.Selects(e) {
 				page.Items = append(page.Items, e)
 			}

@@ -8,8 +8,8 @@ import (
 
 type listCmd struct {
 	filterFlags
-	Failed      bool   `help:"Only those that did not succeed, time-outs included."`
-	FromArchive string `type:"existingdir" placeholder:"DIR" help:"Read what sandtrail archive wrote there in place of the database."`
+	Failed      bool         `help:"Only those that did not succeed, time-outs included."`
+	FromArchive archivePlace `placeholder:"DIR" help:"Read what sandtrail archive wrote there, to a directory or s3://BUCKET/PREFIX, in place of the database."`
 	listOutput
 }
 
@@ -40,8 +40,12 @@ func (c *listCmd) Run(ctx context.Context, d *deps) error {
 }
 
 func (c *listCmd) page(ctx context.Context, d *deps, q sandtrail.Query) (sandtrail.Page, error) {
-	if c.FromArchive != "" {
-		return listArchived(c.FromArchive, q, d.now())
+	if c.FromArchive == "" {
+		return readPage(ctx, d, q)
 	}
-	return readPage(ctx, d, q)
+	depot, err := c.FromArchive.open(d)
+	if err != nil {
+		return sandtrail.Page{}, err
+	}
+	return listArchived(ctx, depot, q, d.now())
 }

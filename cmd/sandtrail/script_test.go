@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rclone/gofakes3"
+	"github.com/rclone/gofakes3/s3mem"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sandtrail/sandtrail/internal/pgtest"
@@ -52,6 +56,9 @@ func runScript(t *testing.T, file, database string) {
 		Files: []string{file},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("SANDTRAIL_DB", database)
+			for name, value := range s3Environment(env) {
+				env.Setenv(name, value)
+			}
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, ".state"))
 			return nil
 		},
@@ -60,6 +67,18 @@ func runScript(t *testing.T, file, database string) {
 		},
 		RequireUniqueNames: true,
 	})
+}
+
+// s3Environment is that of a server of S3 with a bucket named audit.
+func s3Environment(env *testscript.Env) map[string]string {
+	backend := s3mem.New()
+	handler := gofakes3.New(backend, gofakes3.WithV4Auth(map[string]string{"KEY": "secret"})).Server()
+	server := httptest.NewServer(handler)
+	env.Defer(server.Close)
+	if err := backend.CreateBucket(context.Background(), "audit"); err != nil {
+		panic(err) // there is none yet
+	}
+	return map[string]string{"AWS_ENDPOINT_URL_S3": server.URL, "AWS_ACCESS_KEY_ID": "KEY", "AWS_SECRET_ACCESS_KEY": "secret"}
 }
 
 // status runs a command and checks its exit status:

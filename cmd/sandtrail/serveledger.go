@@ -20,7 +20,7 @@ type ledgerFlags struct {
 	CheckpointWebhook []webAddress `env:"SANDTRAIL_CHECKPOINT_WEBHOOK" placeholder:"URL" help:"Post each to this URL, signed with --webhook-secret; may be given more than once."`
 	CheckpointWitness []webAddress `env:"SANDTRAIL_CHECKPOINT_WITNESS" placeholder:"URL" help:"Have each witnessed there, such as by https://other/v1/ledger/witness; may be given more than once."`
 	WitnessOf         []string     `env:"SANDTRAIL_WITNESS_OF" placeholder:"KEY" help:"Be a witness of the log with this public key; may be given more than once."`
-	Archive           string       `type:"existingdir" env:"SANDTRAIL_ARCHIVE" placeholder:"DIR" help:"Write whole weeks there before --retention deletes them."`
+	Archive           archivePlace `env:"SANDTRAIL_ARCHIVE" placeholder:"DIR" help:"Write whole weeks there, to a directory or s3://BUCKET/PREFIX, before --retention deletes them."`
 	VerifyEvery       duration     `default:"24h" env:"SANDTRAIL_VERIFY_EVERY" help:"Compare the records with the ledger this often; 0 never does."`
 }
 
@@ -43,7 +43,11 @@ func (c *ledgerFlags) retained(store serviceStore, service *ledger.Service, d *d
 	if service == nil {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--archive needs a key to sign with: name its file with --ledger-key")
 	}
-	return archiving{store, archiver{dir: c.Archive, store: store, service: *service, now: d.now}}, nil
+	depot, err := c.Archive.open(d)
+	if err != nil {
+		return nil, err
+	}
+	return archiving{store, archiver{depot: depot, store: store, service: *service, now: d.now}}, nil
 }
 
 // witness is the witness that the server is, nil for none.

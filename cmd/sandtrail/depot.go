@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/s3"
+)
+
+// archivePlace is where an archive is: a directory, or below a prefix in a
+// bucket.
+type archivePlace string
+
+// UnmarshalText reads a flag.
+func (p *archivePlace) UnmarshalText(text []byte) error {
+	if *p = archivePlace(text); p.inBucket() {
+		return nil
+	}
+	path := kong.ExpandPath(string(text))
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%q exists but is not a directory", path)
+	}
+	*p = archivePlace(path)
+	return nil
+}
+
+func (p archivePlace) inBucket() bool { return strings.HasPrefix(string(p), s3.Scheme) }
+
+func (p archivePlace) open(d *deps) (depot, error) {
+	if !p.inBucket() {
+		return directory(p), nil
+	}
+	b, err := s3.Open(string(p), d.getenv, d.now)
+	return bucket{b}, err
+}
+
+// depot keeps the files of an archive.
+type depot interface {
+	// names lists the files with executions, in order.
+	names(ctx context.Context) ([]string, error)
+	// open reads a file; fs.ErrNotExist when there is none.
+	open(ctx context.Context, name string) (archived, error)
+	// temp begins a file to put, or to discard.
+	temp() (*os.File, error)
+	// put puts a file in its place, where none is: else it fails with
+	// fs.ErrExist. The file is there whole and durable when it returns.
+	put(ctx context.Context, name string, temp *os.File) error
+	// replace writes a small file, durable when it returns.
+	replace(ctx context.Context, name string, content []byte) error
+}
+
+// archived is a file of an archive.
+type archived interface {
+	io.ReaderAt
+	io.Closer
+	Stat() (os.FileInfo, error)
+}
+
+// discard closes a file and removes its name.
+func discard(temp *os.File) error {
+	_ = temp.Close() // it is kept elsewhere, or is not wanted
+	if err := os.Remove(temp.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// directory is a depot.
+type directory string
+
+func (d directory) path(name string) string { return filepath.Join(string(d), name) }
+
+func (d directory) names(context.Context) ([]string, error) {
+	paths, err := filepath.Glob(d.path(archivePrefix + "*" + archiveSuffix))
+	for i := range paths {
+		paths[i] = filepath.Base(paths[i])
+	}
+	return paths, err
+}
+
+func (d directory) open(_ context.Context, name string) (archived, error) {
+	return os.Open(d.path(name))
+}
+
+func (d directory) temp() (*os.File, error) { return os.CreateTemp(string(d), ".archive-*") }
+
+func (d directory) put(_ context.Context, name string, temp *os.File) error {
+	err := errors.Join(temp.Chmod(0o644), temp.Sync())
+	if err == nil {
+		err = os.Link(temp.Name(), d.path(name))
+	}
+	if err == nil {
+		err = syncDir(string(d))
+	}
+	return err
+}
+
+func (d directory) replace(_ context.Context, name string, content []byte) error {
+	return writeDurably(d.path(name), content)
+}
+
+func writeDurably(name string, content []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// syncDir makes new names in the directory durable.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// bucket is a depot.
+type bucket struct{ *s3.Bucket }
+
+func (b bucket) names(ctx context.Context) (names []string, err error) {
+	all, err := b.List(ctx, archivePrefix)
+	for _, name := range all {
+		if strings.HasSuffix(name, archiveSuffix) {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+// open copies the file to a temporary one: Parquet is read from its end.
+func (b bucket) open(ctx context.Context, name string) (archived, error) {
+	content, err := b.Get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	f, err := b.temp()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(f, content); err != nil {
+		return nil, errors.Join(sandtrail.Errorf(sandtrail.CodeUnavailable, "%s: %w", name, err), discard(f))
+	}
+	return fetched{f}, nil
+}
+
+// fetched is a copy that goes when it is closed.
+type fetched struct{ *os.File }
+
+// Close removes the copy.
+func (f fetched) Close() error { return discard(f.File) }
+
+func (b bucket) temp() (*os.File, error) { return os.CreateTemp("", "sandtrail-archive-*") }
+
+func (b bucket) put(ctx context.Context, name string, temp *os.File) error {
+	if _, err := temp.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return b.Put(ctx, name, temp)
+}
+
+func (b bucket) replace(ctx context.Context, name string, content []byte) error {
+	return b.Replace(ctx, name, bytes.NewReader(content))
+}
