@@ -46,7 +46,7 @@ func sample(r *rand.Rand) sandtrail.Execution {
 	if r.IntN(2) == 0 {
 		e.MemoryUsed, e.CPUUsage = ptr(r.IntN(4096)), ptr(r.Float64()*100)
 		e.Classes = []string{"Alpha", "Beta"}[:r.IntN(3)]
-		e.Metadata = json.RawMessage(fmt.Sprintf(`{"run":{"exitCode":%d}}`, r.IntN(256)))
+		e.Metadata = json.RawMessage(fmt.Sprintf(`{"run":{"command":"<a & b>","exitCode":%d}}`, r.IntN(256)))
 	}
 	return e
 }

@@ -93,7 +93,7 @@ type LeafRef struct {
 // AppendExported appends a line of an export: the record's JSON, and what the
 // log has of it as the member ledger, null when it is not sealed.
 func AppendExported(b []byte, e sandtrail.Execution, ref *LeafRef) ([]byte, error) {
-	record, err := json.Marshal(e)
+	record, err := sandtrail.EncodeJSON(e) // the metadata as it was sealed
 	if err != nil {
 		return nil, err
 	}
