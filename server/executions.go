@@ -80,7 +80,8 @@ func (s *Server) registerExecutions() {
 		"Server-sent events, one for each committed record, whoever wrote it. The data of an event is the record; its id is the place to go on from."),
 		"text/event-stream"), s.streamExecutions)
 	register(s, streaming(operation("GET /v1/export", "exportExecutions", "Export executions",
-		"Newest first, of any number. A connection that is cut short means that records are missing."),
+		"Newest first, of any number. A connection that is cut short means that records are missing: "+
+			"go on with until one millisecond after the createdAt of the last whole record, and leave out what you have."),
 		"application/x-ndjson", "text/csv"), s.export)
 }
 

@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
@@ -19,6 +19,9 @@ type exportCmd struct {
 	Failed bool   `help:"Only those that did not succeed, time-outs included."`
 	Format string `enum:"ndjson,csv,parquet,ocsf" default:"ndjson" placeholder:"ndjson" help:"ndjson, csv, parquet or ocsf (NDJSON of Process Activity events)."`
 
+	To     string `placeholder:"FILE" help:"Write there, in place of standard output, and give the file its name when it is whole."`
+	Resume bool   `help:"Go on with the file of --to where the same export was interrupted."`
+
 	Manifest string `placeholder:"FILE" help:"Write a signed manifest of the export there; lines of ndjson then say where their record is in the ledger."`
 	ledgerKeyFlag
 }
@@ -30,34 +33,71 @@ func (exportCmd) Examples() []string {
 		"sandtrail export --format csv --since 30d > month.csv",
 		"sandtrail export --format parquet --strategy momentum > momentum.parquet",
 		"sandtrail export --manifest manifest.txt > executions.ndjson",
+		"sandtrail export --to executions.ndjson",
+		"sandtrail export --to executions.ndjson --resume",
 	}
 }
 
 // Run writes every execution that the flags select, newest first.
 func (c *exportCmd) Run(ctx context.Context, d *deps) error {
-	if c.Format == "parquet" && d.outTTY {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "parquet is not for terminals: redirect standard output to a file")
+	if c.Resume && c.To == "" {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--resume goes on with a file: name it with --to")
 	}
-	if c.Manifest != "" {
-		return c.sealed(ctx, d)
+	if c.Format == "parquet" && c.To == "" && d.outTTY {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "parquet is not for terminals: redirect standard output to a file, or give --to")
 	}
-	store, err := d.store(ctx)
+	if c.To != "" {
+		return c.toFile(ctx, d)
+	}
+	signed, err := c.write(ctx, d, d.out, d.now(), written{})
 	if err != nil {
 		return err
 	}
-	return c.write(ctx, d, store, exporters[c.Format](d.out))
+	return c.putManifest(signed)
 }
 
-func (c *exportCmd) write(ctx context.Context, d *deps, store sandtrail.Reader, out exporter) error {
-	filter := c.filter(d.now())
+// write writes what the flags select at a time, behind what is written already,
+// and returns the manifest of the whole, if one is asked for.
+func (c *exportCmd) write(ctx context.Context, d *deps, to io.Writer, at time.Time, so written) (signed []byte, err error) {
+	out := exporters[c.Format](to)
+	var m *manifested
+	if c.Manifest != "" {
+		if m, err = c.manifested(ctx, d, to, so); err != nil {
+			return nil, err
+		}
+		out = m.exporter(ctx)
+	}
+	store, err := d.store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if so.end == 0 && out.begin != nil {
+		if err := out.begin(); err != nil {
+			return nil, err
+		}
+	}
+	err = eachPage(ctx, store, so.rest(c.filter(at)), d.now, func(page []sandtrail.Execution) error {
+		return out.write(slices.DeleteFunc(page, so.has))
+	})
+	if err == nil {
+		err = out.close()
+	}
+	if err != nil || m == nil {
+		return nil, err
+	}
+	return m.manifest(ctx, d.now())
+}
+
+// filter is what the flags select at a time.
+func (c *exportCmd) filter(at time.Time) sandtrail.Filter {
+	filter := c.selection.filter(at)
+	if filter.Within > 0 { // the same for all that go on with it
+		filter.Since, filter.Within = at.Add(-filter.Within), 0
+	}
 	if c.Failed {
-		failed := false
-		filter.Success = &failed
+		filter.Success = new(bool)
 	}
-	if err := eachPage(ctx, store, filter, d.now, out.write); err != nil {
-		return err
-	}
-	return out.close()
+	return filter
 }
 
 // eachPage uses every page of what a filter selects, newest first.
@@ -76,6 +116,7 @@ func eachPage(ctx context.Context, store sandtrail.Reader, filter sandtrail.Filt
 
 // exporter writes executions in one format, piece by piece.
 type exporter struct {
+	begin func() error // writes what comes before the first; nil: nothing
 	write func([]sandtrail.Execution) error
 	close func() error
 }
@@ -105,17 +146,19 @@ func exportNDJSON(w io.Writer) exporter {
 
 func exportCSV(w io.Writer) exporter {
 	out := csv.NewWriter(w)
-	err := out.Write(sandtrail.CSVHeader())
 	return exporter{
+		begin: func() error { return out.Write(sandtrail.CSVHeader()) },
 		write: func(executions []sandtrail.Execution) error {
 			for _, e := range executions {
-				err = errors.Join(err, out.Write(e.CSVRecord()))
+				if err := out.Write(e.CSVRecord()); err != nil {
+					return err
+				}
 			}
-			return err
+			return nil
 		},
 		close: func() error {
 			out.Flush()
-			return errors.Join(err, out.Error())
+			return out.Error()
 		},
 	}
 }

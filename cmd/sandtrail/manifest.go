@@ -12,23 +12,23 @@ import (
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
-// sealed exports with a manifest.
-func (c *exportCmd) sealed(ctx context.Context, d *deps) error {
+// manifested begins an export with a manifest, behind what is written already.
+func (c *exportCmd) manifested(ctx context.Context, d *deps, to io.Writer, so written) (*manifested, error) {
 	service, err := c.service(ctx, d)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	store, err := d.store(ctx)
-	if err != nil {
-		return err
+	m := &manifested{service: service, format: c.Format, to: to, hash: sha256.New(), records: so.records}
+	if so.content != nil {
+		_, err = io.Copy(m.hash, so.content)
 	}
-	out := &manifested{service: service, format: c.Format, to: d.out, hash: sha256.New()}
-	if err := c.write(ctx, d, store, out.exporter(ctx)); err != nil {
-		return err
-	}
-	signed, err := out.manifest(ctx, d.now())
-	if err != nil {
-		return err
+	return m, err
+}
+
+// putManifest keeps a manifest that was asked for.
+func (c *exportCmd) putManifest(signed []byte) error {
+	if c.Manifest == "" {
+		return nil
 	}
 	if err := writeDurably(c.Manifest, signed); err != nil {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--manifest: %w", err)
@@ -60,6 +60,7 @@ func (m *manifested) exporter(ctx context.Context) exporter {
 		inner.write = func(executions []sandtrail.Execution) error { return m.lines(ctx, executions) }
 	}
 	return exporter{
+		begin: inner.begin,
 		write: func(executions []sandtrail.Execution) error {
 			m.records += int64(len(executions))
 			return inner.write(executions)
