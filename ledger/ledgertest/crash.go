@@ -17,12 +17,12 @@ import (
 // error is what the store gets.
 type Stepped func(ctx context.Context, url string, step func(applied bool) error) (Database, error)
 
-// Crash does, rounds times each, what changes the ledger through a store of
-// which one step fails, the steps in turn, every second one applied and reported
-// failed all the same, and then what is left to do. It expects no finding, and
-// nothing lost.
-func Crash(t *testing.T, target Target, open Stepped, rounds int) {
-	crashes(t, target, rounds, func(o *operator, c crashing, f fault) (steps int, stopped bool) {
+// Crash does what changes the ledger through a store of which one step fails,
+// and then what is left to do. It tries so many steps of each: not applied, and
+// applied and reported failed all the same. It expects no finding, and nothing
+// lost.
+func Crash(t *testing.T, target Target, open Stepped, tries int) {
+	crashes(t, target, tries, func(o *operator, c crashing, f fault) (steps int, stopped bool) {
 		s := stepper{fault: f, stop: func() error { return errors.New("a fault") }}
 		store, err := s.open(o.Context(), open, o.URL)
 		check(o, err)
@@ -35,38 +35,53 @@ func Crash(t *testing.T, target Target, open Stepped, rounds int) {
 	})
 }
 
-// crashes does each crashing as a whole, which takes a number of steps, and
-// then rounds times so that it stops at one of them.
-func crashes(t *testing.T, target Target, rounds int, do func(*operator, crashing, fault) (steps int, stopped bool)) {
+// crashes does each crashing as a whole, and then so that it stops at some of
+// its steps: as many as are to be tried, or every one.
+func crashes(t *testing.T, target Target, tries int, do func(*operator, crashing, fault) (steps int, stopped bool)) {
 	o := newOperator(t, target, 1)
 	o.begin()
 	o.publish()
 	for _, c := range crashings {
-		var steps, stopped int
-		finish := func() {
+		finish := func() (steps int) {
 			steps, _ = do(o, c, fault{})
 			c.finish(o)
 			o.publish()
 			o.clean()
+			return steps
 		}
+		finish() // what there is from the beginning
 		o.append(40)
-		finish()
+		steps := finish()
 		if steps < 3 {
 			t.Fatalf("%s takes %d steps", c.name, steps)
 		}
-		for i := range rounds {
+		stop := func(f fault) bool {
 			o.append(40)
-			f := fault{Step: 1 + i*steps/rounds, Applied: i%2 == 1}
-			if _, early := do(o, c, f); early {
-				stopped++
-			}
+			_, stopped := do(o, c, f)
 			if _, findings := o.verify(o.published...); len(findings) > 0 {
 				t.Fatalf("%s, after %+v: false alarm: %+v", c.name, f, findings)
 			}
 			finish()
+			return stopped
 		}
-		t.Logf("%s: %d steps, stopped at one in %d of %d rounds", c.name, steps, stopped, rounds)
-		if stopped == 0 {
+		tried := 0
+		both := func(step int) (stopped bool) {
+			before, after := stop(fault{step, false}), stop(fault{step, true})
+			if before || after {
+				tried++
+			}
+			return before || after
+		}
+		if tries < steps {
+			for i := range tries {
+				both(1 + (2*i+1)*steps/(2*tries))
+			}
+		} else { // every one, until there is no more
+			for step := 1; both(step) || step <= steps; step++ {
+			}
+		}
+		t.Logf("%s: %d steps, stopped at %d of them", c.name, steps, tried)
+		if tried == 0 {
 			t.Errorf("%s: never stopped", c.name)
 		}
 	}
@@ -149,13 +164,30 @@ var crashings = []crashing{
 		return s.Maintain(ctx, d.Now)
 	}, func(o *operator) { o.replaceUser(o.lastUser()) }},
 	{"a cleanup", func(ctx context.Context, s Database, d deed) error {
-		if _, err := s.Cleanup(ctx, sandtrail.Before(d.Now.Add(-crashKeep))); err != nil {
+		if _, err := s.Cleanup(ctx, d.old()); err != nil {
 			return err
 		}
 		return s.Maintain(ctx, d.Now)
-	}, func(o *operator) {
-		o.keep(func(e sandtrail.Execution) bool { return !e.CreatedAt.Before(o.now.Add(-crashKeep)) })
-	}},
+	}, (*operator).keepRecent},
+	// Every second one first, so that it deletes some rows before it drops
+	// the partitions of the others.
+	{"a cleanup of what is archived", func(ctx context.Context, s Database, d deed) error {
+		for _, archived := range []func(sandtrail.ID) bool{
+			func(id sandtrail.ID) bool { return id[len(id)-1]%2 == 0 },
+			func(sandtrail.ID) bool { return true },
+		} {
+			if _, err := s.CleanupArchived(ctx, time.Time{}, d.old(), archived); err != nil {
+				return err
+			}
+		}
+		return s.Maintain(ctx, d.Now)
+	}, (*operator).keepRecent},
+}
+
+func (d deed) old() sandtrail.Cutoff { return sandtrail.Before(d.Now.Add(-crashKeep)) }
+
+func (o *operator) keepRecent() {
+	o.keep(func(e sandtrail.Execution) bool { return !e.CreatedAt.Before(o.now.Add(-crashKeep)) })
 }
 
 // crashKeep is how much a cleanup leaves of the sixty days of records.

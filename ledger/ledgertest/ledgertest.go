@@ -18,6 +18,7 @@ import (
 // Database is a store with a ledger.
 type Database interface {
 	sandtrail.Database
+	sandtrail.ArchivedCleaner
 	sandtrail.LedgerKeeper
 	ledger.Log
 }
