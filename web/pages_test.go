@@ -104,6 +104,10 @@ func checkMarkup(t *testing.T, d doc) {
 			t.Errorf("%s: inline <%s>", d.path, n.Data)
 		}
 	}
+	drawn := d.having("blocking")
+	if len(drawn) != 1 || drawn[0].attr("rel") != "expect" || drawn[0].attr("href") != "#"+d.tag("footer")[0].attr("id") {
+		t.Errorf("%s: the browser does not wait for the footer", d.path)
+	}
 	if len(d.tag("h1")) != 1 {
 		t.Errorf("%s: %d headings of the first level", d.path, len(d.tag("h1")))
 	}
@@ -346,7 +350,9 @@ func TestPagesAreLight(t *testing.T) {
 // loads lists the files that a page loads by itself.
 func loads(page doc) (links []string) {
 	for _, n := range append(page.tag("link"), page.tag("script")...) {
-		links = append(links, cmp.Or(n.attr("href"), n.attr("src")))
+		if link := cmp.Or(n.attr("href"), n.attr("src")); !strings.HasPrefix(link, "#") {
+			links = append(links, link)
+		}
 	}
 	return links
 }
