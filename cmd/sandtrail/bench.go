@@ -179,7 +179,7 @@ func questionColumns() []table.Column[bench.Question] {
 	}
 	return []table.Column[row]{
 		label("question", "QUESTION", func(q row) string { return q.Name }),
-		count("rounds", "ROUNDS", func(q row) int64 { return int64(q.Rounds) }),
+		count("rounds", "ROUNDS", func(q row) int64 { return int64(q.Sandtrail.Rounds) }),
 		timing("median", "MEDIAN", func(q row) float64 { return q.Sandtrail.Median }),
 		timing("p99", "99 % WITHIN", func(q row) float64 { return q.Sandtrail.P99 }),
 		timing("first", "FIRST", func(q row) float64 { return q.Sandtrail.First }),
