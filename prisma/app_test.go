@@ -21,16 +21,21 @@ type app struct {
 	stderr  bytes.Buffer
 }
 
-// startApp builds the application with a client made from what this package
-// prints, and starts it. It ends with the test.
-func startApp(t *testing.T, databaseURL string) *app {
+// buildApp builds the application with a client made from what this package
+// prints, and returns its folder.
+func buildApp(t *testing.T) string {
 	t.Helper()
 	dir := checkOut(t)
 	write(t, dir, "prisma/schema.prisma", printed(t, prisma.Schema))
 	write(t, dir, "prisma.config.ts", printed(t, prisma.Config))
 	run(t, dir, "prisma", "generate")
 	run(t, dir, "tsc")
+	return dir
+}
 
+// startApp starts the application built in a folder. It ends with the test.
+func startApp(t *testing.T, dir, databaseURL string) *app {
+	t.Helper()
 	a := &app{}
 	cmd := exec.CommandContext(t.Context(), "node", "dist/main.js")
 	cmd.Dir = dir

@@ -50,7 +50,7 @@ type fixture struct {
 func newFixture(t *testing.T) fixture {
 	t.Helper()
 	url := pgtest.New(t)
-	f := fixture{store: open(t, url), app: startApp(t, url)}
+	f := fixture{store: open(t, url), app: startApp(t, buildApp(t), url)}
 	// The clock is read when the application is built, which can take minutes.
 	f.now = sandtrail.Millisecond(time.Now())
 	if _, err := f.store.Migrate(t.Context(), f.now); err != nil {
