@@ -26,6 +26,11 @@ type distributed struct {
 	l *layout
 }
 
+// bet is not taken: what is derived is to be written too.
+func (distributed) bet(context.Context, []sandtrail.Admitted) ([]sandtrail.Execution, error) {
+	return nil, errLostBet
+}
+
 func (d distributed) enter(ctx context.Context, tx pgx.Tx, alone bool, ids [][16]byte) error {
 	if !alone {
 		_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock_shared("+lockKey+")", lockName(d.l.Schema, writers))

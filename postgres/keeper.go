@@ -14,6 +14,8 @@ import (
 // server triggers do, whoever writes. Where the executions are distributed the
 // store does it in its own transactions, and reconciles with what others wrote.
 type keeper interface {
+	// bet stores a batch if nothing of it is stored, else errLostBet.
+	bet(ctx context.Context, batch []sandtrail.Admitted) ([]sandtrail.Execution, error)
 	// enter begins a transaction that writes executions. One that is alone
 	// waits for those under way, keeps others out, and finds what is derived
 	// from the executions with the given ids in step.

@@ -176,10 +176,26 @@ func again(transaction func() error) (err error) {
 // words, so that planning them would cost more than running them: their plans
 // are kept. What they read of the executions must be bounded by constants.
 func (s *Store) ask(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
+	return s.pool.Query(ctx, query, s.kept(args)...)
+}
+
+// change is ask for a statement that changes rows; it returns how many. Tried
+// again like a transaction.
+func (s *Store) change(ctx context.Context, statement string, args ...any) (n int64, err error) {
+	err = again(func() error {
+		tag, err := s.pool.Exec(ctx, statement, s.kept(args)...)
+		n = tag.RowsAffected()
+		return err
+	})
+	return n, err
+}
+
+// kept are arguments of a statement whose plan is kept, if plans are.
+func (s *Store) kept(args []any) []any {
 	if l := s.layout.Load(); !s.keepPlans || l == nil || !l.keepsPlans() {
-		return s.pool.Query(ctx, query, args...)
+		return args
 	}
-	return s.pool.Query(ctx, query, append([]any{pgx.QueryExecModeCacheStatement}, args...)...)
+	return append([]any{pgx.QueryExecModeCacheStatement}, args...)
 }
 
 // execInTx is inTx for one statement; it returns how many rows it changed.

@@ -56,6 +56,21 @@ func logValues(e sandtrail.Execution) []any {
 	}
 }
 
+// logArrays are the logColumns of executions, an array each.
+func logArrays(list []sandtrail.Execution) []any {
+	arrays := make([][]any, len(logColumns))
+	for _, e := range list {
+		for column, value := range logValues(e) {
+			arrays[column] = append(arrays[column], value)
+		}
+	}
+	args := make([]any, len(arrays))
+	for column, array := range arrays {
+		args[column] = array
+	}
+	return args
+}
+
 func int32Ptr(n *int) *int32 {
 	if n == nil {
 		return nil

@@ -23,7 +23,7 @@ type app struct {
 
 // buildApp builds the application with a client made from what this package
 // prints, and returns its folder.
-func buildApp(t *testing.T) string {
+func buildApp(t testing.TB) string {
 	t.Helper()
 	dir := checkOut(t)
 	write(t, dir, "prisma/schema.prisma", printed(t, prisma.Schema))
@@ -34,7 +34,7 @@ func buildApp(t *testing.T) string {
 }
 
 // startApp starts the application built in a folder. It ends with the test.
-func startApp(t *testing.T, dir, databaseURL string) *app {
+func startApp(t testing.TB, dir, databaseURL string) *app {
 	t.Helper()
 	a := &app{}
 	cmd := exec.CommandContext(t.Context(), "node", "dist/main.js")
@@ -70,7 +70,7 @@ type answer struct {
 }
 
 // ask calls a function of the application.
-func (a *app) ask(t *testing.T, call string, arguments ...any) answer {
+func (a *app) ask(t testing.TB, call string, arguments ...any) answer {
 	t.Helper()
 	if arguments == nil {
 		arguments = []any{}
@@ -94,7 +94,7 @@ func (a *app) ask(t *testing.T, call string, arguments ...any) answer {
 }
 
 // do is ask for a call that has to succeed.
-func (a *app) do(t *testing.T, call string, arguments ...any) answer {
+func (a *app) do(t testing.TB, call string, arguments ...any) answer {
 	t.Helper()
 	got := a.ask(t, call, arguments...)
 	if got.Error != "" {
@@ -104,7 +104,7 @@ func (a *app) do(t *testing.T, call string, arguments ...any) answer {
 }
 
 // get calls a function of the application and decodes its result.
-func get[T any](t *testing.T, a *app, call string, arguments ...any) T {
+func get[T any](t testing.TB, a *app, call string, arguments ...any) T {
 	t.Helper()
 	raw := a.do(t, call, arguments...).Result
 	var result T
@@ -116,7 +116,7 @@ func get[T any](t *testing.T, a *app, call string, arguments ...any) T {
 
 // checkOut copies the application's own files to a folder of the test, beside
 // the packages of its lockfile, which are installed once per checkout.
-func checkOut(t *testing.T) string {
+func checkOut(t testing.TB) string {
 	t.Helper()
 	source, err := filepath.Abs("testdata/app")
 	if err != nil {
@@ -138,7 +138,7 @@ func checkOut(t *testing.T) string {
 }
 
 // run runs a program of the application's packages.
-func run(t *testing.T, dir, program string, arguments ...string) {
+func run(t testing.TB, dir, program string, arguments ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join("node_modules", ".bin", program), arguments...)
 	cmd.Dir = dir
@@ -155,7 +155,7 @@ func run(t *testing.T, dir, program string, arguments ...string) {
 	}
 }
 
-func printed(t *testing.T, output func(prisma.Options) (string, error)) string {
+func printed(t testing.TB, output func(prisma.Options) (string, error)) string {
 	t.Helper()
 	text, err := output(prisma.Options{})
 	if err != nil {
@@ -164,7 +164,7 @@ func printed(t *testing.T, output func(prisma.Options) (string, error)) string {
 	return text
 }
 
-func write(t *testing.T, dir, name, content string) {
+func write(t testing.TB, dir, name, content string) {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

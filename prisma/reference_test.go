@@ -60,7 +60,7 @@ func newFixture(t *testing.T) fixture {
 	return f
 }
 
-func open(t *testing.T, url string) *postgres.Store {
+func open(t testing.TB, url string) *postgres.Store {
 	t.Helper()
 	store, err := postgres.Open(t.Context(), url, postgres.Options{})
 	if err != nil {
@@ -319,7 +319,7 @@ func same(t *testing.T, what string, sandtrails, prismas any, options ...gocmp.O
 	}
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

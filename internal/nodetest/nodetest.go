@@ -15,7 +15,7 @@ import (
 // Install makes node_modules in the directory what its lockfile says, unless it
 // is already. Scripts of packages are not run. Without npm the test is skipped;
 // where CI=true it fails.
-func Install(t *testing.T, dir string) {
+func Install(t testing.TB, dir string) {
 	t.Helper()
 	if _, err := exec.LookPath("npm"); err != nil {
 		testneed.Missing(t, "Node.js 20 with npm is needed (Debian: apt-get install nodejs npm)")

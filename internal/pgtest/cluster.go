@@ -13,6 +13,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -24,7 +25,7 @@ cd "$1" || exit
 export PATH="$2:$PATH"
 initdb -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >log 2>&1 &&
 pg_ctl -D data -l log -w -t 60 -o "-p $3 -k $1 -c listen_addresses=127.0.0.1 -c fsync=off \
-  -c timezone=UTC -c max_connections=300 -c max_locks_per_transaction=256" start >>log 2>&1 || { cat log; rm -rf "$1"; exit; }
+  -c timezone=UTC -c max_connections=300 -c max_locks_per_transaction=256 $4" start >>log 2>&1 || { cat log; rm -rf "$1"; exit; }
 echo ready
 while read -r _; do
   pg_ctl -D data -l log -w -t 60 -m immediate restart >>log 2>&1 && echo ready || cat log
@@ -42,8 +43,9 @@ type cluster struct {
 	hold *os.File
 }
 
-// start makes a cluster on a free port.
-func start() (*cluster, error) {
+// start makes a cluster on a free port, with settings such as fsync=on beside
+// those of the keeper.
+func start(settings ...string) (*cluster, error) {
 	bin, err := findBinaries()
 	if err != nil {
 		return nil, err
@@ -61,14 +63,14 @@ func start() (*cluster, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	c := &cluster{url: "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"}
-	if err := c.keep(dir, bin, port, attr); err != nil {
+	if err := c.keep(dir, bin, port, settings, attr); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
 // keep runs the keeper and returns when the server accepts connections.
-func (c *cluster) keep(dir, bin, port string, attr *syscall.SysProcAttr) error {
+func (c *cluster) keep(dir, bin, port string, settings []string, attr *syscall.SysProcAttr) error {
 	held, hold, err := os.Pipe()
 	if err != nil {
 		return err
@@ -78,7 +80,11 @@ func (c *cluster) keep(dir, bin, port string, attr *syscall.SysProcAttr) error {
 		return err
 	}
 	c.hold, c.said = hold, bufio.NewScanner(said)
-	cmd := osexec.Command("/bin/sh", "-c", keeper, "keeper", dir, bin, port)
+	var options strings.Builder
+	for _, setting := range settings {
+		options.WriteString(" -c " + setting)
+	}
+	cmd := osexec.Command("/bin/sh", "-c", keeper, "keeper", dir, bin, port, options.String())
 	cmd.Stdin, cmd.Stdout, cmd.SysProcAttr = held, say, attr
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the server: %w", err)

@@ -87,10 +87,11 @@ type Own struct {
 	cluster *cluster
 }
 
-// NewOwn starts a server that ends with the test.
-func NewOwn(t testing.TB) *Own {
+// NewOwn starts a server that ends with the test. Settings such as "fsync=on"
+// take the place of those that make tests fast.
+func NewOwn(t testing.TB, settings ...string) *Own {
 	t.Helper()
-	c, err := start()
+	c, err := start(settings...)
 	if err != nil {
 		testneed.Missing(t, fmt.Sprintf("pgtest: %v", err))
 	}

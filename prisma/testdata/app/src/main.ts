@@ -22,6 +22,9 @@ const writes = {
   all: () => logs.findMany({ orderBy: [{ createdAt: "desc" }, { id: "desc" }], include: { user: true, strategy: true } }),
   find: (id: string) => logs.findUnique({ where: { id } }),
   create: (data: Data) => logs.create({ data }),
+  createEach: async (data: Data[]) => {
+    for (const one of data) await logs.create({ data: one });
+  },
   createMany: (data: Data[]) => logs.createMany({ data }),
   createManySkipping: (data: Data[]) => logs.createMany({ data, skipDuplicates: true }),
   delete: (id: string) => logs.delete({ where: { id } }),
