@@ -149,8 +149,8 @@ func MetadataFromColumn(column *string) json.RawMessage {
 	if column == nil {
 		return nil
 	}
-	if strings.HasPrefix(strings.TrimLeft(*column, " \t\r\n"), "{") && json.Valid([]byte(*column)) {
-		return json.RawMessage(*column)
+	if raw := json.RawMessage(*column); bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) && json.Valid(raw) {
+		return raw
 	}
 	text, _ := json.Marshal(map[string]string{"text": *column})
 	return text

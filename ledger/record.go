@@ -19,7 +19,10 @@ var fieldNames = [...]string{
 	"classesFound", "metadata", "createdAt",
 }
 
-const nFields = len(fieldNames)
+const (
+	nFields       = len(fieldNames)
+	metadataField = nFields - 2
+)
 
 // EncodeRecord gives the canonical encoding of a record: the id, then every
 // field in the order of the public contract. Two records have the same

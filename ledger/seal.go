@@ -32,6 +32,8 @@ type RecordReader interface {
 	// There are at most MaxRecords ids. The records had a createdAt within
 	// since and until, unless both are zero, when they were written: that
 	// helps to find them, and those of another time are returned as well.
+	// Their metadata is the text of the column; settle makes of it what other
+	// readers see.
 	Records(ctx context.Context, ids []sandtrail.ID, since, until time.Time) ([]sandtrail.Execution, error)
 }
 
@@ -213,6 +215,7 @@ func (s *sealer) addInOrder(ctx context.Context, ids []sandtrail.ID, records []s
 		if err != nil {
 			return err
 		}
+		settle(record)
 		entry, hash := Seal(*record, page.unused[0])
 		page.append(entry, record.CreatedAt)
 		s.hashes = append(s.hashes, hash)

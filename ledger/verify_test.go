@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -446,4 +447,45 @@ func TestSince(t *testing.T) {
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
+}
+
+// TestVerifyReadsColumns changes what the column of the metadata holds, so that
+// what is read of it, or what is left of it without blanks, is the same or not.
+func TestVerifyReadsColumns(t *testing.T) {
+	for sealed, columns := range map[string]map[string]bool{
+		`{"a":12,"b":"c d"}`: {
+			`{"a":12,"b":"c d"}`: true, ` { "a" : 12, "b" : "c d" } `: true,
+			`{"a":1 2,"b":"c d"}`: false, `{"a":12,"b":"cd"}`: false, `{"a":12,"b":"c d"`: false,
+		},
+		"":               {"": true, "null": false, "{}": false},
+		"null":           {"null": true, "": false, `{"text":"null"}`: true},
+		"not JSON":       {"not JSON": true, "notJSON": false},
+		`{"text":"x y"}`: {"x y": true, "xy": false},
+	} {
+		for column, intact := range columns {
+			t.Run(fmt.Sprintf("%s/%s", sealed, column), func(t *testing.T) {
+				r := rand.New(rand.NewPCG(7, 7))
+				store := newMemory()
+				e := sample(r)
+				e.Metadata = columnOf(sealed)
+				store.add(e)
+				store.seal(t, r)
+				e.Metadata = columnOf(column)
+				store.records[e.ID] = e
+				sum, err := Verify(t.Context(), store, Verification{})
+				check(t, err)
+				if (sum.Intact == 1) != intact || sum.Intact+sum.Altered != 1 {
+					t.Errorf("%d intact, %d altered; want it intact: %t", sum.Intact, sum.Altered, intact)
+				}
+			})
+		}
+	}
+}
+
+// columnOf is a column; "" is null.
+func columnOf(text string) json.RawMessage {
+	if text == "" {
+		return nil
+	}
+	return json.RawMessage(text)
 }

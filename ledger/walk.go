@@ -45,30 +45,31 @@ func (w *verifier) walk(ctx context.Context) error {
 
 func (w *verifier) readLog(ctx context.Context, verdicts chan<- chan verdict) (frontier, error) {
 	var tree frontier
-	start := &job{}
-	w.compareCheckpoints(start, &tree)
-	w.submit(ctx, verdicts, start)
+	j := &job{}
+	w.compareCheckpoints(j, &tree)
 	for block, err := range w.src.Blocks(ctx) {
 		if err == nil && block.First() != tree.size {
 			err = fmt.Errorf("block %d: %w: it follows leaf %d", block.N, ErrTorn, tree.size)
 		}
 		if errors.Is(err, ErrTorn) {
-			torn := &job{}
-			torn.find(Finding{Kind: Truncated, Leaf: &tree.size, Detail: fmt.Sprintf("the log cannot be read from here on: %v", err)})
-			w.submit(ctx, verdicts, torn)
+			j.find(Finding{Kind: Truncated, Leaf: &tree.size, Detail: fmt.Sprintf("the log cannot be read from here on: %v", err)})
 			break
 		}
 		if err != nil {
 			return tree, err
 		}
-		j := &job{verdict: verdict{leaves: int64(len(block.Entries))}, since: block.Since, until: block.Until}
+		if j.leaves+BlockLeaves > MaxRecords {
+			w.submit(ctx, verdicts, j)
+			j = &job{}
+		}
+		j.widen(block)
 		for i, entry := range block.Entries {
 			w.expect(j, leaf{tree.size, entry, block.Hashes[i]})
 			tree.add(block.Hashes[i])
 			w.compareCheckpoints(j, &tree)
 		}
-		w.submit(ctx, verdicts, j)
 	}
+	w.submit(ctx, verdicts, j)
 	return tree, nil
 }
 
@@ -169,7 +170,7 @@ type leaf struct {
 	hash  Hash
 }
 
-// verdict is what was found in one block.
+// verdict is what was found in some blocks.
 type verdict struct {
 	findings                                   []Finding
 	leaves                                     int64
@@ -178,11 +179,22 @@ type verdict struct {
 	err                                        error
 }
 
-// job compares the live leaves of one block with their records.
+// job compares the live leaves of some blocks with their records.
 type job struct {
 	verdict
 	live         []leaf
 	since, until time.Time
+}
+
+// widen takes a block in.
+func (j *job) widen(b Block) {
+	j.leaves += int64(len(b.Entries))
+	if j.since.IsZero() || !b.Since.IsZero() && b.Since.Before(j.since) {
+		j.since = b.Since
+	}
+	if b.Until.After(j.until) {
+		j.until = b.Until
+	}
 }
 
 func (j *job) find(f Finding) { j.findings = append(j.findings, f) }

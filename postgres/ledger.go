@@ -170,7 +170,7 @@ func (b *book) Records(ctx context.Context, ids []sandtrail.ID, since, until tim
 		b.mu.Lock()
 		defer b.mu.Unlock()
 	}
-	found, err := recordsWhere(ctx, tx, b.l, "id = ANY ($1) AND created_at >= $2 AND created_at <= $3", uuids(ids), since, until)
+	found, err := recordsWhere(ctx, tx, b.l, len(ids), "id = ANY ($1) AND created_at >= $2 AND created_at <= $3", uuids(ids), since, until)
 	if err != nil || len(found) == len(ids) {
 		return found, err
 	}
@@ -184,16 +184,17 @@ func (b *book) Records(ctx context.Context, ids []sandtrail.ID, since, until tim
 			lost = append(lost, id)
 		}
 	}
-	elsewhere, err := recordsWhere(ctx, tx, b.l, "id = ANY ($1)", uuids(lost))
+	elsewhere, err := recordsWhere(ctx, tx, b.l, len(lost), "id = ANY ($1)", uuids(lost))
 	return append(found, elsewhere...), err
 }
 
-func recordsWhere(ctx context.Context, tx pgx.Tx, l *layout, condition string, args ...any) ([]sandtrail.Execution, error) {
+// recordsWhere reads up to n records, their metadata as in the column.
+func recordsWhere(ctx context.Context, tx pgx.Tx, l *layout, n int, condition string, args ...any) ([]sandtrail.Execution, error) {
 	rows, err := tx.Query(ctx, l.sql("SELECT "+selectLogs+" FROM {logs} e WHERE "+condition), args...)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, scanLogs)
+	return pgx.AppendRows(make([]sandtrail.Execution, 0, n), rows, scanRaw)
 }
 
 func uuids(ids []sandtrail.ID) [][16]byte {
@@ -210,14 +211,12 @@ func (b *book) Record(ctx context.Context, id sandtrail.ID) (sandtrail.Execution
 	if err != nil {
 		return sandtrail.Execution{}, notFound(err, "there is no execution %s", id)
 	}
-	found, err := recordsWhere(ctx, b.tx, b.l, "id = $1 AND created_at = $2", [16]byte(id), at)
-	if err == nil && len(found) == 0 {
-		err = notFound(pgx.ErrNoRows, "there is no execution %s", id)
-	}
+	rows, err := b.tx.Query(ctx, b.l.sql("SELECT "+selectLogs+" FROM {logs} e WHERE id = $1 AND created_at = $2"), [16]byte(id), at)
 	if err != nil {
 		return sandtrail.Execution{}, err
 	}
-	return found[0], nil
+	e, err := pgx.CollectExactlyOneRow(rows, scanLogs)
+	return e, notFound(err, "there is no execution %s", id)
 }
 
 // Newest is part of ledger.Snapshot.

@@ -27,15 +27,27 @@ func scanLogs(row pgx.CollectableRow) (sandtrail.Execution, error) {
 
 // scanWith reads selectLogs and what else the query selects behind it.
 func scanWith(row pgx.CollectableRow, more ...any) (e sandtrail.Execution, err error) {
-	var classes, metadata *string
-	err = row.Scan(append([]any{
+	var metadata *string
+	err = scanInto(row, &e, &metadata, more...)
+	e.Metadata = sandtrail.MetadataFromColumn(metadata)
+	return e, err
+}
+
+// scanRaw reads selectLogs, the metadata as in the column.
+func scanRaw(row pgx.CollectableRow) (e sandtrail.Execution, err error) {
+	err = scanInto(row, &e, (*[]byte)(&e.Metadata))
+	return e, err
+}
+
+func scanInto(row pgx.CollectableRow, e *sandtrail.Execution, metadata any, more ...any) error {
+	var classes *string
+	err := row.Scan(append([]any{
 		(*[16]byte)(&e.ID), &e.UserID, &e.StrategyID, &e.Type, &e.Success, &e.ExecutionTime, &e.MemoryUsed,
-		&e.CPUUsage, &e.TimedOut, &e.ErrorCount, &e.WarningCount, &classes, &metadata, &e.CreatedAt,
+		&e.CPUUsage, &e.TimedOut, &e.ErrorCount, &e.WarningCount, &classes, metadata, &e.CreatedAt,
 	}, more...)...)
 	e.Classes = sandtrail.SplitClasses(classes)
-	e.Metadata = sandtrail.MetadataFromColumn(metadata)
 	e.CreatedAt = e.CreatedAt.UTC()
-	return e, err
+	return err
 }
 
 // scanOwned reads an execution with its user and strategy.

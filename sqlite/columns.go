@@ -82,18 +82,29 @@ func value[T any](p *T) any {
 
 // scanRecord reads the columns of an execution, and more after them.
 func scanRecord(scan func(...any) error, e *sandtrail.Execution, more ...any) error {
+	var metadata *string
+	err := scanInto(scan, e, &metadata, more...)
+	e.Metadata = sandtrail.MetadataFromColumn(metadata)
+	return err
+}
+
+// scanRaw is scanRecord, the metadata as in the column.
+func scanRaw(scan func(...any) error, e *sandtrail.Execution) error {
+	return scanInto(scan, e, (*[]byte)(&e.Metadata))
+}
+
+func scanInto(scan func(...any) error, e *sandtrail.Execution, metadata any, more ...any) error {
 	var id executionID
-	var classes, metadata *string
+	var classes *string
 	var at timestamp
 	into := append([]any{
 		&id, &e.UserID, &e.StrategyID, &e.Type, &e.Success, &e.ExecutionTime, &e.MemoryUsed, &e.CPUUsage,
-		&e.TimedOut, &e.ErrorCount, &e.WarningCount, &classes, &metadata, &at,
+		&e.TimedOut, &e.ErrorCount, &e.WarningCount, &classes, metadata, &at,
 	}, more...)
 	if err := scan(into...); err != nil {
 		return err
 	}
-	e.ID, e.CreatedAt = id.ID, at.Time
-	e.Classes, e.Metadata = sandtrail.SplitClasses(classes), sandtrail.MetadataFromColumn(metadata)
+	e.ID, e.CreatedAt, e.Classes = id.ID, at.Time, sandtrail.SplitClasses(classes)
 	return nil
 }
 

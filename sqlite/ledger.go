@@ -171,21 +171,19 @@ func (b *book) Records(ctx context.Context, ids []sandtrail.ID, _, _ time.Time) 
 		return nil, err
 	}
 	return collect(rows, func(scan func(...any) error) (e sandtrail.Execution, err error) {
-		err = scanRecord(scan, &e)
+		err = scanRaw(scan, &e)
 		return e, err
 	})
 }
 
 // Record is part of ledger.Snapshot.
 func (b *book) Record(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
-	found, err := b.Records(ctx, []sandtrail.ID{id}, time.Time{}, time.Time{})
-	if err == nil && len(found) == 0 {
+	var e sandtrail.Execution
+	err := scanRecord(b.tx.QueryRowContext(ctx, `SELECT `+recordColumns+` FROM sandbox_execution_logs WHERE id = ?`, id.String()).Scan, &e)
+	if errors.Is(err, sql.ErrNoRows) {
 		err = errNoExecution(id)
 	}
-	if err != nil {
-		return sandtrail.Execution{}, err
-	}
-	return found[0], nil
+	return e, err
 }
 
 // Newest is part of ledger.Snapshot.
