@@ -109,12 +109,17 @@ func do[T any](ctx context.Context, c *Client, request call) (answer T, err erro
 		return answer, nil
 	}
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		if ctx.Err() != nil {
-			return answer, fmt.Errorf("%s: %w", request, ctx.Err())
-		}
-		return answer, &sandtrail.Error{Code: sandtrail.CodeUnavailable, Message: fmt.Sprintf("%s: the answer was cut short: %v", request, err), Err: err}
+		return answer, cutShort(ctx, request, err)
 	}
 	return answer, nil
+}
+
+// cutShort is the error of an answer that was not read to its end.
+func cutShort(ctx context.Context, request call, cause error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", request, ctx.Err())
+	}
+	return &sandtrail.Error{Code: sandtrail.CodeUnavailable, Message: fmt.Sprintf("%s: the answer was cut short: %v", request, cause), Err: cause}
 }
 
 func (r call) String() string { return r.method + " /" + strings.Join(r.path, "/") }

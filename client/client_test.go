@@ -321,6 +321,56 @@ func TestAnUnreachableServerIsUnavailable(t *testing.T) {
 	}
 }
 
+func TestExport(t *testing.T) {
+	db := openDatabase(t)
+	url := serve(t, db, func(c *server.Config) { c.Store = manyPages{db} })
+	last := 0
+	err := open(t, url, "").Export(t.Context(), sandtrail.Filter{Success: new(false)}, func(page []sandtrail.Execution) error {
+		for _, e := range page {
+			if last++; e.ExecutionTime != last || e.Success {
+				return fmt.Errorf("the execution at %d is %+v", last, e)
+			}
+		}
+		return nil
+	})
+	if want := exportedPages * sandtrail.MaxLimit; err != nil || last != want {
+		t.Errorf("%d executions, %v; want %d", last, err, want)
+	}
+}
+
+func TestExportThatIsCutShort(t *testing.T) {
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "{}\n{}\n")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	defer h.Close()
+	used := 0
+	err := open(t, h.URL, "").Export(t.Context(), sandtrail.Filter{}, func(page []sandtrail.Execution) error {
+		used += len(page)
+		return nil
+	})
+	if used != 2 || !errors.Is(err, sandtrail.ErrUnavailable) {
+		t.Errorf("%d executions were used, then %v; want 2 and that the server is unavailable", used, err)
+	}
+}
+
+const exportedPages = 3
+
+// manyPages has full pages of executions whose times count on.
+type manyPages struct{ sandtrail.Store }
+
+func (manyPages) Executions(_ context.Context, q sandtrail.Query, _ time.Time) (page sandtrail.Page, err error) {
+	n := len(q.Cursor)
+	for i := range q.Limit {
+		page.Items = append(page.Items, sandtrail.Execution{ExecutionTime: n*q.Limit + i + 1, Success: *q.Filter.Success})
+	}
+	if n+1 < exportedPages {
+		page.NextCursor = q.Cursor + "+"
+	}
+	return page, nil
+}
+
 func TestDoctorOverTheWire(t *testing.T) {
 	db := openDatabase(t)
 	open := func(url string) *client.Client {

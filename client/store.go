@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -61,6 +63,39 @@ func (c *Client) Executions(ctx context.Context, q sandtrail.Query, _ time.Time)
 	values.text("cursor", q.Cursor)
 	page, err := get[api.Page[sandtrail.Execution]](ctx, c, url.Values(values), "v1", "executions")
 	return sandtrail.Page{Items: page.Items, NextCursor: page.Next()}, err
+}
+
+// Export uses every execution that a filter selects, newest first, in pages.
+// The server notes it in its access log, and it is not repeated: what was used
+// when it fails stays used.
+func (c *Client) Export(ctx context.Context, f sandtrail.Filter, use func([]sandtrail.Execution) error) error {
+	request := call{method: http.MethodGet, path: []string{"v1", "export"}, query: url.Values(filterValues(f))}
+	response, err := c.send(ctx, request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	decoder := json.NewDecoder(response.Body)
+	for {
+		page := make([]sandtrail.Execution, 0, sandtrail.MaxLimit)
+		for len(page) < sandtrail.MaxLimit && err == nil {
+			var e sandtrail.Execution
+			if err = decoder.Decode(&e); err == nil {
+				page = append(page, e)
+			}
+		}
+		if len(page) > 0 {
+			if err := use(page); err != nil {
+				return err
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return cutShort(ctx, request, err)
+		}
+	}
 }
 
 // StrategyStats returns the statistics of a strategy.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/human"
@@ -42,6 +43,9 @@ func (c *cleanupCmd) Run(ctx context.Context, d *deps) error {
 		}
 		c.warnOfHolds(ctx, d, store, old)
 		return d.say("%d", n)
+	}
+	if err := d.recordAct(ctx, sandtrail.CleanupAction, "before "+old.Before.UTC().Format(time.RFC3339)); err != nil {
+		return err
 	}
 	deleted, err := d.deletion(ctx, "Cleaning up", func(ctx context.Context) (int64, error) {
 		return store.CountBefore(ctx, old)

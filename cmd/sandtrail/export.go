@@ -12,6 +12,7 @@ import (
 	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/client"
 )
 
 type exportCmd struct {
@@ -76,7 +77,7 @@ func (c *exportCmd) write(ctx context.Context, d *deps, to io.Writer, at time.Ti
 			return nil, err
 		}
 	}
-	err = eachPage(ctx, store, so.rest(c.filter(at)), d.now, func(page []sandtrail.Execution) error {
+	err = d.export(ctx, store, so.rest(c.filter(at)), func(page []sandtrail.Execution) error {
 		return out.write(slices.DeleteFunc(page, so.has))
 	})
 	if err == nil {
@@ -98,6 +99,18 @@ func (c *exportCmd) filter(at time.Time) sandtrail.Filter {
 		filter.Success = new(bool)
 	}
 	return filter
+}
+
+// export uses every page of what a filter selects, newest first, and has the
+// access log say so.
+func (d *deps) export(ctx context.Context, store sandtrail.Store, filter sandtrail.Filter, use func([]sandtrail.Execution) error) error {
+	if server, ok := store.(*client.Client); ok {
+		return server.Export(ctx, filter, use)
+	}
+	if err := d.recordAct(ctx, "export", "executions"); err != nil {
+		return err
+	}
+	return eachPage(ctx, store, filter, d.now, use)
 }
 
 // eachPage uses every page of what a filter selects, newest first.

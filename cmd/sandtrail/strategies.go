@@ -35,6 +35,9 @@ func (c *strategiesAddCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
+	if err := d.recordAct(ctx, "put strategy", s.ID); err != nil {
+		return err
+	}
 	return store.PutStrategy(ctx, s)
 }
 
@@ -98,6 +101,9 @@ func (strategiesDeleteCmd) Examples() []string {
 func (c *strategiesDeleteCmd) Run(ctx context.Context, d *deps) error {
 	store, err := d.store(ctx)
 	if err != nil {
+		return err
+	}
+	if err := d.recordAct(ctx, "delete strategy", c.ID); err != nil {
 		return err
 	}
 	deleted, err := d.deletion(ctx, "Deleting", func(ctx context.Context) (int64, error) {

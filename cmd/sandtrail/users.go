@@ -37,6 +37,9 @@ func (c *usersAddCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
+	if err := d.recordAct(ctx, "put user", u.ID); err != nil {
+		return err
+	}
 	return store.PutUser(ctx, u)
 }
 
@@ -126,6 +129,9 @@ func (usersDeleteCmd) Examples() []string { return []string{"sandtrail users del
 func (c *usersDeleteCmd) Run(ctx context.Context, d *deps) error {
 	store, err := d.store(ctx)
 	if err != nil {
+		return err
+	}
+	if err := d.recordAct(ctx, "delete user", c.ID); err != nil {
 		return err
 	}
 	deleted, err := d.deletion(ctx, "Deleting", func(ctx context.Context) (int64, error) {
