@@ -363,7 +363,7 @@ type manyPages struct{ sandtrail.Store }
 func (manyPages) Executions(_ context.Context, q sandtrail.Query, _ time.Time) (page sandtrail.Page, err error) {
 	n := len(q.Cursor)
 	for i := range q.Limit {
-		page.Items = append(page.Items, sandtrail.Execution{ExecutionTime: n*q.Limit + i + 1, Success: *q.Filter.Success})
+		page.Items = append(page.Items, sandtrail.Execution{ID: sandtrail.ID{1}, ExecutionTime: n*q.Limit + i + 1, Success: *q.Filter.Success})
 	}
 	if n+1 < exportedPages {
 		page.NextCursor = q.Cursor + "+"
