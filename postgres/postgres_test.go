@@ -148,6 +148,41 @@ func TestCleanupLeavesWhatComesBeforeTheDrop(t *testing.T) {
 	deepCheck(t, s)
 }
 
+// Partitions that were emptied, by whatever came first, hold nothing that is
+// not archived: they go, and what is not archived keeps its own.
+func TestCleanupArchivedDropsWhatIsEmpty(t *testing.T) {
+	s, url := open(t)
+	other := foreign(t, url)
+	putOwners(t, s, 2)
+	keep := func(e *sandtrail.Execution) { e.UserID = "u1" }
+	archived, kept := execution(now.AddDate(0, -5, 0)), execution(now.AddDate(0, -3, 0), keep)
+	appendAll(t, s, archived, execution(now.AddDate(0, -4, 0)), kept, execution(now.AddDate(0, -3, 0)), execution(now, keep))
+	if err := s.Maintain(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	before := len(partitionsOf(t, s))
+	exec(t, other, "DELETE FROM sandbox_execution_logs WHERE id = $1", [16]byte(archived.Execution.ID))
+	if _, err := s.DeleteUser(t.Context(), "u0"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		deleted, err := s.CleanupArchived(t.Context(), time.Time{}, sandtrail.Before(now.AddDate(0, -2, 0)), func(sandtrail.ID) bool { return false })
+		if err != nil || deleted != 0 {
+			t.Fatalf("deleted %d, %v; want none", deleted, err)
+		}
+		if err := s.Maintain(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		if left := partitionsOf(t, s); len(left) != before-2 {
+			t.Errorf("%d partitions are left of %d, want two fewer: %q", len(left), before, left)
+		}
+	}
+	if _, err := s.Execution(t.Context(), kept.Execution.ID); err != nil {
+		t.Error(err)
+	}
+	deepCheck(t, s)
+}
+
 // An execution that comes again while its partition of before waits to be
 // swept is a new one, and stays.
 func TestSweepLeavesWhatCameAgain(t *testing.T) {
