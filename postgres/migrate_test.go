@@ -196,7 +196,7 @@ INSERT INTO strategies SELECT 's' || n, 'Strategy ' || n FROM generate_series(0,
 const prismaRows = `
 INSERT INTO sandbox_execution_logs
 SELECT gen_random_uuid()::text, 'u' || n % 10, 's' || n % 7, CASE n % 5 WHEN 0 THEN 'TERMINAL' ELSE 'VALIDATION' END,
-    n % 3 > 0, n % 5000, nullif(n % 300, 0), nullif(n % 100, 0) + 0.5, n % 30 = 0, n % 4, n % 6,
+    n % 3 > 0, n % 5000, nullif(n % 300, 0), nullif(n % 100, 0) + 0.5, n % 20 = 0, n % 4, n % 6,
     CASE n % 3 WHEN 0 THEN NULL WHEN 1 THEN '' ELSE 'A,B' END, CASE WHEN n % 2 = 0 THEN '{"n": ' || n || '}' END,
     timestamp '2026-11-25 12:00:00.123' - n * interval '97 seconds'
 FROM generate_series(1, $1::int) n`
