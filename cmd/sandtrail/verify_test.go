@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail/ledger"
 )
@@ -106,19 +105,22 @@ func TestVerifyFinds(t *testing.T) {
 	a := newAudited(t, 5)
 	a.ok("", "verify")
 	a.behind(`DELETE FROM sandbox_execution_logs WHERE execution_time = 1`)
-	a.behind(`UPDATE sandbox_execution_logs SET success = 0 WHERE execution_time = 2`)
+	a.behind(`UPDATE sandbox_execution_logs SET success = 0, error_count = 1, warning_count = 1 WHERE execution_time = 2`)
 	v, status := a.verify()
 	got := map[ledger.FindingKind][]string{}
 	for _, f := range v.Findings {
 		got[f.Kind] = f.Fields
 	}
-	if diff := cmp.Diff(map[ledger.FindingKind][]string{ledger.Missing: nil, ledger.Altered: {"success"}}, got); diff != "" {
-		t.Errorf("findings (-want +got)\n%s", diff)
+	// One in 256 alterations of a field cannot be told by its check.
+	altered, changed := got[ledger.Altered], []string{"success", "errorCount", "warningCount"}
+	if len(got) != 2 || got[ledger.Missing] != nil || len(altered) == 0 ||
+		slices.ContainsFunc(altered, func(field string) bool { return !slices.Contains(changed, field) }) {
+		t.Fatalf("findings %v; want one missing, and one altered in some of %v", got, changed)
 	}
 	if status != statusFinding || v.Records != 5 || v.Intact != 3 || v.Missing != 1 || v.Altered != 1 {
 		t.Errorf("status %d, %+v", status, v)
 	}
-	if out, status := a.run("", "verify"); status != statusFinding || !strings.Contains(out, "missing") || !strings.Contains(out, "success") {
+	if out, status := a.run("", "verify"); status != statusFinding || !strings.Contains(out, "missing") || !strings.Contains(out, altered[0]) {
 		t.Errorf("status %d, %s", status, out)
 	}
 }
