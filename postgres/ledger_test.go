@@ -22,8 +22,8 @@ func TestLedger(t *testing.T) {
 		t.Run("state", func(t *testing.T) { ledgertest.State(t, open(t)) })
 		t.Run("hostile operator", func(t *testing.T) { ledgertest.Hostile(t, open, ledgertest.Rounds(t, 1)) })
 	}
-	t.Run("crashes", func(t *testing.T) { ledgertest.Crash(t, open(t), stepped, ledgertest.Rounds(t, 2)) })
-	t.Run("kills", func(t *testing.T) { ledgertest.Kill(t, open(t), ledgertest.Rounds(t, 1)) })
+	t.Run("crashes", func(t *testing.T) { ledgertest.Crash(t, open, stepped, ledgertest.Rounds(t, 2)) })
+	t.Run("kills", func(t *testing.T) { ledgertest.Kill(t, open, ledgertest.Rounds(t, 1)) })
 }
 
 // TestLedgerSaysWhy removes records in every lawful way.

@@ -21,10 +21,10 @@ type Stepped func(ctx context.Context, url string, step func(applied bool) error
 // and then what is left to do. It tries so many steps of each: not applied, and
 // applied and reported failed all the same. It expects no finding, and nothing
 // lost.
-func Crash(t *testing.T, target Target, open Stepped, tries int) {
-	crashes(t, target, tries, func(o *operator, c crashing, f fault) (steps int, stopped bool) {
+func Crash(t *testing.T, open Opener, stepped Stepped, tries int) {
+	crashes(t, open, tries, func(o *operator, c crashing, f fault) (steps int, stopped bool) {
 		s := stepper{fault: f, stop: func() error { return errors.New("a fault") }}
-		store, err := s.open(o.Context(), open, o.URL)
+		store, err := s.open(o.Context(), stepped, o.URL)
 		check(o, err)
 		defer store.Close()
 		err = c.do(o.Context(), store, o.deed())
@@ -37,53 +37,68 @@ func Crash(t *testing.T, target Target, open Stepped, tries int) {
 
 // crashes does each crashing as a whole, and then so that it stops at some of
 // its steps: as many as are to be tried, or every one.
-func crashes(t *testing.T, target Target, tries int, do func(*operator, crashing, fault) (steps int, stopped bool)) {
-	o := newOperator(t, target, 1)
-	o.begin()
-	o.publish()
+func crashes(t *testing.T, open Opener, tries int, do func(*operator, crashing, fault) (steps int, stopped bool)) {
 	for _, c := range crashings {
-		finish := func() (steps int) {
-			steps, _ = do(o, c, fault{})
-			c.finish(o)
-			o.publish()
-			o.clean()
-			return steps
-		}
+		t.Run(c.name, func(t *testing.T) { c.stops(t, open, tries, do) })
+	}
+}
+
+// faultsPerLife is at how many faults one target is used, for what it holds
+// grows.
+const faultsPerLife = 60
+
+func (c crashing) stops(t *testing.T, open Opener, tries int, do func(*operator, crashing, fault) (steps int, stopped bool)) {
+	var o *operator
+	finish := func() (steps int) {
+		steps, _ = do(o, c, fault{})
+		c.finish(o)
+		o.publish()
+		o.clean()
+		return steps
+	}
+	live := func() {
+		o = newOperator(t, open(t), 1)
+		o.begin()
+		o.publish()
 		finish() // what there is from the beginning
+	}
+	live()
+	o.append(40)
+	steps := finish()
+	if steps < 3 {
+		t.Fatalf("takes %d steps", steps)
+	}
+	faults, tried := 0, 0
+	stop := func(f fault) bool {
+		if faults++; faults%faultsPerLife == 0 {
+			live()
+		}
 		o.append(40)
-		steps := finish()
-		if steps < 3 {
-			t.Fatalf("%s takes %d steps", c.name, steps)
+		_, stopped := do(o, c, f)
+		if _, findings := o.verify(o.published...); len(findings) > 0 {
+			t.Fatalf("after %+v: false alarm: %+v", f, findings)
 		}
-		stop := func(f fault) bool {
-			o.append(40)
-			_, stopped := do(o, c, f)
-			if _, findings := o.verify(o.published...); len(findings) > 0 {
-				t.Fatalf("%s, after %+v: false alarm: %+v", c.name, f, findings)
-			}
-			finish()
-			return stopped
+		finish()
+		return stopped
+	}
+	both := func(step int) (stopped bool) {
+		before, after := stop(fault{step, false}), stop(fault{step, true})
+		if before || after {
+			tried++
 		}
-		tried := 0
-		both := func(step int) (stopped bool) {
-			before, after := stop(fault{step, false}), stop(fault{step, true})
-			if before || after {
-				tried++
-			}
-			return before || after
+		return before || after
+	}
+	if tries < steps {
+		for i := range tries {
+			both(1 + (2*i+1)*steps/(2*tries))
 		}
-		if tries < steps {
-			for i := range tries {
-				both(1 + (2*i+1)*steps/(2*tries))
-			}
-		} else { // every one, until there is no more
-			for step := 1; both(step) || step <= steps; step++ {
-			}
+	} else { // every one, until there is no more
+		for step := 1; both(step) || step <= steps; step++ {
 		}
-		t.Logf("%s: %d steps, stopped at %d of them", c.name, steps, tried)
-		if tried == 0 {
-			t.Errorf("%s: never stopped", c.name)
-		}
+	}
+	t.Logf("%d steps, stopped at %d of them", steps, tried)
+	if tried == 0 {
+		t.Error("never stopped")
 	}
 }
 

@@ -33,8 +33,8 @@ type told struct {
 // Kill does what Crash does in processes of their own, each of which is ended
 // with SIGKILL at one of its steps. TestMain of the tests that use it calls
 // Child.
-func Kill(t *testing.T, target Target, tries int) {
-	crashes(t, target, tries, func(o *operator, c crashing, f fault) (steps int, stopped bool) {
+func Kill(t *testing.T, open Opener, tries int) {
+	crashes(t, open, tries, func(o *operator, c crashing, f fault) (steps int, stopped bool) {
 		d := o.deed()
 		encoded, err := json.Marshal(task{o.URL, c.name, d, f})
 		check(o, err)
