@@ -94,6 +94,7 @@ func keeping(d time.Duration) string {
 type space struct {
 	sandtrail.Space
 	Parts []part
+	Ready int // partitions of the time to come, which are not among Parts
 }
 
 // Spare is how much of it is free; 0 when that is not known.
@@ -144,6 +145,10 @@ func (p *adminPage) survey(v *view) error {
 		most = max(most, each.Bytes)
 	}
 	for _, each := range found.Parts {
+		if each.Since.After(v.now) {
+			p.Space.Ready++
+			continue
+		}
 		row := part{Part: each, Width: share(100 * float64(each.Bytes) / float64(most)), Period: "all other times"}
 		if !each.Since.IsZero() {
 			row.Period = each.Since.Format("2 Jan") + " – " + each.Until.AddDate(0, 0, -1).Format("2 Jan 2006")

@@ -139,7 +139,7 @@ func (p *alertsPage) events(v *view) error {
 	events, err := v.Alerts.AlertEvents(v.r.Context(), before, eventsPerPage)
 	for _, e := range events {
 		row := eventRow{AlertEvent: e, When: p.Stamp(e.At)}
-		row.Message = strings.TrimPrefix(e.Message, e.Rule+": ")
+		row.Message = ruleWords(e.Rule, e.Message)
 		for _, d := range e.Deliveries {
 			row.Deliveries = append(row.Deliveries, deliveryRow{d, p.Stamp(d.At)})
 		}
@@ -172,6 +172,11 @@ func condition(r sandtrail.Rule) string {
 		text += ", and ends at " + strconv.FormatFloat(*r.ResolveAt, 'f', -1, 64)
 	}
 	return text
+}
+
+// ruleWords is what a rule's message says, beside the rule's name.
+func ruleWords(rule, message string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(message, rule+": "), " %", nb+"%")
 }
 
 func baseCondition(r sandtrail.Rule) string {

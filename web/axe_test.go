@@ -35,18 +35,17 @@ const grown = `new Promise((answer) => {
 	requestAnimationFrame(() => requestAnimationFrame(() => answer(document.documentElement.scrollHeight - before)));
 })`
 
-// TestEveryPageOnEveryScreen has each page checked by axe, wants it not to
+// everyPageOnEveryScreen has each page checked by axe, wants it not to
 // move while it loads or is scrolled, nothing to stick out at the side, and no
 // complaint of the browser.
-func TestEveryPageOnEveryScreen(t *testing.T) {
+func everyPageOnEveryScreen(t *testing.T, home house) {
 	axe, err := os.ReadFile("testdata/axe/axe.min.js")
 	if err != nil {
 		t.Fatal(err)
 	}
-	home := furnished(t)
 	b := home.enter(t)
 	complaints := b.complaints()
-	failure := newestOf(t, sandtrail.Filter{Success: new(false)})
+	failure := newestIn(t, home.store, sandtrail.Filter{Success: new(false)})
 	for _, s := range screens {
 		b.look(s)
 		for _, path := range []string{

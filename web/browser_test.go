@@ -18,13 +18,13 @@ import (
 
 // tab is a browser's tab that looks at a server.
 type tab struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 	url string
 }
 
 // browse starts a server and a Chromium of its own for one test.
-func browse(t *testing.T, h http.Handler) tab {
+func browse(t testing.TB, h http.Handler) tab {
 	t.Helper()
 	path := testneed.Program(t, "chromium", "chromium", "chromium-browser", "google-chrome")
 	flags := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()))

@@ -201,10 +201,15 @@ func get(t testing.TB, h http.Handler, path string, edit ...func(*http.Request))
 	return w
 }
 
-// newestOf returns the newest execution of a filter.
+// newestOf returns the sample's newest execution of a filter.
 func newestOf(t *testing.T, f sandtrail.Filter) sandtrail.Execution {
 	t.Helper()
-	page, err := sampleStore(t).Executions(t.Context(), sandtrail.Query{Filter: f, Limit: 1}, now)
+	return newestIn(t, sampleStore(t), f)
+}
+
+func newestIn(t *testing.T, store sandtrail.Database, f sandtrail.Filter) sandtrail.Execution {
+	t.Helper()
+	page, err := store.Executions(t.Context(), sandtrail.Query{Filter: f, Limit: 1}, now)
 	if err != nil || len(page.Items) == 0 {
 		t.Fatalf("newest execution: %v, %d found", err, len(page.Items))
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/sandtrail/sandtrail"
-	"github.com/sandtrail/sandtrail/sqlite"
 )
 
 const rows = `document.querySelectorAll("tr.run").length`
@@ -23,8 +22,8 @@ func click(selector string) chromedp.Action[chromedp.Void] {
 	return chromedp.Click(chromedp.CSS(selector))
 }
 
-func TestReadersFlows(t *testing.T) {
-	b := browse(t, Handler(options(t)))
+func readersFlows(t *testing.T, home house) {
+	b := home.enter(t)
 	b.look(screens[0])
 	for _, flow := range []struct {
 		name string
@@ -296,7 +295,7 @@ func TestLiveDoesNotJumpWhileOneReads(t *testing.T) {
 }
 
 // record stores one more execution.
-func record(t *testing.T, store *sqlite.Store) {
+func record(t *testing.T, store fullStore) {
 	t.Helper()
 	err := store.PutUser(t.Context(), sandtrail.User{ID: "u1", Email: "ada@example.com"})
 	if err == nil {

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -10,26 +9,20 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/outbox"
-	"github.com/sandtrail/sandtrail/sqlite"
 )
 
 // house is a server where something is to be seen on every page.
 type house struct {
-	store   *sqlite.Store
+	store   fullStore
 	session string // the page of an execution whose terminal was recorded
 	secret  string // of an administrator
 	open    func(*Options)
 }
 
-// furnished is the sample's population with keys, an access log, alerts that
-// were told, a hold, an outbox and a recorded session.
-func furnished(t *testing.T) house {
+// furnished adds keys, an access log, alerts that were told, a hold, an outbox
+// and a recorded session to a store.
+func furnished(t *testing.T, store fullStore) house {
 	t.Helper()
-	store, err := fill(filepath.Join(t.TempDir(), "furnished.db"), population)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
 	h := house{store: store}
 	h.session, _, h.open = recordedSession(t, store)
 	sessions := h.open
@@ -49,7 +42,7 @@ func furnished(t *testing.T) house {
 	return h
 }
 
-func furnishKeys(t *testing.T, store *sqlite.Store) (admin string) {
+func furnishKeys(t *testing.T, store fullStore) (admin string) {
 	t.Helper()
 	for i, k := range []struct {
 		name string
@@ -79,7 +72,7 @@ func furnishKeys(t *testing.T, store *sqlite.Store) (admin string) {
 	return admin
 }
 
-func furnishLogs(t *testing.T, store *sqlite.Store) {
+func furnishLogs(t *testing.T, store fullStore) {
 	t.Helper()
 	acts := []sandtrail.Access{
 		{Actor: "on call", Action: "export", Object: "/v1/export?format=csv&within=24h", Remote: "10.0.4.17"},

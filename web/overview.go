@@ -5,7 +5,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -245,7 +244,7 @@ func (v *view) verdicts() ([]sandtrail.Verdict, error) {
 			return nil, err
 		}
 		verdict := rule.Evaluate(stats)
-		verdict.Message = strings.TrimPrefix(verdict.Message, rule.Name+": ")
+		verdict.Message = ruleWords(rule.Name, verdict.Message)
 		out = append(out, verdict)
 	}
 	return out, nil

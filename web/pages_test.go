@@ -313,11 +313,10 @@ func TestAssetsAreKeptForGood(t *testing.T) {
 	}
 }
 
-// TestPagesAreLight adds up what a browser with an empty cache loads for each
+// pagesAreLight adds up what a browser with an empty cache loads for each
 // page, compressed as the server does it.
-func TestPagesAreLight(t *testing.T) {
+func pagesAreLight(t *testing.T, home house) {
 	const most = 150 << 10
-	home := furnished(t)
 	h := whole(t, home.store, still, home.open)
 	session := signedIn(t, h, home.secret)
 	weigh := func(path string) (int, *httptest.ResponseRecorder) {
@@ -325,7 +324,7 @@ func TestPagesAreLight(t *testing.T) {
 		return w.Body.Len(), w
 	}
 	heaviest, files := 0, map[string]int{}
-	for _, path := range append(allAddresses(newestOf(t, sandtrail.Filter{})), home.session) {
+	for _, path := range append(allAddresses(newestIn(t, home.store, sandtrail.Filter{})), home.session) {
 		if path == "/live" || strings.HasPrefix(path, "/export") {
 			continue // no pages
 		}

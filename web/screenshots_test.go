@@ -17,14 +17,14 @@ func TestScreenshots(t *testing.T) {
 	if dir == "" {
 		t.Skip("set SCREENSHOTS to a directory to take pictures of the pages")
 	}
-	failure := newestOf(t, sandtrail.Filter{Success: new(false), TimedOut: new(false)})
+	home := furnished(t, largeStore(t, population.Executions))
+	failure := newestIn(t, home.store, sandtrail.Filter{Success: new(false), TimedOut: new(false)})
 	pages := map[string]string{
 		"overview": "/", "executions": "/executions", "filtered": "/executions?outcome=failed&within=24h&minTime=100ms",
 		"execution": "/executions/" + failure.ID.String(), "strategies": "/strategies", "strategy": "/strategies/s-0003",
 		"users": "/users", "user": "/users/u-0002", "alerts": "/alerts", "admin": "/admin",
 		"keys": "/admin/keys", "access-log": "/admin/access-log", "examination": "/admin/examination",
 	}
-	home := furnished(t)
 	b := home.enter(t)
 	pages["session"] = home.session
 	for _, s := range screens {

@@ -15,7 +15,6 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/sandtrail/sandtrail"
-	"github.com/sandtrail/sandtrail/sqlite"
 )
 
 const cast = `{"version":3,"term":{"cols":40,"rows":6}}
@@ -26,7 +25,7 @@ const cast = `{"version":3,"term":{"cols":40,"rows":6}}
 
 // recordedSession stores an execution with a recorded session and returns its
 // page and the file, as it is and as the page opens it.
-func recordedSession(t *testing.T, store *sqlite.Store) (path, file string, open func(*Options)) {
+func recordedSession(t *testing.T, store fullStore) (path, file string, open func(*Options)) {
 	t.Helper()
 	record(t, store)
 	sum := sha256.Sum256([]byte(cast))
