@@ -143,10 +143,80 @@ func TestDebianPackage(t *testing.T) {
 		t.Errorf("control: %s", info)
 	}
 	root := filepath.Join(dir, "root")
-	output(t, exec.Command(dpkg, "-x", packages[0], root))
+	installed := func(act ...string) {
+		t.Helper()
+		output(t, asRoot(t, "dpkg", append([]string{"--root=" + root, "--force-depends"}, act...)...))
+	}
+	for _, name := range []string{"info", "updates", "triggers"} { // of a system on which nothing is installed
+		if err := os.MkdirAll(filepath.Join(root, "var/lib/dpkg", name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "var/lib/dpkg/status"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	installed("--install", packages[0])
 	program := filepath.Join(root, "usr/bin/sandtrail")
 	output(t, exec.Command(program, "version"))
 	isStatic(t, program)
+	installed("--purge", "sandtrail")
+	for _, left := range []string{program, filepath.Join(root, "etc/default/sandtrail")} {
+		if _, err := os.Stat(left); !os.IsNotExist(err) {
+			t.Errorf("%s after it was purged: %v", left, err)
+		}
+	}
+}
+
+// asRoot is a program that may change owners and roots.
+func asRoot(t *testing.T, program string, arguments ...string) *exec.Cmd {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return exec.Command(program, arguments...)
+	}
+	return exec.Command(testneed.Program(t, "util-linux", "unshare"), append([]string{"--map-root-user", program}, arguments...)...)
+}
+
+// The program needs nothing of a system, and no rights: what the image is.
+func TestProgramRunsAloneWithoutRights(t *testing.T) {
+	root := t.TempDir()
+	raw, err := os.ReadFile(binary(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "sandtrail"), raw, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for dir := root; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := filepath.Join(root, "data")
+	if err := os.Mkdir(data, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(data, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	run := func(arguments ...string) string {
+		t.Helper()
+		user := []string{"--userspec=65532:65532"}
+		if os.Geteuid() != 0 {
+			user = nil // there is no other user in a namespace of one
+		}
+		cmd := asRoot(t, testneed.Program(t, "coreutils", "chroot", "/usr/sbin/chroot"), append(append(user, root, "/sandtrail"), arguments...)...)
+		cmd.Env = []string{"SANDTRAIL_DB=sqlite:/data/sandtrail.db", "XDG_STATE_HOME=/data"}
+		return output(t, cmd)
+	}
+	if key := run("keys", "create", "--role", "admin"); !strings.HasPrefix(key, "st_") {
+		t.Errorf("keys create said %q", key)
+	}
+	if said := run("doctor"); !strings.Contains(said, "found no damage") {
+		t.Errorf("doctor said %s", said)
+	}
+	if _, err := os.Stat(filepath.Join(data, "sandtrail.db")); err != nil {
+		t.Error(err)
+	}
 }
 
 // isStatic checks that a program needs no loader and no library, so that it
