@@ -70,7 +70,7 @@ func benchOwner(prefix string, i int) string { return prefix + strconv.Itoa(i%be
 func serveStore(b *testing.B, store *postgres.Store) []*client.Client {
 	b.Helper()
 	s, err := server.New(server.Config{
-		Store: store, Keys: store, AccessLog: store, Follower: store,
+		Writers: 2, Store: store, Keys: store, AccessLog: store, Follower: store,
 		Retention: sandtrail.Periods{Keep: sandtrail.DefaultRetention},
 	})
 	check(b, err)

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -20,10 +21,11 @@ const (
 )
 
 // committer makes small appends that arrive together share one transaction:
-// while one commits, the next group gathers. Nobody is answered before the
+// while as many commit as there are writers, the next group gathers. Nobody is answered before the
 // commit, and a batch that is refused does not fail its neighbours.
 type committer struct {
 	store     sandtrail.Appender
+	writers   int
 	queue     chan *write
 	stopped   chan struct{}
 	metrics   *metrics
@@ -44,7 +46,7 @@ type written struct {
 
 func newCommitter(cfg Config, m *metrics, committed *bell) *committer {
 	return &committer{
-		store: cfg.Store, queue: make(chan *write, groupRecords), stopped: make(chan struct{}),
+		store: cfg.Store, writers: cfg.Writers, queue: make(chan *write, groupRecords), stopped: make(chan struct{}),
 		metrics: m, tracer: cfg.Tracer, committed: committed,
 	}
 }
@@ -82,6 +84,15 @@ func (c *committer) waiting() float64 { return float64(len(c.queue)) }
 
 func (c *committer) run(ctx context.Context) {
 	defer close(c.stopped)
+	var writers sync.WaitGroup
+	for range c.writers {
+		writers.Go(func() { c.write(ctx) })
+	}
+	writers.Wait()
+}
+
+// write stores one group after the other.
+func (c *committer) write(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():

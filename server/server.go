@@ -31,6 +31,10 @@ type Config struct {
 	Alerts    Alerts                 // nil: alerts have no history and cannot be silenced
 	Examiner  Examiner               // nil: the database cannot be examined
 
+	// Writers is how many transactions of small appends run at once; 0: one,
+	// as suits a database that has one writer.
+	Writers int
+
 	Retention sandtrail.Periods // how long executions are kept, and so how old new ones may be
 	Rules     []sandtrail.Rule  // nil: the default rule
 
@@ -107,6 +111,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("server: a store is required")
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
+	setDefault(&cfg.Writers, 1)
 	if cfg.Rules == nil {
 		cfg.Rules = []sandtrail.Rule{sandtrail.DefaultRule()}
 	}

@@ -150,8 +150,13 @@ func (c *serveCmd) store(ctx context.Context, d *deps) (serviceStore, error) {
 }
 
 func (c *serveCmd) config(store serviceStore, rules []sandtrail.Rule, periods sandtrail.Periods, d *deps, log *slog.Logger) server.Config {
+	writers := 1
+	if _, ok := store.(*postgres.Store); ok {
+		writers = 2 // one works while the other waits for the disk
+	}
 	return server.Config{
-		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store, Examiner: store,
+		Writers: writers,
+		Store:   store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store, Examiner: store,
 		Rules: rules, Retention: periods, Limits: server.Limits{Rate: c.RateLimit},
 		Log: log, Now: d.now, Version: buildVersion(),
 	}
