@@ -90,6 +90,7 @@ var edges = []edge{
 	{"web", ".", "shows any store"},
 	{"web", "api", "asks the API in its reader's name"},
 	{"web", "outbox", "shows administrators what waits there"},
+	{"web", "golang.org/x/sync", "asks the store several questions of a page at once"},
 	{"prisma", ".", "its errors"},
 
 	{"bench", ".", "measures any store"},

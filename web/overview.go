@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sandtrail/sandtrail"
 )
 
@@ -58,10 +60,12 @@ func overview(v *view) error {
 	if len(newest.Items) > 0 {
 		p.Last = new(v.row(p.frame, newest.Items[0]))
 	}
+	var questions errgroup.Group // of which none needs another's answer
 	for _, fill := range []func(*view) error{p.trend, p.rankings, p.alarms} {
-		if err := fill(v); err != nil {
-			return err
-		}
+		questions.Go(func() error { return fill(v) })
+	}
+	if err := questions.Wait(); err != nil {
+		return err
 	}
 	if p.Integrity, err = v.integrity(p.frame); err != nil {
 		return err
