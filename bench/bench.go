@@ -361,7 +361,7 @@ func (s subjects) measure(rounds int, ask func(user, strategy string) error) (Ti
 
 // A question is asked less often when asking takes long.
 const (
-	minRounds = 9
+	minRounds = 3
 	enough    = 5 * time.Second
 )
 
