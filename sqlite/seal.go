@@ -17,37 +17,78 @@ const changesPerStep = 2048
 // seal takes what came and went since into the ledger, step by step.
 func (s *Store) seal(ctx context.Context, now time.Time) error {
 	for {
-		unsealed, err := s.unsealed(ctx)
-		if err != nil || !unsealed {
+		var next arrivals
+		more := false
+		err := s.read(ctx, "seal", func(tx *sql.Tx) (err error) {
+			next, more, err = (&book{tx: tx}).next(ctx)
+			return err
+		})
+		if err != nil || !more {
 			return err
 		}
-		if err := s.write(ctx, "seal", func(tx *sql.Tx) error { return s.sealStep(ctx, tx, now) }); err != nil {
+		if err := s.write(ctx, "seal", func(tx *sql.Tx) error { return next.seal(ctx, tx, now) }); err != nil {
 			return err
 		}
 	}
 }
 
-// unsealed looks without taking the write lock.
-func (s *Store) unsealed(ctx context.Context) (any bool, err error) {
-	err = s.read(ctx, "seal", func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sandtrail_ledger_removed)
-			OR EXISTS (SELECT 1 FROM sandtrail_feed WHERE seq > (SELECT seq FROM sandtrail_ledger_sealed))`).Scan(&any)
-	})
-	return any, err
+// arrivals are executions that came, read before the write lock is taken,
+// because writers wait for that. What happens to them in between comes after
+// their leaves: a removal has its own step, an update is one that the ledger
+// does not take in.
+type arrivals struct {
+	after, until int64 // their numbers in the feed
+	changes      []ledger.Change
+	records      map[sandtrail.ID]sandtrail.Execution
 }
 
-// sealStep enters the next executions that came; when nothing else has come,
-// the next removals, and those of their executions that are stored all the
-// same and have no leaf any more. So what is stored has its leaf in the end,
-// in whatever order an execution came and went.
-func (s *Store) sealStep(ctx context.Context, tx *sql.Tx, now time.Time) error {
-	b := &book{tx: tx}
-	came, seq, err := b.came(ctx, changesPerStep)
+// next reads what came after the last one sealed, as much as one step takes,
+// and reports whether that, or a removal, is to be sealed.
+func (b *book) next(ctx context.Context) (a arrivals, more bool, err error) {
+	if err := b.tx.QueryRowContext(ctx, `SELECT seq, EXISTS (SELECT 1 FROM sandtrail_ledger_removed)
+		FROM sandtrail_ledger_sealed`).Scan(&a.after, &more); err != nil {
+		return a, false, err
+	}
+	rows, err := b.tx.QueryContext(ctx, `SELECT seq, execution_id FROM sandtrail_feed WHERE seq > ? ORDER BY seq LIMIT ?`, a.after, changesPerStep)
 	if err != nil {
+		return a, false, err
+	}
+	ids, err := collect(rows, func(scan func(...any) error) (sandtrail.ID, error) {
+		var id executionID
+		err := scan(&a.until, &id)
+		return id.ID, err
+	})
+	if err != nil || len(ids) == 0 {
+		return a, more, err
+	}
+	records, err := b.Records(ctx, ids, time.Time{}, time.Time{})
+	a.records = make(map[sandtrail.ID]sandtrail.Execution, len(records))
+	for _, e := range records {
+		a.records[e.ID] = e
+	}
+	for _, id := range ids {
+		a.changes = append(a.changes, ledger.Change{ID: id})
+	}
+	return a, true, err
+}
+
+// seal enters the executions that came; when nothing else has come, the next
+// removals, and those of their executions that are stored all the same and
+// have no leaf any more. So what is stored has its leaf in the end, in whatever
+// order an execution came and went.
+func (a arrivals) seal(ctx context.Context, tx *sql.Tx, now time.Time) error {
+	var sealed int64
+	var more bool
+	if err := tx.QueryRowContext(ctx, `SELECT seq, EXISTS (SELECT 1 FROM sandtrail_feed f WHERE f.seq > s.seq)
+		FROM sandtrail_ledger_sealed s`).Scan(&sealed, &more); err != nil {
 		return err
 	}
-	changes := came
-	if seq == 0 {
+	b, changes := &book{tx: tx, ahead: a.records}, a.changes
+	if sealed != a.after || len(changes) == 0 && more {
+		return nil // somebody else has sealed meanwhile, or something came
+	}
+	if len(changes) == 0 {
+		var err error
 		if changes, err = b.takeWent(ctx, changesPerStep); err != nil {
 			return err
 		}
@@ -58,24 +99,8 @@ func (s *Store) sealStep(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	if _, err := ledger.SealChanges(ctx, b, changes, now, rand.Reader); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE sandtrail_ledger_sealed SET seq = max(seq, ?)`, seq)
+	_, err := tx.ExecContext(ctx, `UPDATE sandtrail_ledger_sealed SET seq = max(seq, ?)`, a.until)
 	return err
-}
-
-// came lists executions that came after the last one sealed, up to a limit,
-// and the number of the last of them, 0 when none came.
-func (b *book) came(ctx context.Context, limit int) (changes []ledger.Change, last int64, err error) {
-	rows, err := b.tx.QueryContext(ctx, `SELECT seq, execution_id FROM sandtrail_feed
-		WHERE seq > (SELECT seq FROM sandtrail_ledger_sealed) ORDER BY seq LIMIT ?`, limit)
-	if err != nil {
-		return nil, 0, err
-	}
-	changes, err = collect(rows, func(scan func(...any) error) (ledger.Change, error) {
-		var id executionID
-		err := scan(&last, &id)
-		return ledger.Change{ID: id.ID}, err
-	})
-	return changes, last, err
 }
 
 const removedColumns = `id, created_at, reason`
