@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -206,6 +208,7 @@ func (s *sealer) addInOrder(ctx context.Context, ids []sandtrail.ID, records []s
 	for i := range records {
 		stored[records[i].ID] = &records[i]
 	}
+	var leaves []unsealed
 	for _, id := range ids {
 		record := stored[id]
 		if record == nil || len(s.stay[id]) > 0 {
@@ -215,13 +218,40 @@ func (s *sealer) addInOrder(ctx context.Context, ids []sandtrail.ID, records []s
 		if err != nil {
 			return err
 		}
-		settle(record)
-		entry, hash := Seal(*record, page.unused[0])
-		page.append(entry, record.CreatedAt)
-		s.hashes = append(s.hashes, hash)
-		s.sealed.Records++
+		leaves = append(leaves, unsealed{record, page, len(page.entries), len(s.hashes)})
+		page.append(Entry{Salt: page.unused[0]}, record.CreatedAt)
+		s.hashes = append(s.hashes, Hash{})
 	}
+	s.sealed.Records += len(leaves)
+	s.hash(leaves)
 	return nil
+}
+
+// unsealed is a record whose leaf has its place, and its salt, but no hash.
+type unsealed struct {
+	record *sandtrail.Execution
+	page   *openPage
+	entry  int // in the page
+	hash   int // in the sealer's
+}
+
+// hash fills in entries and hashes, on all processors: who seals keeps others
+// waiting.
+func (s *sealer) hash(leaves []unsealed) {
+	if len(leaves) == 0 {
+		return
+	}
+	var workers sync.WaitGroup
+	for share := range slices.Chunk(leaves, (len(leaves)-1)/runtime.GOMAXPROCS(0)+1) {
+		workers.Go(func() {
+			for _, l := range share {
+				settle(l.record)
+				entry := &l.page.entries[l.entry]
+				*entry, s.hashes[l.hash] = Seal(*l.record, entry.Salt)
+			}
+		})
+	}
+	workers.Wait()
 }
 
 // lastPage is the page of the next leaf.
