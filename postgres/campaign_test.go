@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -82,7 +83,8 @@ func expected(err error) bool {
 	if errors.As(err, &e) && slices.Contains([]string{"23503", "40P01", "40001", "57P01"}, e.Code) {
 		return true
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+	if pgconn.SafeToRetry(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return true // ended while nothing was asked
 	}
 	if pgtest.OnCitus() && e != nil && e.Code == "XX000" && strings.Contains(e.Message, "foreign key") {

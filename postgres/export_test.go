@@ -40,3 +40,13 @@ func (s *Store) DropWeek(ctx context.Context, at time.Time) (int64, error) {
 
 // SizeFor is the size of partitions for so many executions a day.
 func SizeFor(aDay int64) string { return string(sizeFor(aDay)) }
+
+// CountPartitions is how many partitions a transaction sees.
+func (s *Store) CountPartitions(ctx context.Context, tx pgx.Tx) (int, error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	found, err := partitionsIn(ctx, tx, l)
+	return len(found), err
+}

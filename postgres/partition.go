@@ -78,11 +78,13 @@ const (
 	isPartition     = `c.relname ~ '^logs_[0-9]{8}$'`
 )
 
-// partitionsIn lists the partitions but the default one, oldest first.
+// partitionsIn lists the partitions but the default one, oldest first. One that
+// is dropped meanwhile can still be in the catalog that the query sees, but has
+// no bounds any more.
 func partitionsIn(ctx context.Context, q querier, l *layout) (spans, error) {
 	rows, err := q.Query(ctx, `
 		SELECT m[1]::timestamptz, m[2]::timestamptz FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid, `+partitionBounds+`
-		WHERE i.inhparent = to_regclass($1) AND `+isPartition+` ORDER BY 1`, l.sql("{logs}"))
+		WHERE i.inhparent = to_regclass($1) AND `+isPartition+` AND m IS NOT NULL ORDER BY 1`, l.sql("{logs}"))
 	if err != nil {
 		return nil, wrap("list partitions", err)
 	}

@@ -1,12 +1,14 @@
 package postgres_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
@@ -143,5 +145,26 @@ func checkListed(t *testing.T, s *postgres.Store, want []sandtrail.Admitted, at 
 	}
 	if diff := cmp.Diff(ids, got); diff != "" {
 		t.Errorf("listed (-want +got):\n%s", diff)
+	}
+}
+
+// TestPartitionDroppedMeanwhile lists the partitions as of before one of them
+// was dropped.
+func TestPartitionDroppedMeanwhile(t *testing.T) {
+	s, url := open(t)
+	conn, other := foreign(t, url), foreign(t, url)
+	tx, err := conn.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	var all int // takes the snapshot
+	if err := tx.QueryRow(t.Context(), "SELECT count(*) FROM pg_class WHERE relname ~ '^logs_[0-9]{8}$'").Scan(&all); err != nil {
+		t.Fatal(err)
+	}
+	last := value[string](t, other, "SELECT max(relname) FROM pg_class WHERE relname ~ '^logs_[0-9]{8}$'")
+	exec(t, other, "DROP TABLE sandtrail."+last)
+	if n, err := s.CountPartitions(t.Context(), tx); err != nil || n != all-1 {
+		t.Errorf("got %d partitions, %v; want %d of %d", n, err, all-1, all)
 	}
 }
