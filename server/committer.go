@@ -21,8 +21,9 @@ const (
 )
 
 // committer makes small appends that arrive together share one transaction:
-// while as many commit as there are writers, the next group gathers. Nobody is answered before the
-// commit, and a batch that is refused does not fail its neighbours.
+// while as many commit as there are writers, the next group gathers. Nobody is
+// answered before the commit, and a batch that is refused does not fail its
+// neighbours.
 type committer struct {
 	store     sandtrail.Appender
 	writers   int
