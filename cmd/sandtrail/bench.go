@@ -183,6 +183,7 @@ func questionColumns() []table.Column[bench.Question] {
 		timing("median", "MEDIAN", func(q row) float64 { return q.Sandtrail.Median }),
 		timing("p99", "99 % WITHIN", func(q row) float64 { return q.Sandtrail.P99 }),
 		timing("first", "FIRST", func(q row) float64 { return q.Sandtrail.First }),
+		count("plainRounds", "PLAIN ROUNDS", func(q row) int64 { return int64(q.Plain.Rounds) }),
 		timing("plainMedian", "PLAIN MEDIAN", func(q row) float64 { return q.Plain.Median }),
 		timing("plainP99", "PLAIN 99 %", func(q row) float64 { return q.Plain.P99 }),
 		timing("plainFirst", "PLAIN FIRST", func(q row) float64 { return q.Plain.First }),
