@@ -9,8 +9,10 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -294,6 +296,32 @@ func TestWhatMayHelpIsRepeated(t *testing.T) {
 			}
 		})
 	}
+}
+
+// awayFor is a server that answers 503 to so many requests.
+type awayFor int
+
+func (n *awayFor) RoundTrip(*http.Request) (*http.Response, error) {
+	*n--
+	status := http.StatusOK
+	if *n >= 0 {
+		status = http.StatusServiceUnavailable
+	}
+	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+}
+
+func TestManyAttemptsOutlastAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away := awayFor(1000)
+		c, err := client.New(client.Options{URL: "http://server", HTTP: &http.Client{Transport: &away}, Attempts: 1001})
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		if err := c.Ping(t.Context()); err != nil || time.Since(begin) < time.Hour {
+			t.Errorf("after %s: %v", time.Since(begin), err)
+		}
+	})
 }
 
 func TestARemovalIsNotRepeatedWhenItsAnswerIsLost(t *testing.T) {

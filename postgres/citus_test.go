@@ -186,3 +186,38 @@ func TestCleanupCountsWhatIsNotReconciledYet(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestReconcilingAtOnce lets two cleanups reconcile the same week, each from
+// before the other has.
+func TestReconcilingAtOnce(t *testing.T) {
+	onCitus(t)
+	s, url := open(t)
+	putOwners(t, s, 1)
+	old := now.AddDate(0, 0, -70)
+	appendAll(t, s, execution(old))
+	conn := foreign(t, url)
+	exec(t, conn, `INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time, created_at)
+		VALUES ('u0', 's0', 'TERMINAL', true, 1, $1)`, old)
+	const lock = "(hashtextextended('sandtrail sandtrail fold', 0))"
+	exec(t, conn, "SELECT pg_advisory_lock"+lock)
+	type outcome struct {
+		n   int64
+		err error
+	}
+	ended := make(chan outcome)
+	for range 2 {
+		go func() {
+			n, err := s.Cleanup(t.Context(), sandtrail.Before(now.AddDate(0, 0, -30)))
+			ended <- outcome{n, err}
+		}()
+	}
+	for value[int](t, conn, `SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`) < 2 {
+	}
+	exec(t, conn, "SELECT pg_advisory_unlock"+lock)
+	one, other := <-ended, <-ended
+	if err := errors.Join(one.err, other.err); err != nil || one.n+other.n != 2 {
+		t.Errorf("deleted %d and %d, %v; want 2 in all", one.n, other.n, err)
+	}
+	deepCheck(t, s)
+}

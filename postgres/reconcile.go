@@ -304,12 +304,12 @@ func (d distributed) catchUp(ctx context.Context, w span) error {
 	})
 }
 
-// repairing runs f on a snapshot, and again when somebody changes what f does
-// at the same time.
+// repairing runs f on a snapshot, and again when somebody has changed since
+// what f changes, or entered what f enters.
 func (d distributed) repairing(ctx context.Context, f func(pgx.Tx) error) error {
 	var err error
 	for range 10 {
-		if err = d.snapshot(ctx, pgx.ReadWrite, f); !isTransient(err) {
+		if err = d.snapshot(ctx, pgx.ReadWrite, f); !isTransient(err) && state(err) != uniqueViolation {
 			break
 		}
 	}
