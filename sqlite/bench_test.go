@@ -1,8 +1,11 @@
 package sqlite_test
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -63,6 +66,85 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	}
 	reportRows(b)
+}
+
+// BenchmarkSealing stores the same 40,000 executions in two stores, in turns:
+// in one whose upkeep seals them, and in one whose upkeep does not. It reports
+// the median of how much slower the first one is, in batches of 1,000 that come
+// without a pause, and until the upkeep is done.
+func BenchmarkSealing(b *testing.B) {
+	const batches, upkeepEvery = 40, 20
+	sealing, _, next := benchStore(b)
+	not, _, _ := benchStore(b)
+	var appends, whole []float64
+	var rates [2]float64
+	for b.Loop() {
+		var stretch [][]sandtrail.Admitted
+		for range batches {
+			stretch = append(stretch, next())
+		}
+		var times [2][2]time.Duration
+		sides := []func(){
+			func() { times[0] = upkept(b, sealing, sealing.Maintain, stretch, upkeepEvery) },
+			func() { times[1] = upkept(b, not, not.MaintainUnsealed, stretch, upkeepEvery) },
+		}
+		if len(whole)%2 == 1 {
+			slices.Reverse(sides)
+		}
+		for _, side := range sides {
+			side()
+		}
+		appends = append(appends, slower(times[0][0], times[1][0]))
+		whole = append(whole, slower(times[0][1], times[1][1]))
+		for i := range rates {
+			rates[i] += batches * benchBatch / times[i][0].Seconds()
+		}
+	}
+	slices.Sort(appends)
+	slices.Sort(whole)
+	n := len(whole)
+	b.ReportMetric(rates[0]/float64(n), "sealed/s")
+	b.ReportMetric(rates[1]/float64(n), "not/s")
+	b.ReportMetric(appends[n/2], "%slower")
+	b.ReportMetric(whole[n/2], "%slower-until-done")
+	b.ReportMetric(0, "ns/op")
+}
+
+// slower is how many percent of a rate are lost.
+func slower(took, than time.Duration) float64 { return 100 * (1 - than.Seconds()/took.Seconds()) }
+
+// upkept appends batches while there is upkeep beside them, as in a server, and
+// once more at the end. It returns how long the appends took, and all of it.
+func upkept(b *testing.B, s *sqlite.Store, upkeep func(context.Context, time.Time) error, stretch [][]sandtrail.Admitted, every int) (took [2]time.Duration) {
+	b.Helper()
+	start := time.Now()
+	due, done := make(chan struct{}, 1), make(chan error, 1)
+	go func() {
+		var err error
+		for range due {
+			err = errors.Join(err, upkeep(b.Context(), noon))
+		}
+		done <- errors.Join(err, upkeep(b.Context(), noon))
+	}()
+	var err error
+	for i, batch := range stretch {
+		if _, err = s.Append(b.Context(), batch); err != nil {
+			break
+		}
+		if i%every == every-1 {
+			select {
+			case due <- struct{}{}:
+			default: // it is still at it
+			}
+		}
+	}
+	took[0] = time.Since(start)
+	close(due)
+	if err := errors.Join(err, <-done); err != nil {
+		b.Fatal(err)
+	}
+	took[1] = time.Since(start)
+	return took
 }
 
 // BenchmarkBareInsert stores the same batches with a prepared statement in a

@@ -89,8 +89,8 @@ func scanRecord(scan func(...any) error, e *sandtrail.Execution, more ...any) er
 }
 
 // scanRaw is scanRecord, the metadata as in the column.
-func scanRaw(scan func(...any) error, e *sandtrail.Execution) error {
-	return scanInto(scan, e, (*[]byte)(&e.Metadata))
+func scanRaw(scan func(...any) error, e *sandtrail.Execution, more ...any) error {
+	return scanInto(scan, e, (*[]byte)(&e.Metadata), more...)
 }
 
 func scanInto(scan func(...any) error, e *sandtrail.Execution, metadata any, more ...any) error {

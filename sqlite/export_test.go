@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"time"
 
 	"modernc.org/sqlite"
 )
@@ -67,4 +68,12 @@ func between[T any](step func(after bool) error, do func() (T, error)) (result T
 		err = step(true)
 	}
 	return result, err
+}
+
+// MaintainUnsealed is Maintain without the ledger.
+func (s *Store) MaintainUnsealed(ctx context.Context, now time.Time) error {
+	if err := s.foldAll(ctx); err != nil {
+		return err
+	}
+	return s.tidy(ctx, now)
 }

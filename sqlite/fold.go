@@ -27,18 +27,17 @@ const (
 // Maintain folds the journal, now and then forgets the roll-ups of owners that
 // are gone, takes what came and went into the ledger and cuts the feed back.
 func (s *Store) Maintain(ctx context.Context, now time.Time) error {
-	for {
-		folded, err := s.fold(ctx)
-		if err != nil {
-			return err
-		}
-		if folded < foldBatch {
-			break
-		}
+	if err := s.foldAll(ctx); err != nil {
+		return err
 	}
 	if err := s.seal(ctx, now); err != nil {
 		return err
 	}
+	return s.tidy(ctx, now)
+}
+
+// tidy removes what is not needed any more.
+func (s *Store) tidy(ctx context.Context, now time.Time) error {
 	due, err := s.Claim(ctx, "forget", now, now.Add(forgetEvery))
 	if err != nil {
 		return err
@@ -52,6 +51,16 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM sandtrail_feed WHERE seq <= (SELECT seq FROM sandtrail_ledger_sealed) - ?", feedLength)
 		return err
 	})
+}
+
+// foldAll folds the journal as a whole.
+func (s *Store) foldAll(ctx context.Context) error {
+	for {
+		folded, err := s.fold(ctx)
+		if err != nil || folded < foldBatch {
+			return err
+		}
+	}
 }
 
 // foldIfLong folds the journal once it is long.

@@ -81,8 +81,6 @@ func (s *Store) PutCheckpoint(ctx context.Context, size int64, at time.Time, sig
 type book struct {
 	tx      *sql.Tx
 	readers chan *sql.Tx // for Records; nil: it uses tx
-	// ahead is what Records knows already; nil: nothing.
-	ahead map[sandtrail.ID]sandtrail.Execution
 }
 
 // Size is part of ledger.Book.
@@ -125,25 +123,46 @@ func (b *book) Page(ctx context.Context, n int64) (ledger.Page, error) {
 
 // Put is part of ledger.Book.
 func (b *book) Put(ctx context.Context, w ledger.Written) error {
+	var tiles, pages, removals [][]any
 	for id, hashes := range w.Tiles {
-		if _, err := b.tx.ExecContext(ctx, `INSERT INTO sandtrail_ledger_tiles (level, n, hashes) VALUES (?, ?, ?)
-			ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes`, id.Level, id.N, hashes); err != nil {
-			return err
-		}
+		tiles = append(tiles, []any{id.Level, id.N, hashes})
 	}
 	for _, p := range w.Pages {
 		var since, until any
 		if !p.Since.IsZero() {
 			since, until = formatTime(p.Since), formatTime(p.Until)
 		}
-		if _, err := b.tx.ExecContext(ctx, `INSERT INTO sandtrail_ledger_pages (n, since, until, entries) VALUES (?, ?, ?, ?)
-			ON CONFLICT (n) DO UPDATE SET since = excluded.since, until = excluded.until, entries = excluded.entries`,
-			p.N, since, until, p.Entries); err != nil {
+		pages = append(pages, []any{p.N, since, until, p.Entries})
+	}
+	for _, r := range w.Removals {
+		removals = append(removals, []any{r.Leaf, r.Data})
+	}
+	for _, put := range []struct {
+		text string
+		rows [][]any
+	}{
+		{`INSERT INTO sandtrail_ledger_tiles (level, n, hashes) VALUES (?, ?, ?)
+			ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes`, tiles},
+		{`INSERT INTO sandtrail_ledger_pages (n, since, until, entries) VALUES (?, ?, ?, ?)
+			ON CONFLICT (n) DO UPDATE SET since = excluded.since, until = excluded.until, entries = excluded.entries`, pages},
+		{`INSERT INTO sandtrail_ledger_removals (leaf, data) VALUES (?, ?)`, removals},
+	} {
+		if err := execEach(ctx, b.tx, put.text, put.rows); err != nil {
 			return err
 		}
 	}
-	for _, r := range w.Removals {
-		if _, err := b.tx.ExecContext(ctx, `INSERT INTO sandtrail_ledger_removals (leaf, data) VALUES (?, ?)`, r.Leaf, r.Data); err != nil {
+	return nil
+}
+
+// execEach runs a statement once for each row of arguments.
+func execEach(ctx context.Context, tx *sql.Tx, text string, rows [][]any) error {
+	stmt, err := tx.PrepareContext(ctx, text)
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for _, args := range rows {
+		if _, err := stmt.ExecContext(ctx, args...); err != nil {
 			return err
 		}
 	}
@@ -155,15 +174,6 @@ const recordsByID = `SELECT ` + recordColumns + ` FROM sandbox_execution_logs WH
 // Records is part of ledger.RecordReader. The index on ids finds records of
 // any time.
 func (b *book) Records(ctx context.Context, ids []sandtrail.ID, _, _ time.Time) ([]sandtrail.Execution, error) {
-	if b.ahead != nil {
-		var records []sandtrail.Execution
-		for _, id := range ids {
-			if e, ok := b.ahead[id]; ok {
-				records = append(records, e)
-			}
-		}
-		return records, nil
-	}
 	tx := b.tx
 	if b.readers != nil {
 		select {

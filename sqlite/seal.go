@@ -10,96 +10,159 @@ import (
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
-// changesPerStep keeps a step of sealing so short that writers hardly notice
-// it.
-const changesPerStep = 2048
+// A step of sealing takes in executions up to a number, which bounds how long
+// writers wait, and up to an amount of text, which bounds its memory.
+const (
+	recordsPerStep  = 8192
+	textPerStep     = 16 << 20
+	removalsPerStep = 2048
+)
 
-// seal takes what came and went since into the ledger, step by step.
+// seal takes what came and went into the ledger, step by step. What comes
+// during the last one waits for the next time: many small steps cost more than
+// a large one.
 func (s *Store) seal(ctx context.Context, now time.Time) error {
 	for {
-		var next arrivals
-		more := false
+		var next draft
 		err := s.read(ctx, "seal", func(tx *sql.Tx) (err error) {
-			next, more, err = (&book{tx: tx}).next(ctx)
+			next, err = newDraft(ctx, tx, now)
 			return err
 		})
-		if err != nil || !more {
+		if err != nil || !next.came() && !next.went {
 			return err
 		}
-		if err := s.write(ctx, "seal", func(tx *sql.Tx) error { return next.seal(ctx, tx, now) }); err != nil {
+		done := false
+		err = s.write(ctx, "seal", func(tx *sql.Tx) (err error) {
+			done, err = next.seal(ctx, tx, now)
+			return err
+		})
+		if err != nil || done && next.all {
 			return err
 		}
 	}
 }
 
-// arrivals are executions that came, read before the write lock is taken,
-// because writers wait for that. What happens to them in between comes after
-// their leaves: a removal has its own step, an update is one that the ledger
-// does not take in.
-type arrivals struct {
-	after, until int64 // their numbers in the feed
-	changes      []ledger.Change
-	records      map[sandtrail.ID]sandtrail.Execution
+// draft is a step of sealing, made before the write lock is taken, because
+// writers wait for that: it holds when nobody else has sealed meanwhile. What
+// happens to its executions in between comes after their leaves: a removal has
+// its own step, an update is one that the ledger does not take in.
+type draft struct {
+	*book         // of the snapshot
+	size    int64 // of the log
+	sealed  int64 // up to where it has taken in the feed
+	until   int64 // up to where this step does
+	went    bool  // whether removals are to be sealed
+	all     bool  // whether nothing is left after this step
+	records map[sandtrail.ID]sandtrail.Execution
+	written ledger.Written
 }
 
-// next reads what came after the last one sealed, as much as one step takes,
-// and reports whether that, or a removal, is to be sealed.
-func (b *book) next(ctx context.Context) (a arrivals, more bool, err error) {
-	if err := b.tx.QueryRowContext(ctx, `SELECT seq, EXISTS (SELECT 1 FROM sandtrail_ledger_removed)
-		FROM sandtrail_ledger_sealed`).Scan(&a.after, &more); err != nil {
-		return a, false, err
+func (d *draft) came() bool { return d.until > d.sealed }
+
+// newDraft makes the next step of sealing.
+func newDraft(ctx context.Context, tx *sql.Tx, now time.Time) (draft, error) {
+	d := draft{book: &book{tx: tx}, records: map[sandtrail.ID]sandtrail.Execution{}}
+	var err error
+	if d.size, err = d.Size(ctx); err != nil {
+		return d, err
 	}
-	rows, err := b.tx.QueryContext(ctx, `SELECT seq, execution_id FROM sandtrail_feed WHERE seq > ? ORDER BY seq LIMIT ?`, a.after, changesPerStep)
+	if err := tx.QueryRowContext(ctx, `SELECT seq, (SELECT coalesce(max(seq), 0) FROM sandtrail_feed),
+		EXISTS (SELECT 1 FROM sandtrail_ledger_removed) FROM sandtrail_ledger_sealed`).Scan(&d.sealed, &d.until, &d.went); err != nil {
+		return d, err
+	}
+	d.all = !d.went
+	if !d.came() {
+		return d, nil
+	}
+	came, err := d.read(ctx)
 	if err != nil {
-		return a, false, err
+		return d, err
 	}
-	ids, err := collect(rows, func(scan func(...any) error) (sandtrail.ID, error) {
-		var id executionID
-		err := scan(&a.until, &id)
-		return id.ID, err
-	})
-	if err != nil || len(ids) == 0 {
-		return a, more, err
-	}
-	records, err := b.Records(ctx, ids, time.Time{}, time.Time{})
-	a.records = make(map[sandtrail.ID]sandtrail.Execution, len(records))
-	for _, e := range records {
-		a.records[e.ID] = e
-	}
-	for _, id := range ids {
-		a.changes = append(a.changes, ledger.Change{ID: id})
-	}
-	return a, true, err
+	_, err = ledger.SealChanges(ctx, &d, came, now, rand.Reader)
+	return d, err
 }
 
-// seal enters the executions that came; when nothing else has come, the next
-// removals, and those of their executions that are stored all the same and
-// have no leaf any more. So what is stored has its leaf in the end, in whatever
-// order an execution came and went.
-func (a arrivals) seal(ctx context.Context, tx *sql.Tx, now time.Time) error {
+// read reads the executions that came, as many as one step takes.
+func (d *draft) read(ctx context.Context) (came []ledger.Change, err error) {
+	rows, err := d.tx.QueryContext(ctx, `SELECT `+recordColumns+`, f.seq FROM sandtrail_feed f CROSS JOIN sandbox_execution_logs
+		WHERE f.seq > ? AND id = f.execution_id ORDER BY f.seq`, d.sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for text := 0; rows.Next(); {
+		var e sandtrail.Execution
+		var seq int64
+		if err := scanRaw(rows.Scan, &e, &seq); err != nil {
+			return nil, err
+		}
+		d.records[e.ID], came = e, append(came, ledger.Change{ID: e.ID})
+		for _, class := range e.Classes {
+			text += len(class)
+		}
+		if text += len(e.Metadata); len(came) == recordsPerStep || text >= textPerStep {
+			d.until, d.all = seq, false
+			break
+		}
+	}
+	return came, rows.Err()
+}
+
+// Records is part of ledger.Book: what was read.
+func (d *draft) Records(_ context.Context, ids []sandtrail.ID, _, _ time.Time) (records []sandtrail.Execution, err error) {
+	for _, id := range ids {
+		if e, ok := d.records[id]; ok {
+			records = append(records, e)
+		}
+	}
+	return records, nil
+}
+
+// Put is part of ledger.Book: it is written later.
+func (d *draft) Put(_ context.Context, w ledger.Written) error {
+	d.written = w
+	return nil
+}
+
+// seal enters the executions that came; when none have, the next removals, and
+// those of their executions that are stored all the same and have no leaf any
+// more. So what is stored has its leaf in the end, in whatever order an
+// execution came and went. It does nothing when something is to be sealed
+// before.
+func (d *draft) seal(ctx context.Context, tx *sql.Tx, now time.Time) (done bool, err error) {
+	b := &book{tx: tx}
+	size, err := b.Size(ctx)
+	if err != nil {
+		return false, err
+	}
 	var sealed int64
 	var more bool
 	if err := tx.QueryRowContext(ctx, `SELECT seq, EXISTS (SELECT 1 FROM sandtrail_feed f WHERE f.seq > s.seq)
 		FROM sandtrail_ledger_sealed s`).Scan(&sealed, &more); err != nil {
+		return false, err
+	}
+	switch {
+	case size != d.size || sealed != d.sealed || more && !d.came():
+		return false, nil
+	case !d.came():
+		return true, b.sealRemovals(ctx, now)
+	}
+	if err := b.Put(ctx, d.written); err != nil {
+		return false, err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE sandtrail_ledger_sealed SET seq = ?`, d.until)
+	return true, err
+}
+
+func (b *book) sealRemovals(ctx context.Context, now time.Time) error {
+	changes, err := b.takeWent(ctx, removalsPerStep)
+	if err != nil {
 		return err
 	}
-	b, changes := &book{tx: tx, ahead: a.records}, a.changes
-	if sealed != a.after || len(changes) == 0 && more {
-		return nil // somebody else has sealed meanwhile, or something came
+	for _, c := range changes {
+		changes = append(changes, ledger.Change{ID: c.ID})
 	}
-	if len(changes) == 0 {
-		var err error
-		if changes, err = b.takeWent(ctx, changesPerStep); err != nil {
-			return err
-		}
-		for _, c := range changes {
-			changes = append(changes, ledger.Change{ID: c.ID})
-		}
-	}
-	if _, err := ledger.SealChanges(ctx, b, changes, now, rand.Reader); err != nil {
-		return err
-	}
-	_, err := tx.ExecContext(ctx, `UPDATE sandtrail_ledger_sealed SET seq = max(seq, ?)`, a.until)
+	_, err = ledger.SealChanges(ctx, b, changes, now, rand.Reader)
 	return err
 }
 

@@ -54,18 +54,21 @@ func (b interrupted) delete(id sandtrail.ID) {
 	b.check(err)
 }
 
-func (b interrupted) read() (a arrivals) {
+func (b interrupted) read() (d draft) {
 	b.Helper()
 	b.check(b.Store.read(b.Context(), "read", func(tx *sql.Tx) (err error) {
-		a, _, err = (&book{tx: tx}).next(b.Context())
+		d, err = newDraft(b.Context(), tx, b.now)
 		return err
 	}))
-	return a
+	return d
 }
 
-func (b interrupted) sealed(a arrivals) {
+func (b interrupted) sealed(d draft) {
 	b.Helper()
-	b.check(b.write(b.Context(), "seal", func(tx *sql.Tx) error { return a.seal(b.Context(), tx, b.now) }))
+	b.check(b.write(b.Context(), "seal", func(tx *sql.Tx) error {
+		_, err := d.seal(b.Context(), tx, b.now)
+		return err
+	}))
 }
 
 // TestBetweenReadingAndSealing has things happen where writers are not kept
