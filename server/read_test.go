@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -143,6 +145,51 @@ func TestExportThatFailsIsCutShort(t *testing.T) {
 	}
 	if err == nil {
 		t.Error("the export ended as if it were whole")
+	}
+}
+
+// TestExportGoesOn cuts an export anywhere and goes on as docs/integrity.md
+// says: with until, and without what came whole.
+func TestExportGoesOn(t *testing.T) {
+	k := newKit(t).owners()
+	as[api.Appended](t, k.do(request{
+		method: "POST", path: "/v1/executions", header: []string{"Content-Type", "application/x-ndjson"},
+		body: repeat(1500, func(i int) string { // many of a millisecond
+			return record(fmt.Sprintf("createdAt:%q", start.Add(-time.Duration(i/7)*time.Millisecond).Format(time.RFC3339Nano)))
+		}),
+	}), 201)
+	whole := k.get("/v1/export?userId=u1").body
+	for cut := 1; cut < len(whole); cut += len(whole) / 41 {
+		response, err := k.http.Get(k.url + "/v1/export?userId=u1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, cut)
+		_, err = io.ReadFull(response.Body, got)
+		if err := errors.Join(err, response.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		got = got[:1+bytes.LastIndexByte(got, '\n')]
+		had, until := map[string]bool{}, ""
+		for line := range bytes.Lines(got) {
+			var last sandtrail.Execution
+			if err := json.Unmarshal(line, &last); err != nil {
+				t.Fatal(err)
+			}
+			had[last.ID.String()], until = true, "&until="+last.CreatedAt.Add(time.Millisecond).Format(time.RFC3339Nano)
+		}
+		for line := range bytes.Lines(k.get("/v1/export?userId=u1" + until).body) {
+			var next sandtrail.Execution
+			if err := json.Unmarshal(line, &next); err != nil {
+				t.Fatal(err)
+			}
+			if !had[next.ID.String()] {
+				got = append(got, line...)
+			}
+		}
+		if !bytes.Equal(got, whole) {
+			t.Fatalf("cut at %d of %d bytes, it goes on to be another:\n%s", cut, len(whole), cmp.Diff(string(whole), string(got)))
+		}
 	}
 }
 

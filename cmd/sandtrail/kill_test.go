@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
+	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
 )
 
@@ -50,6 +53,97 @@ func TestKilledImport(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKilledExport ends "sandtrail export" with SIGKILL while it writes its
+// file, and again as it goes on with it: in the end file and manifest say what
+// those of an export do that nobody disturbed.
+func TestKilledExport(t *testing.T) {
+	const records = 30_000
+	dir := t.TempDir()
+	database := "sqlite:" + filepath.Join(dir, "sandtrail.db")
+	prepare(t, database)
+	lines := filepath.Join(dir, "runs.ndjson")
+	writeLines(t, lines, records)
+	export := func(to string, more ...string) *exec.Cmd {
+		return sandtrailCommand(t, database, append([]string{
+			"export", "--to", filepath.Join(dir, to), "--manifest", filepath.Join(dir, to+".manifest"), "--ledger-key", filepath.Join(dir, "key"),
+		}, more...)...)
+	}
+	for _, cmd := range []*exec.Cmd{sandtrailCommand(t, database, "record", lines), export("whole")} {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+		}
+	}
+	whole := readFile(t, filepath.Join(dir, "whole"))
+	for killed, going := 0, []string(nil); killed < 4; {
+		if killWhenWritten(t, export("cut", going...), filepath.Join(dir, "cut.part"), len(whole)*(1+2*killed)/10) {
+			killed, going = killed+1, []string{"--resume"}
+		} else {
+			killed, going = 0, nil // it was faster than we are
+		}
+	}
+	if out, err := export("cut", "--resume").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got := readFile(t, filepath.Join(dir, "cut")); !bytes.Equal(got, whole) {
+		t.Errorf("the export that was killed is another: %d bytes, want %d", len(got), len(whole))
+	}
+	keys, err := ledger.LoadKeys(filepath.Join(dir, "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var manifests [2]ledger.Manifest
+	for i, of := range []string{"whole", "cut"} {
+		m, err := keys.OpenManifest(readFile(t, filepath.Join(dir, of+".manifest")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.At = time.Time{} // when it was signed
+		manifests[i] = m
+	}
+	if manifests[0] != manifests[1] {
+		t.Errorf("its manifest is another:\n%+v\nwant\n%+v", manifests[1], manifests[0])
+	}
+}
+
+// killWhenWritten starts a program and kills it once a file has so many bytes.
+// It reports whether that was before the program's end.
+func killWhenWritten(t *testing.T, cmd *exec.Cmd, file string, bytes int) bool {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatalf("%v: %v", cmd.Args, err)
+			}
+			return false
+		case <-again.C:
+		}
+		if info, err := os.Stat(file); err == nil && info.Size() >= int64(bytes) {
+			break
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+	return <-ended != nil
+}
+
+func readFile(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func writeLines(t *testing.T, file string, n int) {

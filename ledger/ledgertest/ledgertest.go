@@ -32,6 +32,8 @@ type Target struct {
 	URL   string // of its database
 	// Plain runs statements as any other client of the database does.
 	Plain func(t testing.TB, statements ...string)
+	// Act does in order what an application does; nil: Plain does it.
+	Act func(t testing.TB, acts ...Act)
 	// Behind runs statements in one transaction in which no trigger fires.
 	Behind func(t testing.TB, statements ...string)
 	// Tables is what the names of the ledger's tables begin with.
@@ -55,6 +57,15 @@ type operator struct {
 func newOperator(t *testing.T, target Target, seed uint64) *operator {
 	keys, err := ledger.GenerateKeys(rand.Reader, "example.com/audit")
 	check(t, err)
+	if target.Act == nil {
+		target.Act = func(t testing.TB, acts ...Act) {
+			var statements []string
+			for _, a := range acts {
+				statements = append(statements, a.sql())
+			}
+			target.Plain(t, statements...)
+		}
+	}
 	return &operator{
 		T: t, Target: target, random: mathrand.New(mathrand.NewPCG(seed, 1)),
 		service: ledger.Service{Log: target.Store, Keys: keys},
@@ -119,7 +130,7 @@ func (o *operator) live() {
 		o.deleteOne(o.pick())
 	case 1: // a client deletes a user, and the records follow
 		id := fmt.Sprint("user-", o.users-1)
-		o.Plain(o, fmt.Sprintf(`DELETE FROM users WHERE id = '%s'`, id))
+		o.Act(o, Act{DeleteUser: id})
 		o.replaceUser(id)
 	case 2:
 		id := fmt.Sprint("user-", o.users-1)
@@ -133,21 +144,21 @@ func (o *operator) live() {
 		o.keep(func(e sandtrail.Execution) bool { return !e.CreatedAt.Before(before) })
 	case 4: // a client writes one, and one that it takes back
 		e, gone := o.record(), o.record()
-		o.Plain(o, insert(e), insert(gone), fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, gone.ID))
+		o.Act(o, Act{Create: &e}, Act{Create: &gone}, Act{Delete: gone.ID.String()})
 		o.records = append(o.records, stored(e))
 	case 5: // one goes and comes back otherwise, under the same id
 		e := o.pick()
 		o.deleteOne(e)
 		e.ExecutionTime++
-		o.Plain(o, insert(e))
+		o.Act(o, Act{Create: &e})
 		o.records = append(o.records, stored(e))
-	case 6: // a client deletes many of one user, as Prisma's deleteMany does
+	case 6: // a client deletes many of one user
 		user, limit := fmt.Sprint("user-", o.random.IntN(o.users)), o.random.IntN(20_000)
-		o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE (user_id = '%s' AND execution_time < %d)`, user, limit))
+		o.Act(o, Act{DeleteMany: user, Below: limit})
 		o.keep(func(e sandtrail.Execution) bool { return e.UserID != user || e.ExecutionTime >= limit })
 	case 7: // a client deletes a strategy, and the records follow
 		id := fmt.Sprint("strategy-", o.random.IntN(strategies))
-		o.Plain(o, fmt.Sprintf(`DELETE FROM strategies WHERE id = '%s'`, id))
+		o.Act(o, Act{DeleteStrategy: id})
 		o.keep(func(e sandtrail.Execution) bool { return e.StrategyID != id })
 		o.putStrategy(id)
 	}
@@ -161,7 +172,7 @@ func (o *operator) live() {
 const fewest = 60
 
 func (o *operator) deleteOne(e sandtrail.Execution) {
-	o.Plain(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
+	o.Act(o, Act{Delete: e.ID.String()})
 	o.keep(func(other sandtrail.Execution) bool { return other.ID != e.ID })
 }
 
@@ -204,6 +215,31 @@ func (o *operator) clean() {
 	}
 	if sum.Intact+sum.Unsealed != int64(len(o.records)) {
 		o.Fatalf("%d records are intact and %d unsealed, of %d", sum.Intact, sum.Unsealed, len(o.records))
+	}
+}
+
+// Act is one thing that an application does.
+type Act struct {
+	Create         *sandtrail.Execution // stored says which fields count
+	Delete         string               // the id of an execution
+	DeleteUser     string               // by id; the executions follow
+	DeleteStrategy string
+	DeleteMany     string // a user, whose executions go that took
+	Below          int    // less time than this
+}
+
+func (a Act) sql() string {
+	switch {
+	case a.Create != nil:
+		return insert(*a.Create)
+	case a.Delete != "":
+		return fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, a.Delete)
+	case a.DeleteUser != "":
+		return fmt.Sprintf(`DELETE FROM users WHERE id = '%s'`, a.DeleteUser)
+	case a.DeleteStrategy != "":
+		return fmt.Sprintf(`DELETE FROM strategies WHERE id = '%s'`, a.DeleteStrategy)
+	default:
+		return fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE (user_id = '%s' AND execution_time < %d)`, a.DeleteMany, a.Below)
 	}
 }
 
