@@ -192,8 +192,15 @@ func checkMetadata(p *problems, raw json.RawMessage) (compact json.RawMessage, n
 	if containsNUL(compact) {
 		p.add("metadata", "contains a NUL character (\\u0000), which no store can hold")
 	}
-	return compact, checkFindings(p, "metadata.errors", members["errors"]),
-		checkFindings(p, "metadata.warnings", members["warnings"])
+	for _, m := range members {
+		switch m.name {
+		case "errors":
+			nErrors = checkFindings(p, "metadata.errors", m.value)
+		case "warnings":
+			nWarnings = checkFindings(p, "metadata.warnings", m.value)
+		}
+	}
+	return compact, nErrors, nWarnings
 }
 
 // containsNUL reports whether compact JSON holds the escape \u0000.
@@ -306,16 +313,17 @@ func decodeExact(raw []byte) (value any, err error) {
 // content makes the whole batch fail with an *Error of CodeConflict that
 // names its place.
 func Merge(batch []Admitted, stored map[ID]Execution) (fresh []Execution, duplicates int, err error) {
-	seen := make(map[ID]Execution, len(batch))
+	fresh = make([]Execution, 0, len(batch))
+	seen := make(map[ID]int, len(batch)) // places in fresh
 	var p problems
 	for i, a := range batch {
 		other, known := stored[a.Execution.ID]
-		if !known {
-			other, known = seen[a.Execution.ID]
+		if at, twice := seen[a.Execution.ID]; twice && !known {
+			other, known = fresh[at], true
 		}
 		switch {
 		case !known:
-			seen[a.Execution.ID] = a.Execution
+			seen[a.Execution.ID] = len(fresh)
 			fresh = append(fresh, a.Execution)
 		case a.SameContent(other):
 			duplicates++

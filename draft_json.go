@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,10 +26,9 @@ func (d *Draft) UnmarshalJSON(raw []byte) error {
 		return &Error{Code: CodeInvalid, Message: "invalid execution", Fields: []FieldError{{"", err.Error()}}}
 	}
 	var p problems
-	for name, value := range members {
-		d.setField(&p, name, value)
+	for _, m := range members {
+		d.setField(&p, m.name, m.value)
 	}
-	sortProblems(p)
 	return p.err("invalid execution")
 }
 
@@ -39,7 +38,7 @@ func (d *Draft) setField(p *problems, name string, value json.RawMessage) {
 	case "id":
 		if !null {
 			var s string
-			if setJSON(p, name, value, &s, "a UUID string") {
+			if setText(p, name, value, &s, "a UUID string") {
 				id, err := ParseID(s)
 				if err != nil {
 					p.add(name, "%s, got %q", errBadID.Fields[0].Message, s)
@@ -48,21 +47,23 @@ func (d *Draft) setField(p *problems, name string, value json.RawMessage) {
 			}
 		}
 	case "userId":
-		setJSON(p, name, value, &d.UserID, "a string")
+		setText(p, name, value, &d.UserID, "a string")
 	case "strategyId":
-		setJSON(p, name, value, &d.StrategyID, "a string")
+		setText(p, name, value, &d.StrategyID, "a string")
 	case "executionType":
-		setJSON(p, name, value, &d.Type, "VALIDATION or TERMINAL")
+		setText(p, name, value, &d.Type, "VALIDATION or TERMINAL")
 	case "success":
-		setJSON(p, name, value, &d.Success, "true or false")
+		d.Success = readBool(p, name, value)
 	case "executionTime":
 		d.ExecutionTime = readInt(p, name, value)
 	case "memoryUsed":
 		d.MemoryUsed = readInt(p, name, value)
 	case "cpuUsage":
-		setJSON(p, name, value, &d.CPUUsage, "a number or null")
+		d.CPUUsage = readNumber(p, name, value)
 	case "timedOut":
-		setJSON(p, name, value, &d.TimedOut, "true or false")
+		if timedOut := readBool(p, name, value); timedOut != nil {
+			d.TimedOut = *timedOut
+		}
 	case "errorCount":
 		d.ErrorCount = readInt(p, name, value)
 	case "warningCount":
@@ -88,6 +89,51 @@ func setJSON[T any](p *problems, path string, value json.RawMessage, into *T, wa
 		return false
 	}
 	return true
+}
+
+func setText[T ~string](p *problems, path string, value json.RawMessage, into *T, want string) bool {
+	text, err := unquote(value)
+	if err != nil {
+		p.add(path, "want %s, got %s", want, abbreviate(value))
+		return false
+	}
+	*into = T(text)
+	return true
+}
+
+// unquote reads a string, which rarely needs more than its quotes taken off.
+// null is the empty string.
+func unquote(value json.RawMessage) (text string, err error) {
+	if value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
+		return string(value[1 : len(value)-1]), nil
+	}
+	err = json.Unmarshal(value, &text)
+	return text, err
+}
+
+func readBool(p *problems, path string, value json.RawMessage) *bool {
+	switch string(value) {
+	case "true":
+		return new(true)
+	case "false":
+		return new(false)
+	case "null":
+	default:
+		p.add(path, "want true or false, got %s", abbreviate(value))
+	}
+	return nil
+}
+
+func readNumber(p *problems, path string, value json.RawMessage) *float64 {
+	if string(value) == "null" {
+		return nil
+	}
+	f, err := strconv.ParseFloat(string(value), 64)
+	if err != nil {
+		p.add(path, "want a number or null, got %s", abbreviate(value))
+		return nil
+	}
+	return &f
 }
 
 func readInt(p *problems, path string, value json.RawMessage) *int {
@@ -122,7 +168,7 @@ func readClasses(p *problems, path string, value json.RawMessage) []string {
 
 func readTime(p *problems, path string, value json.RawMessage) time.Time {
 	var s string
-	if !setJSON(p, path, value, &s, "an RFC 3339 time such as 2026-11-24T09:30:00.000Z") {
+	if !setText(p, path, value, &s, "an RFC 3339 time such as 2026-11-24T09:30:00.000Z") {
 		return time.Time{}
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
@@ -147,40 +193,70 @@ func abbreviate(value []byte) string {
 	return string(value[:cut]) + "…"
 }
 
-// objectMembers splits a JSON object into its members and refuses repeated
-// names, which parsers disagree about.
-func objectMembers(raw []byte) (map[string]json.RawMessage, error) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	token, err := dec.Token()
-	if err != nil {
-		return nil, wordSyntax(err)
+// member is a member of a JSON object.
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+// objectMembers splits a JSON object into its members, sorted by name, and
+// refuses repeated names, which parsers disagree about.
+func objectMembers(raw []byte) ([]member, error) {
+	if !json.Valid(raw) {
+		return nil, wordSyntax(json.Unmarshal(raw, new(json.RawMessage)))
 	}
-	if token != json.Delim('{') {
+	rest := bytes.TrimSpace(raw)
+	if rest[0] != '{' {
 		return nil, errors.New("want a JSON object")
 	}
-	members := make(map[string]json.RawMessage, 16)
-	for dec.More() {
-		token, err := dec.Token()
+	members := make([]member, 0, 14) // as many fields as a record has
+	for rest = skip(rest[1:], " \t\r\n"); rest[0] != '}'; rest = skip(rest, ", \t\r\n") {
+		end := valueEnd(rest)
+		name, err := unquote(rest[:end])
 		if err != nil {
 			return nil, wordSyntax(err)
 		}
-		name, _ := token.(string)
-		if _, twice := members[name]; twice {
+		rest = skip(rest[end:], ": \t\r\n")
+		end = valueEnd(rest)
+		members = append(members, member{name, rest[:end:end]})
+		rest = rest[end:]
+	}
+	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
+	for i := 1; i < len(members); i++ {
+		if name := members[i].name; name == members[i-1].name {
 			return nil, fmt.Errorf("the field %q is given twice", name)
 		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, wordSyntax(err)
-		}
-		members[name] = value
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, wordSyntax(err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, errors.New("something follows the JSON object")
 	}
 	return members, nil
+}
+
+func skip(text []byte, cutset string) []byte { return bytes.TrimLeft(text, cutset) }
+
+// valueEnd is where the value ends that text, valid JSON, begins with.
+func valueEnd(text []byte) int {
+	for i, depth := 0, 0; ; i++ {
+		switch text[i] {
+		case '"':
+			for i++; text[i] != '"'; i++ {
+				if text[i] == '\\' {
+					i++ // whatever is escaped, it does not end the string
+				}
+			}
+			if depth == 0 {
+				return i + 1
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		default:
+			if depth == 0 {
+				return i + bytes.IndexAny(text[i:], ",}] \t\r\n")
+			}
+		}
+	}
 }
 
 func wordSyntax(err error) error {

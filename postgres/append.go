@@ -121,9 +121,9 @@ func insert(ctx context.Context, tx pgx.Tx, l *layout, fresh []sandtrail.Executi
 // byID is the order in which executions are written, so that appends that
 // share some wait for each other rather than deadlock.
 func byID(list []sandtrail.Execution) []sandtrail.Execution {
-	return slices.SortedFunc(slices.Values(list), func(a, b sandtrail.Execution) int {
-		return bytes.Compare(a.ID[:], b.ID[:])
-	})
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b sandtrail.Execution) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return list
 }
 
 // storedAmong returns the stored executions that have an id of the batch. Ids

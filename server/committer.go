@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -127,9 +128,13 @@ func (c *committer) commit(group []*write) {
 	if len(group) == 0 {
 		return
 	}
-	var all []sandtrail.Admitted
-	for _, w := range group {
-		all = append(all, w.batch...)
+	all := group[0].batch
+	if len(group) > 1 {
+		batches := make([][]sandtrail.Admitted, len(group))
+		for i, w := range group {
+			batches[i] = w.batch
+		}
+		all = slices.Concat(batches...)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
 	defer cancel()
