@@ -32,17 +32,23 @@ func openStore(t *testing.T) *sqlite.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	_, err = s.Migrate(t.Context(), noon)
+	prepare(t, s)
+	return s
+}
+
+// prepare lets a store take in what put puts.
+func prepare(t *testing.T, s sandtrail.Database) {
+	t.Helper()
+	_, err := s.Migrate(t.Context(), noon)
 	err = errors.Join(err,
 		s.PutUser(t.Context(), sandtrail.User{ID: "u", Email: "u@example.com"}),
 		s.PutStrategy(t.Context(), sandtrail.Strategy{ID: "s", Name: "S"}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
-func put(t *testing.T, s *sqlite.Store, at time.Time, success bool) {
+func put(t *testing.T, s sandtrail.Appender, at time.Time, success bool) {
 	t.Helper()
 	_, err := s.Append(t.Context(), []sandtrail.Admitted{{Execution: sandtrail.Execution{
 		ID: sandtrail.NewID(at), UserID: "u", StrategyID: "s", Type: sandtrail.Validation, Success: success, CreatedAt: at,
