@@ -27,7 +27,21 @@ type steppedConn struct {
 }
 
 func (c *steppedConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	return c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+	stmt, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+	return steppedStmt{stmt, c.step}, err
+}
+
+type steppedStmt struct {
+	driver.Stmt
+	step func(after bool) error
+}
+
+func (s steppedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	return between(s.step, func() (driver.Result, error) { return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args) })
+}
+
+func (s steppedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
 }
 
 func (c *steppedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
