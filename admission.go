@@ -180,11 +180,7 @@ func checkMetadata(p *problems, raw json.RawMessage) (compact json.RawMessage, n
 		p.add("metadata", "at most %d bytes of JSON, got %d; store large output elsewhere and keep its hash", MaxMetadataBytes, len(compact))
 		return nil, 0, 0
 	}
-	if compact[0] != '{' {
-		p.add("metadata", "want a JSON object")
-		return nil, 0, 0
-	}
-	members, err := objectMembers(compact)
+	members, err := validMembers(compact)
 	if err != nil {
 		p.add("metadata", "%v", err)
 		return nil, 0, 0

@@ -205,7 +205,11 @@ func objectMembers(raw []byte) ([]member, error) {
 	if !json.Valid(raw) {
 		return nil, wordSyntax(json.Unmarshal(raw, new(json.RawMessage)))
 	}
-	rest := bytes.TrimSpace(raw)
+	return validMembers(bytes.TrimSpace(raw))
+}
+
+// validMembers does that with valid JSON that begins with the value.
+func validMembers(rest []byte) ([]member, error) {
 	if rest[0] != '{' {
 		return nil, errors.New("want a JSON object")
 	}
