@@ -1,9 +1,11 @@
 package recorder_test
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,4 +108,32 @@ func TestRecorderStaysOutOfTheFigures(t *testing.T) {
 	if ballast[0] != 1 {
 		t.Error("the ballast went over board")
 	}
+}
+
+// Our own size at the moment of the fork is what the kernel's mark of the
+// command starts from, not the one we had before.
+func TestRecorderThatGrowsStaysOutOfTheFigures(t *testing.T) {
+	const step, most = 256 << 10, 400 << 20
+	stop := make(chan struct{})
+	var growing sync.WaitGroup
+	growing.Go(func() {
+		var held [][]byte
+		for len(held) < most/step {
+			select {
+			case <-stop:
+				return
+			default:
+				held = append(held, bytes.Repeat([]byte{1}, step))
+			}
+		}
+	})
+	for range 10 {
+		c := self("nothing")
+		c.Method = recorder.Sampling
+		if r := record(t, c); r.MemoryPeak != nil && *r.MemoryPeak > 30<<20 {
+			t.Errorf("%d MiB for nothing", *r.MemoryPeak>>20)
+		}
+	}
+	close(stop)
+	growing.Wait()
 }

@@ -25,7 +25,7 @@ type tree struct {
 	ended       chan *os.ProcessState // of the main process, once
 	buried      chan os.Signal        // SIGCHLD, when there is a reaper
 	release     chan struct{}         // ends the thread that started the main process
-	ownPeak     int64                 // our own memory high-water mark at the start, bytes
+	ownPeak     int64                 // our own memory high-water mark, after the start, bytes
 	begun       time.Time             // when the main process was started
 	notEnforced []string              // the limits that are not
 }
@@ -64,7 +64,6 @@ func managerFor(c Command) manager {
 // start starts the command inside the tree, under the limits. The command may
 // be replaced by a copy.
 func (t *tree) start(cmd *exec.Cmd, l Limits) error {
-	t.ownPeak = readMemory(os.Getpid()).highWater
 	t.sharesGroup = inForeground(cmd.Stdin)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Setpgid: !t.sharesGroup && !t.terminal,
@@ -76,6 +75,8 @@ func (t *tree) start(cmd *exec.Cmd, l Limits) error {
 	if err := <-started; err != nil {
 		return err
 	}
+	// Not before: we grow while we start it.
+	t.ownPeak = readMemory(os.Getpid()).highWater
 	if t.reaper != nil {
 		t.reaper.own[t.main.Pid] = true
 	}
@@ -261,8 +262,9 @@ func (t *tree) measure(r *Result, state *os.ProcessState) {
 	}
 	peak := t.sampler.peak
 	// The kernel's own mark starts at our size, not at 0: it speaks of the
-	// command only above that.
-	if mark := usage.Maxrss << 10; mark > t.ownPeak {
+	// command only above that, and what is behind both is counted in haste.
+	const imprecision = 1 << 20
+	if mark := usage.Maxrss << 10; mark > t.ownPeak+imprecision {
 		peak = max(peak, mark)
 	}
 	if peak > 0 {
