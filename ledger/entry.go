@@ -53,10 +53,17 @@ type Checks [nFields]byte
 // and random.
 func Seal(e sandtrail.Execution, salt Salt) (Entry, Hash) {
 	entry := Entry{ID: e.ID, Salt: salt}
-	leaf, ends := entry.appendLeaf(nil, &e)
+	hash, _ := entry.seal(&e, nil)
+	return entry, hash
+}
+
+// seal fills in the checks of a record and returns the leaf hash. buf is room to
+// work in; it is returned to be used again.
+func (entry *Entry) seal(e *sandtrail.Execution, buf []byte) (Hash, []byte) {
+	leaf, ends := entry.appendLeaf(buf[:0], e)
 	entry.Checks = checksOf(leaf, ends)
 	copy(leaf[checksAt:], entry.Checks[:])
-	return entry, tlog.RecordHash(leaf)
+	return tlog.RecordHash(leaf), leaf
 }
 
 // The data of a record's leaf: its kind, salt, checks, and the record.

@@ -219,7 +219,7 @@ func (s *sealer) addInOrder(ctx context.Context, ids []sandtrail.ID, records []s
 			return err
 		}
 		leaves = append(leaves, unsealed{record, page, len(page.entries), len(s.hashes)})
-		page.append(Entry{Salt: page.unused[0]}, record.CreatedAt)
+		page.append(Entry{ID: id, Salt: page.unused[0]}, record.CreatedAt)
 		s.hashes = append(s.hashes, Hash{})
 	}
 	s.sealed.Records += len(leaves)
@@ -244,10 +244,10 @@ func (s *sealer) hash(leaves []unsealed) {
 	var workers sync.WaitGroup
 	for share := range slices.Chunk(leaves, (len(leaves)-1)/runtime.GOMAXPROCS(0)+1) {
 		workers.Go(func() {
+			var buf []byte
 			for _, l := range share {
 				settle(l.record)
-				entry := &l.page.entries[l.entry]
-				*entry, s.hashes[l.hash] = Seal(*l.record, entry.Salt)
+				s.hashes[l.hash], buf = l.page.entries[l.entry].seal(l.record, buf)
 			}
 		})
 	}

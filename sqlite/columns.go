@@ -97,11 +97,10 @@ func scanInto(scan func(...any) error, e *sandtrail.Execution, metadata any, mor
 	var id executionID
 	var classes *string
 	var at timestamp
-	into := append([]any{
+	into := append(make([]any, 0, recordWidth+4),
 		&id, &e.UserID, &e.StrategyID, &e.Type, &e.Success, &e.ExecutionTime, &e.MemoryUsed, &e.CPUUsage,
-		&e.TimedOut, &e.ErrorCount, &e.WarningCount, &classes, metadata, &at,
-	}, more...)
-	if err := scan(into...); err != nil {
+		&e.TimedOut, &e.ErrorCount, &e.WarningCount, &classes, metadata, &at)
+	if err := scan(append(into, more...)...); err != nil {
 		return err
 	}
 	e.ID, e.CreatedAt, e.Classes = id.ID, at.Time, sandtrail.SplitClasses(classes)
