@@ -72,7 +72,7 @@ func (d *Draft) setField(p *problems, name string, value json.RawMessage) {
 		d.Classes = readClasses(p, name, value)
 	case "metadata":
 		if !null {
-			d.Metadata = value
+			d.Metadata = bytes.Clone(value) // the caller may use raw again
 		}
 	case "createdAt":
 		if !null {

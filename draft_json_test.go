@@ -1,6 +1,7 @@
 package sandtrail_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"testing"
@@ -70,6 +71,19 @@ func TestDraftJSONDirectly(t *testing.T) {
 		if err := d.UnmarshalJSON([]byte(text)); !errors.Is(err, sandtrail.ErrInvalid) {
 			t.Errorf("%q: got %v, want it refused", text, err)
 		}
+	}
+}
+
+// The caller of UnmarshalJSON may use its bytes for the next record.
+func TestDraftKeepsNothingOfItsJSON(t *testing.T) {
+	raw := []byte(`{"id":"6ba7b810-9dad-41d1-80b4-00c04fd430c8","userId":"u","strategyId":"s","executionType":"VALIDATION","classesFound":["A"],"metadata":{"a":"b"}}`)
+	var d, same sandtrail.Draft
+	if err := errors.Join(d.UnmarshalJSON(raw), same.UnmarshalJSON(bytes.Clone(raw))); err != nil {
+		t.Fatal(err)
+	}
+	clear(raw)
+	if diff := cmp.Diff(same, d); diff != "" {
+		t.Errorf("changed with the bytes it was read from:\n%s", diff)
 	}
 }
 
