@@ -62,27 +62,55 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 // errLostBet says that something of a batch is stored, or cannot be.
 var errLostBet = errors.New("not all of the batch is new")
 
-// maxBet bounds the batches that are bet on: COPY stores large ones faster.
-const maxBet = 250
+// maxUnnest bounds the batches that one statement stores: COPY stores large ones
+// faster.
+const maxUnnest = 250
 
 // bet inserts a batch as if nothing of it were stored, which the insert itself
-// finds out: one round trip in place of four. It is errLostBet, and nothing is
-// stored, when something is.
+// finds out: fewer round trips, and no looking for each id. It is errLostBet,
+// and nothing is stored, when something is.
 func (t triggered) bet(ctx context.Context, batch []sandtrail.Admitted) ([]sandtrail.Execution, error) {
 	fresh, _, err := sandtrail.Merge(batch, nil)
-	if err != nil || len(batch) > maxBet {
+	if err != nil || !t.l.canOwn(batch) {
 		return nil, errLostBet // what is stored decides whether it is a conflict
 	}
+	if len(fresh) > maxUnnest {
+		err = t.betOnCopy(ctx, batch, fresh)
+	} else {
+		err = t.betOnUnnest(ctx, fresh)
+	}
+	if state(err) != "" {
+		err = errLostBet
+	}
+	return fresh, err
+}
+
+func (t triggered) betOnUnnest(ctx context.Context, fresh []sandtrail.Execution) error {
 	inserted, err := t.change(ctx, t.l.sql(`INSERT INTO {logs} (`+strings.Join(logColumns, ", ")+`)
 		SELECT id, user_id::{users.plain}, strategy_id::{strategies.plain}, execution_type, success, execution_time, memory_used,
 			cpu_usage, timed_out, error_count, warning_count, classes_found, metadata, created_at
 		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::integer[], $7::integer[], $8::float8[],
 			$9::boolean[], $10::integer[], $11::integer[], $12::text[], $13::text[], $14::timestamptz[]) b (`+strings.Join(logColumns, ", ")+`)
 		WHERE NOT EXISTS (SELECT FROM {schema}.ids WHERE id = ANY ($1))`), logArrays(byID(fresh))...)
-	if state(err) != "" || err == nil && inserted < int64(len(fresh)) {
-		return nil, errLostBet
+	if err == nil && inserted < int64(len(fresh)) {
+		return errLostBet
 	}
-	return fresh, err
+	return err
+}
+
+// betOnCopy looks for two of the ids first: a large batch that comes again is
+// not written in vain.
+func (t triggered) betOnCopy(ctx context.Context, batch []sandtrail.Admitted, fresh []sandtrail.Execution) error {
+	ids := idsIn([]sandtrail.Admitted{batch[0], batch[len(batch)-1]})
+	var stored bool
+	err := t.pool.QueryRow(ctx, t.l.sql("SELECT EXISTS (SELECT FROM {schema}.ids WHERE id = ANY ($1))"), t.kept([]any{ids})...).Scan(&stored)
+	if err == nil && stored {
+		return errLostBet
+	}
+	if err != nil {
+		return err
+	}
+	return again(func() error { return insert(ctx, t.pool, t.l, fresh) })
 }
 
 // canOwn reports whether all users and strategies of the batch are of the
@@ -110,10 +138,15 @@ func appendIn(ctx context.Context, tx pgx.Tx, k keeper, l *layout, batch []sandt
 	return fresh, k.insert(ctx, tx, fresh)
 }
 
+// copier is a pool or a transaction.
+type copier interface {
+	CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error)
+}
+
 // insert writes executions.
-func insert(ctx context.Context, tx pgx.Tx, l *layout, fresh []sandtrail.Execution) error {
+func insert(ctx context.Context, q copier, l *layout, fresh []sandtrail.Execution) error {
 	ordered := byID(fresh)
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{l.LogsSchema, logsTable}, logColumns,
+	_, err := q.CopyFrom(ctx, pgx.Identifier{l.LogsSchema, logsTable}, logColumns,
 		pgx.CopyFromSlice(len(ordered), func(i int) ([]any, error) { return logValues(ordered[i]), nil }))
 	return err
 }

@@ -3,6 +3,7 @@ package prisma_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
@@ -12,11 +13,13 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/bench"
 	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/internal/testneed"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/server"
+	"github.com/sandtrail/sandtrail/worker"
 )
 
 const (
@@ -24,6 +27,10 @@ const (
 	benchOwners  = 10
 	benchRecords = 16 * 1024 // of the server and of pgbench each time
 	benchCreates = 1024      // of Prisma each time
+
+	batchRecords  = 1000
+	storeBatches  = 100 // of the store and of COPY each time
+	prismaBatches = 20  // of Prisma each time
 )
 
 // BenchmarkSingleWrites stores records one at a time in the same table, whose
@@ -36,17 +43,14 @@ func BenchmarkSingleWrites(b *testing.B) {
 	store := open(b, own.URL())
 	_, err := store.Migrate(b.Context(), time.Now())
 	check(b, err)
-	for i := range benchOwners {
-		check(b, store.PutUser(b.Context(), sandtrail.User{ID: benchOwner("u", i), Email: benchOwner("u", i) + "@example.com"}))
-		check(b, store.PutStrategy(b.Context(), sandtrail.Strategy{ID: benchOwner("s", i), Name: benchOwner("Strategy ", i)}))
-	}
+	putBenchOwners(b, store)
 	clients := serveStore(b, store)
 	app := startApp(b, buildApp(b), own.URL())
 	var served, inserted, created time.Duration
 	for b.Loop() {
 		served += timed(func() { appendBy(b, clients) })
 		inserted += timed(func() { runPgbench(b, own.URL()) })
-		created += timed(func() { app.do(b, "createEach", benchData()) })
+		created += timed(func() { app.do(b, "createEach", benchData(benchCreates)) })
 	}
 	perSecond := func(records int, took time.Duration) float64 { return float64(records*b.N) / took.Seconds() }
 	ours, pgbench, prisma := perSecond(benchRecords, served), perSecond(benchRecords, inserted), perSecond(benchCreates, created)
@@ -57,10 +61,108 @@ func BenchmarkSingleWrites(b *testing.B) {
 	b.ReportMetric(100*ours/prisma, "%-of-prisma")
 }
 
+// BenchmarkBatches stores records in batches of 1,000, one after the other, in
+// turns: through a store while a server's upkeep goes on beside, by COPY into a
+// plain table with the same indexes and foreign keys, and by Prisma's createMany
+// into the store's table. It tells how many a second each stored, those of the
+// store also until all are folded and sealed, and the store's in per cent of the
+// others'.
+func BenchmarkBatches(b *testing.B) {
+	own := pgtest.NewOwn(b, "fsync=on")
+	store := open(b, own.URL())
+	_, err := store.Migrate(b.Context(), time.Now())
+	check(b, err)
+	putBenchOwners(b, store)
+	plain, err := bench.OpenPostgres(b.Context(), own.URL(), true)
+	check(b, err)
+	b.Cleanup(func() { check(b, plain.Close(context.Background())) })
+	app := startApp(b, buildApp(b), own.URL())
+	var appended, folded, copied, created time.Duration
+	for b.Loop() {
+		folded += timed(func() {
+			appended += timed(func() {
+				beside(b, worker.Maintain(store), func() {
+					for range storeBatches {
+						_, err := store.Append(b.Context(), benchBatch(b))
+						check(b, err)
+					}
+				})
+			})
+			check(b, store.Maintain(b.Context(), time.Now()))
+		})
+		copied += timed(func() {
+			for range storeBatches {
+				batch := benchBatch(b)
+				executions := make([]sandtrail.Execution, len(batch))
+				for i, a := range batch {
+					executions[i] = a.Execution
+				}
+				check(b, plain.Append(b.Context(), executions))
+			}
+		})
+		created += timed(func() {
+			for range prismaBatches {
+				app.do(b, "createMany", benchData(batchRecords))
+			}
+		})
+		check(b, store.Maintain(b.Context(), time.Now())) // what Prisma left
+	}
+	perSecond := func(batches int, took time.Duration) float64 {
+		return float64(batches*batchRecords*b.N) / took.Seconds()
+	}
+	ours, bare, prisma := perSecond(storeBatches, appended), perSecond(storeBatches, copied), perSecond(prismaBatches, created)
+	b.ReportMetric(ours, "store/s")
+	b.ReportMetric(perSecond(storeBatches, folded), "folded/s")
+	b.ReportMetric(bare, "COPY/s")
+	b.ReportMetric(prisma, "createMany/s")
+	b.ReportMetric(100*ours/bare, "%-of-COPY")
+	b.ReportMetric(100*ours/prisma, "%-of-createMany")
+}
+
+// beside does something while a job is run as a server runs it.
+func beside(b *testing.B, job worker.Job, f func()) {
+	b.Helper()
+	ctx, cancel := context.WithCancel(b.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		worker.Loop{Now: time.Now, Log: slog.New(slog.DiscardHandler), Jobs: []worker.Job{job}}.Run(ctx)
+	})
+	f()
+	cancel()
+	running.Wait()
+}
+
+// benchBatch is a batch of new records.
+func benchBatch(b *testing.B) []sandtrail.Admitted {
+	b.Helper()
+	drafts := make([]sandtrail.Draft, batchRecords)
+	for i := range drafts {
+		drafts[i] = benchDraft(i)
+	}
+	batch, err := sandtrail.Admission{Now: time.Now()}.Admit(drafts...)
+	check(b, err)
+	return batch
+}
+
+func benchDraft(i int) sandtrail.Draft {
+	return sandtrail.Draft{
+		UserID: benchOwner("u", i), StrategyID: benchOwner("s", i), Type: sandtrail.Validation,
+		Success: new(true), ExecutionTime: new(1000 + i), MemoryUsed: new(48), CPUUsage: new(97.5),
+	}
+}
+
 func timed(f func()) time.Duration {
 	start := time.Now()
 	f()
 	return time.Since(start)
+}
+
+func putBenchOwners(b *testing.B, store *postgres.Store) {
+	b.Helper()
+	for i := range benchOwners {
+		check(b, store.PutUser(b.Context(), sandtrail.User{ID: benchOwner("u", i), Email: benchOwner("u", i) + "@example.com"}))
+		check(b, store.PutStrategy(b.Context(), sandtrail.Strategy{ID: benchOwner("s", i), Name: benchOwner("Strategy ", i)}))
+	}
 }
 
 func benchOwner(prefix string, i int) string { return prefix + strconv.Itoa(i%benchOwners) }
@@ -102,10 +204,7 @@ func appendBy(b *testing.B, clients []*client.Client) {
 	for _, c := range clients {
 		writers.Go(func() {
 			for i := range benchRecords / benchClients {
-				batch, err := sandtrail.Admission{Now: time.Now()}.Admit(sandtrail.Draft{
-					UserID: benchOwner("u", i), StrategyID: benchOwner("s", i), Type: sandtrail.Validation,
-					Success: new(true), ExecutionTime: new(1000 + i), MemoryUsed: new(48), CPUUsage: new(97.5),
-				})
+				batch, err := sandtrail.Admission{Now: time.Now()}.Admit(benchDraft(i))
 				if err == nil {
 					_, err = c.Append(b.Context(), batch)
 				}
@@ -135,9 +234,9 @@ VALUES ('u' || :i %% %d, 's' || :i %% %[2]d, 'VALIDATION', true, 1000 + :i, 48, 
 	}
 }
 
-// benchData is what an application passes to Prisma's create.
-func benchData() []data {
-	list := make([]data, benchCreates)
+// benchData are records as an application passes them to Prisma.
+func benchData(n int) []data {
+	list := make([]data, n)
 	for i := range list {
 		list[i] = data{
 			"userId": benchOwner("u", i), "strategyId": benchOwner("s", i), "executionType": "VALIDATION",

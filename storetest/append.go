@@ -334,6 +334,12 @@ func maxBatch(k *kit) {
 	k.refuse(sandtrail.CodeTooLarge, drafts...)
 	k.append(drafts[:sandtrail.MaxBatch]...)
 	k.append(drafts[:sandtrail.MaxBatch]...)
+	stored := drafts[sandtrail.MaxBatch/2]
+	for i := range drafts {
+		drafts[i] = draft("u", "s", noon.Add(-time.Duration(i)*time.Second))
+	}
+	drafts[sandtrail.MaxBatch/2] = stored
+	k.append(drafts[:sandtrail.MaxBatch]...)
 	must(k, "count", func(s sandtrail.Store) (int64, error) {
 		return s.CountBefore(k.ctx, sandtrail.Before(noon.Add(time.Hour)))
 	})
