@@ -352,7 +352,11 @@ func (d draw) time(age time.Duration) time.Time {
 }
 
 func (d draw) batch(age time.Duration) []sandtrail.Admitted {
-	batch := make([]sandtrail.Admitted, 1+d.IntN(40))
+	size := 1 + d.IntN(40)
+	if d.IntN(20) == 0 {
+		size = 300 // by COPY
+	}
+	batch := make([]sandtrail.Admitted, size)
 	for i := range batch {
 		at := d.time(age)
 		e := sandtrail.Execution{
