@@ -23,9 +23,9 @@ const (
 // a large one.
 func (s *Store) seal(ctx context.Context, now time.Time) error {
 	for {
-		var next draft
+		var next step
 		err := s.read(ctx, "seal", func(tx *sql.Tx) (err error) {
-			next, err = newDraft(ctx, tx, now)
+			next, err = newStep(ctx, tx, now)
 			return err
 		})
 		if err != nil || !next.came() && !next.went {
@@ -42,11 +42,11 @@ func (s *Store) seal(ctx context.Context, now time.Time) error {
 	}
 }
 
-// draft is a step of sealing, made before the write lock is taken, because
+// step is one of sealing, made before the write lock is taken, because
 // writers wait for that: it holds when nobody else has sealed meanwhile. What
 // happens to its executions in between comes after their leaves: a removal has
 // its own step, an update is one that the ledger does not take in.
-type draft struct {
+type step struct {
 	*book         // of the snapshot
 	size    int64 // of the log
 	sealed  int64 // up to where it has taken in the feed
@@ -57,35 +57,35 @@ type draft struct {
 	written ledger.Written
 }
 
-func (d *draft) came() bool { return d.until > d.sealed }
+func (s *step) came() bool { return s.until > s.sealed }
 
-// newDraft makes the next step of sealing.
-func newDraft(ctx context.Context, tx *sql.Tx, now time.Time) (draft, error) {
-	d := draft{book: &book{tx: tx}, records: map[sandtrail.ID]sandtrail.Execution{}}
+// newStep makes the next step of sealing.
+func newStep(ctx context.Context, tx *sql.Tx, now time.Time) (step, error) {
+	s := step{book: &book{tx: tx}, records: map[sandtrail.ID]sandtrail.Execution{}}
 	var err error
-	if d.size, err = d.Size(ctx); err != nil {
-		return d, err
+	if s.size, err = s.Size(ctx); err != nil {
+		return s, err
 	}
 	if err := tx.QueryRowContext(ctx, `SELECT seq, (SELECT coalesce(max(seq), 0) FROM sandtrail_feed),
-		EXISTS (SELECT 1 FROM sandtrail_ledger_removed) FROM sandtrail_ledger_sealed`).Scan(&d.sealed, &d.until, &d.went); err != nil {
-		return d, err
+		EXISTS (SELECT 1 FROM sandtrail_ledger_removed) FROM sandtrail_ledger_sealed`).Scan(&s.sealed, &s.until, &s.went); err != nil {
+		return s, err
 	}
-	d.all = !d.went
-	if !d.came() {
-		return d, nil
+	s.all = !s.went
+	if !s.came() {
+		return s, nil
 	}
-	came, err := d.read(ctx)
+	came, err := s.read(ctx)
 	if err != nil {
-		return d, err
+		return s, err
 	}
-	_, err = ledger.SealChanges(ctx, &d, came, now, rand.Reader)
-	return d, err
+	_, err = ledger.SealChanges(ctx, &s, came, now, rand.Reader)
+	return s, err
 }
 
 // read reads the executions that came, as many as one step takes.
-func (d *draft) read(ctx context.Context) (came []ledger.Change, err error) {
-	rows, err := d.tx.QueryContext(ctx, `SELECT `+recordColumns+`, f.seq FROM sandtrail_feed f CROSS JOIN sandbox_execution_logs
-		WHERE f.seq > ? AND id = f.execution_id ORDER BY f.seq`, d.sealed)
+func (s *step) read(ctx context.Context) (came []ledger.Change, err error) {
+	rows, err := s.tx.QueryContext(ctx, `SELECT `+recordColumns+`, f.seq FROM sandtrail_feed f CROSS JOIN sandbox_execution_logs
+		WHERE f.seq > ? AND id = f.execution_id ORDER BY f.seq`, s.sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -96,12 +96,12 @@ func (d *draft) read(ctx context.Context) (came []ledger.Change, err error) {
 		if err := scanRaw(rows.Scan, &e, &seq); err != nil {
 			return nil, err
 		}
-		d.records[e.ID], came = e, append(came, ledger.Change{ID: e.ID})
+		s.records[e.ID], came = e, append(came, ledger.Change{ID: e.ID})
 		for _, class := range e.Classes {
 			text += len(class)
 		}
 		if text += len(e.Metadata); len(came) == recordsPerStep || text >= textPerStep {
-			d.until, d.all = seq, false
+			s.until, s.all = seq, false
 			break
 		}
 	}
@@ -109,9 +109,9 @@ func (d *draft) read(ctx context.Context) (came []ledger.Change, err error) {
 }
 
 // Records is part of ledger.Book: what was read.
-func (d *draft) Records(_ context.Context, ids []sandtrail.ID, _, _ time.Time) (records []sandtrail.Execution, err error) {
+func (s *step) Records(_ context.Context, ids []sandtrail.ID, _, _ time.Time) (records []sandtrail.Execution, err error) {
 	for _, id := range ids {
-		if e, ok := d.records[id]; ok {
+		if e, ok := s.records[id]; ok {
 			records = append(records, e)
 		}
 	}
@@ -119,8 +119,8 @@ func (d *draft) Records(_ context.Context, ids []sandtrail.ID, _, _ time.Time) (
 }
 
 // Put is part of ledger.Book: it is written later.
-func (d *draft) Put(_ context.Context, w ledger.Written) error {
-	d.written = w
+func (s *step) Put(_ context.Context, w ledger.Written) error {
+	s.written = w
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (d *draft) Put(_ context.Context, w ledger.Written) error {
 // more. So what is stored has its leaf in the end, in whatever order an
 // execution came and went. It does nothing when something is to be sealed
 // before.
-func (d *draft) seal(ctx context.Context, tx *sql.Tx, now time.Time) (done bool, err error) {
+func (s *step) seal(ctx context.Context, tx *sql.Tx, now time.Time) (done bool, err error) {
 	b := &book{tx: tx}
 	size, err := b.Size(ctx)
 	if err != nil {
@@ -142,15 +142,15 @@ func (d *draft) seal(ctx context.Context, tx *sql.Tx, now time.Time) (done bool,
 		return false, err
 	}
 	switch {
-	case size != d.size || sealed != d.sealed || more && !d.came():
+	case size != s.size || sealed != s.sealed || more && !s.came():
 		return false, nil
-	case !d.came():
+	case !s.came():
 		return true, b.sealRemovals(ctx, now)
 	}
-	if err := b.Put(ctx, d.written); err != nil {
+	if err := b.Put(ctx, s.written); err != nil {
 		return false, err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE sandtrail_ledger_sealed SET seq = ?`, d.until)
+	_, err = tx.ExecContext(ctx, `UPDATE sandtrail_ledger_sealed SET seq = ?`, s.until)
 	return true, err
 }
 

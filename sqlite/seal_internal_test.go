@@ -54,16 +54,16 @@ func (b interrupted) delete(id sandtrail.ID) {
 	b.check(err)
 }
 
-func (b interrupted) read() (d draft) {
+func (b interrupted) read() (d step) {
 	b.Helper()
 	b.check(b.Store.read(b.Context(), "read", func(tx *sql.Tx) (err error) {
-		d, err = newDraft(b.Context(), tx, b.now)
+		d, err = newStep(b.Context(), tx, b.now)
 		return err
 	}))
 	return d
 }
 
-func (b interrupted) sealed(d draft) {
+func (b interrupted) sealed(d step) {
 	b.Helper()
 	b.check(b.write(b.Context(), "seal", func(tx *sql.Tx) error {
 		_, err := d.seal(b.Context(), tx, b.now)
