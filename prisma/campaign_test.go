@@ -185,7 +185,7 @@ func (c *campaign) api(d draw, s *served, api *client.Client) error {
 // appendKept stores records of the owner whom nobody deletes, and does not give
 // up.
 func (c *campaign) appendKept(d draw, api *client.Client) error {
-	batch := d.batch(30 * day)[:1]
+	batch := d.batch(30 * day)
 	for i := range batch {
 		batch[i].Execution.UserID, batch[i].Execution.StrategyID = keptOwner, keptOwner
 	}
