@@ -83,14 +83,6 @@ func (d *Draft) setField(p *problems, name string, value json.RawMessage) {
 	}
 }
 
-func setJSON[T any](p *problems, path string, value json.RawMessage, into *T, want string) bool {
-	if err := json.Unmarshal(value, into); err != nil {
-		p.add(path, "want %s, got %s", want, abbreviate(value))
-		return false
-	}
-	return true
-}
-
 func setText[T ~string](p *problems, path string, value json.RawMessage, into *T, want string) bool {
 	text, err := unquote(value)
 	if err != nil {
@@ -162,7 +154,9 @@ func readClasses(p *problems, path string, value json.RawMessage) []string {
 		return SplitClasses(&text)
 	}
 	classes := []string{}
-	setJSON(p, path, value, &classes, "an array of strings, a comma-separated string or null")
+	if err := json.Unmarshal(value, &classes); err != nil {
+		p.add(path, "want an array of strings, a comma-separated string or null, got %s", abbreviate(value))
+	}
 	return classes
 }
 
@@ -214,13 +208,13 @@ func validMembers(rest []byte) ([]member, error) {
 		return nil, errors.New("want a JSON object")
 	}
 	members := make([]member, 0, 14) // as many fields as a record has
-	for rest = skip(rest[1:], " \t\r\n"); rest[0] != '}'; rest = skip(rest, ", \t\r\n") {
+	for rest = bytes.TrimLeft(rest[1:], " \t\r\n"); rest[0] != '}'; rest = bytes.TrimLeft(rest, ", \t\r\n") {
 		end := valueEnd(rest)
 		name, err := unquote(rest[:end])
 		if err != nil {
 			return nil, wordSyntax(err)
 		}
-		rest = skip(rest[end:], ": \t\r\n")
+		rest = bytes.TrimLeft(rest[end:], ": \t\r\n")
 		end = valueEnd(rest)
 		members = append(members, member{name, rest[:end:end]})
 		rest = rest[end:]
@@ -233,8 +227,6 @@ func validMembers(rest []byte) ([]member, error) {
 	}
 	return members, nil
 }
-
-func skip(text []byte, cutset string) []byte { return bytes.TrimLeft(text, cutset) }
 
 // valueEnd is where the value ends that text, valid JSON, begins with.
 func valueEnd(text []byte) int {

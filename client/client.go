@@ -273,7 +273,8 @@ const (
 // for and a random time, so that clients do not come back in step. It returns
 // false when the context ends or would end first.
 func pause(ctx context.Context, attempt int, err error) bool {
-	wait := min(firstPause<<min(attempt-1, 9), maxPause)
+	const doublings = 9 // are more than maxPause, and no overflow
+	wait := min(firstPause<<min(attempt-1, doublings), maxPause)
 	wait = wait/2 + rand.N(wait)
 	var a *answered
 	if errors.As(err, &a) && a.retryAfter > 0 {

@@ -128,14 +128,11 @@ func (c *committer) commit(group []*write) {
 	if len(group) == 0 {
 		return
 	}
-	all := group[0].batch
-	if len(group) > 1 {
-		batches := make([][]sandtrail.Admitted, len(group))
-		for i, w := range group {
-			batches[i] = w.batch
-		}
-		all = slices.Concat(batches...)
+	batches := make([][]sandtrail.Admitted, len(group))
+	for i, w := range group {
+		batches[i] = w.batch
 	}
+	all := slices.Concat(batches...)
 	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
 	defer cancel()
 	appended, err := c.append(ctx, group, all)

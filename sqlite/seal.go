@@ -42,8 +42,8 @@ func (s *Store) seal(ctx context.Context, now time.Time) error {
 	}
 }
 
-// step is one of sealing, made before the write lock is taken, because
-// writers wait for that: it holds when nobody else has sealed meanwhile. What
+// step is a step of sealing. It is made before the write lock is taken, because
+// writers wait for that, and holds when nobody else has sealed meanwhile. What
 // happens to its executions in between comes after their leaves: a removal has
 // its own step, an update is one that the ledger does not take in.
 type step struct {

@@ -54,19 +54,19 @@ func (b interrupted) delete(id sandtrail.ID) {
 	b.check(err)
 }
 
-func (b interrupted) read() (d step) {
+func (b interrupted) read() (next step) {
 	b.Helper()
 	b.check(b.Store.read(b.Context(), "read", func(tx *sql.Tx) (err error) {
-		d, err = newStep(b.Context(), tx, b.now)
+		next, err = newStep(b.Context(), tx, b.now)
 		return err
 	}))
-	return d
+	return next
 }
 
-func (b interrupted) sealed(d step) {
+func (b interrupted) sealed(next step) {
 	b.Helper()
 	b.check(b.write(b.Context(), "seal", func(tx *sql.Tx) error {
-		_, err := d.seal(b.Context(), tx, b.now)
+		_, err := next.seal(b.Context(), tx, b.now)
 		return err
 	}))
 }
