@@ -147,7 +147,7 @@ func ago(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d < -time.Minute:
-		return "in " + strings.TrimSuffix(ago(-d), " ago")
+		return "in " + strings.TrimSuffix(ago(-max(d, -math.MaxInt64)), " ago")
 	case d < 5*time.Second:
 		return "just now"
 	case d < time.Minute:

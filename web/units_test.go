@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"math"
 	"math/rand/v2"
 	"net/url"
 	"slices"
@@ -49,6 +50,7 @@ func TestFormats(t *testing.T) {
 		{ago(61 * time.Minute), "1 h ago"},
 		{ago(50 * time.Hour), "2 d ago"},
 		{ago(-3 * time.Minute), "in 3 min"},
+		{ago(math.MinInt64), "in 106751 d"}, // what Sub says of times too far apart
 	} {
 		if plain(test.got) != test.want {
 			t.Errorf("got %q, want %q", plain(test.got), test.want)
