@@ -83,7 +83,7 @@ func newParser(args []string, d *deps) (*kong.Kong, *globals, error) {
 }
 
 func parserOf(grammar any, d *deps) (*kong.Kong, error) {
-	return kong.New(grammar,
+	return kong.New(grammar, append(numbers(),
 		kong.Name("sandtrail"),
 		kong.Description("An audit trail for code sandboxes: who ran what, when, with what result and at what cost."),
 		kong.Writers(d.out, d.err),
@@ -92,7 +92,7 @@ func parserOf(grammar any, d *deps) (*kong.Kong, error) {
 		kong.Help(printHelp),
 		kong.ExplicitGroups(groups()),
 		kong.Vars{"version": buildVersion()},
-	)
+	)...)
 }
 
 // printHelp is kong's help with the examples of the command behind it.
@@ -126,22 +126,12 @@ func run(ctx context.Context, args []string, d *deps) int {
 		return 0
 	}
 	if err != nil {
-		return report(d.err, usage(err))
+		return report(d.err, usage(parser, args, err))
 	}
 	d.globals, d.parser = *flags, parser
 	parsed.Bind(d)
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return report(d.err, errors.Join(parsed.Run(), d.close()))
-}
-
-// usage words an error of the command line and says where help is.
-func usage(err error) error {
-	command := "sandtrail"
-	var parse *kong.ParseError
-	if errors.As(err, &parse) && parse.Context.Selected() != nil {
-		command = parse.Context.Selected().FullPath()
-	}
-	return sandtrail.Errorf(sandtrail.CodeInvalid, "%w (see %s --help)", err, command)
 }
 
 // Exit statuses. Anything else is the status of a command that exec ran.

@@ -44,7 +44,7 @@ type execCmd struct {
 	DeliverWait duration `default:"5s" help:"How long delivery may take before the record is left to the next call."`
 	retentionFlag
 
-	Command []string `arg:"" passthrough:"" help:"The command, behind --."`
+	Command []string `arg:"" optional:"" passthrough:"partial" help:"The command, behind --."`
 }
 
 // Help tells what scripts rely on.
@@ -125,11 +125,20 @@ func (c *execCmd) Run(ctx context.Context, d *deps) error {
 	return nil
 }
 
+// Validate takes the -- off the command. The parser calls it before it looks
+// for missing flags.
+func (c *execCmd) Validate() error {
+	switch at := slices.Index(c.Command, "--"); {
+	case at == 0:
+		c.Command = c.Command[1:]
+	case at > 0: // a slip, and -- comes later: it is not to run as a command
+		return fmt.Errorf("unexpected argument %s: only flags stand before --, and the command behind it", c.Command[0])
+	}
+	return nil
+}
+
 // check finds what is wrong with the flags before anything runs.
 func (c *execCmd) check() error {
-	if len(c.Command) > 0 && c.Command[0] == "--" {
-		c.Command = c.Command[1:]
-	}
 	invalid := func(format string, args ...any) error {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, format, args...)
 	}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// TestMistypes types what people type by mistake. Each must be refused with a
+// message that names the mistake and what to type instead, and run nothing.
+func TestMistypes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for typed, want := range map[string]string{
+		"exec --user a --strategy b --timeot 1s -- true":    `unknown flag --timeot, did you mean "--timeout"?`,
+		"exec --usr a --strategy b -- true":                 `unknown flag --usr, did you mean "--user"?`,
+		"exec --user a --strategy b -timeout 1s -- true":    `unknown flag -timeout, did you mean "--timeout"?`,
+		"exec --user a --strategy b -t 1s -- true":          `unknown flag -t`,
+		"exec --user a --strategy b --timeout -- true":      `--timeout: a value is missing, as in --timeout=DURATION`,
+		"exec --user a strategy b -- true":                  `unexpected argument strategy: only flags stand before --`,
+		"exec --user a --strategy b true --timeot 1s -- x":  `unexpected argument true: only flags stand before --`,
+		"exec --user a -- true":                             `missing flags: --strategy=ID`,
+		"exec --user a --strategy b":                        `no command given`,
+		"exec --user a --strategy b --cpus NaN -- true":     `--cpus: must be a number, not "NaN"`,
+		"exec --user a --strategy b --memory 256MB -- true": `--memory: must be a whole number, not "256MB"`,
+		"exec --user a --strategy b --no-record-args -- x":  `unknown flag --no-record-args`,
+		"list -user ada":              `unknown flag -user, did you mean "--user"?`,
+		"list --user":                 `--user: a value is missing, as in --user=ID`,
+		"list --limit ten":            `--limit: must be a whole number, not "ten"`,
+		"list ada":                    `unexpected argument ada: sandtrail list takes flags only, such as --user=ID, --strategy=ID`,
+		"lst":                         `unexpected argument lst, did you mean "list"?`,
+		"stats momentum":              `unexpected argument momentum: sandtrail stats takes flags only, such as --strategy=ID, --user=ID`,
+		"health momentum":             `sandtrail health takes flags only, such as --strategy=ID`,
+		"alert chck":                  `unexpected argument chck, did you mean "check"?`,
+		"alert silence --for":         `--for: a value is missing, as in --for=DURATION`,
+		"alert check --threshold NaN": `--threshold: must be a number, not "NaN"`,
+		"serve --rate-limit +Inf":     `--rate-limit: must be a number, not "+Inf"`,
+		"keys create --role admn":     `--role must be one of "ingest","read","auditor","admin" but got "admn"`,
+	} {
+		var out, complaint bytes.Buffer
+		status := run(t.Context(), strings.Fields(typed), bare(&out, &complaint))
+		if status != statusUsage || !strings.Contains(complaint.String(), want) || out.Len() > 0 {
+			t.Errorf("sandtrail %s: exit status %d, want %d, and to read %q in\n%s%s", typed, status, statusUsage, want, &out, &complaint)
+		}
+	}
+}
