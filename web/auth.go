@@ -108,27 +108,35 @@ func (s *sessions) end(value string) {
 	delete(s.open, sha256.Sum256([]byte(value)))
 }
 
-// identify finds out who is asking. It is done when it has answered itself,
-// by sending the reader to sign in.
+// recognise finds out who is asking. It is ErrUnauthorized for readers who
+// have to sign in first.
+func (v *view) recognise() error {
+	if v.Authenticator != nil {
+		v.key = v.sessions.key(cookie(v.r, sessionCookie))
+		who, err := v.Authenticator.Authenticate(v.r.Context(), v.key)
+		if err == nil && who.Role == sandtrail.RoleIngest {
+			err = errWriteOnly
+		}
+		if err != nil {
+			return err
+		}
+		v.who = who
+	}
+	v.known = true
+	return nil
+}
+
+// identify is recognise for pages that need a reader. It is done when it has
+// answered itself, by sending the reader to sign in.
 func (v *view) identify() (done bool, err error) {
-	if v.Authenticator == nil {
-		v.known = true
-		return false, nil
+	err = v.recognise()
+	if sandtrail.CodeOf(err) != sandtrail.CodeUnauthorized {
+		return false, err
 	}
-	v.key = v.sessions.key(cookie(v.r, sessionCookie))
-	who, err := v.Authenticator.Authenticate(v.r.Context(), v.key)
-	if sandtrail.CodeOf(err) == sandtrail.CodeUnauthorized {
-		v.sessions.end(cookie(v.r, sessionCookie))
-		v.key = ""
-		v.askToSignIn()
-		return true, nil
-	}
-	v.known = err == nil
-	if err == nil && who.Role == sandtrail.RoleIngest {
-		err = errWriteOnly
-	}
-	v.who = who
-	return false, err
+	v.sessions.end(cookie(v.r, sessionCookie))
+	v.key = ""
+	v.askToSignIn()
+	return true, nil
 }
 
 var errWriteOnly = sandtrail.Errorf(sandtrail.CodeForbidden,
@@ -156,7 +164,7 @@ type signInPage struct {
 }
 
 func signInForm(v *view) error {
-	if v.Authenticator == nil {
+	if err := v.recognise(); err == nil && v.key == "" { // nothing to sign in for
 		http.Redirect(v.w, v.r, "/", http.StatusSeeOther)
 		return nil
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // addKey makes a key in the store and returns its secret.
-func addKey(t *testing.T, store *sqlite.Store, role sandtrail.Role, user string) (sandtrail.Key, string) {
+func addKey(t *testing.T, store sandtrail.Keyring, role sandtrail.Role, user string) (sandtrail.Key, string) {
 	t.Helper()
 	key, secret := sandtrail.NewKey("a "+string(role)+" key", role, user, now)
 	if err := store.CreateKey(t.Context(), key); err != nil {

@@ -23,7 +23,7 @@ func click(selector string) chromedp.Action[chromedp.Void] {
 }
 
 func readersFlows(t *testing.T, home house) {
-	b := home.enter(t)
+	b := home.receive(t, visitors[0]).enter(t)
 	b.look(screens[0])
 	for _, flow := range []struct {
 		name string

@@ -4,9 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-	"github.com/chromedp/chromedp/kb"
-
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/outbox"
 )
@@ -15,12 +12,11 @@ import (
 type house struct {
 	store   fullStore
 	session string // the page of an execution whose terminal was recorded
-	secret  string // of an administrator
 	open    func(*Options)
 }
 
-// furnished adds keys, an access log, alerts that were told, a hold, an outbox
-// and a recorded session to a store.
+// furnished adds an access log, alerts that were told, a hold, an outbox and a
+// recorded session to a store, and no key: that is how a server begins.
 func furnished(t *testing.T, store fullStore) house {
 	t.Helper()
 	h := house{store: store}
@@ -34,7 +30,6 @@ func furnished(t *testing.T, store fullStore) house {
 		sessions(o)
 		o.Outbox = func() (Outbox, error) { return box, nil }
 	}
-	h.secret = furnishKeys(t, store)
 	furnishLogs(t, store)
 	if err := store.Maintain(t.Context(), now); err != nil {
 		t.Fatal(err)
@@ -42,7 +37,7 @@ func furnished(t *testing.T, store fullStore) house {
 	return h
 }
 
-func furnishKeys(t *testing.T, store fullStore) (admin string) {
+func furnishKeys(t *testing.T, store fullStore) {
 	t.Helper()
 	for i, k := range []struct {
 		name string
@@ -56,7 +51,7 @@ func furnishKeys(t *testing.T, store fullStore) (admin string) {
 		{"on call", sandtrail.RoleAdmin, ""},
 	} {
 		made := now.AddDate(0, 0, -60+10*i)
-		key, secret := sandtrail.NewKey(k.name, k.role, k.user, made)
+		key, _ := sandtrail.NewKey(k.name, k.role, k.user, made)
 		if k.role == sandtrail.RoleAuditor {
 			key.ExpiresAt = new(now.AddDate(0, 0, 12))
 		}
@@ -67,9 +62,7 @@ func furnishKeys(t *testing.T, store fullStore) (admin string) {
 		if k.name == "old deploy" {
 			must(t, store.RevokeKey(t.Context(), key.ID, now.AddDate(0, 0, -3)))
 		}
-		admin = secret
 	}
-	return admin
 }
 
 func furnishLogs(t *testing.T, store fullStore) {
@@ -115,15 +108,4 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// enter opens a browser and signs in.
-func (h house) enter(t *testing.T) tab {
-	t.Helper()
-	b := browse(t, whole(t, h.store, still, h.open))
-	b.open("/sign-in")
-	b.do(chromedp.SendKeys(chromedp.CSS("#key"), h.secret))
-	b.follow(chromedp.KeyEvent(kb.Enter))
-	b.wait(`location.pathname === "/"`)
-	return b
 }

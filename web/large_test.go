@@ -31,8 +31,7 @@ func TestOverAMillionExecutions(t *testing.T) {
 
 // partitionsUntilNow are what administration shows, newest first.
 func partitionsUntilNow(t *testing.T, home house) {
-	h := whole(t, home.store, still, home.open)
-	p := page(t, h, "/admin", http.StatusOK, signedIn(t, h, home.secret))
+	p := page(t, whole(t, home.store, still, home.open), "/admin", http.StatusOK)
 	p.wantText(t, "and 4 ready for the time to come")
 	if newest := p.class("parts")[0].tag("th")[4].text(); newest != "23 Nov – 29 Nov 2026" {
 		t.Errorf("the newest partition shown is %q, want the one of now", newest)

@@ -62,18 +62,24 @@ func TestEveryPageHasAnAddressHere(t *testing.T) {
 }
 
 func TestHeadersAndMarkupOfEveryPage(t *testing.T) {
-	h := whole(t, sampleStore(t), still)
-	for _, path := range allAddresses(newestOf(t, sandtrail.Filter{Success: new(false)})) {
-		if path == "/live" {
-			continue // never ends
+	everyVisitor(t, func(t *testing.T, g guest) {
+		for _, path := range allAddresses(newestIn(t, g.home.store, sandtrail.Filter{UserID: g.ownUser(), Success: new(false)})) {
+			checkAnswer(t, g, path)
 		}
-		w := get(t, h, path)
-		if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
-			t.Errorf("%s: policy %q", path, policy)
-		}
-		if strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
-			checkMarkup(t, parse(t, path, w))
-		}
+	})
+}
+
+func checkAnswer(t *testing.T, g guest, path string) {
+	t.Helper()
+	if path == "/live" {
+		return // never ends
+	}
+	w := get(t, g.page, path, g.session)
+	if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+		t.Errorf("%s: policy %q", path, policy)
+	}
+	if isPage(w) {
+		checkMarkup(t, parse(t, path, w))
 	}
 }
 
@@ -318,9 +324,8 @@ func TestAssetsAreKeptForGood(t *testing.T) {
 func pagesAreLight(t *testing.T, home house) {
 	const most = 150 << 10
 	h := whole(t, home.store, still, home.open)
-	session := signedIn(t, h, home.secret)
 	weigh := func(path string) (int, *httptest.ResponseRecorder) {
-		w := get(t, h, path, session, func(r *http.Request) { r.Header.Set("Accept-Encoding", "gzip") })
+		w := get(t, h, path, func(r *http.Request) { r.Header.Set("Accept-Encoding", "gzip") })
 		return w.Body.Len(), w
 	}
 	heaviest, files := 0, map[string]int{}
@@ -332,7 +337,7 @@ func pagesAreLight(t *testing.T, home house) {
 		if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
 			continue
 		}
-		for _, link := range loads(parse(t, path, get(t, h, path, session))) {
+		for _, link := range loads(parse(t, path, get(t, h, path))) {
 			if files[link] == 0 {
 				files[link], _ = weigh(link)
 			}

@@ -56,8 +56,8 @@ type frame struct {
 func (v *view) frame(title, section string) *frame {
 	f := &frame{
 		Title: title, Section: section, Theme: "auto", Zone: v.loc.String(), Here: v.r.URL.RequestURI(),
-		Who: v.who, Signed: v.key != "", Admin: v.Examiner != nil && v.who.audits(), Now: v.now, loc: v.loc,
-		Nav:       v.Authenticator == nil || v.key != "",
+		Who: v.who, Signed: v.known && v.key != "", Admin: v.Examiner != nil && v.who.audits(), Now: v.now, loc: v.loc,
+		Nav:       v.known,
 		ZoneGiven: cookie(v.r, zoneCookie) != "" || v.r.URL.Query().Has("tz"),
 		ZoneLabel: v.now.In(v.loc).Format("MST"),
 	}

@@ -25,8 +25,8 @@ func TestScreenshots(t *testing.T) {
 		"users": "/users", "user": "/users/u-0002", "alerts": "/alerts", "admin": "/admin",
 		"keys": "/admin/keys", "access-log": "/admin/access-log", "examination": "/admin/examination",
 	}
-	b := home.enter(t)
 	pages["session"] = home.session
+	b := home.receive(t, visitors[0]).enter(t)
 	for _, s := range screens {
 		for name, path := range pages {
 			t.Run(name+"-"+s.name, func(t *testing.T) {

@@ -80,6 +80,9 @@ func (v *view) finish(err error) {
 	if err == nil || v.r.Context().Err() != nil {
 		return // nobody waits for an answer
 	}
+	if !v.known {
+		_ = v.recognise() // for the navigation; the error to be told is err
+	}
 	page := problemPage{frame: v.frame("", "")}
 	status, known := statuses[sandtrail.CodeOf(err)]
 	var e *sandtrail.Error
