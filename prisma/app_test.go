@@ -142,17 +142,21 @@ func run(t testing.TB, dir, program string, arguments ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join("node_modules", ".bin", program), arguments...)
 	cmd.Dir = dir
-	// Prisma asks for its engine of native code although generate never
-	// starts it; any file will do, and nothing is downloaded.
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Env = append(os.Environ(), "PRISMA_SCHEMA_ENGINE_BINARY="+self,
-		"PRISMA_HIDE_UPDATE_MESSAGE=1", "CHECKPOINT_DISABLE=1", "NO_COLOR=1")
+	cmd.Env = environment(t)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s %v: %v\n%s", program, arguments, err, out)
 	}
+}
+
+// environment is that of Prisma's commands. Nothing is downloaded.
+func environment(t testing.TB) []string {
+	t.Helper()
+	engine, err := filepath.Abs(engine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(os.Environ(), "PRISMA_SCHEMA_ENGINE_BINARY="+engine,
+		"PRISMA_HIDE_UPDATE_MESSAGE=1", "CHECKPOINT_DISABLE=1", "NO_COLOR=1")
 }
 
 func printed(t testing.TB, output func(prisma.Options) (string, error)) string {
