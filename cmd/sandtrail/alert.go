@@ -9,6 +9,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 )
 
@@ -88,7 +89,7 @@ func (c *alertCheckCmd) print(d *deps, v sandtrail.Verdict) error {
 	if v.Firing {
 		mark = d.paint(text.FgRed, "✗ FIRING")
 	}
-	return d.say("%s  %s", mark, table.Printable(v.Message))
+	return d.say("%s  %s", mark, human.Visible(v.Message))
 }
 
 func alertColumns() []table.Column[api.Alert] {

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 // cli is the grammar of the command line: one field per command.
@@ -156,7 +157,7 @@ func report(w io.Writer, err error) int {
 	if errors.As(err, &quiet) {
 		return int(quiet)
 	}
-	fmt.Fprintf(w, "sandtrail: %s\n", describe(err))
+	fmt.Fprintf(w, "sandtrail: %s\n", human.VisibleLines(describe(err)))
 	return statusOf(err)
 }
 

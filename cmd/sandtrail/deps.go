@@ -16,6 +16,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
@@ -188,7 +189,7 @@ func (d *deps) analyst(ctx context.Context) (sandtrail.Store, error) {
 }
 
 func (d *deps) warn(format string, args ...any) {
-	fmt.Fprintf(d.err, "sandtrail: warning: "+format+"\n", args...)
+	fmt.Fprintf(d.err, "sandtrail: warning: %s\n", human.VisibleLines(fmt.Sprintf(format, args...)))
 }
 
 // say writes a line on standard output.

@@ -50,7 +50,7 @@ func (c *exportCmd) Run(ctx context.Context, d *deps) error {
 	if c.To != "" {
 		return c.toFile(ctx, d)
 	}
-	signed, err := c.write(ctx, d, d.out, d.now(), written{})
+	signed, err := c.write(ctx, d, d.shown(), d.now(), written{})
 	if err != nil {
 		return err
 	}

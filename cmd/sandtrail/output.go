@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 )
 
@@ -30,7 +32,7 @@ func print[T any](d *deps, form string, f finding[T]) error {
 	case "json":
 		return printJSON(d, f.whole)
 	case "ndjson":
-		encoder := json.NewEncoder(d.out)
+		encoder := json.NewEncoder(d.shown())
 		encoder.SetEscapeHTML(false)
 		for _, row := range f.rows {
 			if err := encoder.Encode(row); err != nil {
@@ -39,7 +41,7 @@ func print[T any](d *deps, form string, f finding[T]) error {
 		}
 		return nil
 	case "csv":
-		return table.CSV(d.out, f.columns, f.rows)
+		return table.CSV(d.shown(), f.columns, f.rows)
 	}
 	return printTable(d, f)
 }
@@ -60,12 +62,21 @@ func printTable[T any](d *deps, f finding[T]) (err error) {
 }
 
 func printJSON(d *deps, value any) error {
-	encoder := json.NewEncoder(d.out)
+	encoder := json.NewEncoder(d.shown())
 	encoder.SetEscapeHTML(false)
 	if d.outTTY {
 		encoder.SetIndent("", "  ")
 	}
 	return encoder.Encode(value)
+}
+
+// shown is standard output for JSON and CSV: exact for programs and files, and
+// with every character visible on a terminal.
+func (d *deps) shown() io.Writer {
+	if d.outTTY {
+		return human.VisibleWriter(d.out)
+	}
+	return d.out
 }
 
 // paint colours text on a terminal.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/human"
-	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/recorder"
 )
 
@@ -133,7 +132,7 @@ func wordFinding(f sandtrail.Finding) string {
 	}
 	lines := strings.Split(b.String(), "\n")
 	for i, line := range lines {
-		lines[i] = table.Printable(line)
+		lines[i] = human.Visible(line)
 	}
 	return strings.Join(lines, "\n  ")
 }

@@ -114,5 +114,5 @@ func (c *strategiesDeleteCmd) Run(ctx context.Context, d *deps) error {
 		return err
 	}
 	d.maintain(ctx)
-	return d.say("Deleted the strategy %s and %s.", table.Printable(c.ID), human.Plural(deleted, "execution"))
+	return d.say("Deleted the strategy %s and %s.", human.Visible(c.ID), human.Plural(deleted, "execution"))
 }

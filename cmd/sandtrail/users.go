@@ -82,7 +82,7 @@ func (c *usersListCmd) Run(ctx context.Context, d *deps) error {
 func owners[T any](page sandtrail.OwnerPage[T], columns []table.Column[T], empty string) finding[T] {
 	f := finding[T]{whole: api.NewPage(page.Items, page.NextCursor), rows: page.Items, columns: columns, empty: empty}
 	if page.NextCursor != "" {
-		f.foot = "There are more: add --cursor " + table.Printable(page.NextCursor)
+		f.foot = "There are more: add --cursor " + human.Visible(page.NextCursor)
 	}
 	return f
 }
@@ -142,5 +142,5 @@ func (c *usersDeleteCmd) Run(ctx context.Context, d *deps) error {
 		return err
 	}
 	d.maintain(ctx)
-	return d.say("Deleted the user %s and %s.", table.Printable(c.ID), human.Plural(deleted, "execution"))
+	return d.say("Deleted the user %s and %s.", human.Visible(c.ID), human.Plural(deleted, "execution"))
 }

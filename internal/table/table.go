@@ -4,11 +4,11 @@ package table
 import (
 	"fmt"
 	"io"
-	"strings"
-	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 // Column is one column of a listing of T.
@@ -30,8 +30,8 @@ func (c Column[T]) text(row T) string {
 	if write == nil {
 		write = c.Value
 	}
-	// Colours come last: Printable would take them off.
-	cell := Printable(write(row))
+	// Colours come last: Visible would show them.
+	cell := human.Visible(write(row))
 	if c.Paint != nil {
 		cell = c.Paint(row, cell)
 	}
@@ -94,15 +94,4 @@ func newWriter() table.Writer {
 func render(w io.Writer, t table.Writer) error {
 	_, err := fmt.Fprintln(w, t.Render())
 	return err
-}
-
-// Printable replaces what would move a terminal's cursor or change its state:
-// records are written by others than those who read them.
-func Printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return '·'
-		}
-		return r
-	}, s)
 }

@@ -1,0 +1,89 @@
+package human
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Visible shows a text in one line. Characters that move a terminal's cursor,
+// change its state or hide or reorder text stand as the escapes of JSON:
+// records are written by others than those who read them.
+func Visible(s string) string { return visible(s, "") }
+
+// VisibleLines is Visible for a text that may have lines and tabs.
+func VisibleLines(s string) string { return visible(s, "\n\t") }
+
+func visible(s, keep string) string {
+	if strings.IndexFunc(s, hidden) < 0 {
+		return s
+	}
+	if keep != "" {
+		s = strings.ReplaceAll(s, "\r\n", "\n")
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if hidden(r) && !strings.ContainsRune(keep, r) {
+			b.WriteString(escape(r))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// Hidden reports whether s has characters that Visible shows as escapes.
+func Hidden(s string) bool { return strings.IndexFunc(s, hidden) >= 0 }
+
+// hidden reports whether a character is control (C0, DEL, C1), formatting
+// (such as overrides of the direction) or another line's end. The two joiners
+// are parts of words and of emoji.
+func hidden(r rune) bool {
+	const joiner, nonJoiner = '\u200d', '\u200c'
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && r != joiner && r != nonJoiner
+}
+
+func escape(r rune) string {
+	switch r {
+	case '\n':
+		return `\n`
+	case '\t':
+		return `\t`
+	case '\r':
+		return `\r`
+	}
+	if high, low := utf16.EncodeRune(r); high != utf8.RuneError {
+		return fmt.Sprintf(`\u%04x\u%04x`, high, low)
+	}
+	return fmt.Sprintf(`\u%04x`, r)
+}
+
+// VisibleWriter passes on what is written as VisibleLines shows it. JSON stays
+// the same JSON, as its strings may be escaped so.
+func VisibleWriter(w io.Writer) io.Writer { return &visibleWriter{to: w} }
+
+type visibleWriter struct {
+	to   io.Writer
+	part []byte // the beginning of a character whose end is to come
+}
+
+func (v *visibleWriter) Write(p []byte) (int, error) {
+	text := append(v.part, p...)
+	whole := len(text)
+	for i := 1; i < utf8.UTFMax && i <= len(text); i++ {
+		if utf8.RuneStart(text[len(text)-i]) {
+			if !utf8.FullRune(text[len(text)-i:]) {
+				whole = len(text) - i
+			}
+			break
+		}
+	}
+	v.part = append([]byte(nil), text[whole:]...)
+	if _, err := io.WriteString(v.to, VisibleLines(string(text[:whole]))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
