@@ -23,6 +23,7 @@ var edges = []edge{
 	{"rollup", ".", "folds the domain's records into its statistics"},
 	{"rollup", "github.com/DataDog/sketches-go", "the sketch's mapping from values to bins"},
 	{"ledger", ".", "hashes the domain's records"},
+	{"ledger", "durable", "writes the key file"},
 	{"ledger", "golang.org/x/mod", "the RFC 6962 hash tree and signed notes"},
 
 	{"sqlite", ".", "implements the store's contracts"},
@@ -56,6 +57,7 @@ var edges = []edge{
 	{"internal/nodetest", "internal/testneed", "ends tests that have no npm"},
 
 	{"recorder", ".", "what it measures becomes a draft"},
+	{"recorder", "durable", "opens files that the command may have exchanged"},
 	{"recorder", "asciicast", "records terminal sessions"},
 	{"recorder", "internal/pty", "runs sessions on pseudo-terminals"},
 	{"recorder", "github.com/godbus/dbus/v5", "asks systemd for a cgroup of its own"},
@@ -63,6 +65,7 @@ var edges = []edge{
 	{"recorder", "golang.org/x/term", "makes the terminal around a session raw"},
 	{"internal/pty", "golang.org/x/sys", "the calls that make pseudo-terminals"},
 	{"outbox", ".", "what it keeps are drafts"},
+	{"outbox", "durable", "its files are there whole, and stay"},
 	{"examples", ".", "names strategies"},
 	{"api", ".", "the domain's errors and answers as they travel"},
 	{"otlp", ".", "what it reads becomes a draft"},
@@ -72,6 +75,7 @@ var edges = []edge{
 	{"client", "api", "reads what the server writes"},
 	{"client", "outbox", "keeps what the server could not take yet"},
 	{"notify", ".", "what it sends are verdicts"},
+	{"notify", "durable", "keeps checkpoints in files"},
 	{"s3", ".", "its errors"},
 	{"s3", "github.com/aws/aws-sdk-go-v2", "signs requests"},
 	{"worker", ".", "works on any store"},
@@ -101,6 +105,7 @@ var edges = []edge{
 	{"bench", "modernc.org/sqlite", "plain SQL on SQLite, to compare with"},
 
 	{"cmd/sandtrail", ".", "main wires everything; nothing imports it"},
+	{"cmd/sandtrail", "durable", "writes archives, exports and records to files"},
 	{"cmd/sandtrail", "bench", "what the command measures"},
 	{"cmd/sandtrail", "server", "what serve serves"},
 	{"cmd/sandtrail", "web", "the page it serves beside the API"},

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/sandtrail/sandtrail/durable"
 )
 
 // LoadKeys reads a key file. One that others than its owner may read is
@@ -38,44 +40,30 @@ func EnsureKeys(path, origin string) (Keys, error) {
 	if err != nil {
 		return Keys{}, err
 	}
-	if err := WriteKeys(path, k, os.Link); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := WriteKeys(path, k, (*durable.File).Create); err != nil && !errors.Is(err, fs.ErrExist) {
 		return Keys{}, err
 	}
 	return LoadKeys(path)
 }
 
 // WriteKeys writes a key file whole, durably, for its owner alone. place puts
-// the finished file in its place: os.Link to create, os.Rename to replace.
-func WriteKeys(path string, k Keys, place func(from, to string) error) error {
+// the finished file in its place: (*durable.File).Create or Replace.
+func WriteKeys(path string, k Keys, place func(f *durable.File, name string) error) error {
 	text, err := k.MarshalText()
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, ".ledger-key-*") // made with mode 0600
+	f, err := durable.Begin(filepath.Dir(path))
 	if err != nil {
 		return fmt.Errorf("write ledger key: %w", err)
 	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	_, err = tmp.Write(text)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = place(tmp.Name(), path)
-	}
-	if err == nil {
-		err = syncDir(dir)
+	if _, err = f.Write(text); err != nil {
+		err = errors.Join(err, f.Discard())
+	} else {
+		err = place(f, filepath.Base(path))
 	}
 	if err != nil {
 		return fmt.Errorf("write ledger key: %w", err)
 	}
 	return nil
-}
-
-// syncDir makes a new name in the directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 )
 
 func TestRecordRoundTrip(t *testing.T) {
@@ -327,7 +328,7 @@ func TestKeyFile(t *testing.T) {
 	}
 	rotated, err := again.Rotate(randomBytes{rand.New(rand.NewPCG(5, 5))})
 	check(t, err)
-	check(t, WriteKeys(path, rotated, os.Rename))
+	check(t, WriteKeys(path, rotated, (*durable.File).Replace))
 	reread, err := LoadKeys(path)
 	check(t, err)
 	if len(reread.Public()) != 2 {

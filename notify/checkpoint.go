@@ -8,11 +8,11 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 )
 
 // Checkpoint is a signed checkpoint on its way out.
@@ -31,28 +31,20 @@ type CheckpointDir struct{ Path string }
 
 // Publish writes the checkpoint; one of the same size is there already.
 func (d CheckpointDir) Publish(_ context.Context, c Checkpoint) error {
-	f, err := os.CreateTemp(d.Path, ".checkpoint-*")
+	f, err := durable.Begin(d.Path)
 	if err != nil {
 		return fmt.Errorf("publish a checkpoint: %w", err)
 	}
-	defer func() { _ = os.Remove(f.Name()) }()
 	_, err = f.WriteString(c.Signed)
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err == nil {
-		err = os.Link(f.Name(), filepath.Join(d.Path, fmt.Sprintf("checkpoint-%012d.txt", c.Size)))
+	if err = errors.Join(err, f.Chmod(0o644)); err != nil { // everybody may read it
+		err = errors.Join(err, f.Discard())
+	} else if err = f.Create(fmt.Sprintf("checkpoint-%012d.txt", c.Size)); errors.Is(err, os.ErrExist) {
+		err = nil
 	}
-	if err != nil && !errors.Is(err, os.ErrExist) {
+	if err != nil {
 		return fmt.Errorf("publish a checkpoint: %w", err)
 	}
-	return syncDir(d.Path)
-}
-
-// syncDir makes a new name in the directory durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }
 
 // Publish posts the checkpoint as JSON, signed as a notice is.

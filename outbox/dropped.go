@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 )
 
 // Reason is why records were dropped.
@@ -82,7 +83,7 @@ func (b *Outbox) countDrop(why Reason, d sandtrail.Draft) error {
 	if err != nil {
 		return err
 	}
-	return writeDurably(path, raw)
+	return durable.WriteFile(path, raw)
 }
 
 func readDrops(path string) (sum drops, err error) {
@@ -120,7 +121,7 @@ func (b *Outbox) AccountForDrops() (n int, err error) {
 func (b *Outbox) dropFiles() (paths []string, err error) {
 	entries, err := os.ReadDir(filepath.Join(b.dir, droppedDir))
 	for _, entry := range entries {
-		if !strings.HasSuffix(entry.Name(), temporary) {
+		if !strings.HasSuffix(entry.Name(), durable.Suffix) {
 			paths = append(paths, filepath.Join(b.dir, droppedDir, entry.Name()))
 		}
 	}
@@ -147,7 +148,7 @@ func (b *Outbox) countDropped() (n int, err error) {
 func (b *Outbox) accountFor(path string) (int, error) {
 	if !strings.HasSuffix(path, closed) {
 		final := path + closed
-		if err := moveDurably(path, final); err != nil {
+		if err := durable.Rename(path, final); err != nil {
 			return 0, err
 		}
 		path = final

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"github.com/sandtrail/sandtrail"
@@ -69,44 +68,6 @@ func decode(raw []byte) (drafts []sandtrail.Draft, err error) {
 		drafts, raw = append(drafts, d), rest
 	}
 	return nil, errDamaged
-}
-
-// writeDurably replaces a file: all of it is there, and stays, or none.
-func writeDurably(path string, raw []byte) error {
-	temp, err := writeTemporary(filepath.Dir(path), raw)
-	if err != nil {
-		return err
-	}
-	return moveDurably(temp, path)
-}
-
-// writeTemporary writes and syncs a file that nobody looks for.
-func writeTemporary(dir string, raw []byte) (path string, err error) {
-	f, err := os.CreateTemp(dir, "*"+temporary) // mode 0600
-	if err != nil {
-		return "", err
-	}
-	_, err = f.Write(raw)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
-	}
-	return f.Name(), nil
-}
-
-// moveDurably renames a synced file. The directory is synced too: until then a
-// power failure could undo the name.
-func moveDurably(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return errors.Join(err, os.Remove(from))
-	}
-	dir, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 type lockKind int

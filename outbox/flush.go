@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 )
 
 // Delivery says what a Flush did.
@@ -76,7 +77,7 @@ func (b *Outbox) load(waiting []batch, done *Delivery) (parcels []parcel, rest [
 		case errors.Is(err, fs.ErrNotExist): // delivered meanwhile
 		case errors.Is(err, errDamaged):
 			done.Damaged++
-			if err := moveDurably(filepath.Join(b.dir, w.name), filepath.Join(b.dir, damagedDir, w.name)); err != nil {
+			if err := durable.Rename(filepath.Join(b.dir, w.name), filepath.Join(b.dir, damagedDir, w.name)); err != nil {
 				return nil, nil, err
 			}
 		case err != nil:
@@ -160,7 +161,7 @@ func (b *Outbox) setAside(d sandtrail.Draft, why error) error {
 	if err != nil {
 		return err
 	}
-	return writeDurably(filepath.Join(b.dir, refusedDir, d.ID.String()+".json"), raw)
+	return durable.WriteFile(filepath.Join(b.dir, refusedDir, d.ID.String()+".json"), raw)
 }
 
 // forget removes the files of settled parcels. What stays of a file whose

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 )
 
 // Options of an outbox.
@@ -46,7 +47,6 @@ type Outbox struct {
 // The files and directories inside.
 const (
 	suffix     = ".records"
-	temporary  = ".tmp"
 	lockName   = "lock"
 	flushName  = "flush"
 	refusedDir = "refused"
@@ -117,23 +117,29 @@ func (b *Outbox) write(drafts []sandtrail.Draft) error {
 	if err != nil {
 		return err
 	}
-	return writeDurably(b.batchPath(drafts, raw), raw)
+	return durable.WriteFile(b.batchPath(drafts, raw), raw)
 }
 
 // admit writes a batch's file if there is room for it.
 func (b *Outbox) admit(size int64, path string, raw []byte) error {
-	temp, err := writeTemporary(b.dir, raw)
+	f, err := durable.Begin(b.dir)
 	if err != nil {
 		return err
 	}
+	if _, err = f.Write(raw); err == nil {
+		err = f.Sync() // before the lock, which others wait for
+	}
+	if err != nil {
+		return errors.Join(err, f.Discard())
+	}
 	unlock, err := lock(filepath.Join(b.dir, lockName), exclusive)
 	if err != nil {
-		return errors.Join(err, os.Remove(temp))
+		return errors.Join(err, f.Discard())
 	}
 	defer unlock()
 	waiting, err := b.batches()
 	if err != nil {
-		return errors.Join(err, os.Remove(temp))
+		return errors.Join(err, f.Discard())
 	}
 	var used int64
 	for _, w := range waiting {
@@ -141,9 +147,9 @@ func (b *Outbox) admit(size int64, path string, raw []byte) error {
 	}
 	if used+size > b.max {
 		return errors.Join(sandtrail.Errorf(sandtrail.CodeTooLarge,
-			"%s is full: %d of %d bytes are waiting; deliver them with \"sandtrail outbox flush\"", b.dir, used, b.max), os.Remove(temp))
+			"%s is full: %d of %d bytes are waiting; deliver them with \"sandtrail outbox flush\"", b.dir, used, b.max), f.Discard())
 	}
-	return moveDurably(temp, path)
+	return f.Replace(filepath.Base(path))
 }
 
 // batch is one file that waits.

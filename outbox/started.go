@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 )
 
 // Trace is the trace of a run that has begun: a file that its recorder keeps
@@ -36,7 +37,7 @@ func (b *Outbox) Begin(d sandtrail.Draft) (*Trace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("leave a trace of the run: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Join(b.dir, startedDir), "*"+temporary)
+	f, err := b.aside()
 	if err != nil {
 		return nil, fmt.Errorf("leave a trace of the run: %w", err)
 	}
@@ -53,6 +54,11 @@ func (b *Outbox) Begin(d sandtrail.Draft) (*Trace, error) {
 		return nil, errors.Join(fmt.Errorf("leave a trace of the run: %w", err), f.Close(), os.Remove(f.Name()))
 	}
 	return t, nil
+}
+
+// aside makes a file among the traces that is not looked for.
+func (b *Outbox) aside() (*os.File, error) {
+	return os.CreateTemp(filepath.Join(b.dir, startedDir), "*"+durable.Suffix)
 }
 
 func (b *Outbox) tracePath(id sandtrail.ID) string {
@@ -76,11 +82,15 @@ func (b *Outbox) Finish(t *Trace, d sandtrail.Draft) error {
 	if err != nil {
 		return fmt.Errorf("keep the record of the run: %w", err)
 	}
-	temp := b.tracePath(t.id) + temporary
-	if err := os.WriteFile(temp, raw, 0o600); err != nil {
-		return fmt.Errorf("keep the record of the run: %w", err)
+	f, err := b.aside()
+	if err == nil {
+		_, err = f.Write(raw)
+		err = errors.Join(err, f.Close())
 	}
-	if err := os.Rename(temp, finishedPath(b.tracePath(t.id))); err != nil {
+	if err == nil {
+		err = os.Rename(f.Name(), finishedPath(b.tracePath(t.id)))
+	}
+	if err != nil {
 		return fmt.Errorf("keep the record of the run: %w", err)
 	}
 	return nil
@@ -116,7 +126,7 @@ func (b *Outbox) Sweep(lost func(begun sandtrail.Draft, seen time.Duration) sand
 		}
 		begun, last, err := readTrace(path, f)
 		if errors.Is(err, errDamaged) {
-			return moveDurably(path, filepath.Join(b.dir, damagedDir, filepath.Base(path)))
+			return durable.Rename(path, filepath.Join(b.dir, damagedDir, filepath.Base(path)))
 		}
 		if err != nil {
 			return err

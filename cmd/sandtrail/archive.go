@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -70,7 +70,7 @@ func (a archiver) archive(ctx context.Context, before time.Time) (n int64, weeks
 	var file *archiveFile
 	defer func() {
 		if file != nil {
-			err = errors.Join(err, discard(file.temp))
+			err = errors.Join(err, file.temp.Discard())
 		}
 	}()
 	err = eachPage(ctx, a.store, sandtrail.Filter{Until: before}, a.now, func(found []sandtrail.Execution) (err error) {
@@ -103,7 +103,7 @@ type archiveFile struct {
 	week  time.Time
 	known map[sandtrail.ID]bool // archived before
 	parts int                   // files of the week that are there
-	temp  *os.File
+	temp  *durable.File
 	out   *manifested
 	rows  exporter
 }
@@ -174,7 +174,7 @@ func (a archiver) finish(ctx context.Context, f *archiveFile) error {
 	if err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}
-	return discard(f.temp)
+	return f.temp.Discard()
 }
 
 // archiving is a store of which retention removes whole weeks, and only what

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/s3"
 )
 
@@ -54,10 +55,10 @@ type depot interface {
 	// open reads a file; fs.ErrNotExist when there is none.
 	open(ctx context.Context, name string) (archived, error)
 	// temp begins a file to put, or to discard.
-	temp() (*os.File, error)
+	temp() (*durable.File, error)
 	// put puts a file in its place, where none is: else it fails with
 	// fs.ErrExist. The file is there whole and durable when it returns.
-	put(ctx context.Context, name string, temp *os.File) error
+	put(ctx context.Context, name string, temp *durable.File) error
 	// replace writes a small file, durable when it returns.
 	replace(ctx context.Context, name string, content []byte) error
 }
@@ -67,15 +68,6 @@ type archived interface {
 	io.ReaderAt
 	io.Closer
 	Stat() (os.FileInfo, error)
-}
-
-// discard closes a file and removes its name.
-func discard(temp *os.File) error {
-	_ = temp.Close() // it is kept elsewhere, or is not wanted
-	if err := os.Remove(temp.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // directory is a depot.
@@ -95,39 +87,14 @@ func (d directory) open(_ context.Context, name string) (archived, error) {
 	return os.Open(d.path(name))
 }
 
-func (d directory) temp() (*os.File, error) { return os.CreateTemp(string(d), ".archive-*") }
+func (d directory) temp() (*durable.File, error) { return durable.Begin(string(d)) }
 
-func (d directory) put(_ context.Context, name string, temp *os.File) error {
-	err := errors.Join(temp.Chmod(0o644), temp.Sync())
-	if err == nil {
-		err = os.Link(temp.Name(), d.path(name))
-	}
-	if err == nil {
-		err = syncDir(string(d))
-	}
-	return err
+func (d directory) put(_ context.Context, name string, temp *durable.File) error {
+	return temp.Create(name)
 }
 
 func (d directory) replace(_ context.Context, name string, content []byte) error {
-	return writeDurably(d.path(name), content)
-}
-
-func writeDurably(name string, content []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// syncDir makes new names in the directory durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.WriteFile(d.path(name), content)
 }
 
 // bucket is a depot.
@@ -155,20 +122,20 @@ func (b bucket) open(ctx context.Context, name string) (archived, error) {
 		return nil, err
 	}
 	if _, err := io.Copy(f, content); err != nil {
-		return nil, errors.Join(sandtrail.Errorf(sandtrail.CodeUnavailable, "%s: %w", name, err), discard(f))
+		return nil, errors.Join(sandtrail.Errorf(sandtrail.CodeUnavailable, "%s: %w", name, err), f.Discard())
 	}
 	return fetched{f}, nil
 }
 
 // fetched is a copy that goes when it is closed.
-type fetched struct{ *os.File }
+type fetched struct{ *durable.File }
 
 // Close removes the copy.
-func (f fetched) Close() error { return discard(f.File) }
+func (f fetched) Close() error { return f.Discard() }
 
-func (b bucket) temp() (*os.File, error) { return os.CreateTemp("", "sandtrail-archive-*") }
+func (b bucket) temp() (*durable.File, error) { return durable.Begin(os.TempDir()) }
 
-func (b bucket) put(ctx context.Context, name string, temp *os.File) error {
+func (b bucket) put(ctx context.Context, name string, temp *durable.File) error {
 	if _, err := temp.Seek(0, io.SeekStart); err != nil {
 		return err
 	}

@@ -10,12 +10,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 )
 
 // begun is what an export to a file was begun with. It lies beside what is
@@ -80,7 +80,7 @@ func (c *exportCmd) createFile(d *deps) (f *exportFile, at time.Time, err error)
 		err = f.Truncate(0) // first, or it would be taken for a part of this one
 	}
 	if err == nil {
-		err = errors.Join(writeDurably(begunOf(c.To), encoded), syncDir(filepath.Dir(c.To)))
+		err = durable.WriteFile(begunOf(c.To), encoded)
 	}
 	if err != nil {
 		return nil, at, errors.Join(fmt.Errorf("--to: %w", err), f.Close())
@@ -139,11 +139,10 @@ func (f *exportFile) sync() error { return errors.Join(f.out.Flush(), f.Sync()) 
 
 // finish gives the whole file its name.
 func (f *exportFile) finish() error {
-	err := os.Rename(partOf(f.name), f.name)
-	if err == nil {
-		err = errors.Join(syncDir(filepath.Dir(f.name)), os.Remove(begunOf(f.name)))
+	if err := durable.Rename(partOf(f.name), f.name); err != nil {
+		return err
 	}
-	return err
+	return os.Remove(begunOf(f.name))
 }
 
 // written is what of an export is in a file: what comes behind its end is torn.

@@ -5,10 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -133,7 +133,7 @@ func (c *ledgerRotateCmd) Run(d *deps) error {
 	if keys, err = keys.Rotate(rand.Reader); err != nil {
 		return err
 	}
-	if err := ledger.WriteKeys(path, keys, os.Rename); err != nil {
+	if err := ledger.WriteKeys(path, keys, (*durable.File).Replace); err != nil {
 		return err
 	}
 	return d.say("%s", strings.Join(keys.Public(), "\n"))

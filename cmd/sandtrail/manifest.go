@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -30,7 +31,7 @@ func (c *exportCmd) putManifest(signed []byte) error {
 	if c.Manifest == "" {
 		return nil
 	}
-	if err := writeDurably(c.Manifest, signed); err != nil {
+	if err := durable.WriteFile(c.Manifest, signed); err != nil {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--manifest: %w", err)
 	}
 	return nil
