@@ -2,6 +2,7 @@ package sandtrail
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -179,10 +180,29 @@ type Database interface {
 	// Doctor examines the database without changing it. Deep compares what is
 	// derived with the records and may read all of them.
 	Doctor(ctx context.Context, depth Depth, now time.Time) ([]Check, error)
-	// Maintain does one round of the work that keeps answers fast: creates
-	// partitions ahead, moves strays, folds what is pending. Safe to run in
-	// several processes; those that find the work taken return at once.
+	// Maintain does one round of every step of Upkeep. A step that fails keeps
+	// none of the others from its work; the error joins those of all.
 	Maintain(ctx context.Context, now time.Time) error
+	// Upkeep lists the steps of the work that keeps answers fast: creating
+	// partitions ahead, moving strays, folding what is pending. They depend on
+	// each other in nothing and may run at once, in several processes too; who
+	// finds the work taken, or what it needs locked, returns soon.
+	Upkeep() []UpkeepStep
+}
+
+// UpkeepStep is a part of a store's upkeep.
+type UpkeepStep struct {
+	Name    string
+	RunOnce func(ctx context.Context, now time.Time) error
+}
+
+// MaintainAll implements Maintain by Upkeep.
+func MaintainAll(ctx context.Context, db interface{ Upkeep() []UpkeepStep }, now time.Time) error {
+	var failed []error
+	for _, step := range db.Upkeep() {
+		failed = append(failed, step.RunOnce(ctx, now))
+	}
+	return errors.Join(failed...)
 }
 
 // Depth says how thorough Doctor is.

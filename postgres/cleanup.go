@@ -74,10 +74,10 @@ func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err erro
 		return 0, err
 	}
 	k := s.keeper(l)
-	if err := k.sweep(ctx); err != nil {
+	if err := k.sweep(ctx); err != nil && !isLocked(err) {
 		return 0, wrap("clean up", err)
 	}
-	found, err := partitionsIn(ctx, s.pool, l)
+	found, err := ownPartitionsIn(ctx, s.pool, l)
 	if err != nil {
 		return 0, err
 	}
@@ -92,6 +92,9 @@ func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err erro
 		n, err := s.dropPartition(ctx, l, w, except, r.archived)
 		deleted += n
 		sandtrail.ReportDeleted(ctx, n)
+		if isLocked(err) {
+			break // its rows are deleted below
+		}
 		if err != nil {
 			return deleted, wrapf(err, "clean up %s", partitionName(w.since))
 		}
@@ -103,7 +106,11 @@ func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err erro
 			return deleted, wrap("clean up", err)
 		}
 	}
-	return deleted, wrap("clean up", errors.Join(k.sweep(ctx), s.refreshPartitions(ctx, l)))
+	err = k.sweep(ctx)
+	if isLocked(err) { // upkeep does it, and says so until it has
+		err = nil
+	}
+	return deleted, wrap("clean up", errors.Join(err, s.refreshPartitions(ctx, l)))
 }
 
 // ceilMillisecond makes a comparison with stored times, which are whole
@@ -123,7 +130,7 @@ func (s *Store) dropPartition(ctx context.Context, l *layout, w span, kept []str
 	if err := k.catchUp(ctx, w); err != nil {
 		return 0, err
 	}
-	err = s.withShortLocks(ctx, func(tx pgx.Tx) error {
+	err = s.withShortLocks(ctx, cleanupTries, func(tx pgx.Tx) error {
 		n = 0
 		if err := lock(ctx, tx, l.Schema, "partitions"); err != nil {
 			return err
@@ -134,7 +141,7 @@ func (s *Store) dropPartition(ctx context.Context, l *layout, w span, kept []str
 		if err := k.enter(ctx, tx, true, nil); err != nil {
 			return err
 		}
-		if present, err := partitionsIn(ctx, tx, l); err != nil || !slices.Contains(present, w) {
+		if present, err := ownPartitionsIn(ctx, tx, l); err != nil || !slices.Contains(present, w) {
 			return err
 		}
 		// One of the same name may not be swept yet: then its rows are deleted.
@@ -254,12 +261,11 @@ func (s *Store) sweepDropped(ctx context.Context, l *layout) error {
 	if err != nil {
 		return err
 	}
+	var left []error
 	for name, oid := range dropped {
-		if err := s.sweep(ctx, l, name, oid); err != nil {
-			return err
-		}
+		left = append(left, wrapf(s.sweep(ctx, l, name, oid), "sweep %s", name))
 	}
-	return nil
+	return errors.Join(left...)
 }
 
 // droppedIn finds the partitions taken out: their names and what they are to
@@ -312,7 +318,7 @@ func (s *Store) sweep(ctx context.Context, l *layout, table string, oid int64) e
 			" RETURNING i.id, i.created_at)"+retired))
 	}
 	if err == nil {
-		err = s.withShortLocks(ctx, func(tx pgx.Tx) error {
+		err = s.withShortLocks(ctx, upkeepTries, func(tx pgx.Tx) error {
 			// The name may stand for the week's next partition by now.
 			if err := lock(ctx, tx, l.Schema, "partitions"); err != nil {
 				return err

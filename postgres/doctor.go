@@ -26,7 +26,7 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 	if err != nil { // not migrated: the check above says so
 		return checks, nil
 	}
-	examinations := []func(context.Context, *layout, time.Time) (sandtrail.Check, error){s.checkAhead, s.checkStrays, s.checkLedger}
+	examinations := []func(context.Context, *layout, time.Time) (sandtrail.Check, error){s.checkAhead, s.checkDetached, s.checkStrays, s.checkLedger}
 	if l.Distributed != nil {
 		examinations = append(examinations, s.checkCluster)
 	}
@@ -43,7 +43,11 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 		}
 		checks = append(checks, check)
 	}
-	return checks, nil
+	if pending := !migrations.OK; pending {
+		return checks, nil
+	}
+	upkeep, err := s.checkUpkeep(ctx, l)
+	return append(checks, upkeep...), wrap("doctor", err)
 }
 
 // checkZone looks at the zone that other clients' sessions get, through a
@@ -112,16 +116,66 @@ func (s *Store) checkAhead(ctx context.Context, l *layout, now time.Time) (sandt
 	return check, nil
 }
 
-func (s *Store) checkStrays(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
+// checkDetached looks for partitions that were taken out of the table and are
+// still named like ours: what is in them is not found, and no other can be made
+// for their time.
+func (s *Store) checkDetached(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
+	check := sandtrail.Check{Name: "partitions detached", OK: true, Detail: "none"}
+	names, err := scanAll(ctx, s.pool, pgx.RowTo[string], `SELECT c.relname FROM pg_class c
+		WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r' AND c.relname ~ '^logs_[0-9]{8}$'
+			AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) ORDER BY 1`, quote(l.Schema))
+	if err != nil || len(names) == 0 {
+		return check, err
+	}
+	check.OK = false
+	check.Detail = strings.Join(names, ", ") + ": no list, count or verification finds what is in them"
+	check.Fix, err = s.reattachment(ctx, l, names[0])
+	return check, err
+}
+
+// reattachment is the statements that make a table a partition again.
+func (s *Store) reattachment(ctx context.Context, l *layout, name string) (string, error) {
+	start, err := time.Parse(partitionLayout, name)
+	if err != nil {
+		return "rename the table: no day is called so", nil
+	}
+	present, err := partitionsIn(ctx, s.pool, l)
+	if err != nil {
+		return "", err
+	}
+	table := quote(l.Schema) + "." + name
+	var last *time.Time
+	if err := s.pool.QueryRow(ctx, "SELECT max(created_at) FROM "+table).Scan(&last); err != nil {
+		return "", err
+	}
+	columns, err := storedColumns(ctx, s.pool, l)
+	for _, size := range []partitionSize{byWeek, byMonth, byDay} {
+		w, lacking := present.gap(start, size)
+		if lacking && w.since.Equal(start) && (last == nil || last.Before(w.until)) {
+			return "BEGIN; LOCK TABLE ONLY " + l.sql("{logs}") + " IN SHARE ROW EXCLUSIVE MODE; " + strings.Join(strings.Fields(l.attach(table, w, columns)), " ") + "; COMMIT", err
+		}
+	}
+	return "its time has other partitions by now: rename it", err
+}
+
+func (s *Store) checkStrays(ctx context.Context, l *layout, now time.Time) (sandtrail.Check, error) {
 	var n, outlandish int64
 	err := s.pool.QueryRow(ctx, l.sql(`SELECT count(*) FILTER (WHERE usual), count(*) FILTER (WHERE NOT usual)
-		FROM (SELECT created_at >= $1 AND created_at < $2 AS usual FROM {schema}.logs_default) strays`), firstWeek, lastWeek).Scan(&n, &outlandish)
+		FROM (SELECT created_at >= $1 AND created_at < $2 AS usual FROM {schema}.logs_default) strays`), firstWeek, now.Add(farAhead)).Scan(&n, &outlandish)
 	if err != nil {
 		return sandtrail.Check{}, err
 	}
+	found, err := partitionsIn(ctx, s.pool, l)
+	if err != nil {
+		return sandtrail.Check{}, err
+	}
+	full := len(found) >= maxPartitions
 	check := sandtrail.Check{
-		Name: "default partition", OK: n == 0,
+		Name: "default partition", OK: n == 0 || full,
 		Detail: fmt.Sprintf("%d rows wait for a partition of their own, %d are of outlandish times and stay", n, outlandish),
+	}
+	if full {
+		check.Detail += fmt.Sprintf("; there are %d partitions, and no more are made for the past", len(found))
 	}
 	if !check.OK {
 		check.Fix = "sandtrail migrate, or keep sandtrail serve running"

@@ -44,6 +44,10 @@ func state(err error) string {
 	return ""
 }
 
+// isLocked reports whether others hold a lock that a statement did not wait for
+// any longer.
+func isLocked(err error) bool { return state(err) == lockNotAvailable }
+
 func isTransient(err error) bool {
 	code := state(err)
 	return code == serializationFailure || code == deadlockDetected

@@ -50,3 +50,12 @@ func (s *Store) CountPartitions(ctx context.Context, tx pgx.Tx) (int, error) {
 	found, err := partitionsIn(ctx, tx, l)
 	return len(found), err
 }
+
+// HasRoom reports whether a partition would be made for a time beside some.
+func HasRoom(weeks []time.Time, t time.Time) bool {
+	var known spans
+	for _, w := range weeks {
+		known = known.with(byWeek.around(w))
+	}
+	return known.hasRoom(t)
+}

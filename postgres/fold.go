@@ -254,12 +254,16 @@ func (s *Store) forgetSometimes(ctx context.Context, l *layout, now time.Time) e
 	if err != nil || !due {
 		return err
 	}
-	return s.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.withShortLocks(ctx, upkeepTries, func(tx pgx.Tx) error {
 		if err := lock(ctx, tx, l.Schema, "fold"); err != nil {
 			return err
 		}
 		return forget(ctx, tx, l, "true")
 	})
+	if isLocked(err) { // by a fold: then next time
+		return s.Reschedule(ctx, "forget", now)
+	}
+	return err
 }
 
 func scanSubject(row pgx.CollectableRow) (s rollup.Subject, err error) {

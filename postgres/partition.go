@@ -1,26 +1,44 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail"
 )
 
 const (
 	week = 7 * 24 * time.Hour
 	// ahead is how far into the future partitions exist.
 	ahead = 4 * week
+	// farAhead is from when on rows stay in the default partition until their
+	// time comes: clocks gone wrong would have every list walk an empty future.
+	farAhead = 52 * week
 	// longestPartition is the longest that a partition can be.
 	longestPartition = 31 * 24 * time.Hour
 	// maxPartitionsOnDemand bounds the partitions that one append makes; what
 	// lies beyond goes to the default partition until Maintain moves it.
 	maxPartitionsOnDemand = 64
+	// maxPartitions bounds how many there are before one more is made for times
+	// gone by: times at random would fill the catalog, and every plan with it.
+	maxPartitions = 500
 	// Statements that need a short strong lock wait this long for it before
 	// they let others pass and try again, at first and at most.
 	lockPatience    = 100 * time.Millisecond
 	maxLockPatience = time.Second
+)
+
+// How often a short strong lock is tried to be had. An append can do without,
+// upkeep comes again, a cleanup has another way.
+const (
+	appendTries  = 2
+	upkeepTries  = 5
+	cleanupTries = 7
 )
 
 // weekOf is the start of the week that contains t: Monday, midnight UTC.
@@ -41,11 +59,13 @@ func isOutlandish(t time.Time) bool { return t.Before(firstWeek) || !t.Before(la
 var firstWeek, lastWeek = weekOf(time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)), weekOf(time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC))
 
 // partitionName names the partition that begins at midnight of a day.
-func partitionName(start time.Time) string { return "logs_" + start.Format("20060102") }
+func partitionName(start time.Time) string { return start.UTC().Format(partitionLayout) }
+
+const partitionLayout = "logs_20060102"
 
 // ensurePartitions makes the partitions that the times lack, of a week each.
-// Where it may not, or others hold the locks, the default partition takes the
-// rows until Maintain moves them.
+// Where it cannot, whatever the reason, the default partition takes the rows
+// until Maintain moves them.
 func (s *Store) ensurePartitions(ctx context.Context, l *layout, times []time.Time) error {
 	if len(s.partitions.gaps(times)) == 0 {
 		return nil
@@ -54,14 +74,15 @@ func (s *Store) ensurePartitions(ctx context.Context, l *layout, times []time.Ti
 		return err
 	}
 	missing := s.partitions.gaps(times)
-	for _, w := range missing[:min(len(missing), maxPartitionsOnDemand)] {
-		err := s.addPartition(ctx, l, w.since, byWeek)
-		if code := state(err); err != nil && code != lockNotAvailable && code != insufficientRights {
-			return err
+	for i, w := range missing {
+		if i == maxPartitionsOnDemand || s.addPartition(ctx, l, w.since, byWeek, appendTries) != nil {
+			break
 		}
-		s.partitions.add(w)
 	}
-	return nil
+	for _, w := range missing {
+		s.partitions.add(w) // until they are looked up again
+	}
+	return ctx.Err()
 }
 
 func (s *Store) refreshPartitions(ctx context.Context, l *layout) error {
@@ -72,19 +93,31 @@ func (s *Store) refreshPartitions(ctx context.Context, l *layout) error {
 	return err
 }
 
-// Of a partition c with bounds, as SQL: m holds both as text.
-const (
-	partitionBounds = `LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''(.+)''\) TO \(''(.+)''\)') m`
-	isPartition     = `c.relname ~ '^logs_[0-9]{8}$'`
-)
+// Of a partition c with bounds, as SQL: m holds both as text, NULL for one that
+// is open.
+const partitionBounds = `LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid),
+	'FROM \((?:''(.+)''|MINVALUE)\) TO \((?:''(.+)''|MAXVALUE)\)') m`
 
-// partitionsIn lists the partitions but the default one, oldest first. One that
-// is dropped meanwhile can still be in the catalog that the query sees, but has
-// no bounds any more.
+// partitionsIn lists the partitions but the default one, oldest first, whoever
+// made them. One that is dropped meanwhile can still be in the catalog that the
+// query sees, but has no bounds any more.
 func partitionsIn(ctx context.Context, q querier, l *layout) (spans, error) {
+	return spansIn(ctx, q, l, "true")
+}
+
+// ownPartitionsIn lists those that are as Sandtrail makes them: named after
+// their first day, and no longer than its longest.
+func ownPartitionsIn(ctx context.Context, q querier, l *layout) (spans, error) {
+	return spansIn(ctx, q, l, fmt.Sprintf(`c.relnamespace = to_regnamespace('%s') AND c.relname = 'logs_' || to_char(since AT TIME ZONE 'UTC', 'YYYYMMDD')
+		AND date_trunc('day', since AT TIME ZONE 'UTC') = since AT TIME ZONE 'UTC' AND until <= since + interval '%d hours'`,
+		strings.ReplaceAll(quote(l.Schema), "'", "''"), int(longestPartition.Hours())))
+}
+
+func spansIn(ctx context.Context, q querier, l *layout, condition string) (spans, error) {
 	rows, err := q.Query(ctx, `
-		SELECT m[1]::timestamptz, m[2]::timestamptz FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid, `+partitionBounds+`
-		WHERE i.inhparent = to_regclass($1) AND `+isPartition+` AND m IS NOT NULL ORDER BY 1`, l.sql("{logs}"))
+		SELECT since, until FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid, `+partitionBounds+`,
+			LATERAL (SELECT greatest(m[1]::timestamptz, '0001-01-01') AS since, least(m[2]::timestamptz, '9999-12-31') AS until) b
+		WHERE i.inhparent = to_regclass($1) AND m IS NOT NULL AND `+condition+` ORDER BY 1`, l.sql("{logs}"))
 	if err != nil {
 		return nil, wrap("list partitions", err)
 	}
@@ -97,8 +130,8 @@ func partitionsIn(ctx context.Context, q querier, l *layout) (spans, error) {
 
 // addPartition makes a partition around a time that has none, in a transaction
 // of its own, so that its locks are short.
-func (s *Store) addPartition(ctx context.Context, l *layout, at time.Time, size partitionSize) error {
-	return s.withShortLocks(ctx, func(tx pgx.Tx) error {
+func (s *Store) addPartition(ctx context.Context, l *layout, at time.Time, size partitionSize, tries int) error {
+	return s.withShortLocks(ctx, tries, func(tx pgx.Tx) error {
 		if err := lock(ctx, tx, l.Schema, "partitions"); err != nil {
 			return err
 		}
@@ -109,6 +142,10 @@ func (s *Store) addPartition(ctx context.Context, l *layout, at time.Time, size 
 		w, lacking := present.gap(at, size)
 		if !lacking {
 			return nil
+		}
+		if oid, err := tableIn(ctx, tx, l, partitionName(w.since)); err != nil || oid != 0 {
+			return cmp.Or[error](err, sandtrail.Errorf(sandtrail.CodeConflict, "table %s.%s is no partition any more: attach it again, or rename it; sandtrail doctor says how",
+				quote(l.Schema), partitionName(w.since)))
 		}
 		return s.keeper(l).createPartition(ctx, tx, w)
 	})
@@ -125,7 +162,8 @@ func tableIn(ctx context.Context, tx pgx.Tx, l *layout, name string) (oid int64,
 
 // bounds are those of a partition, as SQL.
 func (w span) bounds() (from, to string) {
-	return w.since.Format(time.DateOnly) + " 00:00:00+00", w.until.Format(time.DateOnly) + " 00:00:00+00"
+	const text = "2006-01-02 15:04:05.999999+00"
+	return w.since.UTC().Format(text), w.until.UTC().Format(text)
 }
 
 // createPartition makes a partition and moves into it what the default
@@ -133,30 +171,47 @@ func (w span) bounds() (from, to string) {
 // default partition would be refused when it finds its time taken from there.
 func createPartition(ctx context.Context, tx pgx.Tx, l *layout, w span) error {
 	name := quote(l.Schema) + "." + partitionName(w.since)
-	from, to := w.bounds()
-	_, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`
-		LOCK TABLE ONLY {logs} IN SHARE ROW EXCLUSIVE MODE;
-		LOCK TABLE {schema}.logs_default IN ACCESS EXCLUSIVE MODE;
-		CREATE TABLE %[1]s (LIKE {logs} INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
-		WITH strays AS (
-			DELETE FROM {schema}.logs_default WHERE created_at >= '%[2]s' AND created_at < '%[3]s' RETURNING *)
-		INSERT INTO %[1]s SELECT * FROM strays;
-		ALTER TABLE {logs} ATTACH PARTITION %[1]s FOR VALUES FROM ('%[2]s') TO ('%[3]s')`, name, from, to)))
+	columns, err := storedColumns(ctx, tx, l)
+	if err == nil {
+		_, err = tx.Exec(ctx, l.sql(`
+			LOCK TABLE ONLY {logs} IN SHARE ROW EXCLUSIVE MODE;
+			LOCK TABLE {schema}.logs_default IN ACCESS EXCLUSIVE MODE;
+			CREATE TABLE `+name+` (LIKE {logs} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED);`+l.attach(name, w, columns)))
+	}
 	return wrapf(err, "create partition %s", name)
+}
+
+// attach is the statements that move into a table what the default partition
+// holds of a span, and make the table the span's partition.
+func (l *layout) attach(table string, w span, columns string) string {
+	from, to := w.bounds()
+	return l.sql(fmt.Sprintf(`
+		WITH strays AS (
+			DELETE FROM {schema}.logs_default WHERE created_at >= '%[2]s' AND created_at < '%[3]s' RETURNING %[4]s)
+		INSERT INTO %[1]s (%[4]s) SELECT * FROM strays;
+		ALTER TABLE {logs} ATTACH PARTITION %[1]s FOR VALUES FROM ('%[2]s') TO ('%[3]s')`, table, from, to, columns))
+}
+
+// storedColumns lists the columns of the executions that are not generated: an
+// application may have added some.
+func storedColumns(ctx context.Context, q querier, l *layout) (columns string, err error) {
+	err = q.QueryRow(ctx, `SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+		WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''`, l.sql("{logs}")).Scan(&columns)
+	return columns, wrap("look at the columns", err)
 }
 
 // withShortLocks runs f in a transaction that gives up waiting for locks soon
 // and tries again, so that those who queue behind it are let through.
-func (s *Store) withShortLocks(ctx context.Context, f func(pgx.Tx) error) error {
+func (s *Store) withShortLocks(ctx context.Context, tries int, f func(pgx.Tx) error) error {
 	var err error
-	for pause := 10 * time.Millisecond; pause < 10*time.Second; pause *= 2 {
+	for pause := 10 * time.Millisecond; tries > 0; pause, tries = 2*pause, tries-1 {
 		err = s.inTx(ctx, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", min(max(pause, lockPatience), maxLockPatience).Milliseconds())); err != nil {
 				return err
 			}
 			return f(tx)
 		})
-		if state(err) != lockNotAvailable {
+		if !isLocked(err) {
 			return err
 		}
 		if err := sleep(ctx, pause); err != nil {
@@ -175,84 +230,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	}
-}
-
-// Maintain makes the partitions of the coming four weeks, moves rows out of the
-// default partition, moves the journal into the roll-ups and the ledger, and
-// finishes what a cleanup has left. Of several at once each does what the
-// others do not.
-func (s *Store) Maintain(ctx context.Context, now time.Time) error {
-	l, err := s.open(ctx)
-	if err != nil {
-		return err
-	}
-	if err := s.maintainPartitions(ctx, l, now); err != nil {
-		return wrap("maintain partitions", err)
-	}
-	k := s.keeper(l)
-	if err := k.reconcile(ctx); err != nil {
-		return err
-	}
-	if err := s.fold(ctx, l, now); err != nil {
-		return err
-	}
-	if err := s.forgetSometimes(ctx, l, now); err != nil {
-		return err
-	}
-	if err := k.sweep(ctx); err != nil {
-		return wrap("sweep dropped partitions", err)
-	}
-	return s.seal(ctx, l, now)
-}
-
-func (s *Store) maintainPartitions(ctx context.Context, l *layout, now time.Time) error {
-	if err := s.refreshPartitions(ctx, l); err != nil {
-		return err
-	}
-	strays, err := strayWeeks(ctx, s.pool, l)
-	if err != nil {
-		return err
-	}
-	for _, w := range s.partitions.gaps(strays) {
-		if err := s.addPartition(ctx, l, w.since, byWeek); err != nil {
-			return err
-		}
-	}
-	return s.lookAhead(ctx, l, now)
-}
-
-// lookAhead makes the partitions of the present and of the time ahead.
-func (s *Store) lookAhead(ctx context.Context, l *layout, now time.Time) error {
-	present, err := partitionsIn(ctx, s.pool, l)
-	if err != nil {
-		return err
-	}
-	var size partitionSize
-	for t := midnight(now); !t.After(now.Add(ahead)); {
-		w, lacking := present.gap(t, size)
-		if lacking && size == "" { // it is not known yet
-			if size, err = s.partitionSize(ctx, l, now); err != nil {
-				return err
-			}
-			continue
-		}
-		if lacking {
-			if err := s.addPartition(ctx, l, t, size); err != nil {
-				return err
-			}
-		}
-		t = w.until
-	}
-	return s.refreshPartitions(ctx, l)
-}
-
-// strayWeeks lists the weeks of which the default partition holds rows.
-func strayWeeks(ctx context.Context, q querier, l *layout) ([]time.Time, error) {
-	rows, err := q.Query(ctx, l.sql(
-		"SELECT DISTINCT date_trunc('week', created_at AT TIME ZONE 'UTC') FROM {schema}.logs_default ORDER BY 1"))
-	if err != nil {
-		return nil, wrap("look for strays", err)
-	}
-	weeks, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
-	return weeks, wrap("look for strays", err)
 }

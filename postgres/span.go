@@ -34,6 +34,15 @@ func (s spans) gap(t time.Time, size partitionSize) (w span, lacking bool) {
 	return w, true
 }
 
+// hasRoom reports whether one more may be made for a time: not for outlandish
+// times and those far ahead of all others, and not when there are many.
+func (s spans) hasRoom(t time.Time) bool {
+	if len(s) == 0 {
+		return !isOutlandish(t)
+	}
+	return len(s) < maxPartitions && !isOutlandish(t) && t.Before(s[len(s)-1].until.Add(farAhead-ahead))
+}
+
 // with returns them and one more, unless it is among them.
 func (s spans) with(w span) spans {
 	at, found := slices.BinarySearchFunc(s, w, func(a, b span) int { return a.since.Compare(b.since) })
@@ -66,7 +75,7 @@ func (p *partitionSet) gaps(times []time.Time) (missing spans) {
 	known := p.known
 	p.mu.Unlock()
 	for _, t := range times {
-		if w, lacking := known.gap(t, byWeek); lacking && !isOutlandish(t) {
+		if w, lacking := known.gap(t, byWeek); lacking && known.hasRoom(t) {
 			missing, known = append(missing, w), known.with(w)
 		}
 	}

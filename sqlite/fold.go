@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
@@ -27,13 +28,16 @@ const (
 // Maintain folds the journal, now and then forgets the roll-ups of owners that
 // are gone, takes what came and went into the ledger and cuts the feed back.
 func (s *Store) Maintain(ctx context.Context, now time.Time) error {
-	if err := s.foldAll(ctx); err != nil {
-		return err
+	return sandtrail.MaintainAll(ctx, s, now)
+}
+
+// Upkeep lists the steps of Maintain.
+func (s *Store) Upkeep() []sandtrail.UpkeepStep {
+	return []sandtrail.UpkeepStep{
+		{Name: "fold", RunOnce: func(ctx context.Context, _ time.Time) error { return s.foldAll(ctx) }},
+		{Name: "seal", RunOnce: s.seal},
+		{Name: "tidy", RunOnce: s.tidy},
 	}
-	if err := s.seal(ctx, now); err != nil {
-		return err
-	}
-	return s.tidy(ctx, now)
 }
 
 // tidy removes what is not needed any more.

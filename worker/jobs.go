@@ -11,12 +11,17 @@ import (
 
 // Maintainer is a store that wants upkeep.
 type Maintainer interface {
-	Maintain(ctx context.Context, now time.Time) error
+	Upkeep() []sandtrail.UpkeepStep
 }
 
-// Maintain keeps the answers of a store fast.
-func Maintain(store Maintainer) Job {
-	return Job{Name: "maintain", Every: time.Second, RunOnce: store.Maintain}
+// Upkeep keeps the answers of a store fast. Each step is a job of its own, so
+// that one that fails is named, and waits longer and longer, alone.
+func Upkeep(store Maintainer) []Job {
+	var jobs []Job
+	for _, step := range store.Upkeep() {
+		jobs = append(jobs, Job{Name: step.Name, Every: time.Second, RunOnce: step.RunOnce})
+	}
+	return jobs
 }
 
 const (

@@ -132,3 +132,41 @@ func TestRetentionRunsOnceADay(t *testing.T) {
 		t.Errorf("access log: %+v, %v", lines, err)
 	}
 }
+
+// stuck is a store one step of whose upkeep fails.
+type stuck struct{}
+
+func (stuck) Upkeep() []sandtrail.UpkeepStep {
+	return []sandtrail.UpkeepStep{
+		{Name: "partitions", RunOnce: func(context.Context, time.Time) error { return errors.New("locked") }},
+		{Name: "fold", RunOnce: func(context.Context, time.Time) error { return nil }},
+	}
+}
+
+// A step that fails is tried less and less often, the others as often as ever.
+func TestUpkeepStepsAreIndependent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		good, bad := 0, 0
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		Loop{
+			Now: time.Now, Log: silent, Jobs: Upkeep(stuck{}),
+			Done: func(job string, _ time.Duration, err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case job == "fold" && err == nil:
+					good++
+				case job == "partitions" && err != nil:
+					bad++
+				default:
+					t.Errorf("%s: %v", job, err)
+				}
+			},
+		}.Run(ctx)
+		if good < 500 || bad < 10 || bad > 30 {
+			t.Errorf("in 10 minutes one was done %d times, the other failed %d times", good, bad)
+		}
+	})
+}

@@ -179,9 +179,7 @@ func (c *serveCmd) rules() ([]sandtrail.Rule, error) {
 }
 
 func (c *serveCmd) jobs(store serviceStore, rules []sandtrail.Rule, channels []notify.Channel, d *deps, log *slog.Logger) worker.Loop {
-	return worker.Loop{Now: d.now, Log: log, Jobs: []worker.Job{
-		worker.Maintain(store), worker.Alerts(store, rules, channels...),
-	}}
+	return worker.Loop{Now: d.now, Log: log, Jobs: append(worker.Upkeep(store), worker.Alerts(store, rules, channels...))}
 }
 
 func (c *serveCmd) listen() (net.Listener, error) {
