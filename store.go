@@ -69,6 +69,11 @@ type Reader interface {
 	// Execution returns one record with its user and strategy, or ErrNotFound.
 	Execution(ctx context.Context, id ID) (Execution, error)
 
+	// ExecutionByPrefix returns the one record whose id begins so, among those
+	// of a user if userID is not "". It answers as IDPrefix.Only does, and takes
+	// no longer the more records there are.
+	ExecutionByPrefix(ctx context.Context, p IDPrefix, userID string) (Execution, error)
+
 	// Executions returns a page, newest first by (createdAt, id), each with
 	// its user and strategy. Walking all pages returns every record that was
 	// there from the first page to the last exactly once. now resolves

@@ -56,6 +56,15 @@ func (c *Client) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Exec
 	return get[sandtrail.Execution](ctx, c, nil, "v1", "executions", id.String())
 }
 
+// ExecutionByPrefix returns the one record whose id begins so.
+func (c *Client) ExecutionByPrefix(ctx context.Context, p sandtrail.IDPrefix, userID string) (sandtrail.Execution, error) {
+	values := url.Values{}
+	if userID != "" {
+		values.Set("userId", userID)
+	}
+	return get[sandtrail.Execution](ctx, c, values, "v1", "executions", p.String())
+}
+
 // Executions returns a page. Filter.Within counts from the server's clock.
 func (c *Client) Executions(ctx context.Context, q sandtrail.Query, _ time.Time) (sandtrail.Page, error) {
 	values := filterValues(q.Filter)

@@ -161,6 +161,13 @@ func TestYearsOfWeeksOpenFewPartitions(t *testing.T) {
 			_, err := s.Execution(t.Context(), sandtrail.ID(value[[16]byte](t, conn, "SELECT id FROM sandbox_execution_logs WHERE created_at > '2026-11-24' LIMIT 1")))
 			return err
 		}, 1},
+		{"by the first digits of the id", "_id_idx", func(s *postgres.Store) error {
+			p, err := sandtrail.ParseIDPrefix(value[string](t, conn, "SELECT id::text FROM sandbox_execution_logs WHERE created_at > '2026-11-24' LIMIT 1")[:23])
+			if err == nil {
+				_, err = s.ExecutionByPrefix(t.Context(), p, "")
+			}
+			return err
+		}, 1000},
 		{"last hour", "sandbox_execution_logs_created_at_id_idx", func(s *postgres.Store) error {
 			_, err := s.WindowStats(t.Context(), sandtrail.Window{Since: now.Add(-59 * time.Minute), Until: now})
 			return err

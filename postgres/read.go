@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +44,34 @@ func (s *Store) executionOnce(ctx context.Context, l *layout, id sandtrail.ID) (
 		return sandtrail.Execution{}, err
 	}
 	return pgx.CollectExactlyOneRow(rows, scanOwned)
+}
+
+// ExecutionByPrefix finds the one record whose id begins so. Each partition has
+// an index of its ids.
+func (s *Store) ExecutionByPrefix(ctx context.Context, p sandtrail.IDPrefix, userID string) (sandtrail.Execution, error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return sandtrail.Execution{}, err
+	}
+	text, args := prefixQuery(p, userID)
+	rows, err := s.ask(ctx, l.owned(text), args...)
+	if err != nil {
+		return sandtrail.Execution{}, wrap("find execution", err)
+	}
+	found, err := pgx.CollectRows(rows, scanOwned)
+	if err = notFoundIsEmpty(err); err != nil {
+		return sandtrail.Execution{}, wrap("find execution", err)
+	}
+	slices.SortFunc(found, func(a, b sandtrail.Execution) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return p.Only(found)
+}
+
+// prefixQuery selects the first executions whose ids begin so.
+func prefixQuery(p sandtrail.IDPrefix, userID string) (text string, args []any) {
+	var c conditions
+	c.add("id BETWEEN $ AND $", [16]byte(p.Low), [16]byte(p.High))
+	c.owners(userID, "")
+	return fmt.Sprintf("SELECT * FROM {logs} %s ORDER BY id LIMIT %d", c.where(), sandtrail.MaxNamed), c.args
 }
 
 // owned reads the executions that a query selects with their users and

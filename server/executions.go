@@ -100,7 +100,8 @@ func (s *Server) listExecutions(ctx context.Context, in *listInput) (*body[api.P
 }
 
 type executionInput struct {
-	ID          string `path:"id" format:"uuid"`
+	ID          string `path:"id" doc:"Its id, or the first digits of it, at least 8, when no other begins so."`
+	UserID      string `query:"userId" doc:"Only if it is this user's."`
 	IfNoneMatch string `header:"If-None-Match"`
 }
 
@@ -112,7 +113,11 @@ type executionOutput struct {
 }
 
 func (s *Server) getExecution(ctx context.Context, in *executionInput) (*executionOutput, error) {
-	e, err := s.visibleExecution(ctx, in.ID)
+	user, err := ownUser(ctx, in.UserID)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.executionOf(ctx, user, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -127,21 +132,27 @@ func (s *Server) getExecution(ctx context.Context, in *executionInput) (*executi
 	return out, nil
 }
 
-// visibleExecution reads one execution; those that the caller may not see do
-// not exist for them.
+// visibleExecution reads one execution by its id or how that begins; those
+// that the caller may not see do not exist for them.
 func (s *Server) visibleExecution(ctx context.Context, text string) (sandtrail.Execution, error) {
-	id, err := sandtrail.ParseID(text)
+	return s.executionOf(ctx, callerOf(ctx).userID, text)
+}
+
+// executionOf reads one execution of a user, of anybody if that is "".
+func (s *Server) executionOf(ctx context.Context, userID, text string) (sandtrail.Execution, error) {
+	p, err := sandtrail.ParseIDPrefix(text)
 	if err != nil {
 		return sandtrail.Execution{}, err
+	}
+	id, whole := p.Whole()
+	if !whole {
+		return s.store.ExecutionByPrefix(ctx, p, userID)
 	}
 	e, err := s.store.Execution(ctx, id)
-	if err != nil {
-		return sandtrail.Execution{}, err
-	}
-	if bound := callerOf(ctx).userID; bound != "" && e.UserID != bound {
+	if err == nil && userID != "" && e.UserID != userID {
 		return sandtrail.Execution{}, sandtrail.Errorf(sandtrail.CodeNotFound, "there is no execution %s", id)
 	}
-	return e, nil
+	return e, err
 }
 
 // etag changes when the record's answer does: the record itself never does,

@@ -14,6 +14,7 @@ const (
 	byStrategy = "sandbox_execution_logs_strategy_id_created_at_id_idx"
 	byTime     = "sandbox_execution_logs_created_at_id_idx"
 	failures   = "sandbox_execution_logs_failures_idx"
+	byID       = "sqlite_autoindex_sandbox_execution_logs_1"
 )
 
 // Execution returns one record with its user and strategy.
@@ -26,6 +27,24 @@ func (s *Store) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execu
 		return sandtrail.Execution{}, errNoExecution(id)
 	}
 	return found[0], nil
+}
+
+// ExecutionByPrefix returns the one record whose id begins so.
+func (s *Store) ExecutionByPrefix(ctx context.Context, p sandtrail.IDPrefix, userID string) (sandtrail.Execution, error) {
+	text, args := prefixQuery(p, userID)
+	found, err := s.executions(ctx, "find execution", text, args...)
+	if err != nil {
+		return sandtrail.Execution{}, err
+	}
+	return p.Only(found)
+}
+
+// prefixQuery is the statement of the first executions whose ids begin so.
+func prefixQuery(p sandtrail.IDPrefix, userID string) (text string, args []any) {
+	var where conditions
+	where.add("e.id BETWEEN ? AND ?", p.Low.String(), p.High.String())
+	where.addIf(userID != "", "e.user_id = ?", userID)
+	return withOwners(byID) + where.text() + " ORDER BY e.id LIMIT ?", append(where.args, sandtrail.MaxNamed)
 }
 
 func errNoExecution(id sandtrail.ID) error {

@@ -49,6 +49,22 @@ func TestListPlans(t *testing.T) {
 	}
 }
 
+// TestPrefixPlan shows that ids that begin so are found by the index of ids.
+func TestPrefixPlan(t *testing.T) {
+	s := openMigrated(t)
+	p, err := sandtrail.ParseIDPrefix("0192d3a4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{"", "ada"} {
+		text, args := prefixQuery(p, user)
+		got, want := explain(t, s, text, args...), "SEARCH e USING INDEX "+byID+" (id>? AND id<?)\n"
+		if !strings.HasPrefix(got, want) || strings.Contains(got, "TEMP B-TREE") {
+			t.Errorf("of user %q, the plan is\n%s\nwant first\n%s", user, got, want)
+		}
+	}
+}
+
 // explain returns the steps of a statement's plan, one a line.
 func explain(t *testing.T, s *Store, text string, args ...any) string {
 	t.Helper()

@@ -21,7 +21,11 @@ func cancelledContexts(k *kit) {
 			_, err := k.db.Append(ctx, k.admit(draft("u", "s", noon)))
 			return err
 		},
-		"Execution":      func() error { _, err := k.db.Execution(ctx, sandtrail.NewID(noon)); return err },
+		"Execution": func() error { _, err := k.db.Execution(ctx, sandtrail.NewID(noon)); return err },
+		"ExecutionByPrefix": func() error {
+			_, err := k.db.ExecutionByPrefix(ctx, sandtrail.IDPrefix{High: sandtrail.NewID(noon)}, "")
+			return err
+		},
 		"Executions":     func() error { _, err := k.db.Executions(ctx, sandtrail.Query{}, noon); return err },
 		"StrategyStats":  func() error { _, err := k.db.StrategyStats(ctx, "s"); return err },
 		"StrategyHealth": func() error { _, err := k.db.StrategyHealth(ctx, "s", 1); return err },

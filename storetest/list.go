@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -194,6 +195,41 @@ func textFilter(k *kit) {
 	} {
 		if found := k.walk(sandtrail.Query{Filter: sandtrail.Filter{Text: text}}); len(found) != want {
 			k.Errorf("%q: found %d, want %d", text, len(found), want)
+		}
+	}
+}
+
+// byPrefix names executions by how their ids begin.
+func byPrefix(k *kit) {
+	k.putUsers("u0", "u1")
+	k.putStrategies("s")
+	ids := []string{
+		"0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60", "0192d3a4-7b1c-7def-8a90-1b2c3d4e5f61", "0192d3a4-8000-7def-8a90-1b2c3d4e5f60",
+		"0192d3a5-0000-7000-8000-000000000000", "0192d3a5-ffff-7fff-bfff-ffffffffffff", "ffffffff-ffff-4fff-bfff-ffffffffffff",
+		"00000000-0000-4000-8000-000000000001", "0192d3a5-1000-7000-8000-000000000000", "0192d3a5-2000-7000-8000-000000000000",
+	}
+	for i, text := range ids {
+		id, err := sandtrail.ParseID(text)
+		if err != nil {
+			k.Fatal(err)
+		}
+		// Of different weeks, so that no one partition has them all.
+		k.append(draft(fmt.Sprintf("u%d", i%2), "s", noon.Add(-time.Duration(i)*100*time.Hour), func(d *sandtrail.Draft) { d.ID = id }))
+	}
+	for _, text := range append(ids, "0192d3a4", "0192d3a4-7b1c-7def-8a90-1b2c3d4e5f6", "0192d3a4-7", "0192d3a4-8", "0192d3a5", "0192d3a5-f",
+		"ffffffff", "00000000", "0192d3a6", "12345678") {
+		for _, user := range []string{"", "u0", "u1", "nobody"} {
+			p, err := sandtrail.ParseIDPrefix(text)
+			if err != nil {
+				k.Fatal(err)
+			}
+			_, err = both(k, "find "+text+" of "+user, func(s sandtrail.Store) (sandtrail.Execution, error) {
+				return s.ExecutionByPrefix(k.ctx, p, user)
+			})
+			if want := "0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60, 0192d3a4-7b1c-7def-8a90-1b2c3d4e5f61, 0192d3a4-8000"; text == "0192d3a4" && user == "" &&
+				(err == nil || !strings.Contains(err.Error(), want)) {
+				k.Errorf("find %s: got %v, want to be told of %s", text, err, want)
+			}
 		}
 	}
 }

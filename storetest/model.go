@@ -91,6 +91,23 @@ func (m *Model) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execu
 	return m.withOwners(e), nil
 }
 
+// ExecutionByPrefix returns the one record whose id begins so.
+func (m *Model) ExecutionByPrefix(ctx context.Context, p sandtrail.IDPrefix, userID string) (sandtrail.Execution, error) {
+	leave, err := m.enter(ctx)
+	defer leave()
+	if err != nil {
+		return sandtrail.Execution{}, err
+	}
+	var found []sandtrail.Execution
+	for id, e := range m.records {
+		if strings.HasPrefix(id.String(), p.String()) && (userID == "" || e.UserID == userID) {
+			found = append(found, m.withOwners(e))
+		}
+	}
+	slices.SortFunc(found, func(a, b sandtrail.Execution) int { return strings.Compare(a.ID.String(), b.ID.String()) })
+	return p.Only(found)
+}
+
 func (m *Model) withOwners(e sandtrail.Execution) sandtrail.Execution {
 	user, strategy := m.users[e.UserID], m.strategies[e.StrategyID]
 	e.User, e.Strategy = &user, &strategy

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) sandtrail.Database) {
 		{"List/CursorBoundToFilter", cursorBoundToFilter},
 		{"List/BoundsAreExact", exactBounds},
 		{"List/TextFilter", textFilter},
+		{"List/ByPrefixOfTheID", byPrefix},
 		{"Owners/PutAndRead", ownersPutAndRead},
 		{"Owners/Pages", ownersPages},
 		{"Owners/StrangeText", ownersStrangeText},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"slices"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
@@ -15,25 +14,19 @@ import (
 type executionColumn = table.Column[sandtrail.Execution]
 
 // printExecutions prints a page of executions.
-func printExecutions(d *deps, out listOutput, page sandtrail.Page, empty, more string) error {
+func printExecutions(d *deps, out output, page sandtrail.Page, empty, more string) error {
 	f := finding[sandtrail.Execution]{
 		whole: api.NewPage(page.Items, page.NextCursor), rows: page.Items, empty: empty,
 	}
 	if out.Output == "csv" {
 		f.columns = csvColumns()
 	} else {
-		f.columns = executionColumns(d, page.Items, out.Wide || !d.outTTY)
+		f.columns = executionColumns(d)
 	}
 	if page.NextCursor != "" {
 		f.foot = "There are more: add " + more
 	}
 	return print(d, out.Output, f)
-}
-
-// listOutput is output for listings whose tables leave something out.
-type listOutput struct {
-	output
-	Wide bool `help:"Show whole ids."`
 }
 
 // csvColumns are the columns of the domain's own CSV form.
@@ -47,12 +40,8 @@ func csvColumns() []executionColumn {
 	return columns
 }
 
-func executionColumns(d *deps, page []sandtrail.Execution, wholeIDs bool) []executionColumn {
+func executionColumns(d *deps) []executionColumn {
 	now := d.now()
-	idLen := 36
-	if !wholeIDs {
-		idLen = uniqueLength(page)
-	}
 	return []executionColumn{
 		{Shown: true, Value: mark, Paint: d.paintResult},
 		{Title: "WHEN", Right: true, Value: func(e sandtrail.Execution) string { return human.Ago(now, e.CreatedAt) }},
@@ -65,7 +54,7 @@ func executionColumns(d *deps, page []sandtrail.Execution, wholeIDs bool) []exec
 		{Title: "CPU", Right: true, Value: func(e sandtrail.Execution) string { return human.Opt(e.CPUUsage, human.Percent) }},
 		{Title: "ERRORS", Right: true, Value: func(e sandtrail.Execution) string { return quietZero(e.ErrorCount) }},
 		{Title: "WARNINGS", Right: true, Value: func(e sandtrail.Execution) string { return quietZero(e.WarningCount) }},
-		{Title: "ID", Value: func(e sandtrail.Execution) string { return e.ID.String()[:idLen] }},
+		{Title: "ID", Value: func(e sandtrail.Execution) string { return e.ID.String() }},
 	}
 }
 
@@ -121,26 +110,6 @@ func quietZero(n int) string {
 		return "·"
 	}
 	return human.Count(int64(n))
-}
-
-// uniqueLength is how much of the ids tells them apart, at least 8 digits.
-// The cut is never right behind a hyphen.
-func uniqueLength(page []sandtrail.Execution) int {
-	for n := 8; n < 36; n++ {
-		if n == 9 || n == 14 || n == 19 || n == 24 {
-			continue
-		}
-		seen := map[string]bool{}
-		if !slices.ContainsFunc(page, func(e sandtrail.Execution) bool {
-			short := e.ID.String()[:n]
-			twice := seen[short]
-			seen[short] = true
-			return twice
-		}) {
-			return n
-		}
-	}
-	return 36
 }
 
 // readPage reads the page that the flags ask for.

@@ -11,7 +11,7 @@ import (
 type failuresCmd struct {
 	filterFlags
 	Within moment `default:"1h" help:"How far to look back; --since takes its place."`
-	listOutput
+	output
 }
 
 // Examples shows what can be asked.
@@ -39,7 +39,7 @@ func (c *failuresCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	return printExecutions(d, c.listOutput, page, "Nothing failed "+since(flags.Since)+".", flags.again(q, page.NextCursor))
+	return printExecutions(d, c.output, page, "Nothing failed "+since(flags.Since)+".", flags.again(q, page.NextCursor))
 }
 
 // since words a moment.

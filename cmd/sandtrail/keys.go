@@ -105,16 +105,16 @@ func keyState(k sandtrail.Key, now time.Time) string {
 }
 
 type keysRevokeCmd struct {
-	ID string `arg:"" help:"Id of the key, as list shows it."`
+	ID string `arg:"" help:"Id of the key, as list shows it, or its first digits."`
 }
 
 // Run makes the key invalid.
 func (c *keysRevokeCmd) Run(ctx context.Context, d *deps) error {
-	id, err := sandtrail.ParseID(c.ID)
+	keys, err := d.keys(ctx)
 	if err != nil {
 		return err
 	}
-	keys, err := d.keys(ctx)
+	id, err := idOf("key", c.ID, func() ([]sandtrail.Key, error) { return keys.Keys(ctx) }, func(k sandtrail.Key) sandtrail.ID { return k.ID })
 	if err != nil {
 		return err
 	}

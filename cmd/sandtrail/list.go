@@ -10,7 +10,7 @@ type listCmd struct {
 	filterFlags
 	Failed      bool         `help:"Only those that did not succeed, time-outs included."`
 	FromArchive archivePlace `placeholder:"DIR" help:"Read what sandtrail archive wrote there, to a directory or s3://BUCKET/PREFIX, in place of the database."`
-	listOutput
+	output
 }
 
 // Examples shows what can be asked.
@@ -36,7 +36,7 @@ func (c *listCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	return printExecutions(d, c.listOutput, page, "No executions match.", c.again(q, page.NextCursor))
+	return printExecutions(d, c.output, page, "No executions match.", c.again(q, page.NextCursor))
 }
 
 func (c *listCmd) page(ctx context.Context, d *deps, q sandtrail.Query) (sandtrail.Page, error) {

@@ -16,7 +16,7 @@ import (
 )
 
 type playCmd struct {
-	ID        string   `arg:"" optional:"" help:"Id of the execution."`
+	executionArg
 	File      string   `placeholder:"FILE" help:"Replay this asciicast (version 3) in place of an execution's."`
 	Speed     float64  `default:"1" help:"So many times as fast."`
 	IdleLimit duration `placeholder:"DURATION" help:"Shorten longer pauses to that."`
@@ -31,7 +31,8 @@ func (playCmd) Help() string {
 // Examples shows how it is used.
 func (playCmd) Examples() []string {
 	return []string{
-		"sandtrail play 0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60 --idle-limit 1s",
+		"sandtrail play last",
+		"sandtrail play 0192d3a4-7b1c --idle-limit 1s",
 		"sandtrail play --file session.cast --speed 4",
 	}
 }
@@ -79,11 +80,15 @@ func (c *playCmd) open(ctx context.Context, d *deps) (file *os.File, differs boo
 		}
 		return file, false, nil
 	}
-	id, err := sandtrail.ParseID(c.ID)
+	store, err := d.store(ctx)
 	if err != nil {
-		return nil, false, fmt.Errorf("play %q: %w", c.ID, err)
+		return nil, false, err
 	}
-	file, session, err := c.openSession(ctx, d, id)
+	e, err := c.find(ctx, store, d.now())
+	if err != nil {
+		return nil, false, err
+	}
+	file, session, err := c.openSession(d, e)
 	if err != nil {
 		return nil, false, err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -36,24 +35,16 @@ func sessionPath(dir string, id sandtrail.ID) string { return filepath.Join(dir,
 // says of it: from the directory of sessions, or else from where the record
 // says it is. A record is written by others: no file of another name is opened
 // on its word.
-func (f sessionsFlag) openSession(ctx context.Context, d *deps, id sandtrail.ID) (*os.File, recorder.Session, error) {
-	store, err := d.store(ctx)
-	if err != nil {
-		return nil, recorder.Session{}, err
-	}
-	e, err := store.Execution(ctx, id)
-	if err != nil {
-		return nil, recorder.Session{}, err
-	}
+func (f sessionsFlag) openSession(d *deps, e sandtrail.Execution) (*os.File, recorder.Session, error) {
 	session, ok := recorder.SessionOf(e.Metadata)
 	if !ok {
-		return nil, session, sandtrail.Errorf(sandtrail.CodeNotFound, "no session of execution %s was recorded", id)
+		return nil, session, sandtrail.Errorf(sandtrail.CodeNotFound, "no session of execution %s was recorded", e.ID)
 	}
 	dir, err := f.sessionDir(d)
 	if err != nil {
 		return nil, session, err
 	}
-	path := sessionPath(dir, id)
+	path := sessionPath(dir, e.ID)
 	file, err := openRegular(path)
 	if errors.Is(err, fs.ErrNotExist) && filepath.Base(session.Path) == filepath.Base(path) {
 		file, err = openRegular(session.Path)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -15,29 +14,26 @@ import (
 )
 
 type showCmd struct {
-	ID string `arg:"" help:"Id of the execution."`
+	executionArg
 	output
 }
 
 // Examples shows what can be asked.
 func (showCmd) Examples() []string {
 	return []string{
-		"sandtrail show 0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60",
+		"sandtrail show last",
+		"sandtrail show 0192d3a4-7b1c",
 		"sandtrail show 0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60 -o json | jq .metadata.run",
 	}
 }
 
 // Run prints one execution.
 func (c *showCmd) Run(ctx context.Context, d *deps) error {
-	id, err := sandtrail.ParseID(c.ID)
-	if err != nil {
-		return fmt.Errorf("show %q: %w", c.ID, err)
-	}
 	store, err := d.store(ctx)
 	if err != nil {
 		return err
 	}
-	e, err := store.Execution(ctx, id)
+	e, err := c.find(ctx, store, d.now())
 	if err != nil {
 		return err
 	}

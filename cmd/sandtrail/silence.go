@@ -124,16 +124,17 @@ func (c *alertSilencesCmd) Run(ctx context.Context, d *deps) error {
 }
 
 type alertUnsilenceCmd struct {
-	ID string `arg:"" help:"Id of the silence, as silences shows it."`
+	ID string `arg:"" help:"Id of the silence, as silences shows it, or its first digits."`
 }
 
 // Run ends the silence.
 func (c *alertUnsilenceCmd) Run(ctx context.Context, d *deps) error {
-	id, err := sandtrail.ParseID(c.ID)
+	alerts, err := d.alerts(ctx)
 	if err != nil {
 		return err
 	}
-	alerts, err := d.alerts(ctx)
+	id, err := idOf("silence", c.ID, func() ([]sandtrail.Silence, error) { return alerts.Silences(ctx, d.now()) },
+		func(s sandtrail.Silence) sandtrail.ID { return s.ID })
 	if err != nil {
 		return err
 	}

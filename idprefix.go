@@ -1,0 +1,92 @@
+package sandtrail
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// MinIDPrefix is how many hexadecimal digits of an id name it at least.
+const MinIDPrefix = 8
+
+// IDPrefix is how the ids of some executions begin: what people type in place
+// of a whole id.
+type IDPrefix struct {
+	Low, High ID // the first and the last id that begin so
+}
+
+// ParseIDPrefix reads the beginning of an id, at least MinIDPrefix digits in
+// either case, with the hyphens of the canonical form or without any.
+func ParseIDPrefix(s string) (IDPrefix, error) {
+	digits := strings.ReplaceAll(s, "-", "")
+	if strings.Contains(s, "-") && !strings.HasPrefix(hyphenated(digits)+"-", s) || len(digits) < MinIDPrefix || len(digits) > 32 {
+		return IDPrefix{}, errBadIDPrefix
+	}
+	var p IDPrefix
+	for bound, filler := range map[*ID]string{&p.Low: "0", &p.High: "f"} {
+		if _, err := hex.Decode(bound[:], []byte(digits+strings.Repeat(filler, 32-len(digits)))); err != nil {
+			return IDPrefix{}, errBadIDPrefix
+		}
+	}
+	if p.High.IsZero() {
+		return IDPrefix{}, errBadIDPrefix
+	}
+	return p, nil
+}
+
+var errBadIDPrefix = &Error{
+	Code: CodeInvalid,
+	Fields: []FieldError{{"id", fmt.Sprintf(
+		"must be a UUID such as 0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60, not all zero, or at least its first %d digits", MinIDPrefix)}},
+}
+
+// hyphenated puts the hyphens of the canonical form between digits.
+func hyphenated(digits string) string {
+	var b strings.Builder
+	for i, digit := range []byte(digits) {
+		if i == 8 || i == 12 || i == 16 || i == 20 {
+			b.WriteByte('-')
+		}
+		b.WriteByte(digit)
+	}
+	return b.String()
+}
+
+// Whole is the id of a prefix that has all digits.
+func (p IDPrefix) Whole() (id ID, whole bool) { return p.Low, p.Low == p.High }
+
+// String gives the digits that all the ids have in common, in canonical form.
+func (p IDPrefix) String() string {
+	low, high := p.Low.String(), p.High.String()
+	n := 0
+	for n < len(low) && low[n] == high[n] {
+		n++
+	}
+	return strings.TrimSuffix(low[:n], "-")
+}
+
+// MaxNamed is how many executions an ambiguous prefix is told to be that of:
+// what a store has to look for.
+const MaxNamed = 4
+
+// Only returns the one execution that was found, ErrNotFound if there is none.
+// Of several it is ErrInvalid, and says which.
+func (p IDPrefix) Only(found []Execution) (Execution, error) {
+	switch len(found) {
+	case 0:
+		return Execution{}, Errorf(CodeNotFound, "there is no execution %s", p)
+	case 1:
+		return found[0], nil
+	}
+	ids := make([]string, 0, MaxNamed)
+	for _, e := range found[:min(len(found), MaxNamed)] {
+		ids = append(ids, e.ID.String())
+	}
+	if len(found) >= MaxNamed {
+		ids = append(ids, "…")
+	}
+	return Execution{}, &Error{Code: CodeInvalid, Fields: []FieldError{{
+		"id",
+		fmt.Sprintf("%s begins the ids of several executions: give more digits of %s", p, strings.Join(ids, ", ")),
+	}}}
+}
