@@ -62,6 +62,7 @@ type schema interface {
 	Migrations(ctx context.Context) ([]sandtrail.Migration, error)
 	Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migration, error)
 	Maintain(ctx context.Context, now time.Time) error
+	Upkeep() []sandtrail.UpkeepStep
 }
 
 func openDatabase(t *testing.T) *sqlite.Store {
