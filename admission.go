@@ -3,6 +3,7 @@ package sandtrail
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -124,6 +125,20 @@ func (a Admission) admit(d *Draft, p *problems) Admitted {
 	return Admitted{Execution: e, TimeDefaulted: d.CreatedAt.IsZero()}
 }
 
+const inTheFuture = "in the future"
+
+// IsEarly reports whether a record was refused for nothing but its time, which
+// is ahead of the clock of who refused it: the same record is taken later.
+func IsEarly(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) || e.Code != CodeInvalid || len(e.Fields) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(e.Fields, func(f FieldError) bool {
+		return !strings.HasSuffix(f.Path, "createdAt") || !strings.Contains(f.Message, inTheFuture)
+	})
+}
+
 func (a Admission) checkTime(p *problems, t, now time.Time) {
 	retention := a.Retention
 	if retention == 0 {
@@ -131,7 +146,7 @@ func (a Admission) checkTime(p *problems, t, now time.Time) {
 	}
 	switch {
 	case t.After(now.Add(MaxClockSkew)):
-		p.add("createdAt", "%s is more than %s in the future; check the clock of the machine that sent it",
+		p.add("createdAt", "%s is more than %s "+inTheFuture+"; check the clock of the machine that sent it",
 			t.Format(time.RFC3339Nano), MaxClockSkew)
 	case retention > 0 && t.Before(now.Add(-retention)):
 		p.add("createdAt", "%s is older than the retention window of %s, so the record would be deleted at once; import older records with a longer retention",

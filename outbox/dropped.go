@@ -143,15 +143,26 @@ func (b *Outbox) countDropped() (n int, err error) {
 	return n, err
 }
 
+// closeDrops makes drops final, under a name that no others have or get: those
+// of one who was killed before the account are not written over.
+func closeDrops(path string) (final string, err error) {
+	if strings.HasSuffix(path, closed) {
+		return path, nil
+	}
+	sum, err := readDrops(path)
+	if err != nil {
+		return "", err
+	}
+	final = filepath.Join(filepath.Dir(path), sum.ID.String()+closed)
+	return final, durable.Rename(path, final)
+}
+
 // accountFor makes drops final, then a record of them, and forgets them.
 // Killed in between it does the same again, with the same id.
 func (b *Outbox) accountFor(path string) (int, error) {
-	if !strings.HasSuffix(path, closed) {
-		final := path + closed
-		if err := durable.Rename(path, final); err != nil {
-			return 0, err
-		}
-		path = final
+	path, err := closeDrops(path)
+	if err != nil {
+		return 0, err
 	}
 	sum, err := readDrops(path)
 	if err != nil {

@@ -19,7 +19,7 @@ type Delivery struct {
 	Delivered int   `json:"delivered"` // records that the store has now
 	Refused   int   `json:"refused"`   // records set aside because the store refused them for good
 	Damaged   int   `json:"damaged"`   // files set aside because they cannot be read
-	Stayed    int   `json:"stayed"`    // records whose user or strategy the store does not know yet
+	Stayed    int   `json:"stayed"`    // records whose user or strategy the store does not know yet, or whose time has not come
 	Why       error `json:"-"`         // what the store said of one that stayed
 }
 
@@ -33,7 +33,8 @@ const chunkRecords = 500
 //
 // A record that the store refuses for what it is (it breaks a rule, its id is
 // taken by other content) is set aside with the reason. One whose user or
-// strategy the store does not know stays: it is accepted once they are added.
+// strategy the store does not know stays: it is accepted once they are added. One
+// whose time is ahead of the store's clock stays until it no longer is.
 func (b *Outbox) Flush(ctx context.Context, to sandtrail.Appender, admission sandtrail.Admission) (Delivery, error) {
 	var done Delivery
 	unlock, err := lock(filepath.Join(b.dir, flushName), tryExclusive)
@@ -108,7 +109,7 @@ func (b *Outbox) deliver(ctx context.Context, parcels []parcel, to sandtrail.App
 			done.Delivered++
 		case !isRefusal(err):
 			return errors.Join(err, b.forget(parcels[:i]))
-		case isUnknownOwner(err):
+		case isUnknownOwner(err), sandtrail.IsEarly(err):
 			parcels[i].stays = true
 			done.Stayed++
 			done.Why = err
@@ -191,3 +192,37 @@ func (b *Outbox) forget(parcels []parcel) error {
 	}
 	return nil
 }
+
+// Retry puts records that were refused back among those that wait, whatever the
+// outbox's bound, and returns how many. A file that holds no record stays where
+// it is and is part of the error.
+func (b *Outbox) Retry() (n int, err error) {
+	entries, err := os.ReadDir(filepath.Join(b.dir, refusedDir))
+	failed := []error{err}
+	for _, entry := range entries {
+		err := b.putBack(filepath.Join(b.dir, refusedDir, entry.Name()))
+		if err == nil {
+			n++
+		}
+		failed = append(failed, err)
+	}
+	return n, errors.Join(failed...)
+}
+
+func (b *Outbox) putBack(path string) error {
+	raw, err := durable.ReadFile(path, maxRefusedBytes)
+	if err != nil {
+		return err
+	}
+	var refused struct{ Record sandtrail.Draft }
+	if err := json.Unmarshal(raw, &refused); err != nil || refused.Record.ID.IsZero() {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "%s holds no record that was refused: mend or delete it", path)
+	}
+	if err := b.write([]sandtrail.Draft{refused.Record}); err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
+
+// maxRefusedBytes bounds a file in refused/: a record, indented, and why.
+const maxRefusedBytes = 4 << 20

@@ -77,7 +77,9 @@ func (c *doctorCmd) outbox(d *deps) (sandtrail.Check, error) {
 	switch {
 	case state.Waiting+state.Lost+state.Dropped > 0:
 		check.Fix = "sandtrail outbox flush"
-	case state.Refused+state.Damaged > 0:
+	case state.Refused > 0:
+		check.Fix = "take away the reason that stands in refused/, then sandtrail outbox retry"
+	case state.Damaged > 0:
 		check.Fix = "look at what was set aside there, mend and record it, and delete it"
 	}
 	return check, err

@@ -80,6 +80,7 @@ func (d *deps) deliverWaiting(ctx context.Context, box *outbox.Outbox, store san
 type outboxCmd struct {
 	List  outboxListCmd  `cmd:"" help:"Show the records that wait for delivery."`
 	Flush outboxFlushCmd `cmd:"" help:"Deliver the records that wait."`
+	Retry outboxRetryCmd `cmd:"" help:"Deliver the records that were refused, and those that wait."`
 }
 
 type outboxListCmd struct {
@@ -195,4 +196,24 @@ func (c *outboxFlushCmd) Run(ctx context.Context, d *deps) error {
 		return exitStatus(statusFinding)
 	}
 	return nil
+}
+
+type outboxRetryCmd struct{ outboxFlushCmd }
+
+// Examples shows how it is used.
+func (outboxRetryCmd) Examples() []string {
+	return []string{"sandtrail outbox retry", "sandtrail outbox retry --retention 0"}
+}
+
+// Run puts what was refused back among what waits, and delivers that. What is
+// refused again is set aside again.
+func (c *outboxRetryCmd) Run(ctx context.Context, d *deps) error {
+	box, err := c.open(d)
+	if err != nil {
+		return err
+	}
+	if _, err := box.Retry(); err != nil {
+		d.warn("%v", err)
+	}
+	return c.outboxFlushCmd.Run(ctx, d)
 }
