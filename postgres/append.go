@@ -30,8 +30,8 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 	if err := s.ensurePartitions(ctx, l, timesOf(batch)); err != nil {
 		return sandtrail.Appended{}, wrap("append executions", err)
 	}
-	k := s.keeper(l)
-	fresh, err := k.bet(ctx, batch)
+	k := l.keeper()
+	fresh, err := s.transactor(l).bet(ctx, batch)
 	if err == nil {
 		return sandtrail.NewAppended(batch, fresh), nil
 	}
@@ -69,7 +69,7 @@ const maxUnnest = 250
 // bet inserts a batch as if nothing of it were stored, which the insert itself
 // finds out: fewer round trips, and no looking for each id. It is errLostBet,
 // and nothing is stored, when something is.
-func (t triggered) bet(ctx context.Context, batch []sandtrail.Admitted) ([]sandtrail.Execution, error) {
+func (t onTriggers) bet(ctx context.Context, batch []sandtrail.Admitted) ([]sandtrail.Execution, error) {
 	fresh, _, err := sandtrail.Merge(batch, nil)
 	if err != nil || !t.l.canOwn(batch) {
 		return nil, errLostBet // what is stored decides whether it is a conflict
@@ -85,7 +85,7 @@ func (t triggered) bet(ctx context.Context, batch []sandtrail.Admitted) ([]sandt
 	return fresh, err
 }
 
-func (t triggered) betOnUnnest(ctx context.Context, fresh []sandtrail.Execution) error {
+func (t onTriggers) betOnUnnest(ctx context.Context, fresh []sandtrail.Execution) error {
 	inserted, err := t.change(ctx, t.l.sql(`INSERT INTO {logs} (`+strings.Join(logColumns, ", ")+`)
 		SELECT id, user_id::{users.plain}, strategy_id::{strategies.plain}, execution_type, success, execution_time, memory_used,
 			cpu_usage, timed_out, error_count, warning_count, classes_found, metadata, created_at
@@ -100,7 +100,7 @@ func (t triggered) betOnUnnest(ctx context.Context, fresh []sandtrail.Execution)
 
 // betOnCopy looks for two of the ids first: a large batch that comes again is
 // not written in vain.
-func (t triggered) betOnCopy(ctx context.Context, batch []sandtrail.Admitted, fresh []sandtrail.Execution) error {
+func (t onTriggers) betOnCopy(ctx context.Context, batch []sandtrail.Admitted, fresh []sandtrail.Execution) error {
 	ids := idsIn([]sandtrail.Admitted{batch[0], batch[len(batch)-1]})
 	var stored bool
 	err := t.pool.QueryRow(ctx, t.l.sql("SELECT EXISTS (SELECT FROM {schema}.ids WHERE id = ANY ($1))"), t.kept([]any{ids})...).Scan(&stored)

@@ -21,13 +21,16 @@ import (
 // workers, where the executions are. Every transaction of the store that
 // writes executions holds the writers lock, shared, until it is visible on
 // all of them; who has to see one state takes it for an instant.
-type distributed struct {
+type distributed struct{ l *layout }
+
+// onCitus is its transactor.
+type onCitus struct {
 	*Store
-	l *layout
+	distributed
 }
 
 // bet is not taken: what is derived is to be written too.
-func (distributed) bet(context.Context, []sandtrail.Admitted) ([]sandtrail.Execution, error) {
+func (onCitus) bet(context.Context, []sandtrail.Admitted) ([]sandtrail.Execution, error) {
 	return nil, errLostBet
 }
 
@@ -103,7 +106,7 @@ func (d distributed) obeyHolds(ctx context.Context, tx pgx.Tx, gone []entered) e
 	users, strategies := ownersOf(gone)
 	var held bool
 	err := tx.QueryRow(ctx, d.l.sql(`SELECT EXISTS (SELECT FROM {schema}.holds
-			WHERE subject = 'user' AND subject_id = ANY ($1) OR subject = 'strategy' AND subject_id = ANY ($2))`),
+			WHERE user_id::text = ANY ($1) OR strategy_id::text = ANY ($2))`),
 		slices.Collect(maps.Keys(users)), slices.Collect(maps.Keys(strategies))).Scan(&held)
 	if err == nil && held {
 		err = sandtrail.Held(nil)
@@ -121,10 +124,10 @@ func (d distributed) free(ctx context.Context, tx pgx.Tx, ids [][16]byte, _ []ti
 }
 
 // timeOf asks the executions for what is not entered yet.
-func (d distributed) timeOf(ctx context.Context, id sandtrail.ID) (time.Time, error) {
-	at, err := triggered(d).timeOf(ctx, id)
+func (d distributed) timeOf(ctx context.Context, q querier, id sandtrail.ID) (time.Time, error) {
+	at, err := triggered(d).timeOf(ctx, q, id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = d.pool.QueryRow(ctx, d.l.sql("SELECT created_at FROM {logs} WHERE id = $1 LIMIT 1"), [16]byte(id)).Scan(&at)
+		err = q.QueryRow(ctx, d.l.sql("SELECT created_at FROM {logs} WHERE id = $1 LIMIT 1"), [16]byte(id)).Scan(&at)
 	}
 	return at, err
 }
@@ -157,7 +160,8 @@ func (d distributed) takeOut(ctx context.Context, tx pgx.Tx, w span) error {
 	return err
 }
 
-func (d distributed) sweep(ctx context.Context) error {
+func (d onCitus) sweep(ctx context.Context) error {
+	k := d.distributed
 	dropped, err := scanAll(ctx, d.pool, pgx.RowTo[string], d.l.sql("SELECT xid::text FROM {schema}.dropped"))
 	if err != nil {
 		return err
@@ -165,10 +169,10 @@ func (d distributed) sweep(ctx context.Context) error {
 	for _, xid := range dropped {
 		for n := int64(1); n > 0; {
 			err := d.inTx(ctx, func(tx pgx.Tx) (err error) {
-				n, err = d.freeUnswept(ctx, tx, fmt.Sprintf(`i.id = ANY (ARRAY (SELECT i.id FROM {schema}.ids i JOIN {schema}.dropped d
+				n, err = k.freeUnswept(ctx, tx, fmt.Sprintf(`i.id = ANY (ARRAY (SELECT i.id FROM {schema}.ids i JOIN {schema}.dropped d
 					ON `+isUnswept+` WHERE d.xid = $1::text::xid8 LIMIT %d))`, purgeBatch), xid)
 				if err == nil && n == 0 {
-					_, err = tx.Exec(ctx, d.l.sql("DELETE FROM {schema}.dropped WHERE xid = $1::text::xid8"), xid)
+					_, err = tx.Exec(ctx, k.l.sql("DELETE FROM {schema}.dropped WHERE xid = $1::text::xid8"), xid)
 				}
 				return err
 			})
@@ -219,12 +223,7 @@ func (d distributed) unswept(ctx context.Context, tx pgx.Tx) ([]ledger.Change, e
 
 // snapshot takes the writers lock while the coordinator and every worker take
 // their snapshots: nothing of the store's is on its way between them then.
-func (d distributed) snapshot(ctx context.Context, mode pgx.TxAccessMode, f func(pgx.Tx) error) error {
-	conn, err := d.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
+func (d distributed) snapshot(ctx context.Context, conn *pgx.Conn, mode pgx.TxAccessMode, f func(pgx.Tx) error) error {
 	name := lockName(d.l.Schema, writers)
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock("+lockKey+")", name); err != nil {
 		return err
@@ -238,7 +237,7 @@ func (d distributed) snapshot(ctx context.Context, mode pgx.TxAccessMode, f func
 		_, err := q.Exec(ctx, "SELECT pg_advisory_unlock("+lockKey+")", name)
 		return err
 	}
-	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: mode}, func(tx pgx.Tx) error {
+	err := begin(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: mode}, func(tx pgx.Tx) error {
 		// Of several connections to a worker each would have a snapshot of its
 		// own. The question, which matches nothing, makes every worker take one.
 		if err := execEach(ctx, tx,
@@ -256,7 +255,7 @@ func (d distributed) snapshot(ctx context.Context, mode pgx.TxAccessMode, f func
 }
 
 // settle waits for those who hold the writers lock.
-func (d distributed) settle(ctx context.Context) (bool, error) {
+func (d onCitus) settle(ctx context.Context) (bool, error) {
 	_, err := d.pool.Exec(ctx, "SELECT pg_advisory_xact_lock("+lockKey+")", lockName(d.l.Schema, writers))
 	return true, err
 }

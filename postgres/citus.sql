@@ -9,6 +9,9 @@ DROP TRIGGER sandtrail_deleted ON {logs};
 DROP TRIGGER sandtrail_updated ON {logs};
 DROP TRIGGER sandtrail_truncated ON {logs};
 DROP TRIGGER sandtrail_held ON {logs};
+DROP TRIGGER sandtrail_held_moved ON {logs};
+-- Nor do rows of the coordinator follow those of reference tables.
+ALTER TABLE {schema}.holds DROP CONSTRAINT holds_user_id_fkey, DROP CONSTRAINT holds_strategy_id_fkey;
 
 -- An entry holds what was counted of its execution, so that a change by
 -- somebody else can be found, and taken back.

@@ -73,8 +73,8 @@ func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err erro
 	if err != nil {
 		return 0, err
 	}
-	k := s.keeper(l)
-	if err := k.sweep(ctx); err != nil && !isLocked(err) {
+	t := s.transactor(l)
+	if err := t.sweep(ctx); err != nil && !isLocked(err) {
 		return 0, wrap("clean up", err)
 	}
 	found, err := ownPartitionsIn(ctx, s.pool, l)
@@ -106,7 +106,7 @@ func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err erro
 			return deleted, wrap("clean up", err)
 		}
 	}
-	err = k.sweep(ctx)
+	err = t.sweep(ctx)
 	if isLocked(err) { // upkeep does it, and says so until it has
 		err = nil
 	}
@@ -125,9 +125,9 @@ func ceilMillisecond(t time.Time) time.Time {
 // each whether it is archived, none of this reads all of them, so that the
 // locks are as short for many as for few.
 func (s *Store) dropPartition(ctx context.Context, l *layout, w span, kept []string, archived func(sandtrail.ID) bool) (n int64, err error) {
-	k, table := s.keeper(l), partitionName(w.since)
+	k, table := l.keeper(), partitionName(w.since)
 	name := quote(l.Schema) + "." + table
-	if err := k.catchUp(ctx, w); err != nil {
+	if err := s.transactor(l).catchUp(ctx, w); err != nil {
 		return 0, err
 	}
 	err = s.withShortLocks(ctx, cleanupTries, func(tx pgx.Tx) error {
@@ -364,7 +364,7 @@ func (s *Store) deleteOld(ctx context.Context, l *layout, r removal, stretch san
 // deleteSome deletes a batch of the oldest of them after one (nil: the first).
 // It returns the last that it saw, nil when there was none.
 func (s *Store) deleteSome(ctx context.Context, l *layout, r removal, stretch sandtrail.Stretch, from *old) (n int64, last *old, err error) {
-	k := s.keeper(l)
+	k := l.keeper()
 	var in conditions
 	in.add("created_at < $", ceilMillisecond(stretch.Until)) // $1
 	if !r.since.IsZero() {

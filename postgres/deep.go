@@ -16,7 +16,7 @@ import (
 // compares.
 func (s *Store) checkRollups(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
 	c := comparison{totals: map[rollup.Subject]*rollup.Cell{}}
-	err := s.keeper(l).snapshot(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
+	err := s.inSnapshot(ctx, l, pgx.ReadOnly, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, l.sql(`SELECT day FROM {schema}.rollups
 			UNION SELECT DISTINCT floor(extract(epoch FROM created_at) / 86400)::integer FROM {logs}
 			UNION SELECT floor(extract(epoch FROM created_at) / 86400)::integer FROM {schema}.journal ORDER BY 1`))

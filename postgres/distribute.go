@@ -58,7 +58,7 @@ func clusterOf(ctx context.Context, q querier) (c cluster, err error) {
 }
 
 // distribute hands the executions out to the workers.
-func (s *Store) distribute(ctx context.Context, tx pgx.Tx, l *layout, step sandtrail.Migration) error {
+func distribute(ctx context.Context, tx pgx.Tx, l *layout, step sandtrail.Migration) error {
 	dropped, err := droppedIn(ctx, tx, l)
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 	}
 	if depth == sandtrail.Deep {
 		checkIDs := func(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
-			return s.keeper(l).checkIDs(ctx)
+			return s.transactor(l).checkIDs(ctx)
 		}
 		examinations = append(examinations, checkIDs, s.checkRollups)
 	}

@@ -23,6 +23,7 @@ const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03"
+	tooManyConnections   = "53300"
 	undefinedTable       = "42P01"
 	invalidSchema        = "3F000"
 	invalidText          = "22P02" // not a UUID, where the application's keys are UUIDs

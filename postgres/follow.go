@@ -162,7 +162,7 @@ func (s *Store) settled(ctx context.Context, l *layout, entries []entry) (map[sa
 	if err != nil || len(records) == len(entries) {
 		return records, err
 	}
-	waited, err := s.keeper(l).settle(ctx)
+	waited, err := s.transactor(l).settle(ctx)
 	if err != nil || !waited {
 		return records, err
 	}

@@ -13,9 +13,10 @@ import (
 // keeper keeps what is derived from the executions in step with them. On one
 // server triggers do, whoever writes. Where the executions are distributed the
 // store does it in its own transactions, and reconciles with what others wrote.
+//
+// A keeper works in the transaction that it is given: it knows no pool, so that
+// it cannot wait for a connection while its caller holds one.
 type keeper interface {
-	// bet stores a batch if nothing of it is stored, else errLostBet.
-	bet(ctx context.Context, batch []sandtrail.Admitted) ([]sandtrail.Execution, error)
 	// enter begins a transaction that writes executions. One that is alone
 	// waits for those under way, keeps others out, and finds what is derived
 	// from the executions with the given ids in step.
@@ -30,7 +31,7 @@ type keeper interface {
 	// free removes entries of ids whose executions are not found.
 	free(ctx context.Context, tx pgx.Tx, ids [][16]byte, times []time.Time) error
 	// timeOf is when the execution with an id was created, or pgx.ErrNoRows.
-	timeOf(ctx context.Context, id sandtrail.ID) (time.Time, error)
+	timeOf(ctx context.Context, q querier, id sandtrail.ID) (time.Time, error)
 
 	// createPartition makes a partition and moves into it what the default
 	// partition holds of its time.
@@ -38,11 +39,26 @@ type keeper interface {
 	// takeOut takes a partition out of the table. Its ids are removed later:
 	// sweep does it, unswept lists those that are left.
 	takeOut(ctx context.Context, tx pgx.Tx, w span) error
-	sweep(ctx context.Context) error
 	unswept(ctx context.Context, tx pgx.Tx) ([]ledger.Change, error)
 
 	// snapshot runs f in a transaction that sees one state of everything.
-	snapshot(ctx context.Context, mode pgx.TxAccessMode, f func(pgx.Tx) error) error
+	snapshot(ctx context.Context, conn *pgx.Conn, mode pgx.TxAccessMode, f func(pgx.Tx) error) error
+}
+
+func (l *layout) keeper() keeper {
+	if l.Distributed != nil {
+		return distributed{l}
+	}
+	return triggered{l}
+}
+
+// transactor does the part of a keeper's work that takes transactions of its
+// own. It is not called in one.
+type transactor interface {
+	// bet stores a batch if nothing of it is stored, else errLostBet.
+	bet(ctx context.Context, batch []sandtrail.Admitted) ([]sandtrail.Execution, error)
+	// sweep removes the ids of partitions that were taken out.
+	sweep(ctx context.Context) error
 	// settle waits until the executions of all ids seen so far can be seen; it
 	// reports whether there was something to wait for.
 	settle(ctx context.Context) (bool, error)
@@ -54,17 +70,20 @@ type keeper interface {
 	checkIDs(ctx context.Context) (sandtrail.Check, error)
 }
 
-func (s *Store) keeper(l *layout) keeper {
+func (s *Store) transactor(l *layout) transactor {
 	if l.Distributed != nil {
-		return distributed{s, l}
+		return onCitus{s, distributed{l}}
 	}
-	return triggered{s, l}
+	return onTriggers{s, triggered{l}}
 }
 
 // triggered is the keeper of a database whose triggers do the work.
-type triggered struct {
+type triggered struct{ l *layout }
+
+// onTriggers is its transactor.
+type onTriggers struct {
 	*Store
-	l *layout
+	triggered
 }
 
 func (triggered) enter(context.Context, pgx.Tx, bool, [][16]byte) error { return nil }
@@ -92,8 +111,8 @@ func (t triggered) free(ctx context.Context, tx pgx.Tx, ids [][16]byte, times []
 	return err
 }
 
-func (t triggered) timeOf(ctx context.Context, id sandtrail.ID) (at time.Time, err error) {
-	err = t.pool.QueryRow(ctx, t.l.sql("SELECT created_at FROM {schema}.ids WHERE id = $1"), [16]byte(id)).Scan(&at)
+func (t triggered) timeOf(ctx context.Context, q querier, id sandtrail.ID) (at time.Time, err error) {
+	err = q.QueryRow(ctx, t.l.sql("SELECT created_at FROM {schema}.ids WHERE id = $1"), [16]byte(id)).Scan(&at)
 	return at, err
 }
 
@@ -105,7 +124,7 @@ func (t triggered) takeOut(ctx context.Context, tx pgx.Tx, w span) error {
 	return detach(ctx, tx, t.l, partitionName(w.since))
 }
 
-func (t triggered) sweep(ctx context.Context) error { return t.sweepDropped(ctx, t.l) }
+func (t onTriggers) sweep(ctx context.Context) error { return t.sweepDropped(ctx, t.l) }
 
 func (t triggered) unswept(ctx context.Context, tx pgx.Tx) ([]ledger.Change, error) {
 	dropped, err := droppedIn(ctx, tx, t.l)
@@ -128,8 +147,8 @@ func (t triggered) unswept(ctx context.Context, tx pgx.Tx) ([]ledger.Change, err
 	return changes, nil
 }
 
-func (t triggered) snapshot(ctx context.Context, mode pgx.TxAccessMode, f func(pgx.Tx) error) error {
-	return pgx.BeginTxFunc(ctx, t.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: mode}, func(tx pgx.Tx) error {
+func (t triggered) snapshot(ctx context.Context, conn *pgx.Conn, mode pgx.TxAccessMode, f func(pgx.Tx) error) error {
+	return begin(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: mode}, func(tx pgx.Tx) error {
 		// A partition that is taken out vanishes from older snapshots too: it
 		// has to wait.
 		if _, err := tx.Exec(ctx, t.l.sql("LOCK TABLE ONLY {logs} IN ACCESS SHARE MODE")); err != nil {
@@ -139,13 +158,13 @@ func (t triggered) snapshot(ctx context.Context, mode pgx.TxAccessMode, f func(p
 	})
 }
 
-func (triggered) settle(context.Context) (bool, error) { return false, nil }
+func (onTriggers) settle(context.Context) (bool, error) { return false, nil }
 
-func (triggered) reconcile(context.Context) error { return nil }
+func (onTriggers) reconcile(context.Context) error { return nil }
 
-func (triggered) catchUp(context.Context, span) error { return nil }
+func (onTriggers) catchUp(context.Context, span) error { return nil }
 
-func (t triggered) checkIDs(ctx context.Context) (sandtrail.Check, error) {
+func (t onTriggers) checkIDs(ctx context.Context) (sandtrail.Check, error) {
 	return t.Store.checkIDs(ctx, t.l)
 }
 

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"testing"
 	"time"
 
@@ -25,14 +26,40 @@ func open(t testing.TB) (*postgres.Store, string) {
 	return s, url
 }
 
+// openAt opens a store of few connections: who waits for one while holding
+// another waits for ever.
 func openAt(t testing.TB, url string, options postgres.Options) *postgres.Store {
 	t.Helper()
-	s, err := postgres.Open(t.Context(), url, options)
+	s, err := postgres.Open(t.Context(), withPool(t, url, "2"), options)
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// withDefault makes an isolation level the default of a database.
+func withDefault(t testing.TB, address, level string) string {
+	t.Helper()
+	conn := foreign(t, address)
+	exec(t, conn, "ALTER DATABASE "+pgx.Identifier{conn.Config().Database}.Sanitize()+" SET default_transaction_isolation TO '"+level+"'")
+	return address
+}
+
+// withPool bounds the connections of a URL that does not say how many; "": as
+// many as a server has.
+func withPool(t testing.TB, address, size string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	if !query.Has("pool_max_conns") && size != "" {
+		query.Set("pool_max_conns", size)
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 func migrate(t testing.TB, s *postgres.Store) []sandtrail.Migration {

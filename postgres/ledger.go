@@ -22,36 +22,78 @@ func (s *Store) Inspect(ctx context.Context, readers int, f func(ledger.Snapshot
 	if err != nil {
 		return err
 	}
-	if l.Distributed != nil { // what the workers see cannot be passed on
-		readers = 0
+	b := &book{l: l, k: l.keeper()}
+	look := func(tx pgx.Tx) error {
+		b.tx = tx
+		return f(b)
 	}
-	readers = min(readers, int(s.pool.Config().MaxConns)/2) // two at once must not wait for each other
-	k := s.keeper(l)
-	err = k.snapshot(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
-		b := &book{tx: tx, l: l, k: k}
-		if readers > 0 {
-			b.readers = make(chan pgx.Tx, readers)
-		}
-		return s.withReaders(ctx, b, readers, f)
-	})
+	if readers == 0 {
+		err = s.inSnapshot(ctx, l, pgx.ReadOnly, look)
+	} else {
+		err = s.inspectApart(ctx, b, readers, look)
+	}
 	return wrap("read the ledger", err)
 }
 
-// withReaders adds transactions of the same snapshot to the book.
-func (s *Store) withReaders(ctx context.Context, b *book, readers int, f func(ledger.Snapshot) error) error {
-	if readers == 0 {
-		return f(b)
+// inspectApart is Inspect on connections outside of the pool: a long look at
+// everything leaves the pool to those who ask and write meanwhile. All are
+// there before the first transaction begins.
+func (s *Store) inspectApart(ctx context.Context, b *book, readers int, look func(pgx.Tx) error) error {
+	if b.l.Distributed != nil { // what the workers see cannot be passed on
+		readers = 0
 	}
-	var id string
-	if err := b.tx.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&id); err != nil {
+	conns, err := s.connectApart(ctx, 1+readers)
+	defer closeAll(ctx, conns)
+	if err != nil {
 		return err
 	}
-	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+id+"'"); err != nil {
+	return b.k.snapshot(ctx, conns[0], pgx.ReadOnly, func(tx pgx.Tx) error {
+		if len(conns) == 1 {
+			return look(tx)
+		}
+		b.readers = make(chan pgx.Tx, len(conns)-1)
+		var id string
+		if err := tx.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&id); err != nil {
+			return err
+		}
+		return b.withReaders(ctx, id, conns[1:], func() error { return look(tx) })
+	})
+}
+
+// connectApart makes up to n connections, at least one: a server that has no
+// more is asked by fewer.
+func (s *Store) connectApart(ctx context.Context, n int) (conns []*pgx.Conn, err error) {
+	for range n {
+		conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+		if state(err) == tooManyConnections && len(conns) > 0 {
+			break
+		}
+		if err != nil {
+			return conns, err
+		}
+		conns = append(conns, conn)
+	}
+	return conns, nil
+}
+
+func closeAll(ctx context.Context, conns []*pgx.Conn) {
+	for _, conn := range conns {
+		_ = conn.Close(context.WithoutCancel(ctx))
+	}
+}
+
+// withReaders runs f when each of the connections has begun a transaction of a
+// snapshot, for the book to read in.
+func (b *book) withReaders(ctx context.Context, snapshot string, conns []*pgx.Conn, f func() error) error {
+	if len(conns) == 0 {
+		return f()
+	}
+	return begin(ctx, conns[0], pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+snapshot+"'"); err != nil {
 			return err
 		}
 		b.readers <- tx
-		return s.withReaders(ctx, b, readers-1, f)
+		return b.withReaders(ctx, snapshot, conns[1:], f)
 	})
 }
 
@@ -207,7 +249,7 @@ func uuids(ids []sandtrail.ID) [][16]byte {
 
 // Record is part of ledger.Snapshot.
 func (b *book) Record(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
-	at, err := b.k.timeOf(ctx, id)
+	at, err := b.k.timeOf(ctx, b.tx, id)
 	if err != nil {
 		return sandtrail.Execution{}, notFound(err, "there is no execution %s", id)
 	}

@@ -27,8 +27,9 @@ var migrationFiles embed.FS
 // Migrations lists all migrations with the SQL they run in this database.
 func (s *Store) Migrations(ctx context.Context) ([]sandtrail.Migration, error) {
 	var list []sandtrail.Migration
+	o := s.options
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		l, _, err := s.destination(ctx, tx)
+		l, _, err := o.destination(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -43,10 +44,11 @@ func (s *Store) Migrations(ctx context.Context) ([]sandtrail.Migration, error) {
 // Options.Adopt is set.
 func (s *Store) Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migration, error) {
 	var applied []sandtrail.Migration
+	o := s.options
 	for {
 		var step *sandtrail.Migration
 		err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
-			step, err = s.migrateStep(ctx, tx, now)
+			step, err = o.migrateStep(ctx, tx, now)
 			return err
 		})
 		if err != nil {
@@ -73,11 +75,11 @@ func (s *Store) Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migrati
 // migrateStep applies the first pending migration, nil when there is none.
 // The lock makes servers that start together take turns; whoever comes later
 // sees what the first has done.
-func (s *Store) migrateStep(ctx context.Context, tx pgx.Tx, now time.Time) (*sandtrail.Migration, error) {
-	if err := lock(ctx, tx, s.options.Schema, "migrate"); err != nil {
+func (o Options) migrateStep(ctx context.Context, tx pgx.Tx, now time.Time) (*sandtrail.Migration, error) {
+	if err := lock(ctx, tx, o.Schema, "migrate"); err != nil {
 		return nil, err
 	}
-	l, remembered, err := s.destination(ctx, tx)
+	l, remembered, err := o.destination(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -92,10 +94,10 @@ func (s *Store) migrateStep(ctx context.Context, tx pgx.Tx, now time.Time) (*san
 	step := &list[pending]
 	step.Applied = sandtrail.Millisecond(now)
 	if step.Name == distributionName {
-		return step, s.distribute(ctx, tx, l, *step)
+		return step, distribute(ctx, tx, l, *step)
 	}
 	if !remembered {
-		if err := s.begin(ctx, tx, l, step); err != nil {
+		if err := o.begin(ctx, tx, l, step); err != nil {
 			return nil, err
 		}
 	} else if _, err := tx.Exec(ctx, step.SQL); err != nil {
@@ -108,12 +110,12 @@ func (s *Store) migrateStep(ctx context.Context, tx pgx.Tx, now time.Time) (*san
 
 // begin applies the first migration: makes the schema, remembers where things
 // are, takes over an existing table.
-func (s *Store) begin(ctx context.Context, tx pgx.Tx, l *layout, first *sandtrail.Migration) error {
+func (o Options) begin(ctx context.Context, tx pgx.Tx, l *layout, first *sandtrail.Migration) error {
 	found, err := inspectLogs(ctx, tx, l)
 	if err != nil {
 		return err
 	}
-	if found != nil && !s.options.Adopt {
+	if found != nil && !o.Adopt {
 		return found.refusal()
 	}
 	if found != nil {
@@ -148,20 +150,20 @@ CREATE TABLE {schema}.settings (name text PRIMARY KEY, value jsonb NOT NULL);
 
 // destination is the layout of a migrated database, or the one that a
 // database not migrated yet will get.
-func (s *Store) destination(ctx context.Context, tx pgx.Tx) (l *layout, remembered bool, err error) {
+func (o Options) destination(ctx context.Context, tx pgx.Tx) (l *layout, remembered bool, err error) {
 	var exists bool
-	err = tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", quote(s.options.Schema)+".settings").Scan(&exists)
+	err = tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", quote(o.Schema)+".settings").Scan(&exists)
 	if err != nil {
 		return nil, false, wrap("look for settings", err)
 	}
 	if !exists {
-		l, err = survey(ctx, tx, s.options)
+		l, err = survey(ctx, tx, o)
 		return l, false, err
 	}
-	if l, err = readLayout(ctx, tx, s.options.Schema); err != nil {
+	if l, err = readLayout(ctx, tx, o.Schema); err != nil {
 		return nil, false, err
 	}
-	return l, true, l.agree(s.options)
+	return l, true, l.agree(o)
 }
 
 // lock waits for one of our advisory locks and holds it to the end of the

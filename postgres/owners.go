@@ -157,7 +157,7 @@ func (s *Store) purge(ctx context.Context, table, key, owner, id string) (delete
 		}
 	}
 	var last int64
-	k := s.keeper(l)
+	k := l.keeper()
 	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		if err := k.enter(ctx, tx, true, nil); err != nil {
 			return err
@@ -190,7 +190,7 @@ func (s *Store) purge(ctx context.Context, table, key, owner, id string) (delete
 // purgeSome deletes the oldest purgeBatch executions of an owner, none when
 // fewer are left.
 func (s *Store) purgeSome(ctx context.Context, l *layout, owner, id string) (n int64, err error) {
-	k := s.keeper(l)
+	k := l.keeper()
 	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		if err := k.enter(ctx, tx, false, nil); err != nil {
 			return err

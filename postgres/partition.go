@@ -147,7 +147,7 @@ func (s *Store) addPartition(ctx context.Context, l *layout, at time.Time, size 
 			return cmp.Or[error](err, sandtrail.Errorf(sandtrail.CodeConflict, "table %s.%s is no partition any more: attach it again, or rename it; sandtrail doctor says how",
 				quote(l.Schema), partitionName(w.since)))
 		}
-		return s.keeper(l).createPartition(ctx, tx, w)
+		return l.keeper().createPartition(ctx, tx, w)
 	})
 }
 

@@ -6,6 +6,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,6 +135,12 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	// a name are always planned anew without forbidding the server to keep
 	// plans for its own foreign key checks. Those that ask sends are different.
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	if config.ConnConfig.StatementCacheCapacity > 0 { // sessions are ours alone
+		config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, "SET default_transaction_isolation TO 'read committed'")
+			return err
+		}
+	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second
 	}
@@ -156,10 +163,29 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
+// beginner is a pool or a connection.
+type beginner interface {
+	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
+}
+
+// begin runs f in a transaction, READ COMMITTED unless the options say
+// otherwise, whatever the database's default is. All transactions begin here.
+func begin(ctx context.Context, conn beginner, options pgx.TxOptions, f func(pgx.Tx) error) error {
+	options.IsoLevel = cmp.Or(options.IsoLevel, pgx.ReadCommitted)
+	return pgx.BeginTxFunc(ctx, conn, options, f)
+}
+
 // inTx runs f in a transaction, again when PostgreSQL ended it for reasons
-// that another try may not meet.
+// that another try may not meet. f has the transaction and no way to the pool.
 func (s *Store) inTx(ctx context.Context, f func(pgx.Tx) error) error {
-	return again(func() error { return pgx.BeginFunc(ctx, s.pool, f) })
+	return again(func() error { return begin(ctx, s.pool, pgx.TxOptions{}, f) })
+}
+
+// inSnapshot runs f in a transaction that sees one state of everything.
+func (s *Store) inSnapshot(ctx context.Context, l *layout, mode pgx.TxAccessMode, f func(pgx.Tx) error) error {
+	return s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		return l.keeper().snapshot(ctx, conn.Conn(), mode, f)
+	})
 }
 
 // again runs a transaction again that PostgreSQL ended for reasons that

@@ -85,11 +85,26 @@ func TestAddressWithoutHost(t *testing.T) {
 	migrate(t, openAt(t, "postgres://?"+query.Encode(), postgres.Options{}))
 }
 
+// TestConformance runs the suite for each isolation level that a database can
+// have as its default, the last with as many connections as a server has.
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) sandtrail.Database {
-		s, _ := open(t)
-		return s
-	})
+	for _, test := range []struct{ level, pool string }{
+		{"read committed", "1"}, {"repeatable read", "2"}, {"serializable", ""},
+	} {
+		t.Run(strings.ReplaceAll(test.level, " ", ""), func(t *testing.T) {
+			t.Parallel()
+			storetest.Run(t, func(t *testing.T) sandtrail.Database {
+				url := withDefault(t, pgtest.New(t), test.level)
+				s, err := postgres.Open(t.Context(), withPool(t, url, test.pool), postgres.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { s.Close() })
+				migrate(t, s)
+				return s
+			})
+		})
+	}
 }
 
 func TestDeletionIsReported(t *testing.T) {

@@ -284,32 +284,34 @@ func (d distributed) digest(ctx context.Context, tx pgx.Tx, table string, c cond
 // reconcile compares one stretch more and repairs it. Where it is is kept, so
 // that it comes through all of history however often servers restart. The fold
 // lock keeps out who drops a partition: he counts what it holds under it.
-func (d distributed) reconcile(ctx context.Context) error {
+func (d onCitus) reconcile(ctx context.Context) error {
+	k := d.distributed
 	return d.repairing(ctx, func(tx pgx.Tx) error {
-		ok, err := tryLock(ctx, tx, d.l.Schema, "fold")
+		ok, err := tryLock(ctx, tx, k.l.Schema, "fold")
 		if err != nil || !ok {
 			return err
 		}
-		return d.reconcileIn(ctx, tx)
+		return k.reconcileIn(ctx, tx)
 	})
 }
 
-func (d distributed) catchUp(ctx context.Context, w span) error {
+func (d onCitus) catchUp(ctx context.Context, w span) error {
+	k := d.distributed
 	return d.repairing(ctx, func(tx pgx.Tx) error {
-		if err := lock(ctx, tx, d.l.Schema, "fold"); err != nil {
+		if err := lock(ctx, tx, k.l.Schema, "fold"); err != nil {
 			return err
 		}
-		_, err := d.walk(ctx, tx, w, -1, func(w span) error { return d.repair(ctx, tx, within(w)) })
+		_, err := k.walk(ctx, tx, w, -1, func(w span) error { return k.repair(ctx, tx, within(w)) })
 		return err
 	})
 }
 
 // repairing runs f on a snapshot, and again when somebody has changed since
 // what f changes, or entered what f enters.
-func (d distributed) repairing(ctx context.Context, f func(pgx.Tx) error) error {
+func (d onCitus) repairing(ctx context.Context, f func(pgx.Tx) error) error {
 	var err error
 	for range 10 {
-		if err = d.snapshot(ctx, pgx.ReadWrite, f); !isTransient(err) && state(err) != uniqueViolation {
+		if err = d.inSnapshot(ctx, d.l, pgx.ReadWrite, f); !isTransient(err) && state(err) != uniqueViolation {
 			break
 		}
 	}
@@ -336,11 +338,12 @@ func (d distributed) reconcileIn(ctx context.Context, tx pgx.Tx) error {
 }
 
 // checkIDs compares all entries with the executions.
-func (d distributed) checkIDs(ctx context.Context) (sandtrail.Check, error) {
+func (d onCitus) checkIDs(ctx context.Context) (sandtrail.Check, error) {
+	k := d.distributed
 	var came, went int
-	err := d.snapshot(ctx, pgx.ReadOnly, func(tx pgx.Tx) error {
-		_, err := d.walk(ctx, tx, span{}, -1, func(w span) error {
-			found, err := d.differences(ctx, tx, within(w))
+	err := d.inSnapshot(ctx, d.l, pgx.ReadOnly, func(tx pgx.Tx) error {
+		_, err := k.walk(ctx, tx, span{}, -1, func(w span) error {
+			found, err := k.differences(ctx, tx, within(w))
 			came, went = came+len(found.came), went+len(found.went)
 			return err
 		})

@@ -45,14 +45,14 @@ func (s *Store) sealOnce(ctx context.Context, l *layout, now time.Time) (n int, 
 		if n = len(changes); err != nil || n == 0 {
 			return err
 		}
-		return s.foldAndSeal(ctx, tx, l, nil, changes, now)
+		return foldAndSeal(ctx, tx, l, nil, changes, now)
 	})
 	return n, err
 }
 
 // foldAndSeal folds journal entries and seals changes that were taken, and
 // with them all others of the executions that went.
-func (s *Store) foldAndSeal(ctx context.Context, tx pgx.Tx, l *layout, entries []noted, changes []ledger.Change, now time.Time) error {
+func foldAndSeal(ctx context.Context, tx pgx.Tx, l *layout, entries []noted, changes []ledger.Change, now time.Time) error {
 	if ids := ledger.Entangled(changes); len(ids) > 0 {
 		others, err := takeEntries(ctx, tx, l, "id = ANY ($1)", uuids(ids))
 		if err != nil {
@@ -67,7 +67,7 @@ func (s *Store) foldAndSeal(ctx context.Context, tx pgx.Tx, l *layout, entries [
 	if err := foldEntries(ctx, tx, l, entries); err != nil || len(changes) == 0 {
 		return err
 	}
-	_, err := ledger.SealChanges(ctx, &book{tx: tx, l: l, k: s.keeper(l)}, changes, now, rand.Reader)
+	_, err := ledger.SealChanges(ctx, &book{tx: tx, l: l, k: l.keeper()}, changes, now, rand.Reader)
 	return err
 }
 
@@ -151,9 +151,9 @@ func changesOf(entries []noted) []ledger.Change {
 // sealEntries folds a batch of the journal and enters it into the ledger. A
 // ledger that is torn does not keep the roll-ups from being kept: the changes
 // wait in the queue, and seal reports it.
-func (s *Store) sealEntries(ctx context.Context, tx pgx.Tx, l *layout, now time.Time, entries []noted) error {
+func sealEntries(ctx context.Context, tx pgx.Tx, l *layout, now time.Time, entries []noted) error {
 	err := pgx.BeginFunc(ctx, tx, func(nested pgx.Tx) error {
-		return s.foldAndSeal(ctx, nested, l, entries, changesOf(entries), now)
+		return foldAndSeal(ctx, nested, l, entries, changesOf(entries), now)
 	})
 	if !errors.Is(err, ledger.ErrTorn) {
 		return err

@@ -27,10 +27,10 @@ func (s *Store) Upkeep() []sandtrail.UpkeepStep {
 	return []sandtrail.UpkeepStep{
 		s.step("partitions", s.lookAhead),
 		s.step("strays", s.moveStrays),
-		s.step("reconcile", func(ctx context.Context, l *layout, _ time.Time) error { return s.keeper(l).reconcile(ctx) }),
+		s.step("reconcile", func(ctx context.Context, l *layout, _ time.Time) error { return s.transactor(l).reconcile(ctx) }),
 		s.step("fold", s.fold),
 		s.step("forget", s.forgetSometimes),
-		s.step("sweep", func(ctx context.Context, l *layout, _ time.Time) error { return s.keeper(l).sweep(ctx) }),
+		s.step("sweep", func(ctx context.Context, l *layout, _ time.Time) error { return s.transactor(l).sweep(ctx) }),
 		s.step("seal", s.seal),
 	}
 }

@@ -9,9 +9,15 @@ import (
 
 var _ sandtrail.Holds = (*Store)(nil)
 
-// unheld is true of executions that no hold keeps.
-const unheld = `user_id NOT IN (SELECT subject_id FROM sandtrail_holds WHERE subject = 'user')
-	AND strategy_id NOT IN (SELECT subject_id FROM sandtrail_holds WHERE subject = 'strategy')`
+// unheld is true of executions that no hold keeps: neither their owners nor
+// those that they had when these were held.
+const unheld = `user_id NOT IN (SELECT user_id FROM sandtrail_holds WHERE user_id IS NOT NULL)
+	AND strategy_id NOT IN (SELECT strategy_id FROM sandtrail_holds WHERE strategy_id IS NOT NULL)
+	AND id NOT IN (SELECT execution_id FROM sandtrail_held_executions)`
+
+// heldSubject is what the subject of a hold is called now; of one that is gone,
+// what it was called.
+const heldSubject = "coalesce(user_id, strategy_id, subject_id)"
 
 // PutHold creates or replaces a hold.
 func (s *Store) PutHold(ctx context.Context, h sandtrail.Hold) error {
@@ -26,9 +32,10 @@ func (s *Store) PutHold(ctx context.Context, h sandtrail.Hold) error {
 		if err := exists(ctx, tx, h.SubjectID); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_holds (subject, subject_id, reason, created_by, created_at)
-			VALUES (?1, ?2, ?3, ?4, ?5)
-			ON CONFLICT (subject, subject_id) DO UPDATE SET reason = ?3, created_by = ?4, created_at = ?5`,
+		column := string(h.Subject) + "_id"
+		_, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_holds (subject, subject_id, `+column+`, reason, created_by, created_at)
+			VALUES (?1, ?2, ?2, ?3, ?4, ?5)
+			ON CONFLICT (`+column+`) DO UPDATE SET reason = ?3, created_by = ?4, created_at = ?5`,
 			string(h.Subject), h.SubjectID, h.Reason, h.CreatedBy, formatTime(h.CreatedAt))
 		return err
 	})
@@ -36,7 +43,7 @@ func (s *Store) PutHold(ctx context.Context, h sandtrail.Hold) error {
 
 // Holds returns all holds.
 func (s *Store) Holds(ctx context.Context) ([]sandtrail.Hold, error) {
-	text := "SELECT subject, subject_id, reason, created_by, created_at FROM sandtrail_holds ORDER BY subject, subject_id"
+	text := "SELECT subject, " + heldSubject + " AS id, reason, created_by, created_at FROM sandtrail_holds ORDER BY subject, 2"
 	return selectAll(ctx, s, "read holds", text, nil, func(scan func(...any) error) (h sandtrail.Hold, err error) {
 		var at timestamp
 		err = scan(&h.Subject, &h.SubjectID, &h.Reason, &h.CreatedBy, &at)
@@ -48,7 +55,7 @@ func (s *Store) Holds(ctx context.Context) ([]sandtrail.Hold, error) {
 // RemoveHold ends a hold.
 func (s *Store) RemoveHold(ctx context.Context, subject sandtrail.Subject, id string) error {
 	return s.write(ctx, "remove hold", func(tx *sql.Tx) error {
-		n, err := execCount(ctx, tx, "DELETE FROM sandtrail_holds WHERE subject = ? AND subject_id = ?", string(subject), id)
+		n, err := execCount(ctx, tx, "DELETE FROM sandtrail_holds WHERE subject = ? AND "+heldSubject+" = ?", string(subject), id)
 		if err == nil && n == 0 {
 			err = sandtrail.Errorf(sandtrail.CodeNotFound, "there is no hold on the %s %q", subject, id)
 		}
@@ -65,8 +72,8 @@ func (s *Store) HeldBefore(ctx context.Context, c sandtrail.Cutoff) (n int64, er
 // are, so that a removal in steps does not begin.
 func (o owner[T]) mayDelete(ctx context.Context, tx *sql.Tx, id string) error {
 	var held bool
-	err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sandtrail_holds WHERE subject = ?1 AND subject_id = ?2)
-		OR EXISTS (SELECT 1 FROM sandbox_execution_logs WHERE `+o.column+` = ?2 AND NOT (`+unheld+`))`, o.noun, id).Scan(&held)
+	err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sandtrail_holds WHERE `+o.column+` = ?1)
+		OR EXISTS (SELECT 1 FROM sandbox_execution_logs WHERE `+o.column+` = ?1 AND NOT (`+unheld+`))`, id).Scan(&held)
 	if err == nil && held {
 		err = sandtrail.Held(nil)
 	}
