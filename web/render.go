@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"embed"
 	"html/template"
+	"io"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 	"time"
+
+	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 //go:embed templates
@@ -90,5 +94,30 @@ func (v *view) render(status int, name string, data any) {
 	}
 	h.Set("Vary", "Cookie")
 	v.w.WriteHeader(status)
-	_, _ = page.WriteTo(v.w) // fails only when the reader went away
+	_, _ = io.WriteString(v.w, showHidden(page.String())) // fails only when the reader went away
+}
+
+// readable are the attributes that a reader gets to see; the others, such as
+// the value of a field, stay exact.
+var readable = regexp.MustCompile(` (title|aria-label|placeholder)="[^"]*"`)
+
+// showHidden makes every character of a page visible that hides or reorders
+// text, whoever wrote it. Templates escape < and > wherever they do not
+// belong to a tag.
+func showHidden(page string) string {
+	if !human.Hidden(page) {
+		return page
+	}
+	var b strings.Builder
+	for page != "" {
+		text, rest, _ := strings.Cut(page, "<")
+		b.WriteString(human.VisibleLines(text))
+		if rest == "" {
+			break
+		}
+		tag, after, _ := strings.Cut(rest, ">")
+		b.WriteString("<" + readable.ReplaceAllStringFunc(tag, human.VisibleLines) + ">")
+		page = after
+	}
+	return b.String()
 }

@@ -10,39 +10,52 @@ import (
 )
 
 // Visible shows a text in one line. Characters that move a terminal's cursor,
-// change its state or hide or reorder text stand as the escapes of JSON:
-// records are written by others than those who read them.
+// change its state, hide or reorder text or pile up on a letter stand as the
+// escapes of JSON: records are written by others than those who read them.
 func Visible(s string) string { return visible(s, "") }
 
 // VisibleLines is Visible for a text that may have lines and tabs.
 func VisibleLines(s string) string { return visible(s, "\n\t") }
 
+// maxMarks is how many marks may combine with a letter. No script needs more;
+// more are drawn across the lines around them.
+const maxMarks = 12
+
 func visible(s, keep string) string {
-	if strings.IndexFunc(s, hidden) < 0 {
-		return s
-	}
 	if keep != "" {
 		s = strings.ReplaceAll(s, "\r\n", "\n")
 	}
 	var b strings.Builder
-	for _, r := range s {
-		if hidden(r) && !strings.ContainsRune(keep, r) {
-			b.WriteString(escape(r))
-		} else {
-			b.WriteRune(r)
+	done, marks := 0, 0 // s up to done is in b, unless b is empty
+	for i, r := range s {
+		if marks++; r < 0x300 || !unicode.In(r, unicode.Mn, unicode.Me) {
+			marks = 0
 		}
+		if marks <= maxMarks && !hidden(r) || strings.ContainsRune(keep, r) {
+			continue
+		}
+		b.WriteString(s[done:i])
+		b.WriteString(escape(r))
+		done = i + utf8.RuneLen(r)
 	}
-	return b.String()
+	if done == 0 {
+		return s
+	}
+	return b.String() + s[done:]
 }
 
-// Hidden reports whether s has characters that Visible shows as escapes.
-func Hidden(s string) bool { return strings.IndexFunc(s, hidden) >= 0 }
+// Hidden reports whether s has characters that VisibleLines does not leave as
+// they are.
+func Hidden(s string) bool { return VisibleLines(s) != s }
 
 // hidden reports whether a character is control (C0, DEL, C1), formatting
 // (such as overrides of the direction) or another line's end. The two joiners
 // are parts of words and of emoji.
 func hidden(r rune) bool {
 	const joiner, nonJoiner = '\u200d', '\u200c'
+	if r >= ' ' && r < 0x7f {
+		return false
+	}
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && r != joiner && r != nonJoiner
 }
 

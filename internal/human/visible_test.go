@@ -14,17 +14,18 @@ import (
 
 func TestVisible(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                          "",
-		"plain, Übung, 数据":          "plain, Übung, 数据",
-		"a\nb\tc\rd":                `a\nb\tc\rd`,
-		"\x1b[31mred\x1b[0m\x07":    `\u001b[31mred\u001b[0m\u0007`,
-		"\x00\x7f":                  `\u0000\u007f`,
-		"\u009b31m\u0085":           `\u009b31m\u0085`,
-		"pay\u202egpj.exe\u202c":    `pay\u202egpj.exe\u202c`,
-		"\u2066a\u2069\u200e\ufeff": `\u2066a\u2069\u200e\ufeff`,
-		"tag \U000e0041":            `tag \udb40\udc41`,
-		"soft\u00adhyphen\u2028":    `soft\u00adhyphen\u2028`,
-		"👩\u200d💻 می\u200cخواهم":    "👩\u200d💻 می\u200cخواهم",
+		"":                                 "",
+		"plain, Übung, 数据":                 "plain, Übung, 数据",
+		"a\nb\tc\rd":                       `a\nb\tc\rd`,
+		"\x1b[31mred\x1b[0m\x07":           `\u001b[31mred\u001b[0m\u0007`,
+		"\x00\x7f":                         `\u0000\u007f`,
+		"\u009b31m\u0085":                  `\u009b31m\u0085`,
+		"pay\u202egpj.exe\u202c":           `pay\u202egpj.exe\u202c`,
+		"\u2066a\u2069\u200e\ufeff":        `\u2066a\u2069\u200e\ufeff`,
+		"tag \U000e0041":                   `tag \udb40\udc41`,
+		"e" + strings.Repeat("\u0301", 14): "e" + strings.Repeat("\u0301", 12) + `\u0301\u0301`,
+		"soft\u00adhyphen\u2028":           `soft\u00adhyphen\u2028`,
+		"👩\u200d💻 می\u200cخواهم":           "👩\u200d💻 می\u200cخواهم",
 	} {
 		if got := human.Visible(text); got != want {
 			t.Errorf("Visible(%q) = %s, want %s", text, got, want)
