@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,172 +14,322 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// foreignLogs is a table sandbox_execution_logs that another tool made.
-type foreignLogs struct {
-	table   string            // as SQL
-	columns map[string]string // our column → theirs, as an SQL expression of our type
-	missing []string
-	keeper  string // schema of the Sandtrail whose table it is; "": another tool's
+// adoption takes over a table of executions that another tool made. It looks
+// at everything first and names every obstacle.
+type adoption struct {
+	l         *layout
+	old       *oldLogs
+	options   Options
+	rows      int64
+	columns   []string // to be added to ours, as SQL
+	names     []string // of the columns of ours that are filled,
+	values    []string // and with what
+	carried   []definition
+	view      string   // that the old client goes on with, as SQL; "" for none
+	plan      []string // what is told
+	obstacles []string
 }
 
-// modelFields are the reference's field names by our column names; a model
-// printed without @map makes columns of these names.
-var modelFields = map[string]string{
-	"id": "id", "user_id": "userId", "strategy_id": "strategyId", "execution_type": "executionType",
-	"success": "success", "execution_time": "executionTime", "memory_used": "memoryUsed",
-	"cpu_usage": "cpuUsage", "timed_out": "timedOut", "error_count": "errorCount",
-	"warning_count": "warningCount", "classes_found": "classesFound", "metadata": "metadata",
-	"created_at": "createdAt",
-}
+// definition is something that hangs on the table, as SQL that makes it anew.
+type definition struct{ what, sql, drop string }
 
-// inspectLogs describes the table that stands where ours will be, nil when
-// there is none.
-func inspectLogs(ctx context.Context, q querier, l *layout) (*foreignLogs, error) {
-	table := l.sql("{logs}")
-	_, columns, err := columnsOf(ctx, q, table)
-	if err != nil || columns == nil {
-		return nil, err
-	}
-	found := &foreignLogs{table: table, columns: map[string]string{}}
-	if found.keeper, err = keeperOf(ctx, q, table); err != nil {
-		return nil, err
-	}
-	for _, ours := range logColumns {
-		theirs, ok := columns[modelFields[ours]]
-		if !ok {
-			theirs, ok = columns[ours]
+// errPlanned undoes what a plan has tried.
+var errPlanned = errors.New("planned")
+
+// PlanAdoption tells what Migrate with Options.Adopt would do, one thing a
+// line, having tried all of it but the copying in a transaction that it undoes.
+// What cannot be kept is an error of CodeConflict that names each obstacle and
+// the way round it. It is empty where there is nothing to adopt.
+func (s *Store) PlanAdoption(ctx context.Context) (plan []string, err error) {
+	o := s.options
+	o.Report = nil
+	err = s.withShortLocks(ctx, cleanupTries, func(tx pgx.Tx) error {
+		l, remembered, err := o.destination(ctx, tx)
+		if err != nil || remembered || l.old == nil {
+			return err
 		}
-		if !ok {
-			found.missing = append(found.missing, ours)
-			continue
+		first, err := embedded(l)
+		if err != nil {
+			return err
 		}
-		found.columns[ours] = converted(ours, theirs)
+		if _, err := tx.Exec(ctx, l.sql(bootstrap)); err != nil {
+			return err
+		}
+		a := &adoption{l: l, old: l.old, options: o}
+		if err := a.run(ctx, tx, first[0].SQL, false); err != nil {
+			return err
+		}
+		plan = a.plan
+		return errPlanned
+	})
+	if errors.Is(err, errPlanned) {
+		err = nil
 	}
-	return found, nil
+	return plan, wrap("plan the adoption", err)
 }
 
-// keeperOf finds the schema of the Sandtrail that keeps a table by its default
-// partition, "" when none does.
-func keeperOf(ctx context.Context, q querier, table string) (schema string, err error) {
-	err = q.QueryRow(ctx, `SELECT c.relnamespace::regnamespace::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE i.inhparent = to_regclass($1) AND c.relname = 'logs_default'`, table).Scan(&schema)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return "", nil
-	}
-	return schema, wrapf(err, "look at %s", table)
-}
-
-// converted is the expression that reads a column of theirs as ours.
-func converted(ours string, theirs column) string {
-	name := quote(theirs.name)
-	switch {
-	case ours == "id" && theirs.typ != "uuid":
-		return name + "::uuid"
-	case ours == "created_at" && strings.Contains(theirs.typ, "without time zone"):
-		return "(" + name + " AT TIME ZONE 'UTC')"
-	}
-	return name
-}
-
-// refusal tells what to do about the table.
-func (f *foreignLogs) refusal() error {
-	if err := f.unfit(); err != nil {
+// run does everything in a transaction; copying rows is what a plan leaves out.
+func (a *adoption) run(ctx context.Context, tx pgx.Tx, first string, copying bool) error {
+	if err := a.old.unfit(); err != nil {
 		return err
 	}
-	return sandtrail.Errorf(sandtrail.CodeConflict,
-		"table %s exists already, made by Prisma or another tool: run sandtrail migrate --adopt, which converts it in one transaction and keeps every row",
-		f.table)
-}
-
-// unfit is why the table cannot be adopted whatever its rows, nil if it can.
-func (f *foreignLogs) unfit() error {
-	switch {
-	case f.keeper != "":
-		return sandtrail.Errorf(sandtrail.CodeConflict,
-			"table %s is that of a Sandtrail whose schema is %s: give --schema %s to work with it", f.table, f.keeper, f.keeper)
-	case len(f.missing) == 0:
-		return nil
-	}
-	return sandtrail.Errorf(sandtrail.CodeConflict,
-		"table %s exists but is not an execution log (no column for %s): rename it with ALTER TABLE %s RENAME TO …, then run sandtrail migrate again",
-		f.table, strings.Join(f.missing, ", "), f.table)
-}
-
-// adoptionRules are what rows must fulfil; {column} stands for theirs.
-var adoptionRules = []struct{ broken, want, fix string }{
-	{
-		"{id}::text !~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'", "an id that is a UUID",
-		"SET {id} = gen_random_uuid()",
-	},
-	{"{execution_type} NOT IN ('VALIDATION', 'TERMINAL')", "an execution type of VALIDATION or TERMINAL", "SET {execution_type} = 'VALIDATION'"},
-	{"{execution_time} < 0", "an execution time of at least 0", "SET {execution_time} = 0"},
-	{"{memory_used} < 0", "a memory use of at least 0", "SET {memory_used} = NULL"},
-	{"NOT ({cpu_usage} >= 0 AND {cpu_usage} < 'Infinity')", "a finite CPU use of at least 0", "SET {cpu_usage} = NULL"},
-	{"{error_count} < 0", "an error count of at least 0", "SET {error_count} = 0"},
-	{"{warning_count} < 0", "a warning count of at least 0", "SET {warning_count} = 0"},
-	{"NOT isfinite({created_at})", "a finite time", "SET {created_at} = now()"},
-}
-
-// check refuses the adoption when rows would be lost by it, with their count
-// and the statement that mends them.
-func (f *foreignLogs) check(ctx context.Context, tx pgx.Tx) error {
-	if err := f.unfit(); err != nil {
+	if _, err := tx.Exec(ctx, "LOCK TABLE "+a.old.table()+" IN ACCESS EXCLUSIVE MODE"); err != nil {
 		return err
 	}
-	var pairs []string
-	for ours, theirs := range f.columns {
-		pairs = append(pairs, "{"+ours+"}", strings.TrimSuffix(theirs, "::uuid"))
-	}
-	names := strings.NewReplacer(pairs...)
-	for _, rule := range adoptionRules {
-		broken := names.Replace(rule.broken)
-		var n int64
-		if err := tx.QueryRow(ctx, "SELECT count(*) FROM "+f.table+" WHERE "+broken).Scan(&n); err != nil {
-			return wrapf(err, "adopt %s", f.table)
+	for _, step := range []func(context.Context, pgx.Tx) error{a.mapColumns, a.dependents, a.refuse} {
+		if err := step(ctx, tx); err != nil {
+			return err
 		}
-		if n > 0 {
-			return sandtrail.Errorf(sandtrail.CodeConflict,
-				"table %s: %d rows lack %s; nothing was changed; mend them, for example with UPDATE %s %s WHERE %s, then run sandtrail migrate --adopt again",
-				f.table, n, rule.want, f.table, names.Replace(rule.fix), broken)
+	}
+	if err := a.set(ctx, tx, a.rename("to")); err != nil {
+		return err
+	}
+	if err := a.definitions(ctx, tx); err != nil {
+		return err
+	}
+	if err := a.set(ctx, tx, append(a.aside(), first)); err != nil {
+		return err
+	}
+	if err := a.fill(ctx, tx, copying); err != nil {
+		return err
+	}
+	if err := a.carry(ctx, tx); err != nil {
+		return err
+	}
+	if err := a.refuse(ctx, tx); err != nil {
+		return err
+	}
+	return a.finish(ctx, tx)
+}
+
+func (a *adoption) set(ctx context.Context, tx pgx.Tx, statements []string) error {
+	for _, statement := range statements {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return wrapf(err, "adopt %s", a.old.table())
 		}
 	}
 	return nil
 }
 
-// aside is the statement that moves the table out of the way.
-func (f *foreignLogs) aside(l *layout) string {
-	if f == nil {
-		return ""
-	}
-	return fmt.Sprintf("ALTER TABLE %s SET SCHEMA %s", f.table, quote(l.Schema))
+func (a *adoption) tell(format string, args ...any) {
+	a.plan = append(a.plan, fmt.Sprintf(format, args...))
 }
 
-// adopt moves every row of the table set aside into ours and drops it.
-func (f *foreignLogs) adopt(ctx context.Context, tx pgx.Tx, l *layout) error {
-	old := pgx.Identifier{l.Schema, logsTable}.Sanitize()
-	rows, err := tx.Query(ctx, fmt.Sprintf("SELECT DISTINCT date_trunc('week', %s AT TIME ZONE 'UTC') FROM %s ORDER BY 1", f.columns["created_at"], old))
-	if err != nil {
-		return wrapf(err, "adopt %s", f.table)
+func (a *adoption) obstacle(format string, args ...any) {
+	a.obstacles = append(a.obstacles, fmt.Sprintf(format, args...))
+}
+
+// refuse ends an adoption that cannot keep everything.
+func (a *adoption) refuse(context.Context, pgx.Tx) error {
+	if len(a.obstacles) == 0 {
+		return nil
 	}
-	weeks, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
+	return sandtrail.Errorf(sandtrail.CodeConflict, "table %s cannot be adopted as it is; nothing was changed:\n  - %s\nthen run sandtrail migrate --adopt again",
+		a.old.table(), strings.Join(a.obstacles, "\n  - "))
+}
+
+// mapColumns decides what becomes of each column, and looks at every row.
+func (a *adoption) mapColumns(ctx context.Context, tx pgx.Tx) error {
+	var rules []rowRule
+	for _, ours := range logColumns {
+		c := a.old.fields[ours]
+		v, ok := a.l.convert(ours, c)
+		if !ok {
+			a.obstacle("%s", a.l.mistyped(a.old, ours, c))
+			continue
+		}
+		names := strings.NewReplacer("{c}", quote(c.name), "{t}", a.old.table())
+		for _, r := range v.rules {
+			rules = append(rules, rowRule{names.Replace(r.broken), r.want, names.Replace(r.fix)})
+		}
+		a.names, a.values = append(a.names, ours), append(a.values, v.expression)
+		if note := v.note; c.name != ours || note != "" {
+			if note != "" {
+				note = ", " + note
+			}
+			a.tell("column %s (%s) becomes %s%s", quote(c.name), c.typ, ours, note)
+		}
+	}
+	rules = append(rules, a.mapExtra()...)
+	if len(a.obstacles) > 0 {
+		return nil // the rules may not fit the types
+	}
+	return a.count(ctx, tx, rules)
+}
+
+// count counts the rows, and those that break a rule.
+func (a *adoption) count(ctx context.Context, tx pgx.Tx, rules []rowRule) error {
+	if _, err := tx.Exec(ctx, isObject); err != nil {
+		return err
+	}
+	counts := []string{"count(*)"}
+	for _, r := range rules {
+		counts = append(counts, "count(*) FILTER (WHERE "+r.broken+")")
+	}
+	found := make([]int64, len(counts))
+	into := make([]any, len(counts))
+	for i := range found {
+		into[i] = &found[i]
+	}
+	if err := tx.QueryRow(ctx, "SELECT "+strings.Join(counts, ", ")+" FROM "+a.old.table()).Scan(into...); err != nil {
+		return wrapf(err, "look at the rows of %s", a.old.table())
+	}
+	a.rows = found[0]
+	for i, r := range rules {
+		if n := found[i+1]; n > 0 {
+			a.obstacle("%d rows lack %s; mend them, for example with %s WHERE %s", n, r.want, r.fix, r.broken)
+		}
+	}
+	return nil
+}
+
+// isObject makes a function that tells JSON objects from other texts.
+const isObject = `CREATE OR REPLACE FUNCTION pg_temp.sandtrail_is_object(t text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN RETURN jsonb_typeof(t::jsonb) = 'object'; EXCEPTION WHEN others THEN RETURN false; END $$`
+
+// mapExtra decides about the columns that are none of ours.
+func (a *adoption) mapExtra() (rules []rowRule) {
+	extra := a.old.extra()
+	if a.options.ExtraColumns == "metadata" && len(extra) > 0 {
+		return a.intoMetadata(extra)
+	}
+	for _, c := range extra {
+		name := quote(c.name)
+		switch {
+		case slices.Contains(logColumns, c.name):
+			a.obstacle("column %s has the name of one of Sandtrail's; ALTER TABLE %s RENAME COLUMN %s TO …, or --extra-columns metadata", name, a.old.table(), name)
+		case c.computed:
+			a.obstacle("column %s computes its values, which a column of the log cannot; --extra-columns metadata keeps them as they are, "+
+				"or ALTER TABLE %s ALTER COLUMN %s DROP EXPRESSION, ALTER COLUMN %s DROP DEFAULT", name, a.old.table(), name, name)
+		case c.notNull && c.byDefault == nil:
+			a.obstacle("column %s is NOT NULL without a default, which every other writer's records lack; --extra-columns metadata keeps its values there, "+
+				"or ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL", name, a.old.table(), name)
+		default:
+			a.keep(c)
+		}
+	}
+	return nil
+}
+
+// keep makes a column of theirs one of the log's.
+func (a *adoption) keep(c oldColumn) {
+	column := quote(c.name) + " " + c.typ
+	if c.byDefault != nil {
+		column += " DEFAULT " + *c.byDefault
+	}
+	if c.notNull {
+		column += " NOT NULL"
+	}
+	a.columns = append(a.columns, column)
+	a.names, a.values = append(a.names, quote(c.name)), append(a.values, quote(c.name))
+	a.tell("column %s (%s) is kept as a column of the log", quote(c.name), c.typ)
+}
+
+// intoMetadata puts the values of columns into the metadata, under their names.
+func (a *adoption) intoMetadata(extra []oldColumn) (rules []rowRule) {
+	at := slices.Index(a.names, "metadata")
+	if at < 0 {
+		return nil
+	}
+	metadata := a.values[at]
+	var names, pairs []string
+	for _, c := range extra {
+		names, pairs = append(names, quote(c.name)), append(pairs, literal(c.name)+", "+quote(c.name))
+		rules = append(rules, rowRule{
+			quote(c.name) + " IS NOT NULL AND CASE WHEN pg_temp.sandtrail_is_object(" + metadata + ") THEN (" + metadata + ")::jsonb ? " + literal(c.name) + " ELSE false END",
+			"room for " + quote(c.name) + " in their metadata, which has that key", "ALTER TABLE " + a.old.table() + " RENAME COLUMN " + quote(c.name) + " TO …; the rows are those",
+		})
+		a.tell("column %s (%s) goes into the metadata", quote(c.name), c.typ)
+	}
+	a.values[at] = fmt.Sprintf(`CASE WHEN num_nonnulls(%s) = 0 THEN %[2]s ELSE (
+		CASE WHEN %[2]s IS NULL OR %[2]s = '' THEN '{}' WHEN pg_temp.sandtrail_is_object(%[2]s) THEN (%[2]s)::jsonb ELSE jsonb_build_object('text', %[2]s) END
+		|| jsonb_strip_nulls(jsonb_build_object(%[3]s)))::text END`, strings.Join(names, ", "), metadata, strings.Join(pairs, ", "))
+	return rules
+}
+
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// rename gives the old table and its columns our names ("to"), so that the
+// server spells what hangs on it in them, or their own again ("from").
+func (a *adoption) rename(direction string) (statements []string) {
+	table := a.old.table()
+	if direction == "from" {
+		table = a.kept()
+	} else if a.old.name != logsTable {
+		statements = append(statements, "ALTER TABLE "+table+" RENAME TO "+quote(logsTable))
+		table = a.l.sql("{logs}")
+	}
+	for _, ours := range logColumns {
+		from, to := a.old.fields[ours].name, ours
+		if direction == "from" {
+			from, to = to, from
+		}
+		if from != to {
+			statements = append(statements, fmt.Sprintf("ALTER TABLE %s RENAME COLUMN %s TO %s", table, quote(from), quote(to)))
+		}
+	}
+	return statements
+}
+
+// kept is the table's place until it is dropped.
+func (a *adoption) kept() string {
+	return pgx.Identifier{a.l.Schema, keptName(a.old.name)}.Sanitize()
+}
+
+func keptName(name string) string { return "adopted_" + name[:min(len(name), 55)] }
+
+// aside are the statements that move the table out of the way. Its triggers
+// rest: what they do is done by those of the new table.
+func (a *adoption) aside() []string {
+	moved := pgx.Identifier{a.l.Schema, logsTable}.Sanitize()
+	return append(
+		[]string{
+			fmt.Sprintf("ALTER TABLE %s SET SCHEMA %s", a.l.sql("{logs}"), quote(a.l.Schema)),
+			fmt.Sprintf("ALTER TABLE %s RENAME TO %s", moved, quote(keptName(a.old.name))),
+			fmt.Sprintf("ALTER TABLE %s DISABLE TRIGGER USER", a.kept()),
+		}, a.rename("from")...)
+}
+
+// fill adds the columns that are kept, makes partitions and copies the rows.
+func (a *adoption) fill(ctx context.Context, tx pgx.Tx, copying bool) error {
+	a.tell("%d rows are copied", a.rows)
+	for _, column := range a.columns {
+		if _, err := tx.Exec(ctx, a.l.sql("ALTER TABLE {logs} ADD COLUMN "+column)); err != nil {
+			return wrapf(err, "keep column %s", column)
+		}
+	}
+	if !copying {
+		return nil
+	}
+	at := quote(a.old.fields["created_at"].name)
+	if a.old.fields["created_at"].kind == "timestamptz" {
+		at += " AT TIME ZONE 'UTC'"
+	}
+	weeks, err := scanAll(ctx, tx, pgx.RowTo[time.Time], fmt.Sprintf("SELECT DISTINCT date_trunc('week', %s) FROM %s ORDER BY 1", at, a.kept()))
 	if err != nil {
-		return wrapf(err, "adopt %s", f.table)
+		return wrapf(err, "adopt %s", a.old.table())
 	}
 	for _, week := range slices.DeleteFunc(weeks, isOutlandish) {
-		if err := createPartition(ctx, tx, l, byWeek.around(week)); err != nil {
+		if err := createPartition(ctx, tx, a.l, byWeek.around(week)); err != nil {
 			return err
 		}
 	}
-	theirs := make([]string, len(logColumns))
-	for i, ours := range logColumns {
-		theirs[i] = f.columns[ours]
+	return a.set(ctx, tx, []string{a.l.sql("INSERT INTO {logs} (") + strings.Join(a.names, ", ") + ") SELECT " + strings.Join(a.values, ", ") + " FROM " + a.kept()})
+}
+
+// finish remembers where the old table is.
+func (a *adoption) finish(ctx context.Context, tx pgx.Tx) error {
+	a.tell("the old table is kept as %s until sandtrail migrate --adopt --drop-old", a.kept())
+	value, err := json.Marshal(adopted{Table: a.kept(), View: a.view, Columns: a.keptColumns()})
+	if err != nil {
+		return err
 	}
-	for _, statement := range []string{
-		fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", l.sql("{logs}"), strings.Join(logColumns, ", "), strings.Join(theirs, ", "), old),
-		"DROP TABLE " + old,
-	} {
-		if _, err := tx.Exec(ctx, statement); err != nil {
-			return wrapf(err, "adopt %s", f.table)
+	if _, err := tx.Exec(ctx, a.l.sql("INSERT INTO {schema}.settings (name, value) VALUES ('adopted', $1)"), value); err != nil {
+		return wrapf(err, "adopt %s", a.old.table())
+	}
+	if a.options.Report != nil {
+		for _, line := range a.plan {
+			a.options.Report(line)
 		}
 	}
 	return nil

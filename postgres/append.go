@@ -117,7 +117,9 @@ func (t onTriggers) betOnCopy(ctx context.Context, batch []sandtrail.Admitted, f
 // type that the application's keys have. The driver refuses to send others.
 func (l *layout) canOwn(batch []sandtrail.Admitted) bool {
 	return !slices.ContainsFunc(batch, func(a sandtrail.Admitted) bool {
-		return !l.Users.canBe(a.Execution.UserID) || !l.Strategies.canBe(a.Execution.StrategyID)
+		_, user := l.Users.canonical(a.Execution.UserID)
+		_, strategy := l.Strategies.canonical(a.Execution.StrategyID)
+		return !user || !strategy
 	})
 }
 

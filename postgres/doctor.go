@@ -26,6 +26,11 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 	if err != nil { // not migrated: the check above says so
 		return checks, nil
 	}
+	aside, err := s.checkAdopted(ctx, l)
+	if err != nil {
+		return checks, wrap("doctor", err)
+	}
+	checks = append(checks, aside...)
 	examinations := []func(context.Context, *layout, time.Time) (sandtrail.Check, error){s.checkAhead, s.checkDetached, s.checkStrays, s.checkLedger}
 	if l.Distributed != nil {
 		examinations = append(examinations, s.checkCluster)

@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,19 +24,40 @@ func survey(ctx context.Context, q querier, o Options) (*layout, error) {
 	if logsSchema == nil {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "no schema of the search_path exists; create one, or name one in the URL: ?search_path=app")
 	}
-	users, err := surveyOwner(ctx, q, *logsSchema, "users", withDefaults(o.Users, "users", "email"))
+	old, err := findOldLogs(ctx, q, o, *logsSchema)
 	if err != nil {
 		return nil, err
 	}
-	strategies, err := surveyOwner(ctx, q, *logsSchema, "strategies", withDefaults(o.Strategies, "strategies", ""))
+	if old != nil {
+		*logsSchema = old.schema
+	}
+	users, err := surveyOwner(ctx, q, *logsSchema, "users", withDefaults(old.named("user_id", o.Users), "users", "email"))
 	if err != nil {
 		return nil, err
 	}
-	return newLayout(o.Schema, *logsSchema, users, strategies), nil
+	strategies, err := surveyOwner(ctx, q, *logsSchema, "strategies", withDefaults(old.named("strategy_id", o.Strategies), "strategies", ""))
+	if err != nil {
+		return nil, err
+	}
+	l := newLayout(o.Schema, *logsSchema, users, strategies)
+	l.old = old
+	return l, nil
+}
+
+// named completes what was said of an owner's table by the foreign key of the
+// old table of executions.
+func (o *oldLogs) named(ours string, said OwnerTable) OwnerTable {
+	if o == nil || said.Table != "" || o.owners[ours] == nil {
+		return said
+	}
+	said.Table = o.owners[ours].Table
+	said.ID = cmp.Or(said.ID, o.owners[ours].ID)
+	return said
 }
 
 func withDefaults(t OwnerTable, table, email string) OwnerTable {
-	if t.Table == "" {
+	t.chosen = t.Table != ""
+	if !t.chosen {
 		t.Table = table
 	}
 	if t.ID == "" {
@@ -62,6 +85,11 @@ func surveyOwner(ctx context.Context, q querier, current, what string, t OwnerTa
 	if err != nil {
 		return owner{}, err
 	}
+	if !t.chosen {
+		if err := refuseCandidates(ctx, q, found, what, columns != nil); err != nil {
+			return owner{}, err
+		}
+	}
 	if columns == nil { // to be made
 		if found.Name == "" {
 			found.Name = "name"
@@ -72,8 +100,32 @@ func surveyOwner(ctx context.Context, q querier, current, what string, t OwnerTa
 	return found, found.check(what, t, columns)
 }
 
+// refuseCandidates stops where the owners may be in a table of another name:
+// whose they are is read, not guessed.
+func refuseCandidates(ctx context.Context, q querier, o owner, what string, exists bool) error {
+	names := map[string][]string{"users": {"user", "users"}, "strategies": {"strategy", "strategies"}}[what]
+	found, err := scanAll(ctx, q, pgx.RowTo[string], `
+		SELECT CASE n.nspname WHEN $1 THEN '' ELSE n.nspname || '.' END || c.relname
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind IN ('r', 'p') AND lower(c.relname) = ANY ($2) AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+			AND (n.nspname, c.relname) <> ($1, $3) AND (NOT $4 OR n.nspname = $1) ORDER BY 1`, o.Schema, names, o.Table, exists)
+	if err != nil || len(found) == 0 {
+		return wrapf(err, "look for %s", what)
+	}
+	var b strings.Builder
+	for _, name := range found {
+		fmt.Fprintf(&b, "\n  sandtrail migrate --%s-table %s", what, shellQuote(name))
+	}
+	told := "# makes a new one"
+	if exists {
+		told = "# the one of that name"
+	}
+	return sandtrail.Errorf(sandtrail.CodeInvalid, "which table holds the %s is not clear; run one of%s\n  sandtrail migrate --%s-table %s   %s\n"+
+		"with the other flags as before, or name a Prisma schema with --prisma-schema", what, b.String(), what, shellQuote(o.Table), told)
+}
+
 // keyTypes are the types of id that executions can reference.
-var keyTypes = []string{"text", "uuid"}
+var keyTypes = []string{"text", "uuid", "smallint", "integer", "bigint"}
 
 // check completes a description by what the table has, and says what to do
 // about a table that cannot be referenced.
@@ -86,7 +138,7 @@ func (o *owner) check(what string, t OwnerTable, columns map[string]column) erro
 		return refuse("no column %q; name the key column with --%s-id, or the right table with --%s-table", t.ID, what, what)
 	}
 	if !slices.Contains(keyTypes, id.typ) && !strings.HasPrefix(id.typ, "character varying") {
-		return refuse("column %q is %s, but executions can reference text, varchar and uuid keys only; add such a column, unique, and name it with --%s-id",
+		return refuse("column %q is %s, but executions can reference text, varchar, uuid and integer keys only; add such a column, unique, and name it with --%s-id",
 			t.ID, id.typ, what)
 	}
 	if !id.unique {
@@ -95,7 +147,7 @@ func (o *owner) check(what string, t OwnerTable, columns map[string]column) erro
 	}
 	o.Type = id.typ
 	if _, ok := columns[t.Email]; t.Email != "" && !ok {
-		return refuse("no column %q; name the column of the address with --%s-email", t.Email, what)
+		return refuse("no column %q; name the column of the address with --%s-email (there are %s)", t.Email, what, namesOf(columns))
 	}
 	if t.Name == "" { // the default is used where it exists
 		t.Name = "name"
@@ -104,10 +156,14 @@ func (o *owner) check(what string, t OwnerTable, columns map[string]column) erro
 		}
 	}
 	if _, ok := columns[t.Name]; !ok {
-		return refuse("no column %q; name the column of the name with --%s-name", t.Name, what)
+		return refuse("no column %q; name the column of the name with --%s-name (there are %s)", t.Name, what, namesOf(columns))
 	}
 	o.Name = t.Name
 	return nil
+}
+
+func namesOf(columns map[string]column) string {
+	return strings.Join(slices.Sorted(maps.Keys(columns)), ", ")
 }
 
 // columnsOf returns a table's schema and columns, nil when it does not exist.

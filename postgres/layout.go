@@ -30,6 +30,7 @@ type layout struct {
 	// cluster, nil if they are not.
 	Distributed *time.Time `json:"distributed,omitempty"`
 
+	old   *oldLogs // to be adopted; of a database not migrated yet
 	names *strings.Replacer
 }
 
@@ -45,9 +46,9 @@ type owner struct {
 
 func (o owner) qualified() string { return pgx.Identifier{o.Schema, o.Table}.Sanitize() }
 
-// order is the id as an expression that sorts byte by byte.
+// order is the id as an expression that sorts: texts byte by byte.
 func (o owner) order() string {
-	if o.Type == "uuid" {
+	if o.kind() != keyText {
 		return quote(o.ID)
 	}
 	return quote(o.ID) + ` COLLATE "C"`
@@ -89,19 +90,10 @@ func (l *layout) name() {
 	)
 }
 
-// canBe reports whether a value can be one of the ids at all.
-func (o owner) canBe(id string) bool {
-	if o.Type != "uuid" {
-		return true
-	}
-	_, err := sandtrail.ParseID(id)
-	return err == nil
-}
-
 // columnType is the type of the column that references the id. Ids are
 // compared byte by byte, so the collation that does just that is the fastest.
 func (o owner) columnType() string {
-	if o.Type == "uuid" {
+	if o.kind() != keyText {
 		return o.Type
 	}
 	return o.Type + ` COLLATE "C"`
@@ -109,7 +101,7 @@ func (o owner) columnType() string {
 
 // plainType is columnType without the length of a varchar.
 func (o owner) plainType() string {
-	if o.Type != "uuid" {
+	if o.kind() == keyText {
 		o.Type = "text"
 	}
 	return o.columnType()

@@ -111,34 +111,25 @@ func (o Options) migrateStep(ctx context.Context, tx pgx.Tx, now time.Time) (*sa
 // begin applies the first migration: makes the schema, remembers where things
 // are, takes over an existing table.
 func (o Options) begin(ctx context.Context, tx pgx.Tx, l *layout, first *sandtrail.Migration) error {
-	found, err := inspectLogs(ctx, tx, l)
-	if err != nil {
-		return err
-	}
-	if found != nil && !o.Adopt {
-		return found.refusal()
-	}
-	if found != nil {
-		if err := found.check(ctx, tx); err != nil {
-			return err
-		}
+	if l.old != nil && !o.Adopt {
+		return l.old.refusal()
 	}
 	value, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
-	for _, statement := range []string{l.sql(bootstrap), found.aside(l), first.SQL} {
-		if _, err := tx.Exec(ctx, statement); err != nil {
-			return wrapf(err, "migration %d (%s)", first.Version, first.Name)
-		}
+	if _, err := tx.Exec(ctx, l.sql(bootstrap)); err != nil {
+		return wrapf(err, "migration %d (%s)", first.Version, first.Name)
 	}
 	if _, err := tx.Exec(ctx, l.sql("INSERT INTO {schema}.settings (name, value) VALUES ('layout', $1)"), value); err != nil {
 		return err
 	}
-	if found == nil {
-		return nil
+	if l.old != nil {
+		a := &adoption{l: l, old: l.old, options: o}
+		return a.run(ctx, tx, first.SQL, true)
 	}
-	return found.adopt(ctx, tx, l)
+	_, err = tx.Exec(ctx, first.SQL)
+	return wrapf(err, "migration %d (%s)", first.Version, first.Name)
 }
 
 // bootstrap makes what migrations themselves need.

@@ -90,7 +90,7 @@ func TestApplicationsTablesAreUsedAsTheyAre(t *testing.T) {
 	for _, c := range []struct{ name, users, plans, want string }{
 		{"text keys", `uid text PRIMARY KEY, mail text`, `id varchar(40) PRIMARY KEY, title text NOT NULL`, ""},
 		{"uuid and unique keys", `uid uuid PRIMARY KEY, mail text, name text`, `id text UNIQUE, title text`, ""},
-		{"integer key", `uid integer PRIMARY KEY, mail text`, `id text PRIMARY KEY, title text`, `"uid" is integer`},
+		{"a key of a kind that is not supported", `uid numeric PRIMARY KEY, mail text`, `id text PRIMARY KEY, title text`, `"uid" is numeric`},
 		{"not a key", `uid text, mail text`, `id text PRIMARY KEY, title text`, `ADD UNIQUE ("uid")`},
 		{"no id", `id text PRIMARY KEY, mail text`, `id text PRIMARY KEY, title text`, `no column "uid"`},
 		{"no e-mail", `uid text PRIMARY KEY`, `id text PRIMARY KEY, title text`, `no column "mail"`},

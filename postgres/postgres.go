@@ -29,9 +29,17 @@ type Options struct {
 	Schema     string // of Sandtrail's own tables and the partitions; "": sandtrail
 	Users      OwnerTable
 	Strategies OwnerTable
-	// Adopt lets Migrate convert a table sandbox_execution_logs that another
-	// tool made from the reference's model.
+	// Adopt lets Migrate take over a table of executions that another tool made
+	// from the reference's model. PlanAdoption tells what it will do.
 	Adopt bool
+	// Logs is the table to adopt.
+	Logs LogTable
+	// ExtraColumns says what becomes of columns of that table that are none of
+	// the record's: "" keeps them as columns of the log, "metadata" puts their
+	// values there.
+	ExtraColumns string
+	// Report is told what an adoption does, one thing a line. Nil tells nobody.
+	Report func(line string)
 	// Partitions is how long the partitions are that are made from now on
 	// beyond those that exist: "day", "week", "month" or "auto", by how many
 	// executions come. Migrate remembers it in the database; "" leaves it as
@@ -46,6 +54,16 @@ type OwnerTable struct {
 	ID    string // "id"
 	Email string // "email"; of users only
 	Name  string // "name"
+
+	chosen bool // the table was named, or a foreign key names it
+}
+
+// LogTable is an application's own table of executions.
+type LogTable struct {
+	Table string // "sandbox_execution_logs"; a schema may precede it: "app.Log"
+	// Columns are its names of our columns where it has neither the reference's
+	// field names nor ours: "user_id" → "owner".
+	Columns map[string]string
 }
 
 // Store is a sandtrail.Database on PostgreSQL.

@@ -17,7 +17,11 @@ import (
 type migrateCmd struct {
 	Status bool `xor:"what" help:"List the migrations and change nothing."`
 	DryRun bool `xor:"what" help:"Print the SQL of the pending migrations and change nothing."`
-	Adopt  bool `help:"PostgreSQL: convert a table sandbox_execution_logs that Prisma made, keeping every row."`
+	Adopt  bool `help:"PostgreSQL: take over a table of executions that Prisma made, with every row and what hangs on it. With --dry-run, tell what becomes of it."`
+
+	LogTable     string `placeholder:"TABLE" help:"PostgreSQL: the table to adopt (default sandbox_execution_logs); a schema may precede it: app.RunLog."`
+	ExtraColumns string `enum:",keep,metadata" default:"" placeholder:"keep|metadata" help:"With --adopt: what becomes of its columns that are none of the record's: columns of the log (keep, the default) or keys of the metadata."`
+	DropOld      bool   `help:"With --adopt: drop the old table, which adoption has kept aside."`
 
 	Partitions string `enum:",auto,day,week,month" default:"" placeholder:"SIZE" help:"PostgreSQL: how long new partitions are: day, week, month or auto, by how many executions come (default: as before, auto at first)."`
 
@@ -50,7 +54,8 @@ func (migrateCmd) Examples() []string {
 		"sandtrail migrate --db postgres://app@localhost/app",
 		"sandtrail migrate --db postgres://app@localhost/app --dry-run",
 		`sandtrail migrate --db postgres://app@localhost/app --users-table User --strategies-table Strategy`,
-		"sandtrail migrate --db postgres://app@localhost/app --adopt",
+		"sandtrail migrate --db postgres://app@localhost/app --adopt --dry-run",
+		"sandtrail migrate --db postgres://app@localhost/app --adopt --log-table RunLog",
 	}
 }
 
@@ -60,17 +65,30 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(db, "sqlite:") && (c.Adopt || c.Partitions != "" || c.ownerTables != ownerTables{}) {
+	if strings.HasPrefix(db, "sqlite:") && (c.Adopt || c.LogTable != "" || c.Partitions != "" || c.ownerTables != ownerTables{}) {
 		return sandtrail.Errorf(sandtrail.CodeInvalid,
-			"--adopt, --partitions and other names of tables and columns are for PostgreSQL; on SQLite the tables are users and strategies")
+			"--adopt, --log-table, --partitions and other names of tables and columns are for PostgreSQL; on SQLite the tables are users and strategies")
 	}
-	database, err := d.database(ctx, postgres.Options{
-		Users: c.users(), Strategies: c.strategies(), Adopt: c.Adopt, Partitions: c.Partitions,
-	})
+	if !c.Adopt && (c.ExtraColumns != "" || c.DropOld) {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--extra-columns and --drop-old belong to --adopt")
+	}
+	options := postgres.Options{
+		Users: c.users(), Strategies: c.strategies(), Partitions: c.Partitions,
+		Adopt: c.Adopt, Logs: postgres.LogTable{Table: c.LogTable}, ExtraColumns: strings.TrimPrefix(c.ExtraColumns, "keep"),
+	}
+	if c.Output == "table" {
+		options.Report = func(line string) { _ = d.say("  %s", line) }
+	}
+	database, err := d.database(ctx, options)
 	if err != nil {
 		return err
 	}
+	trail, _ := database.(*postgres.Store)
 	switch {
+	case c.DropOld:
+		return dropOld(ctx, d, trail)
+	case c.DryRun && c.Adopt:
+		return planAdoption(ctx, d, trail)
 	case c.Status:
 		all, err := database.Migrations(ctx)
 		if err != nil {
@@ -134,6 +152,30 @@ func migrationColumns(now time.Time) []table.Column[migration] {
 			},
 		},
 	}
+}
+
+// planAdoption prints what becomes of a table that is adopted.
+func planAdoption(ctx context.Context, d *deps, database *postgres.Store) error {
+	plan, err := database.PlanAdoption(ctx)
+	if err != nil {
+		return err
+	}
+	if len(plan) == 0 {
+		return d.say("Nothing to adopt.")
+	}
+	return d.say("%s\nNothing was changed: sandtrail migrate --adopt does it.", strings.Join(plan, "\n"))
+}
+
+// dropOld drops what an adoption has kept.
+func dropOld(ctx context.Context, d *deps, database *postgres.Store) error {
+	dropped, err := database.DropOld(ctx)
+	if err != nil {
+		return err
+	}
+	if len(dropped) == 0 {
+		return d.say("Nothing to do: no old table is kept.")
+	}
+	return d.say("dropped %s", strings.Join(dropped, " and "))
 }
 
 // dryRun prints the SQL of what is pending.
