@@ -246,7 +246,8 @@ func role(t *testing.T, conn *pgx.Conn) string {
 // of other names. Where it is not certain which they are, migrate stops with
 // the commands to choose from; what the foreign keys say it follows.
 func TestNamesAreReadNotGuessed(t *testing.T) {
-	unmapped := strings.NewReplacer(`"sandbox_execution_logs"`, `"SandboxExecutionLog"`, "sandbox_execution_logs", `"SandboxExecutionLog"`,
+	unmapped := strings.NewReplacer("sandbox_execution_logs_", "SandboxExecutionLog_", "users_", "User_", "strategies_", "Strategy_",
+		`"sandbox_execution_logs"`, `"SandboxExecutionLog"`, "sandbox_execution_logs", `"SandboxExecutionLog"`,
 		`"users"`, `"User"`, "INTO users", `INTO "User"`, `"strategies"`, `"Strategy"`, "INTO strategies", `INTO "Strategy"`)
 	for _, c := range []struct {
 		name, setup string
