@@ -283,7 +283,7 @@ func TestNamesAreReadNotGuessed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			exec(t, conn, unmapped.Replace(prismaRows), 10) // through the view that has taken the table's place
+			exec(t, conn, strings.Replace(unmapped.Replace(prismaRows), "gen_random_uuid()::text", "gen_random_uuid()", 1), 10) // through the view that has taken the table's place
 			exec(t, conn, `UPDATE "SandboxExecutionLog" SET "errorCount" = 7 WHERE "userId" = 'u1'; DELETE FROM "SandboxExecutionLog" WHERE "userId" = 'u2'`)
 			if got := value[string](t, conn, `SELECT count(*) || ' ' || sum("errorCount") FROM "SandboxExecutionLog"`); got != "9 19" {
 				t.Errorf("through the old name: %s", got)
