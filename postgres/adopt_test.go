@@ -256,11 +256,13 @@ func TestNamesAreReadNotGuessed(t *testing.T) {
 	}{
 		{
 			"owners in tables of other names", `CREATE TABLE "User" (id text PRIMARY KEY, email text); CREATE TABLE "Strategy" (id text PRIMARY KEY, name text)`,
-			postgres.Options{}, []string{"which table holds the users", "sandtrail migrate --users-table User", "sandtrail migrate --users-table users"},
+			postgres.Options{},
+			[]string{"which table holds the users", "sandtrail migrate --users-table User", "sandtrail migrate --users-table users"},
 		},
 		{
 			"strategies in two tables", `CREATE TABLE users (id text PRIMARY KEY, email text); CREATE TABLE strategies (id text PRIMARY KEY, name text); CREATE TABLE "Strategy" (id text PRIMARY KEY, name text)`,
-			postgres.Options{}, []string{"which table holds the strategies", "--strategies-table Strategy", "--strategies-table strategies   # the one of that name"},
+			postgres.Options{},
+			[]string{"which table holds the strategies", "--strategies-table Strategy", "--strategies-table strategies   # the one of that name"},
 		},
 		{"an unmapped log", unmapped.Replace(prismaTables), postgres.Options{Adopt: true}, []string{"sandtrail migrate --adopt --log-table public.SandboxExecutionLog", "--log-table sandbox_execution_logs"}},
 		{"an unmapped log that is named", unmapped.Replace(prismaTables), postgres.Options{Adopt: true, Logs: postgres.LogTable{Table: "SandboxExecutionLog"}}, nil},
