@@ -13,6 +13,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
+	"github.com/sandtrail/sandtrail/internal/filelock"
 )
 
 // Reason is why records were dropped.
@@ -43,7 +44,7 @@ const closed = ".closed"
 // Drop counts records that are given up, so that AccountForDrops can tell of
 // them. What it counts is durable when it returns.
 func (b *Outbox) Drop(why Reason, drafts ...sandtrail.Draft) error {
-	unlock, err := lock(filepath.Join(b.dir, lockName), exclusive)
+	unlock, err := lock(filepath.Join(b.dir, lockName), filelock.Lock)
 	if err != nil {
 		return fmt.Errorf("count dropped records: %w", err)
 	}
@@ -98,7 +99,7 @@ func readDrops(path string) (sum drops, err error) {
 // user, strategy and type of which records were dropped: a run that failed
 // with an error that says how many and why. It returns how many were dropped.
 func (b *Outbox) AccountForDrops() (n int, err error) {
-	unlock, err := lock(filepath.Join(b.dir, lockName), exclusive)
+	unlock, err := lock(filepath.Join(b.dir, lockName), filelock.Lock)
 	if err != nil {
 		return 0, fmt.Errorf("account for dropped records: %w", err)
 	}
@@ -197,8 +198,8 @@ func (s drops) draft() (sandtrail.Draft, error) {
 // Expire drops the batches that have waited since before a time and returns
 // how many records they held. While another process flushes it does nothing.
 func (b *Outbox) Expire(before time.Time) (n int, err error) {
-	unlock, err := lock(filepath.Join(b.dir, flushName), tryExclusive)
-	if errors.Is(err, errLocked) {
+	unlock, err := lock(filepath.Join(b.dir, flushName), filelock.TryLock)
+	if errors.Is(err, filelock.ErrLocked) {
 		return 0, nil
 	}
 	if err != nil {

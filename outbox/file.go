@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 
 	"github.com/sandtrail/sandtrail"
 )
@@ -70,39 +69,15 @@ func decode(raw []byte) (drafts []sandtrail.Draft, err error) {
 	return nil, errDamaged
 }
 
-type lockKind int
-
-const (
-	exclusive    = lockKind(syscall.LOCK_EX)
-	tryExclusive = lockKind(syscall.LOCK_EX | syscall.LOCK_NB)
-)
-
-var errLocked = errors.New("another process holds the lock")
-
-// lock takes the lock that the file stands for. The kernel gives it back when
-// its holder dies.
-func lock(path string, kind lockKind) (unlock func(), err error) {
+// lock takes the lock that the file stands for, with filelock.Lock or TryLock.
+func lock(path string, take func(*os.File) error) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(f, kind); err != nil {
+	if err := take(f); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return func() { f.Close() }, nil
-}
-
-func flock(f *os.File, kind lockKind) error {
-	for {
-		switch err := syscall.Flock(int(f.Fd()), int(kind)); err {
-		case nil:
-			return nil
-		case syscall.EINTR:
-		case syscall.EWOULDBLOCK:
-			return errLocked
-		default:
-			return fmt.Errorf("lock %s: %w", f.Name(), err)
-		}
-	}
 }

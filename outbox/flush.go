@@ -12,6 +12,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
+	"github.com/sandtrail/sandtrail/internal/filelock"
 )
 
 // Delivery says what a Flush did.
@@ -37,8 +38,8 @@ const chunkRecords = 500
 // whose time is ahead of the store's clock stays until it no longer is.
 func (b *Outbox) Flush(ctx context.Context, to sandtrail.Appender, admission sandtrail.Admission) (Delivery, error) {
 	var done Delivery
-	unlock, err := lock(filepath.Join(b.dir, flushName), tryExclusive)
-	if errors.Is(err, errLocked) {
+	unlock, err := lock(filepath.Join(b.dir, flushName), filelock.TryLock)
+	if errors.Is(err, filelock.ErrLocked) {
 		return done, nil
 	}
 	if err != nil {

@@ -26,6 +26,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
+	"github.com/sandtrail/sandtrail/internal/filelock"
 )
 
 // Options of an outbox.
@@ -132,7 +133,7 @@ func (b *Outbox) admit(size int64, path string, raw []byte) error {
 	if err != nil {
 		return errors.Join(err, f.Discard())
 	}
-	unlock, err := lock(filepath.Join(b.dir, lockName), exclusive)
+	unlock, err := lock(filepath.Join(b.dir, lockName), filelock.Lock)
 	if err != nil {
 		return errors.Join(err, f.Discard())
 	}

@@ -7,17 +7,18 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
+	"github.com/sandtrail/sandtrail/internal/filelock"
 )
 
 // Trace is the trace of a run that has begun: a file that its recorder keeps
 // locked as long as it lives, and touches to say until when it did.
 type Trace struct {
 	file *os.File
+	path string
 	id   sandtrail.ID
 }
 
@@ -41,14 +42,14 @@ func (b *Outbox) Begin(d sandtrail.Draft) (*Trace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("leave a trace of the run: %w", err)
 	}
-	t := &Trace{file: f, id: d.ID}
+	t := &Trace{file: f, path: b.tracePath(d.ID), id: d.ID}
 	// Locked before it has its name, so that no sweep takes it for dead.
-	err = flock(f, exclusive)
+	err = filelock.Lock(f)
 	if err == nil {
 		_, err = f.Write(raw)
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), b.tracePath(d.ID))
+		err = os.Rename(f.Name(), t.path)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("leave a trace of the run: %w", err), f.Close(), os.Remove(f.Name()))
@@ -70,8 +71,7 @@ func (t *Trace) ID() sandtrail.ID { return t.id }
 
 // Beat notes that the run goes on.
 func (t *Trace) Beat(now time.Time) error {
-	at := syscall.NsecToTimeval(now.UnixNano())
-	return syscall.Futimes(int(t.file.Fd()), []syscall.Timeval{at, at})
+	return os.Chtimes(t.path, now, now)
 }
 
 // Finish keeps the record of the run beside its trace while it is being
@@ -176,12 +176,12 @@ func (b *Outbox) eachTrace(dead func(path string, f *os.File) error) error {
 		}
 		if err == nil {
 			// The lock may be that of a run that ended, or was swept, just now.
-			if err = flock(f, tryExclusive); err == nil && isStill(path, f) {
+			if err = filelock.TryLock(f); err == nil && isStill(path, f) {
 				err = dead(path, f)
 			}
 			f.Close()
 		}
-		if err != nil && !errors.Is(err, errLocked) {
+		if err != nil && !errors.Is(err, filelock.ErrLocked) {
 			return err
 		}
 	}

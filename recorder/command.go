@@ -9,6 +9,7 @@ package recorder
 import (
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -45,6 +46,28 @@ type Command struct {
 	OwnProcess bool
 	// Method forces a way of measuring. "": the best that the host offers.
 	Method Method
+}
+
+// Terminal is how a command is run on a pseudo-terminal. Its standard output
+// and error are one, and arrive at Command.Stdout. If Command.Stdin is a
+// terminal the command gets the other one in its place, of the same size and
+// with the same modes, and the first is raw until the command has ended;
+// otherwise its input is passed as ever.
+type Terminal struct {
+	// Record is the path of a file to record the session in, which must not
+	// exist; directories are made. "": none.
+	Record      string
+	RecordInput bool  // record also what is typed, passwords among it
+	MaxBytes    int64 // of that file; 0: DefaultSessionBytes
+}
+
+// Supported returns nil where Run runs commands, which is on Linux.
+func Supported() error {
+	if runtime.GOOS == "linux" {
+		return nil
+	}
+	return sandtrail.Errorf(sandtrail.CodeInvalid,
+		"commands are run and measured on Linux only, not on %s: run this one on Linux, or measure it yourself and record the outcome", runtime.GOOS)
 }
 
 // Limits are enforced by cgroups; where none can be had the run goes on

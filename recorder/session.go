@@ -11,11 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/asciicast"
+	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/pty"
 )
 
@@ -178,7 +178,7 @@ func sealSession(metadata json.RawMessage) json.RawMessage {
 
 // seal cuts a torn last line off a session's file and takes in the rest.
 func (s *Session) seal() error {
-	f, err := os.OpenFile(s.Path, os.O_RDWR|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	f, err := durable.OpenRegular(s.Path, os.O_RDWR)
 	if err != nil {
 		return err
 	}

@@ -14,19 +14,6 @@ import (
 	"github.com/sandtrail/sandtrail/internal/pty"
 )
 
-// Terminal is how a command is run on a pseudo-terminal. Its standard output
-// and error are one, and arrive at Command.Stdout. If Command.Stdin is a
-// terminal the command gets the other one in its place, of the same size and
-// with the same modes, and the first is raw until the command has ended;
-// otherwise its input is passed as ever.
-type Terminal struct {
-	// Record is the path of a file to record the session in, which must not
-	// exist; directories are made. "": none.
-	Record      string
-	RecordInput bool  // record also what is typed, passwords among it
-	MaxBytes    int64 // of that file; 0: DefaultSessionBytes
-}
-
 // defaultSize is that of a terminal where there is none around.
 var defaultSize = pty.Size{Cols: 80, Rows: 24}
 

@@ -8,10 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/outbox"
@@ -62,15 +59,11 @@ func (execCmd) Examples() []string {
 	}
 }
 
-// forwarded are the signals that are for the command, without those that we
-// were started to ignore, as nohup does: the command ignores them too.
-func forwarded() []os.Signal {
-	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
-	return slices.DeleteFunc(all, signal.Ignored)
-}
-
 // Run runs the command and ends with its status.
 func (c *execCmd) Run(ctx context.Context, d *deps) error {
+	if err := recorder.Supported(); err != nil {
+		return err
+	}
 	if err := c.check(); err != nil {
 		return err
 	}
@@ -82,10 +75,7 @@ func (c *execCmd) Run(ctx context.Context, d *deps) error {
 		signal.Notify(signals, of...)
 	}
 	defer signal.Stop(signals)
-	// Somebody who stops reading our output must not end us unrecorded. (To
-	// ignore the signal would have the command ignore it too.)
-	// Neither must a limit on the size of files that a session reaches.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGXFSZ)
+	signal.Notify(make(chan os.Signal, 1), survived...)
 
 	id := sandtrail.NewID(d.now())
 	command := c.command(d, signals)
@@ -159,10 +149,9 @@ func (c *execCmd) check() error {
 		return invalid("--record-fd: want 3 or higher, got %d; 0 to 2 are the command's", c.RecordFD)
 	}
 	if c.RecordFD != 0 {
-		if _, err := unix.FcntlInt(uintptr(c.RecordFD), unix.F_GETFD, 0); err != nil {
+		if err := keepFromCommand(c.RecordFD); err != nil {
 			return invalid("--record-fd: %d is not an open file descriptor", c.RecordFD)
 		}
-		syscall.CloseOnExec(c.RecordFD) // the command may not write its own record
 	}
 	// The rules of the record hold for the names too; better now than later.
 	success, elapsed := true, 0

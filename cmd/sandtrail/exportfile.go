@@ -11,11 +11,11 @@ import (
 	"io"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
+	"github.com/sandtrail/sandtrail/internal/filelock"
 )
 
 // begun is what an export to a file was begun with. It lies beside what is
@@ -125,7 +125,7 @@ func openPart(name string, flags int) (*exportFile, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := filelock.TryLock(f); err != nil {
 		return nil, errors.Join(sandtrail.Errorf(sandtrail.CodeInvalid, "--to: another export writes %s", f.Name()), f.Close())
 	}
 	return &exportFile{name: name, File: f, out: bufio.NewWriterSize(f, 1<<16)}, nil

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/web"
 )
@@ -42,7 +43,7 @@ func (c *serveCmd) recording(d *deps, id sandtrail.ID) (*os.File, error) {
 	if err != nil {
 		return nil, sandtrail.Errorf(sandtrail.CodeNotFound, "no directory of sessions: %w", err)
 	}
-	file, err := openRegular(sessionPath(dir, id))
+	file, err := durable.OpenNamed(sessionPath(dir, id))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = sandtrail.Errorf(sandtrail.CodeNotFound, "no session: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/asciicast"
+	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/recorder"
 )
 
@@ -75,7 +76,7 @@ func (c *playCmd) Run(ctx context.Context, d *deps) error {
 // one that was recorded.
 func (c *playCmd) open(ctx context.Context, d *deps) (file *os.File, differs bool, err error) {
 	if c.File != "" {
-		if file, err = openRegular(c.File); err != nil {
+		if file, err = durable.OpenNamed(c.File); err != nil {
 			return nil, false, sandtrail.Errorf(sandtrail.CodeInvalid, "--file: %w", err)
 		}
 		return file, false, nil

@@ -9,9 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/recorder"
 )
 
@@ -45,28 +45,15 @@ func (f sessionsFlag) openSession(d *deps, e sandtrail.Execution) (*os.File, rec
 		return nil, session, err
 	}
 	path := sessionPath(dir, e.ID)
-	file, err := openRegular(path)
+	file, err := durable.OpenNamed(path)
 	if errors.Is(err, fs.ErrNotExist) && filepath.Base(session.Path) == filepath.Base(path) {
-		file, err = openRegular(session.Path)
+		file, err = durable.OpenNamed(session.Path)
 	}
 	if err != nil {
 		return nil, session, sandtrail.Errorf(sandtrail.CodeNotFound,
 			"%w; name the directory with --session-dir or the file with --file", err)
 	}
 	return file, session, nil
-}
-
-// openRegular opens a file, and nothing that only looks like one.
-func openRegular(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		f.Close()
-		return nil, errors.Join(err, fmt.Errorf("%s is not a regular file", path))
-	}
-	return f, nil
 }
 
 // isAsRecorded reports whether the file's SHA-256 is the one in the record.

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -16,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/pty"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/recorder"
@@ -199,7 +202,7 @@ func sessionFile(t *testing.T, session recorder.Session) string {
 	if session.SHA256 == nil || session.Bytes == nil {
 		t.Fatalf("the record does not know the file: %+v", session)
 	}
-	f, err := openRegular(session.Path)
+	f, err := durable.OpenNamed(session.Path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,3 @@
-//go:build unix
-
 package pgtest
 
 import (
@@ -10,9 +8,7 @@ import (
 	"net"
 	"os"
 	osexec "os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 )
@@ -104,26 +100,6 @@ func (c *cluster) ready() error {
 		fmt.Fprintln(&output, c.said.Text())
 	}
 	return fmt.Errorf("the server did not start:\n%s", &output)
-}
-
-// unprivileged lets the server run as user postgres when we are root, which
-// it refuses to run as. Its own process group spares it the terminal's ^C.
-func unprivileged(dir string) (*syscall.SysProcAttr, error) {
-	attr := &syscall.SysProcAttr{Setpgid: true}
-	if os.Geteuid() != 0 {
-		return attr, nil
-	}
-	account, err := user.Lookup("postgres")
-	if err != nil {
-		return nil, fmt.Errorf("PostgreSQL refuses to run as root: %w", err)
-	}
-	uid, errUID := strconv.Atoi(account.Uid)
-	gid, errGID := strconv.Atoi(account.Gid)
-	if err := errors.Join(errUID, errGID); err != nil {
-		return nil, err
-	}
-	attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	return attr, os.Chown(dir, uid, gid)
 }
 
 // findBinaries returns the directory of initdb and pg_ctl.

@@ -1,5 +1,3 @@
-//go:build unix
-
 // Package pgtest gives tests fresh databases on a real PostgreSQL server.
 //
 // The first call starts a throw-away cluster from the binaries on the machine

@@ -1,4 +1,3 @@
-// Package pty makes pseudo-terminals.
 package pty
 
 import (
@@ -40,9 +39,6 @@ func openSlave(master int) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), name), nil
 }
-
-// Size is that of a terminal, in characters.
-type Size struct{ Cols, Rows int }
 
 // SizeOf returns the size of the terminal that either end belongs to.
 func SizeOf(end *os.File) (s Size, err error) {

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package main
+
+import "os"
+
+// What exec asks of the system where it runs commands, which is on Linux.
+
+func forwarded() []os.Signal { return nil }
+
+var survived []os.Signal
+
+func keepFromCommand(int) error { return nil }

@@ -1,0 +1,11 @@
+package pgtest
+
+import (
+	"fmt"
+	"syscall"
+)
+
+// unprivileged says that servers of our own are started on Unix only.
+func unprivileged(string) (*syscall.SysProcAttr, error) {
+	return nil, fmt.Errorf("no PostgreSQL server is started on Windows: set %s to a superuser's URL", Env)
+}
