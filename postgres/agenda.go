@@ -7,12 +7,22 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-var _ sandtrail.Agenda = (*Store)(nil)
+var (
+	_ sandtrail.Agenda = (*Store)(nil)
+	_ sandtrail.Clock  = (*Store)(nil)
+)
+
+// Clock is the time by the server's clock.
+func (s *Store) Clock(ctx context.Context) (now time.Time, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now)
+	return now.UTC(), wrap("ask the database for the time", err)
+}
 
 // Claim claims work that is due.
-func (s *Store) Claim(ctx context.Context, work string, now, until time.Time) (bool, error) {
+func (s *Store) Claim(ctx context.Context, work string, now time.Time, lease, period time.Duration) (bool, error) {
 	claimed, err := s.execute(ctx, `INSERT INTO {schema}.agenda AS a (work, due_at) VALUES ($1, $3)
-		ON CONFLICT (work) DO UPDATE SET due_at = $3 WHERE a.due_at <= $2`, work, now, until)
+		ON CONFLICT (work) DO UPDATE SET due_at = $3 WHERE a.due_at <= $2 OR a.due_at > $4`,
+		work, now, now.Add(lease), now.Add(period+sandtrail.MaxClockDifference))
 	return claimed > 0, wrapf(err, "claim %s", work)
 }
 

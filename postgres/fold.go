@@ -250,7 +250,7 @@ func forgetSoon(ctx context.Context, tx pgx.Tx, l *layout) error {
 const forgetEvery = time.Hour
 
 func (s *Store) forgetSometimes(ctx context.Context, l *layout, now time.Time) error {
-	due, err := s.Claim(ctx, "forget", now, now.Add(forgetEvery))
+	due, err := s.Claim(ctx, "forget", now, forgetEvery, forgetEvery)
 	if err != nil || !due {
 		return err
 	}

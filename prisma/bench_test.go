@@ -81,7 +81,7 @@ func BenchmarkBatches(b *testing.B) {
 	for b.Loop() {
 		folded += timed(func() {
 			appended += timed(func() {
-				beside(b, worker.Maintain(store), func() {
+				beside(b, worker.Upkeep(store), func() {
 					for range storeBatches {
 						_, err := store.Append(b.Context(), benchBatch(b))
 						check(b, err)
@@ -119,13 +119,14 @@ func BenchmarkBatches(b *testing.B) {
 	b.ReportMetric(100*ours/prisma, "%-of-createMany")
 }
 
-// beside does something while a job is run as a server runs it.
-func beside(b *testing.B, job worker.Job, f func()) {
+// beside does something while jobs are run as a server runs it.
+func beside(b *testing.B, jobs []worker.Job, f func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
 	var running sync.WaitGroup
+	now := func(context.Context) (time.Time, error) { return time.Now(), nil }
 	running.Go(func() {
-		worker.Loop{Now: time.Now, Log: slog.New(slog.DiscardHandler), Jobs: []worker.Job{job}}.Run(ctx)
+		worker.Loop{Now: now, Log: slog.New(slog.DiscardHandler), Jobs: jobs}.Run(ctx)
 	})
 	f()
 	cancel()

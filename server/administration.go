@@ -52,6 +52,9 @@ func (s *Server) cleanup(ctx context.Context, in *cleanupInput) (*body[api.Clean
 	if err != nil {
 		return nil, err
 	}
+	if err := sandtrail.AgreeOnTime(ctx, s.store, s.now()); err != nil {
+		return nil, err
+	}
 	deleted, err := s.store.Cleanup(ctx, old)
 	if err != nil {
 		problem := s.problem(ctx, err, "body")

@@ -35,5 +35,10 @@ func (s *Server) examine(ctx context.Context, in *examineInput) (*body[api.Page[
 		depth = sandtrail.Deep
 	}
 	checks, err := s.cfg.Examiner.Doctor(ctx, depth, s.now())
+	if _, has := s.cfg.Examiner.(sandtrail.Clock); has && err == nil {
+		var clock sandtrail.Check
+		clock, err = sandtrail.CheckClock(ctx, s.cfg.Examiner, s.now())
+		checks = append(checks, clock)
+	}
 	return answer(api.NewPage(checks, ""), err)
 }

@@ -11,11 +11,12 @@ import (
 var _ sandtrail.Agenda = (*Store)(nil)
 
 // Claim claims work that is due.
-func (s *Store) Claim(ctx context.Context, work string, now, until time.Time) (bool, error) {
+func (s *Store) Claim(ctx context.Context, work string, now time.Time, lease, period time.Duration) (bool, error) {
 	var claimed int64
 	err := s.write(ctx, "claim "+work, func(tx *sql.Tx) (err error) {
 		claimed, err = execCount(ctx, tx, `INSERT INTO sandtrail_agenda (work, due_at) VALUES (?1, ?3)
-			ON CONFLICT (work) DO UPDATE SET due_at = ?3 WHERE due_at <= ?2`, work, formatTime(now), formatTime(until))
+			ON CONFLICT (work) DO UPDATE SET due_at = ?3 WHERE due_at <= ?2 OR due_at > ?4`,
+			work, formatTime(now), formatTime(now.Add(lease)), formatTime(now.Add(period+sandtrail.MaxClockDifference)))
 		return err
 	})
 	return claimed > 0, err

@@ -42,7 +42,7 @@ func (s *Store) Upkeep() []sandtrail.UpkeepStep {
 
 // tidy removes what is not needed any more.
 func (s *Store) tidy(ctx context.Context, now time.Time) error {
-	due, err := s.Claim(ctx, "forget", now, now.Add(forgetEvery))
+	due, err := s.Claim(ctx, "forget", now, forgetEvery, forgetEvery)
 	if err != nil {
 		return err
 	}

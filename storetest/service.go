@@ -258,7 +258,7 @@ func Agenda(t *testing.T, agenda sandtrail.Agenda) {
 		got := make(chan bool)
 		for range 8 {
 			go func() {
-				mine, err := agenda.Claim(ctx, "work", now, now.Add(hour))
+				mine, err := agenda.Claim(ctx, "work", now, hour, 24*hour)
 				if err != nil {
 					t.Errorf("claim: %v", err)
 				}
@@ -292,4 +292,10 @@ func Agenda(t *testing.T, agenda sandtrail.Agenda) {
 	due(serviceStart.Add(24 * hour))
 	claims("before it is due", serviceStart.Add(23*hour), 0)
 	claims("when it is due", serviceStart.Add(24*hour), 1)
+	for _, wrong := range []time.Duration{24*hour + 2*time.Minute, 365 * 24 * hour} {
+		if err := agenda.Reschedule(ctx, "work", serviceStart.Add(wrong)); err != nil {
+			t.Fatalf("reschedule: %v", err)
+		}
+		claims("when it is due later than a period from now", serviceStart, 1)
+	}
 }

@@ -40,7 +40,7 @@ type alerts struct {
 
 func (a alerts) round(ctx context.Context, now time.Time) error {
 	// A little less than the period, so that the next round is not too early.
-	mine, err := a.store.Claim(ctx, "alerts", now, now.Add(alertPeriod*3/4))
+	mine, err := a.store.Claim(ctx, "alerts", now, alertPeriod*3/4, alertPeriod)
 	if err != nil || !mine {
 		return err
 	}

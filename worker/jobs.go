@@ -42,10 +42,14 @@ type RetentionStore interface {
 
 // Retention removes records that are older than their period, once a day
 // however many servers run and however often they restart. Each time is a line
-// of the access log.
-func Retention(store RetentionStore, periods sandtrail.Periods, log *slog.Logger) Job {
+// of the access log. It removes nothing while agree says that this machine and
+// the database are not of one mind about the time.
+func Retention(store RetentionStore, periods sandtrail.Periods, agree func(context.Context) error, log *slog.Logger) Job {
 	return Job{Name: "retention", Every: 5 * time.Minute, RunOnce: func(ctx context.Context, now time.Time) error {
-		mine, err := store.Claim(ctx, sandtrail.RetentionWork, now, now.Add(retentionRetry))
+		if err := agree(ctx); err != nil {
+			return err
+		}
+		mine, err := store.Claim(ctx, sandtrail.RetentionWork, now, retentionRetry, retentionPeriod)
 		if err != nil || !mine {
 			return err
 		}

@@ -23,7 +23,7 @@ const publishRetry = time.Minute
 // others; all are tried again soon.
 func Checkpoints(sign func(context.Context, time.Time) (notify.Checkpoint, error), agenda sandtrail.Agenda, to []Publisher, every time.Duration) Job {
 	return Job{Name: "checkpoints", Every: min(every, publishRetry) / 2, RunOnce: func(ctx context.Context, now time.Time) error {
-		mine, err := agenda.Claim(ctx, "checkpoints", now, now.Add(every))
+		mine, err := agenda.Claim(ctx, "checkpoints", now, every, every)
 		if err != nil || !mine {
 			return err
 		}
@@ -48,7 +48,7 @@ const verifyRetry = time.Hour
 // the servers.
 func Verification(verify func(context.Context, time.Time) error, agenda sandtrail.Agenda, every time.Duration) Job {
 	return Job{Name: "verify", Every: min(every, 5*time.Minute), RunOnce: func(ctx context.Context, now time.Time) error {
-		mine, err := agenda.Claim(ctx, "verify", now, now.Add(min(every, verifyRetry)))
+		mine, err := agenda.Claim(ctx, "verify", now, min(every, verifyRetry), every)
 		if err != nil || !mine {
 			return err
 		}

@@ -16,7 +16,7 @@ import (
 type Job struct {
 	Name  string
 	Every time.Duration // from the end of one round to the begin of the next
-	// RunOnce does one round. An error is logged and the job goes on, after
+	// RunOnce does one round, at the time that the loop says. An error is logged and the job goes on, after
 	// longer and longer pauses while errors last.
 	RunOnce func(ctx context.Context, now time.Time) error
 }
@@ -24,8 +24,10 @@ type Job struct {
 // Loop runs jobs until its context ends.
 type Loop struct {
 	Jobs []Job
-	Now  func() time.Time
-	Log  *slog.Logger
+	// Now is the time: by the clock that all servers of a database share, so that
+	// none keeps the work of others from being done, or does it too early.
+	Now func(context.Context) (time.Time, error)
+	Log *slog.Logger
 	// Done is told of each round; nil: nobody is.
 	Done func(job string, took time.Duration, err error)
 }
@@ -76,5 +78,9 @@ func (l Loop) round(ctx context.Context, job Job) (err error) {
 			l.Done(job.Name, time.Since(start), err)
 		}
 	}()
-	return job.RunOnce(ctx, l.Now())
+	now, err := l.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return job.RunOnce(ctx, now)
 }

@@ -25,6 +25,10 @@ var (
 	silent = slog.New(slog.DiscardHandler)
 )
 
+func machineTime(context.Context) (time.Time, error) { return time.Now(), nil }
+
+func agreed(context.Context) error { return nil }
+
 func openStore(t *testing.T) *sqlite.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{})
@@ -66,7 +70,7 @@ func TestLoopGoesOnAfterErrorsAndPanics(t *testing.T) {
 		defer cancel()
 		n := 0
 		Loop{
-			Now: time.Now, Log: silent,
+			Now: machineTime, Log: silent,
 			Jobs: []Job{{Name: "job", Every: time.Second, RunOnce: func(context.Context, time.Time) error {
 				switch n++; n {
 				case 2:
@@ -98,7 +102,7 @@ func TestRetentionRunsOnceADay(t *testing.T) {
 		Keep:  90 * 24 * time.Hour,
 		Types: map[sandtrail.ExecutionType]time.Duration{sandtrail.Terminal: time.Hour},
 	}
-	one, two := Retention(s, periods, silent), Retention(s, periods, silent)
+	one, two := Retention(s, periods, agreed, silent), Retention(s, periods, agreed, silent)
 	left := func() int64 {
 		t.Helper()
 		n, err := s.CountBefore(t.Context(), sandtrail.Before(noon.Add(time.Hour)))
@@ -151,7 +155,7 @@ func TestUpkeepStepsAreIndependent(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		Loop{
-			Now: time.Now, Log: silent, Jobs: Upkeep(stuck{}),
+			Now: machineTime, Log: silent, Jobs: Upkeep(stuck{}),
 			Done: func(job string, _ time.Duration, err error) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -169,4 +173,27 @@ func TestUpkeepStepsAreIndependent(t *testing.T) {
 			t.Errorf("in 10 minutes one was done %d times, the other failed %d times", good, bad)
 		}
 	})
+}
+
+// Nothing is removed while the clocks disagree, and it is tried again soon.
+func TestRetentionWaitsForTheClock(t *testing.T) {
+	s := openStore(t)
+	put(t, s, noon.Add(-91*24*time.Hour), true)
+	wrong := errors.New("the clocks disagree")
+	job := Retention(s, sandtrail.Periods{Keep: 90 * 24 * time.Hour}, func(context.Context) error { return wrong }, silent)
+	left := func() int64 {
+		t.Helper()
+		n, err := s.CountBefore(t.Context(), sandtrail.Before(noon))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if err := job.RunOnce(t.Context(), noon); !errors.Is(err, wrong) || left() != 1 {
+		t.Errorf("%v, %d records left; want the error and 1", err, left())
+	}
+	wrong = nil
+	if err := job.RunOnce(t.Context(), noon); err != nil || left() != 0 {
+		t.Errorf("%v, %d records left; want none", err, left())
+	}
 }

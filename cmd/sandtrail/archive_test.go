@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
@@ -103,5 +104,22 @@ func retentionArchives(t *testing.T, store serviceStore) {
 	}
 	if len(page.Items) != len(want) {
 		t.Errorf("%d are archived, want %d", len(page.Items), len(want))
+	}
+}
+
+// A clock 90 days ahead removes nothing.
+func TestCleanupRefusesAWrongClock(t *testing.T) {
+	url := pgtest.New(t)
+	store, err := postgres.Open(t.Context(), url, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if _, err := store.Migrate(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	ahead := &deps{now: func() time.Time { return time.Now().Add(90 * 24 * time.Hour) }, opened: store}
+	if err := (&cleanupCmd{OlderThan: moment{}}).Run(t.Context(), ahead); !errors.Is(err, sandtrail.ErrConflict) {
+		t.Errorf("got %v, want a refusal", err)
 	}
 }

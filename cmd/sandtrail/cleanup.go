@@ -44,6 +44,9 @@ func (c *cleanupCmd) Run(ctx context.Context, d *deps) error {
 		c.warnOfHolds(ctx, d, store, old)
 		return d.say("%d", n)
 	}
+	if err := sandtrail.AgreeOnTime(ctx, store, d.now()); err != nil {
+		return err
+	}
 	if err := d.recordAct(ctx, sandtrail.CleanupAction, "before "+old.Before.UTC().Format(time.RFC3339)); err != nil {
 		return err
 	}

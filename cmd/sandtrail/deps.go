@@ -174,7 +174,11 @@ func (d *deps) maintain(ctx context.Context) {
 	if !local || ctx.Err() != nil {
 		return
 	}
-	if err := database.Maintain(ctx, d.now()); err != nil {
+	now, err := sandtrail.TimeOf(ctx, database, d.now())
+	if err == nil {
+		err = database.Maintain(ctx, now)
+	}
+	if err != nil {
 		d.warn("upkeep of the database: %v", err)
 	}
 }

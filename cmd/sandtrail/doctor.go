@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
@@ -49,6 +50,9 @@ func (c *doctorCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
+	if checks, err = withClock(ctx, examiner, d.now(), checks); err != nil {
+		return err
+	}
 	waiting, err := c.outbox(d)
 	if err != nil {
 		return err
@@ -63,6 +67,16 @@ func (c *doctorCmd) Run(ctx context.Context, d *deps) error {
 		return exitStatus(statusFinding)
 	}
 	return err
+}
+
+// withClock adds what is to be said of a database's clock. A server says it of its
+// own.
+func withClock(ctx context.Context, examiner server.Examiner, now time.Time, checks []sandtrail.Check) ([]sandtrail.Check, error) {
+	if _, has := examiner.(sandtrail.Clock); !has {
+		return checks, nil
+	}
+	c, err := sandtrail.CheckClock(ctx, examiner, now)
+	return append(checks, c), err
 }
 
 // outbox is what waits on this machine for the database.

@@ -98,7 +98,11 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	case c.DryRun:
 		return dryRun(ctx, d, database)
 	}
-	applied, err := database.Migrate(ctx, d.now())
+	now, err := sandtrail.TimeOf(ctx, database, d.now())
+	if err != nil {
+		return err
+	}
+	applied, err := database.Migrate(ctx, now)
 	return errors.Join(c.report(d, applied, err == nil), err)
 }
 

@@ -88,7 +88,8 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	}
 	loop := c.jobs(store, rules, metrics.channels(channels), d, log)
 	if periods.Removes() {
-		loop.Jobs = append(loop.Jobs, worker.Retention(metrics.retained(retained), periods, log))
+		loop.Jobs = append(loop.Jobs, worker.Retention(metrics.retained(retained), periods,
+			func(ctx context.Context) error { return sandtrail.AgreeOnTime(ctx, store, d.now()) }, log))
 	}
 	loop.Done = metrics.done
 	hook := notify.Webhook{Secret: c.WebhookSecret, Now: d.now}
@@ -179,7 +180,10 @@ func (c *serveCmd) rules() ([]sandtrail.Rule, error) {
 }
 
 func (c *serveCmd) jobs(store serviceStore, rules []sandtrail.Rule, channels []notify.Channel, d *deps, log *slog.Logger) worker.Loop {
-	return worker.Loop{Now: d.now, Log: log, Jobs: append(worker.Upkeep(store), worker.Alerts(store, rules, channels...))}
+	return worker.Loop{
+		Now: func(ctx context.Context) (time.Time, error) { return sandtrail.TimeOf(ctx, store, d.now()) },
+		Log: log, Jobs: append(worker.Upkeep(store), worker.Alerts(store, rules, channels...)),
+	}
 }
 
 func (c *serveCmd) listen() (net.Listener, error) {
