@@ -92,21 +92,30 @@ func (v Verdict) Holds(fires bool) bool {
 func (r Rule) describe(v Verdict) string {
 	window := FormatDuration(r.Window)
 	switch {
-	case r.Metric == NoExecutions && v.Firing:
-		return fmt.Sprintf("%s: no executions in the last %s", r.Name, window)
-	case v.Value == nil:
+	case v.Stats.Total == 0 || v.Value == nil:
 		return fmt.Sprintf("%s: no executions in the last %s", r.Name, window)
 	case r.Metric == FailureRate:
-		return fmt.Sprintf("%s: %.1f %% of the executions of the last %s failed (%d of %d, threshold %g %%)",
+		return fmt.Sprintf("%s: %.3g %% of the executions of the last %s failed (%d of %d, threshold %g %%)",
 			r.Name, *v.Value, window, v.Stats.Failed, v.Stats.Total, r.Threshold)
 	case r.Metric == TimeoutRate:
-		return fmt.Sprintf("%s: %.1f %% of the executions of the last %s timed out (%d of %d, threshold %g %%)",
+		return fmt.Sprintf("%s: %.3g %% of the executions of the last %s timed out (%d of %d, threshold %g %%)",
 			r.Name, *v.Value, window, v.Stats.TimedOut, v.Stats.Total, r.Threshold)
 	case r.Metric == P95Time:
-		return fmt.Sprintf("%s: 95 %% of the executions of the last %s took up to %.0f ms (threshold %g ms)",
-			r.Name, window, *v.Value, r.Threshold)
+		return fmt.Sprintf("%s: p95 time of the last %s: %s (threshold %s)", r.Name, window, wordMillis(*v.Value), wordMillis(r.Threshold))
+	case v.Stats.Total == 1:
+		return fmt.Sprintf("%s: 1 execution in the last %s", r.Name, window)
 	}
 	return fmt.Sprintf("%s: %d executions in the last %s", r.Name, v.Stats.Total, window)
+}
+
+// wordMillis writes milliseconds as FormatDuration does, to the hundredth of a
+// second.
+func wordMillis(ms float64) string {
+	d := time.Duration(min(ms, MaxInt)) * time.Millisecond
+	if d > time.Second {
+		d = d.Round(10 * time.Millisecond)
+	}
+	return FormatDuration(d)
 }
 
 // At is the window that the rule looks at at that time. It reaches a little

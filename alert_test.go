@@ -42,6 +42,24 @@ func TestParseRulesNamesEveryFault(t *testing.T) {
 	}
 }
 
+func TestVerdictsAreWorded(t *testing.T) {
+	stats := sandtrail.WindowStats{Total: 40, Successful: 39, Failed: 1, P95Time: new(3262.4)}
+	for want, rule := range map[string]sandtrail.Rule{
+		"r: 2.5 % of the executions of the last 1h failed (1 of 40, threshold 30 %)": {Metric: sandtrail.FailureRate, Threshold: 30},
+		"r: 0 % of the executions of the last 1h timed out (0 of 40, threshold 5 %)": {Metric: sandtrail.TimeoutRate, Threshold: 5},
+		"r: p95 time of the last 1h: 3.26s (threshold 2s)":                           {Metric: sandtrail.P95Time, Threshold: 2000},
+		"r: 40 executions in the last 1h":                                            {Metric: sandtrail.NoExecutions},
+	} {
+		rule.Name, rule.Window = "r", time.Hour
+		if got := rule.Evaluate(stats).Message; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got := rule.Evaluate(sandtrail.WindowStats{}).Message; got != "r: no executions in the last 1h" {
+			t.Errorf("of nothing: %q", got)
+		}
+	}
+}
+
 func TestVerdictHolds(t *testing.T) {
 	patient := sandtrail.Rule{Metric: sandtrail.FailureRate, Window: time.Hour, Threshold: 30, ResolveAt: new(20.0)}
 	for _, test := range []struct {

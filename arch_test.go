@@ -29,6 +29,7 @@ var edges = []edge{
 	{"sqlite", ".", "implements the store's contracts"},
 	{"sqlite", "rollup", "keeps and answers from the roll-ups"},
 	{"sqlite", "ledger", "keeps the ledger's leaves"},
+	{"sqlite", "internal/human", "the file's size in an examination"},
 	{"sqlite", "modernc.org/sqlite", "the database"},
 	{"postgres", ".", "implements the store's contracts"},
 	{"postgres", "rollup", "keeps and answers from the roll-ups"},

@@ -147,7 +147,7 @@ func checkTalk(t *testing.T, talk []string) {
 		t.Fatal(err)
 	}
 	subject, err := new(mime.WordDecoder).DecodeHeader(got.Header.Get("Subject"))
-	want := "[firing] high-failure-rate: 90.0 % of the executions of the last 1h failed (9 of 10, threshold 30 %)"
+	want := "[firing] high-failure-rate: 90 % of the executions of the last 1h failed (9 of 10, threshold 30 %)"
 	if err != nil || subject != want {
 		t.Errorf("subject %q, %v", subject, err)
 	}

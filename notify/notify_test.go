@@ -39,7 +39,7 @@ func TestWebhookForms(t *testing.T) {
 		{AlertmanagerAPI, false, "application/json", "0.endsAt", `"2026-11-24T12:00:00Z"`},
 		{CloudEvents, true, "application/cloudevents+json", "type", `"sandtrail.alert.firing"`},
 		{CloudEvents, true, "application/cloudevents+json", "id", `"high-failure-rate@2026-11-24T12:00:00Z"`},
-		{Slack, true, "application/json", "text", `":rotating_light: high-failure-rate: 90.0 % of the executions of the last 1h failed (9 of 10, threshold 30 %)"`},
+		{Slack, true, "application/json", "text", `":rotating_light: high-failure-rate: 90 % of the executions of the last 1h failed (9 of 10, threshold 30 %)"`},
 	} {
 		var body []byte
 		var header http.Header

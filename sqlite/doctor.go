@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 // Doctor examines the file without changing it. Deep reads all of it.
@@ -69,10 +70,10 @@ func checkAutoVacuum(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check
 
 func checkSize(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
 	total, free, err := fileSize(ctx, tx)
-	return sandtrail.Check{
-		Name: "size", OK: true,
-		Detail: fmt.Sprintf("%.1f MiB, of which %.1f MiB free", mib(total), mib(*free)),
-	}, err
+	if err != nil {
+		return sandtrail.Check{}, err
+	}
+	return sandtrail.Check{Name: "size", OK: true, Detail: human.Bytes(total) + ", of which " + human.Bytes(*free) + " free"}, nil
 }
 
 func checkLedger(ctx context.Context, s *Store, tx *sql.Tx) (sandtrail.Check, error) {
@@ -82,8 +83,6 @@ func checkLedger(ctx context.Context, s *Store, tx *sql.Tx) (sandtrail.Check, er
 	state, err := (&book{tx: tx}).state(ctx)
 	return state.Check(), err
 }
-
-func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
 func checkIntegrity(pragma string) examination {
 	return func(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {

@@ -244,7 +244,7 @@ func TestAlertsAreRememberedAndSilenced(t *testing.T) {
 		t.Fatalf("silence: status %d\n%s", w.Code, w.Body)
 	}
 	p = page(t, h, "/alerts", http.StatusOK)
-	p.wantText(t, "Silenced", "moving house", "in 4 h")
+	p.wantText(t, "Silenced", "is silent for 4 h , until Tue 24 Nov 2026, 19:20", "moving house")
 	for _, form := range p.tag("form") {
 		if action := form.attr("action"); strings.HasSuffix(action, "/end") {
 			if w := post(h, action, nil); w.Code != http.StatusSeeOther {

@@ -6,12 +6,12 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 // Alerts is what is kept about alerts; both stores keep it.
@@ -35,6 +35,7 @@ type alertsPage struct {
 type silenceRow struct {
 	sandtrail.Silence
 	Ends stamp
+	Left string // how long it still lasts
 }
 
 type eventRow struct {
@@ -100,7 +101,7 @@ func (p *alertsPage) remember(v *view) error {
 		return err
 	}
 	for _, s := range silences {
-		p.Silences = append(p.Silences, silenceRow{s, p.Stamp(s.Until)})
+		p.Silences = append(p.Silences, silenceRow{s, p.Stamp(s.Until), joined(human.Span(s.Until.Sub(v.now)))})
 	}
 	for i := range p.Rules {
 		p.Rules[i].recall(p, states, v.now)
@@ -139,7 +140,7 @@ func (p *alertsPage) events(v *view) error {
 	events, err := v.Alerts.AlertEvents(v.r.Context(), before, eventsPerPage)
 	for _, e := range events {
 		row := eventRow{AlertEvent: e, When: p.Stamp(e.At)}
-		row.Message = ruleWords(e.Rule, e.Message)
+		row.Message = strings.TrimPrefix(e.Message, e.Rule+": ")
 		for _, d := range e.Deliveries {
 			row.Deliveries = append(row.Deliveries, deliveryRow{d, p.Stamp(d.At)})
 		}
@@ -169,38 +170,59 @@ func condition(r sandtrail.Rule) string {
 		text += ", for " + sandtrail.FormatDuration(r.For)
 	}
 	if r.ResolveAt != nil {
-		text += ", and ends at " + strconv.FormatFloat(*r.ResolveAt, 'f', -1, 64)
+		text += ", and ends at " + metric(r, *r.ResolveAt)
 	}
 	return text
 }
 
-// ruleWords is what a rule's message says, beside the rule's name.
-func ruleWords(rule, message string) string {
-	return strings.ReplaceAll(strings.TrimPrefix(message, rule+": "), " %", nb+"%")
+// metric writes a value of what the rule measures.
+func metric(r sandtrail.Rule, value float64) string {
+	switch r.Metric {
+	case sandtrail.FailureRate, sandtrail.TimeoutRate:
+		return formatPercent(&value)
+	case sandtrail.P95Time:
+		return formatMillis(&value)
+	}
+	return plural(int64(value), "execution")
 }
 
 func baseCondition(r sandtrail.Rule) string {
-	window := sandtrail.FormatDuration(r.Window)
-	threshold := strconv.FormatFloat(r.Threshold, 'f', -1, 64)
+	window, threshold := sandtrail.FormatDuration(r.Window), metric(r, r.Threshold)
 	switch r.Metric {
 	case sandtrail.FailureRate:
-		return fmt.Sprintf("fires when more than %s %% of the executions of the last %s failed", threshold, window)
+		return fmt.Sprintf("fires when more than %s of the executions of the last %s failed", threshold, window)
 	case sandtrail.TimeoutRate:
-		return fmt.Sprintf("fires when more than %s %% of the executions of the last %s timed out", threshold, window)
+		return fmt.Sprintf("fires when more than %s of the executions of the last %s timed out", threshold, window)
 	case sandtrail.P95Time:
-		return fmt.Sprintf("fires when the slowest 5 %% of the executions of the last %s took more than %s", window, formatMillis(&r.Threshold))
+		return fmt.Sprintf("fires when the p95 time of the last %s is more than %s", window, threshold)
 	}
 	return fmt.Sprintf("fires when the last %s saw no executions", window)
 }
 
-func metricValue(v sandtrail.Verdict) string {
-	switch v.Rule.Metric {
-	case sandtrail.FailureRate, sandtrail.TimeoutRate:
-		return formatPercent(v.Value)
-	case sandtrail.P95Time:
-		return formatMillis(v.Value)
+// verdictWords is what a rule says now, beside the rule's name.
+func verdictWords(v sandtrail.Verdict) string {
+	window := sandtrail.FormatDuration(v.Rule.Window)
+	of := func(part int64) string {
+		return fmt.Sprintf("%s of %s, threshold %s", human.Count(part), human.Count(v.Stats.Total), metric(v.Rule, v.Rule.Threshold))
 	}
-	return plural(int(v.Stats.Total), "execution")
+	switch {
+	case v.Stats.Total == 0:
+		return "no executions in the last " + window
+	case v.Rule.Metric == sandtrail.FailureRate:
+		return fmt.Sprintf("%s of the executions of the last %s failed (%s)", metricValue(v), window, of(v.Stats.Failed))
+	case v.Rule.Metric == sandtrail.TimeoutRate:
+		return fmt.Sprintf("%s of the executions of the last %s timed out (%s)", metricValue(v), window, of(v.Stats.TimedOut))
+	case v.Rule.Metric == sandtrail.P95Time:
+		return fmt.Sprintf("p95 time of the last %s: %s (threshold %s)", window, metricValue(v), metric(v.Rule, v.Rule.Threshold))
+	}
+	return fmt.Sprintf("%s in the last %s", metricValue(v), window)
+}
+
+func metricValue(v sandtrail.Verdict) string {
+	if v.Value == nil {
+		return human.None
+	}
+	return metric(v.Rule, *v.Value)
 }
 
 // look applies the rule to each hour of the last week.

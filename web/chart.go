@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 // chart is a trend as three drawings over one time axis: executions as
@@ -78,7 +79,7 @@ func newChart(q sandtrail.TrendQuery, buckets []sandtrail.TrendBucket, link url.
 	c.AvgTime = line(buckets, c.Time.top, func(b sandtrail.TrendBucket) *float64 { return b.AvgTime })
 	c.P95Time = line(buckets, c.Time.top, func(b sandtrail.TrendBucket) *float64 { return b.P95Time })
 	c.AvgMemory = line(buckets, c.Memory.top, func(b sandtrail.TrendBucket) *float64 { return b.AvgMemory })
-	c.Caption = fmt.Sprintf("%s executions by the %s", formatCount(c.Total), q.Bucket)
+	c.Caption = fmt.Sprintf("%s executions by the %s", human.Count(c.Total), q.Bucket)
 	return c, nil
 }
 
@@ -90,7 +91,7 @@ func (c *chart) scale(buckets []sandtrail.TrendBucket) {
 		millis = max(millis, orZero(b.AvgTime), orZero(b.P95Time))
 	}
 	c.Runs = axis{top: niceTop(max(runs, 2), 1, 2, 4, 6, 8)}
-	c.Runs.Top, c.Runs.Middle = formatCount(int64(c.Runs.top)), formatCount(int64(c.Runs.top/2))
+	c.Runs.Top, c.Runs.Middle = human.Count(int64(c.Runs.top)), human.Count(int64(c.Runs.top/2))
 	c.Time = axis{top: niceTop(millis, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)}
 	c.Time.Top = formatMillis(&c.Time.top)
 	c.Memory = axis{top: niceTop(memory, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)}

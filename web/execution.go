@@ -3,8 +3,10 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 type executionPage struct {
@@ -77,6 +79,9 @@ func execution(v *view) error {
 		}
 	}
 	p.Run, p.SHA256 = runFacts(p.Metadata)
+	if e.MemoryUsed != nil { // the same peak, rounded up, stands above
+		p.Run = slices.DeleteFunc(p.Run, func(f fact) bool { return f.Name == runNames["memoryPeakBytes"] })
+	}
 	if p.SHA256 != "" {
 		p.SameSource = address("/executions", url.Values{"text": {p.SHA256}, "strategyId": {e.StrategyID}})
 	}
@@ -97,7 +102,7 @@ func measures(e sandtrail.Execution, usual sandtrail.StrategyStats) []measure {
 	return []measure{
 		{Label: "Time", Value: formatMillis(elapsed), Usual: against(formatMillis(q.P50), "median"), Scale: newScale(elapsed, q)},
 		{Label: "Peak memory", Value: formatMemory(float(e.MemoryUsed)), Usual: against(formatMemory(usual.Avg.MemoryUsed), "average")},
-		{Label: "CPU", Value: formatCPU(e.CPUUsage), Usual: against(formatCPU(usual.Avg.CPUUsage), "average")},
+		{Label: "CPU", Value: formatPercent(e.CPUUsage), Usual: against(formatPercent(usual.Avg.CPUUsage), "average")},
 		{
 			Label: "Findings", Value: findings,
 			Usual: against(formatMean(sandtrail.Mean(float64(usual.Sum.ErrorCount), usual.Count)), "errors on average"),
@@ -106,7 +111,7 @@ func measures(e sandtrail.Execution, usual sandtrail.StrategyStats) []measure {
 }
 
 func against(value, what string) string {
-	if value == none {
+	if value == human.None {
 		return "nothing to compare with yet"
 	}
 	return value + " " + what

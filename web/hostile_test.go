@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +105,22 @@ func TestNothingIsHiddenOnAPage(t *testing.T) {
 		}
 		if w.Code >= 500 {
 			t.Errorf("%s: status %d", path, w.Code)
+		}
+	}
+}
+
+// illWritten is a figure whose thousands are not apart or that ends in zeros
+// that say nothing.
+var illWritten = regexp.MustCompile(`(^|[^\d,.])(\d{4,}(\.\d+)?|\d+\.\d*0)[ \x{202f}]?(ms|s|B|[KMGTP]iB|%|times|points|(error|warning|execution|entr|record|finding|migration)(s|y|ies)?)([^a-z]|$)`)
+
+// TestFiguresAreWell wants every figure of the pages to be written for people,
+// however large it is.
+func TestFiguresAreWell(t *testing.T) {
+	g := hostileGuest(t)
+	for _, path := range hostilePaths(t, g) {
+		d := parse(t, path, get(t, g.page, path, g.session))
+		if bad := illWritten.FindString(d.text()); bad != "" {
+			t.Errorf("%s says %q", path, bad)
 		}
 	}
 }

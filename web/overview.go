@@ -1,7 +1,6 @@
 package web
 
 import (
-	"fmt"
 	"math"
 	"net/http"
 	"net/url"
@@ -10,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 type overviewPage struct {
@@ -115,7 +115,7 @@ func tiles(w window, now, then sandtrail.WindowStats, buckets []sandtrail.TrendB
 	rate, before := sandtrail.Rate(now.Successful, now.Total), sandtrail.Rate(then.Successful, then.Total)
 	return []tile{
 		{
-			Label: "Executions", Value: formatCount(now.Total), Note: formatCount(then.Total),
+			Label: "Executions", Value: human.Count(now.Total), Note: human.Count(then.Total),
 			Delta: relative(float64(now.Total), float64(then.Total), "", ""), Href: list(""),
 			Spark: sparkline(buckets, func(b sandtrail.TrendBucket) *float64 { return new(float64(b.Total)) }),
 		}, {
@@ -123,7 +123,7 @@ func tiles(w window, now, then sandtrail.WindowStats, buckets []sandtrail.TrendB
 			Delta: points(rate, before), Href: list(outcomeFailed),
 			Spark: sparkline(buckets, func(b sandtrail.TrendBucket) *float64 { return sandtrail.Rate(b.Successful, b.Total) }),
 		}, {
-			Label: "Time-outs", Value: formatCount(now.TimedOut), Note: formatCount(then.TimedOut),
+			Label: "Time-outs", Value: human.Count(now.TimedOut), Note: human.Count(then.TimedOut),
 			Delta: relative(float64(now.TimedOut), float64(then.TimedOut), "bad", "good"), Href: list(outcomeTimedOut),
 			Spark: sparkline(buckets, func(b sandtrail.TrendBucket) *float64 { return new(float64(b.TimedOut)) }),
 		}, {
@@ -144,11 +144,11 @@ func relative(now, then float64, up, down string) delta {
 	case math.Abs(change) < 0.5:
 		return delta{"no change", "same", ""}
 	case change > 999:
-		return delta{fmt.Sprintf("%.0f times", now/then), "up", up}
+		return delta{human.Number(math.Round(now/then)) + " times", "up", up}
 	case change > 0:
-		return delta{fmt.Sprintf("%.0f"+nb+"%%", change), "up", up}
+		return delta{joined(human.Percent(math.Round(change))), "up", up}
 	}
-	return delta{fmt.Sprintf("%.0f"+nb+"%%", -change), "down", down}
+	return delta{joined(human.Percent(math.Round(-change))), "down", down}
 }
 
 func relativePtr(now, then *float64, up, down string) delta {
@@ -164,7 +164,7 @@ func points(now, then *float64) delta {
 		return delta{}
 	}
 	change := *now - *then
-	text := trimZero(math.Abs(change)) + " points"
+	text := human.Number(math.Round(10*math.Abs(change))/10) + " points"
 	if text == "1 points" {
 		text = "1 point"
 	}
@@ -248,7 +248,7 @@ func (v *view) verdicts() ([]sandtrail.Verdict, error) {
 			return nil, err
 		}
 		verdict := rule.Evaluate(stats)
-		verdict.Message = ruleWords(rule.Name, verdict.Message)
+		verdict.Message = verdictWords(verdict)
 		out = append(out, verdict)
 	}
 	return out, nil

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 // addresses has at least one address for every page.
@@ -128,8 +129,8 @@ func TestOverview(t *testing.T) {
 	}
 	values := p.class("tile-value")
 	want := []string{
-		formatCount(stats.Total), formatPercent(sandtrail.Rate(stats.Successful, stats.Total)),
-		formatCount(stats.TimedOut), formatMillis(stats.P95Time),
+		human.Count(stats.Total), formatPercent(sandtrail.Rate(stats.Successful, stats.Total)),
+		human.Count(stats.TimedOut), formatMillis(stats.P95Time),
 	}
 	for i, tile := range values {
 		if got := tile.text(); got != plain(want[i]) {
@@ -260,7 +261,7 @@ func TestUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.wantText(t, "Ada Okafor", "ada.okafor@example.com", formatCount(stats.TotalExecutions), plain(formatPercent(stats.SuccessRate)))
+	p.wantText(t, "Ada Okafor", "ada.okafor@example.com", human.Count(stats.TotalExecutions), plain(formatPercent(stats.SuccessRate)))
 }
 
 // failing is a store whose every answer is an error.

@@ -8,14 +8,15 @@ import (
 	"strings"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 // functions are what templates can call beside methods.
 func functions(files *assets) template.FuncMap {
 	return template.FuncMap{
 		"asset": files.url,
-		"count": formatCount, "percent": formatPercent, "millis": formatMillis, "memory": formatMemory,
-		"cpu": formatCPU, "mean": formatMean, "plural": plural, "lower": strings.ToLower,
+		"count": human.Count, "percent": formatPercent, "millis": formatMillis, "memory": formatMemory,
+		"mean": formatMean, "plural": func(n int, word string) string { return plural(n, word) }, "lower": strings.ToLower,
 		"int":    func(n int) int64 { return int64(n) },
 		"choose": func(condition, yes, no string) string { return map[bool]string{true: yes, false: no}[condition != ""] },
 		"item":   navItem, "ranking": newRanking, "field": newField, "invalid": invalid, "within": withinChoices,

@@ -3,7 +3,10 @@ package web
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"strings"
+
+	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 // node is a JSON value as the page shows it: members keep their order and
@@ -89,7 +92,7 @@ type fact struct{ Name, Value string }
 var runNames = map[string]string{
 	"status": "Status", "exitCode": "Exit code", "signal": "Signal", "command": "Command", "cpuTime": "CPU time",
 	"memoryPeakBytes": "Memory peak", "method": "Measured by", "limits": "Limits",
-	"processesPeak": "Processes at peak", "sourceBytes": "Source size, bytes",
+	"processesPeak": "Processes at peak", "sourceBytes": "Source size",
 }
 
 // runFacts reads metadata.run.
@@ -130,6 +133,10 @@ func runValue(n node) string {
 			return formatMemory(new(number / (1 << 20)))
 		case "memory":
 			return formatMemory(&number)
+		case "sourceBytes":
+			return formatBytes(int64(min(number, math.MaxInt32)))
+		case "processesPeak":
+			return human.Number(number)
 		}
 	}
 	if !n.Branch() {

@@ -49,7 +49,7 @@ func (p *progress) add(n int64) {
 func (p *progress) line(now time.Time) string {
 	const width = 30
 	if p.total == 0 {
-		return fmt.Sprintf("%s %s", p.title, human.Bytes(int(p.done)))
+		return fmt.Sprintf("%s %s", p.title, human.Bytes(p.done))
 	}
 	share := min(1, float64(p.done)/float64(p.total))
 	full := int(share * width)

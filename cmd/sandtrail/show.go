@@ -63,7 +63,7 @@ func showColumns(d *deps, e sandtrail.Execution) []executionColumn {
 		{Title: "Errors", Value: func(e sandtrail.Execution) string { return human.Count(int64(e.ErrorCount)) }},
 		{Title: "Warnings", Value: func(e sandtrail.Execution) string { return human.Count(int64(e.WarningCount)) }},
 		{Title: "Classes", Value: classes},
-		{Title: "Metadata", Value: func(e sandtrail.Execution) string { return human.Bytes(len(e.Metadata)) }},
+		{Title: "Metadata", Value: func(e sandtrail.Execution) string { return human.Bytes(int64(len(e.Metadata))) }},
 	}
 	if session, ok := recorder.SessionOf(e.Metadata); ok {
 		columns = append(columns, executionColumn{Title: "Session", Value: func(e sandtrail.Execution) string {

@@ -23,12 +23,15 @@ function offerZones() {
 }
 
 // Relative times grow while the page is open.
+function span(seconds) {
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86400).toLocaleString("en")} d`;
+}
 function ago(seconds) {
-  if (seconds < 5) return "just now";
-  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${Math.floor(seconds / 86400)} d ago`;
+  if (Math.abs(seconds) < 5) return "just now";
+  return seconds < 0 ? `in ${span(-seconds)}` : `${span(seconds)} ago`;
 }
 // The server's clock counts, not the reader's.
 let ahead = 0;
@@ -38,8 +41,9 @@ function readClock() {
 }
 function keepTimes() {
   setInterval(() => {
-    for (const time of all("main time[title]")) {
-      const words = ago((Date.now() - ahead - Date.parse(time.dateTime)) / 1000);
+    for (const time of all("main time[title], main time[data-left]")) {
+      const since = (Date.now() - ahead - Date.parse(time.dateTime)) / 1000;
+      const words = time.title ? ago(since) : span(Math.max(0, -since));
       if (words !== time.textContent) time.textContent = words;
     }
   }, 10000);
