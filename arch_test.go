@@ -39,6 +39,7 @@ var edges = []edge{
 	{"ledger/ledgertest", "ledger", "what must be found"},
 	{"ledger/ledgertest", "github.com/google/go-cmp", "shows how two states differ"},
 	{"storetest", ".", "the contracts it holds stores to"},
+	{"storetest", "ledger", "verifies what other clients wrote"},
 	{"storetest", "github.com/google/go-cmp", "shows how two answers differ"},
 	{"internal/sample", ".", "makes drafts that look real, for tests and measurements"},
 	{"internal/intake", ".", "its faults are the domain's"},

@@ -3,7 +3,6 @@ package sandtrail
 import (
 	"strconv"
 	"strings"
-	"time"
 )
 
 // CSVHeader names the columns of CSVRecord.
@@ -23,7 +22,7 @@ func (e Execution) CSVRecord() []string {
 		e.ID.String(), CSVText(e.UserID), CSVText(e.StrategyID), string(e.Type),
 		strconv.FormatBool(e.Success), strconv.Itoa(e.ExecutionTime), csvInt(e.MemoryUsed), csvFloat(e.CPUUsage),
 		strconv.FormatBool(e.TimedOut), strconv.Itoa(e.ErrorCount), strconv.Itoa(e.WarningCount),
-		CSVText(strings.Join(e.Classes, ",")), CSVText(string(e.Metadata)), e.CreatedAt.UTC().Format(time.RFC3339Nano),
+		CSVText(strings.Join(e.Classes, ",")), CSVText(string(e.Metadata)), Time{e.CreatedAt}.String(),
 		"", "", "",
 	}
 	if owner := cells[len(cells)-3:]; e.User != nil {

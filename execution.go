@@ -55,11 +55,31 @@ type Execution struct {
 	Strategy *Strategy `json:"strategy,omitempty"`
 }
 
+// MarshalJSON writes an answer. Another client's createdAt may be of a year
+// that RFC 3339 has no room for: see Time.
+func (e Execution) MarshalJSON() ([]byte, error) {
+	type plain Execution
+	if isRFC3339(e.CreatedAt) {
+		return EncodeJSON(plain(e))
+	}
+	return EncodeJSON(struct {
+		plain
+		CreatedAt Time `json:"createdAt"`
+	}{plain(e), Time{e.CreatedAt}})
+}
+
 // UnmarshalJSON reads an answer.
 func (e *Execution) UnmarshalJSON(raw []byte) error {
 	type plain Execution
-	if err := json.Unmarshal(raw, (*plain)(e)); err != nil {
-		return err
+	if json.Unmarshal(raw, (*plain)(e)) != nil {
+		into := struct {
+			*plain
+			CreatedAt Time `json:"createdAt"`
+		}{plain: (*plain)(e)}
+		if err := json.Unmarshal(raw, &into); err != nil {
+			return err
+		}
+		e.CreatedAt = into.CreatedAt.Time
 	}
 	if string(e.Metadata) == "null" {
 		e.Metadata = nil

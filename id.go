@@ -48,8 +48,18 @@ func (id *ID) setTime(at time.Time) {
 }
 
 // ParseID reads the canonical form, 8-4-4-4-12 hexadecimal digits in either
-// case.
+// case, of an id that a record may be given.
 func ParseID(s string) (ID, error) {
+	id, err := ReadID(s)
+	if err == nil && id.IsZero() {
+		err = errBadID
+	}
+	return id, err
+}
+
+// ReadID is ParseID for ids of stored records: other clients of a database can
+// write the one that is all zero, too.
+func ReadID(s string) (ID, error) {
 	var id ID
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return ID{}, errBadID
@@ -59,9 +69,6 @@ func ParseID(s string) (ID, error) {
 		digits = append(digits, part...)
 	}
 	if _, err := hex.Decode(id[:], digits); err != nil {
-		return ID{}, errBadID
-	}
-	if id == (ID{}) {
 		return ID{}, errBadID
 	}
 	return id, nil
@@ -100,9 +107,9 @@ func (id ID) Time() (time.Time, bool) {
 // MarshalText is String.
 func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// UnmarshalText is ParseID.
+// UnmarshalText is ReadID.
 func (id *ID) UnmarshalText(text []byte) error {
-	parsed, err := ParseID(string(text))
+	parsed, err := ReadID(string(text))
 	if err != nil {
 		return err
 	}

@@ -28,16 +28,13 @@ func ParseIDPrefix(s string) (IDPrefix, error) {
 			return IDPrefix{}, errBadIDPrefix
 		}
 	}
-	if p.High.IsZero() {
-		return IDPrefix{}, errBadIDPrefix
-	}
 	return p, nil
 }
 
 var errBadIDPrefix = &Error{
 	Code: CodeInvalid,
 	Fields: []FieldError{{"id", fmt.Sprintf(
-		"must be a UUID such as 0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60, not all zero, or at least its first %d digits", MinIDPrefix)}},
+		"must be a UUID such as 0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60 or at least its first %d digits", MinIDPrefix)}},
 }
 
 // hyphenated puts the hyphens of the canonical form between digits.

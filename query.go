@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -42,7 +43,7 @@ func (f Filter) Selects(e Execution) bool {
 		(f.Type == "" || f.Type == e.Type) &&
 		(f.Success == nil || *f.Success == e.Success) &&
 		(f.TimedOut == nil || *f.TimedOut == e.TimedOut) &&
-		!e.CreatedAt.Before(f.Since) && (f.Until.IsZero() || e.CreatedAt.Before(f.Until)) &&
+		(f.Since.IsZero() || !e.CreatedAt.Before(f.Since)) && (f.Until.IsZero() || e.CreatedAt.Before(f.Until)) &&
 		between(&e.ExecutionTime, f.MinTime, f.MaxTime) && between(e.MemoryUsed, f.MinMemory, f.MaxMemory) &&
 		(f.Text == "" || bytes.Contains(lowerASCII([]byte(e.Metadata)), lowerASCII([]byte(f.Text))))
 }
@@ -155,7 +156,7 @@ func (p *Plan) resume(cursor string) error {
 		p.Filter.Since = time.UnixMilli(since).UTC()
 	}
 	after := time.UnixMilli(int64(binary.BigEndian.Uint64(b[17:25]))).UTC()
-	if after.Year() < 1 || after.Year() > 9999 {
+	if after.Year() < minYear || after.Year() > maxYear {
 		return errBadCursor
 	}
 	p.After = &Position{CreatedAt: after, ID: ID(b[25:41])}
@@ -165,6 +166,9 @@ func (p *Plan) resume(cursor string) error {
 var errBadCursor = errors.New("not a cursor of this service; start again without one")
 
 const noTime = -1 << 63
+
+// The years that a database's clients can write: PostgreSQL's.
+const minYear, maxYear = -4713, 294276
 
 func unixMilli(t time.Time) int64 {
 	if t.IsZero() {
@@ -197,7 +201,25 @@ func (f Filter) fingerprint() [8]byte {
 // OwnerQuery is one page of users or strategies, ordered by id ascending.
 type OwnerQuery struct {
 	Limit  int    // 1 to MaxLimit; 0: DefaultLimit
-	Cursor string // the last id of the page before; "" starts
+	Cursor string // OwnerPage.NextCursor of the page before; "" starts
+}
+
+// OwnerCursor is the cursor for the page after the one that ended at an id. It
+// is the id itself, but for an application's empty id and those that could be
+// taken for it.
+func OwnerCursor(last string) string {
+	if last == "" || last[0] == '\\' {
+		return `\` + last
+	}
+	return last
+}
+
+// After is the id that the page begins behind; nil: it begins with the first.
+func (q OwnerQuery) After() *string {
+	if q.Cursor == "" {
+		return nil
+	}
+	return new(strings.TrimPrefix(q.Cursor, `\`))
 }
 
 // Plan checks the query and fills in its default.
@@ -209,6 +231,6 @@ func (q OwnerQuery) Plan() (OwnerQuery, error) {
 	if q.Limit < 1 || q.Limit > MaxLimit {
 		p.add("limit", "want 1 to %d, got %d", MaxLimit, q.Limit)
 	}
-	checkText(&p, "cursor", q.Cursor, MaxKeyBytes)
+	checkText(&p, "cursor", q.Cursor, MaxMetadataBytes) // an application's ids may be longer than ours
 	return q, p.err("invalid query")
 }

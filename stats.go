@@ -1,6 +1,7 @@
 package sandtrail
 
 import (
+	"encoding/json"
 	"time"
 )
 
@@ -52,6 +53,29 @@ type StrategyHealth struct {
 	AvgWarnings      *float64   `json:"avgWarnings"`
 	LastValidated    *time.Time `json:"lastValidated"`    // newest createdAt
 	TotalValidations int64      `json:"totalValidations"` // how many were looked at
+}
+
+// MarshalJSON writes the time as Execution's does.
+func (h StrategyHealth) MarshalJSON() ([]byte, error) {
+	type plain StrategyHealth
+	return EncodeJSON(struct {
+		plain
+		LastValidated *Time `json:"lastValidated"`
+	}{plain(h), timeOrNil(h.LastValidated)})
+}
+
+// UnmarshalJSON reads an answer.
+func (h *StrategyHealth) UnmarshalJSON(raw []byte) error {
+	type plain StrategyHealth
+	into := struct {
+		*plain
+		LastValidated *Time `json:"lastValidated"`
+	}{plain: (*plain)(h)}
+	err := json.Unmarshal(raw, &into)
+	if h.LastValidated = nil; into.LastValidated != nil {
+		h.LastValidated = &into.LastValidated.Time
+	}
+	return err
 }
 
 // Limits of StrategyHealth's last.

@@ -158,17 +158,24 @@ type openPage struct {
 	changed bool
 }
 
-// append adds an entry; at is the createdAt of a record, else zero.
-func (p *openPage) append(entry Entry, at time.Time) {
+// append adds an entry.
+func (p *openPage) append(entry Entry) {
 	p.entries, p.unused, p.changed = append(p.entries, entry), p.unused[1:], true
+}
+
+// widen makes the page's times hold the createdAt of a record, and not be zero,
+// which says that there are none.
+func (p *openPage) widen(at time.Time) {
+	since, until := at, at
 	if at.IsZero() {
-		return
+		since, until = at.Add(-time.Millisecond), at.Add(time.Millisecond)
 	}
-	if p.Since.IsZero() || at.Before(p.Since) {
-		p.Since = at
+	empty := p.Since.IsZero()
+	if empty || since.Before(p.Since) {
+		p.Since = since
 	}
-	if at.After(p.Until) {
-		p.Until = at
+	if empty || until.After(p.Until) {
+		p.Until = until
 	}
 }
 
@@ -219,7 +226,8 @@ func (s *sealer) addInOrder(ctx context.Context, ids []sandtrail.ID, records []s
 			return err
 		}
 		leaves = append(leaves, unsealed{record, page, len(page.entries), len(s.hashes)})
-		page.append(Entry{ID: id, Salt: page.unused[0]}, record.CreatedAt)
+		page.append(Entry{ID: id, Salt: page.unused[0]})
+		page.widen(record.CreatedAt)
 		s.hashes = append(s.hashes, Hash{})
 	}
 	s.sealed.Records += len(leaves)
@@ -348,7 +356,7 @@ func (s *sealer) addRemoval(ctx context.Context, r Removal) error {
 	}
 	data := r.Marshal()
 	hash := tlog.RecordHash(data)
-	page.append(Entry{}, time.Time{})
+	page.append(Entry{})
 	s.hashes = append(s.hashes, hash)
 	s.written.Removals = append(s.written.Removals, StoredRemoval{Leaf: leaf, Data: data, Hash: hash})
 	s.sealed.Removals++

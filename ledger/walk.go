@@ -189,10 +189,14 @@ type job struct {
 // widen takes a block in.
 func (j *job) widen(b Block) {
 	j.leaves += int64(len(b.Entries))
-	if j.since.IsZero() || !b.Since.IsZero() && b.Since.Before(j.since) {
+	if b.Since.IsZero() {
+		return // no records
+	}
+	empty := j.since.IsZero()
+	if empty || b.Since.Before(j.since) {
 		j.since = b.Since
 	}
-	if b.Until.After(j.until) {
+	if empty || b.Until.After(j.until) {
 		j.until = b.Until
 	}
 }

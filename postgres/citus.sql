@@ -47,13 +47,11 @@ CREATE TABLE {schema}.dropped (
     xid   xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
 
--- Foreign keys are put on when all tables are where they belong, and so is what
--- older rows need not fulfil. The user of an execution says where it lies and
--- cannot change.
+-- Foreign keys are put on when all tables are where they belong. The user of an
+-- execution says where it lies and cannot change.
 ALTER TABLE {logs}
     DROP CONSTRAINT sandbox_execution_logs_user_id_fkey,
-    DROP CONSTRAINT sandbox_execution_logs_strategy_id_fkey,
-    DROP CONSTRAINT sandbox_execution_logs_timed_out_check;
+    DROP CONSTRAINT sandbox_execution_logs_strategy_id_fkey;
 -- Workers send a varchar where a text is wanted.
 ALTER TABLE {logs}
     ALTER COLUMN user_id TYPE {users.plain},
@@ -67,5 +65,3 @@ ALTER TABLE {logs} ADD CONSTRAINT sandbox_execution_logs_user_id_fkey FOREIGN KE
     REFERENCES {users} ({users.id}) ON DELETE CASCADE;
 ALTER TABLE {logs} ADD CONSTRAINT sandbox_execution_logs_strategy_id_fkey FOREIGN KEY (strategy_id)
     REFERENCES {strategies} ({strategies.id}) ON DELETE CASCADE ON UPDATE CASCADE;
-ALTER TABLE {logs} ADD CONSTRAINT sandbox_execution_logs_timed_out_check
-    CHECK (NOT (success AND timed_out)) NOT VALID;

@@ -55,7 +55,7 @@ type comparison struct {
 // day compares one UTC day of every subject.
 func (c *comparison) day(ctx context.Context, tx pgx.Tx, l *layout, date rollup.Date) error {
 	w := conditions{}
-	w.span(span{date.Time(), (date + 1).Time()})
+	w.day(date)
 	want, err := foldQuery(ctx, tx, l.sql("SELECT "+recordColumns+" FROM {logs} "+w.where()), w.args...)
 	if err != nil {
 		return err

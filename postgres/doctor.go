@@ -39,7 +39,7 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 		checkIDs := func(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
 			return s.transactor(l).checkIDs(ctx)
 		}
-		examinations = append(examinations, checkIDs, s.checkRollups)
+		examinations = append(examinations, checkIDs, s.checkRollups, s.checkValues)
 	}
 	for _, examine := range examinations {
 		check, err := examine(ctx, l, now)
@@ -209,4 +209,13 @@ func (s *Store) checkIDs(ctx context.Context, l *layout) (sandtrail.Check, error
 		check.Fix = l.mending()
 	}
 	return check, err
+}
+
+// checkValues counts what our own ways in would have refused.
+func (s *Store) checkValues(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
+	var o sandtrail.Oddities
+	err := s.pool.QueryRow(ctx, l.sql(`SELECT count(*) FILTER (WHERE success AND timed_out),
+		count(*) FILTER (WHERE created_at < '0001-01-01 00:00:00Z' OR created_at >= '10000-01-01 00:00:00Z'),
+		count(*) FILTER (WHERE id = '00000000-0000-0000-0000-000000000000') FROM {logs}`)).Scan(&o.Contradictory, &o.Times, &o.ZeroIDs)
+	return o.Check(), err
 }

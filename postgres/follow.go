@@ -33,7 +33,7 @@ func parsePlace(p sandtrail.Place) (place, error) {
 	if len(parts) != 4 {
 		return place{}, errBadPlace
 	}
-	id, err := sandtrail.ParseID(parts[3])
+	id, err := sandtrail.ReadID(parts[3])
 	if err != nil {
 		return place{}, errBadPlace
 	}

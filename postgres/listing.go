@@ -56,7 +56,7 @@ func (in *listing) after(p sandtrail.Position) {
 	} else {
 		in.add("("+in.owner+", created_at, id) < ($, $, $)", in.id, p.CreatedAt, [16]byte(p.ID))
 	}
-	if next := p.CreatedAt.Add(time.Millisecond); in.until.IsZero() || next.Before(in.until) {
+	if next := p.CreatedAt.Add(time.Millisecond); isStorable(next) && (in.until.IsZero() || next.Before(in.until)) {
 		in.until = next
 	}
 }

@@ -46,7 +46,7 @@ func (s *Store) User(ctx context.Context, id string) (u sandtrail.User, err erro
 
 const (
 	selectUser     = "u.{users.id}::text, coalesce(u.{users.email}, ''), {u.name}"
-	selectStrategy = "{strategies.id}::text, {strategies.name}"
+	selectStrategy = "{strategies.id}::text, coalesce({strategies.name}, '')"
 )
 
 // Users returns a page of users.
@@ -95,8 +95,8 @@ func ownerPage[T any](ctx context.Context, s *Store, q sandtrail.OwnerQuery, sel
 		return page, err
 	}
 	var c conditions
-	if q.Cursor != "" {
-		c.add(order+" > $", q.Cursor)
+	if after := q.After(); after != nil {
+		c.add(order+" > $", *after)
 	}
 	rows, err := s.pool.Query(ctx, l.sql(fmt.Sprintf("SELECT %s %s ORDER BY %s LIMIT %d", selected, c.where(), order, q.Limit+1)), c.args...)
 	if err != nil {
@@ -108,7 +108,7 @@ func ownerPage[T any](ctx context.Context, s *Store, q sandtrail.OwnerQuery, sel
 	}
 	if len(page.Items) > q.Limit {
 		page.Items = page.Items[:q.Limit]
-		page.NextCursor = id(page.Items[q.Limit-1])
+		page.NextCursor = sandtrail.OwnerCursor(id(page.Items[q.Limit-1]))
 	}
 	return page, wrap("list owners", err)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/rollup"
 )
 
 // Execution finds a record's time by its id, then the record in the partition
@@ -77,10 +78,10 @@ func prefixQuery(p sandtrail.IDPrefix, userID string) (text string, args []any) 
 // owned reads the executions that a query selects with their users and
 // strategies, newest first.
 func (l *layout) owned(query string) string {
-	return l.sql(`SELECT ` + selectLogs + `, coalesce(u.{users.email}, ''), {u.name}, s.{strategies.name}
+	return l.sql(`SELECT ` + selectLogs + `, coalesce(u.{users.email}, ''), {u.name}, coalesce(s.{strategies.name}, '')
 		FROM (` + query + `) e
-		JOIN {users} u ON u.{users.id} = e.user_id
-		JOIN {strategies} s ON s.{strategies.id} = e.strategy_id
+		LEFT JOIN {users} u ON u.{users.id} = e.user_id
+		LEFT JOIN {strategies} s ON s.{strategies.id} = e.strategy_id
 		ORDER BY e.created_at DESC, e.id DESC`)
 }
 
@@ -134,11 +135,23 @@ func (c *conditions) add(condition string, args ...any) {
 }
 
 func (c *conditions) span(w span) {
-	if !w.since.IsZero() {
+	if !w.since.IsZero() && isStorable(w.since) {
 		c.add("created_at >= $", ceilMillisecond(w.since))
 	}
-	if !w.until.IsZero() {
+	if !w.until.IsZero() && isStorable(w.until) {
 		c.add("created_at < $", ceilMillisecond(w.until))
+	}
+}
+
+// isStorable reports whether a time can be in a column, or be compared with one.
+func isStorable(t time.Time) bool { return -4713 < t.Year() && t.Year() <= 294276 }
+
+// day adds the bounds of a UTC day, be it the one that begins with the zero
+// time, which is no bound to span.
+func (c *conditions) day(date rollup.Date) {
+	c.add("created_at >= $", date.Time())
+	if end := (date + 1).Time(); isStorable(end) {
+		c.add("created_at < $", end)
 	}
 }
 

@@ -154,10 +154,10 @@ func (s *Store) Ranking(ctx context.Context, q sandtrail.RankQuery) ([]sandtrail
 // closed replaces the open ends of a window by times beyond all records.
 func closed(since, until time.Time) (time.Time, time.Time) {
 	if since.IsZero() {
-		since = time.Date(-4000, 1, 1, 0, 0, 0, 0, time.UTC)
+		since = time.Date(-4713, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	if until.IsZero() {
-		until = time.Date(200000, 1, 1, 0, 0, 0, 0, time.UTC)
+		until = time.Date(294277, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	return since, until
 }

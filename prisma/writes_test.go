@@ -132,7 +132,6 @@ func (f fixture) refusals(t *testing.T, stored data) {
 		"the same, skipping":          {"createManySkipping", []data{f.data(1, 30*day, data{"id": stored["id"]})}, "P2002"},
 		"a user who does not exist":   {"create", f.data(1, time.Hour, data{"userId": "nobody"}), "P2003"},
 		"another type of execution":   {"create", f.data(1, time.Hour, data{"executionType": "OTHER"}), "execution_type_check"},
-		"a success at its deadline":   {"create", f.data(0, time.Hour, data{"timedOut": true}), "timed_out_check"},
 		"a plain upsert by id":        {"upsertPlain", stored, plainUpsert},
 	} {
 		if test.want == "P2002" && pgtest.OnCitus() { // found when it is reconciled

@@ -68,7 +68,10 @@ func (s *Store) CleanupArchived(ctx context.Context, since time.Time, c sandtrai
 
 // cleanUp deletes what is old in a stretch.
 func (s *Store) cleanUp(ctx context.Context, since time.Time, c sandtrail.Cutoff, in sandtrail.Stretch, archived func(sandtrail.ID) bool) (deleted int64, err error) {
-	last := old{createdAt: bound(since)} // what is kept before it is not looked at again
+	var last old // what is kept before it is not looked at again
+	if !since.IsZero() {
+		last.createdAt = bound(since)
+	}
 	return s.inSteps(ctx, "cleanup", func(tx *sql.Tx) (n int64, more bool, err error) {
 		some, err := oldAfter(ctx, tx, last, c, in)
 		if err != nil || len(some) == 0 {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
+	"strings"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -15,11 +17,12 @@ const timeLayout = "2006-01-02 15:04:05.000"
 func formatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
 
 // bound is the column value to compare with for an instant that may lie
-// outside the years a record can have.
+// outside the years a record can have. As texts, years before 0 come in order,
+// before all others, but the later the earlier.
 func bound(t time.Time) string {
 	t = sandtrail.CeilMillisecond(t)
 	switch {
-	case t.Year() < 1:
+	case t.Year() < -4713:
 		return "" // before every time
 	case t.Year() > 9999:
 		return "~" // after every time
@@ -36,7 +39,25 @@ func (t *timestamp) Scan(src any) (err error) {
 	if !ok {
 		return fmt.Errorf("want a time as text, got %T", src)
 	}
+	if strings.HasPrefix(text, "-") && len(text) == len("-")+len(timeLayout) {
+		t.Time, err = sandtrail.ParseTime("-00" + text[1:11] + "T" + text[12:] + "Z")
+		return err
+	}
 	t.Time, err = time.Parse(timeLayout, text)
+	return err
+}
+
+// measured scans a cpu_usage column. Infinity, which the column takes and JSON
+// does not, is no measurement.
+type measured struct{ into **float64 }
+
+// Scan is part of sql.Scanner.
+func (m measured) Scan(src any) error {
+	var f sql.Null[float64]
+	err := f.Scan(src)
+	if *m.into = nil; f.Valid && !math.IsInf(f.V, 0) {
+		*m.into = &f.V
+	}
 	return err
 }
 
@@ -49,7 +70,7 @@ func (id *executionID) Scan(src any) (err error) {
 	if !ok {
 		return fmt.Errorf("want an id as text, got %T", src)
 	}
-	id.ID, err = sandtrail.ParseID(text)
+	id.ID, err = sandtrail.ReadID(text)
 	return err
 }
 
@@ -98,7 +119,7 @@ func scanInto(scan func(...any) error, e *sandtrail.Execution, metadata any, mor
 	var classes *string
 	var at timestamp
 	into := append(make([]any, 0, recordWidth+4),
-		&id, &e.UserID, &e.StrategyID, &e.Type, &e.Success, &e.ExecutionTime, &e.MemoryUsed, &e.CPUUsage,
+		&id, &e.UserID, &e.StrategyID, &e.Type, &e.Success, &e.ExecutionTime, &e.MemoryUsed, measured{&e.CPUUsage},
 		&e.TimedOut, &e.ErrorCount, &e.WarningCount, &classes, metadata, &at)
 	if err := scan(append(into, more...)...); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/rollup"
@@ -65,28 +66,47 @@ func compareAll(ctx context.Context, tx *sql.Tx, c *rollup.Comparison) error {
 
 // daysWithCounts are the UTC days that have executions, roll-ups or entries.
 func daysWithCounts(ctx context.Context, tx *sql.Tx) ([]rollup.Date, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT day FROM sandtrail_rollups
-		UNION SELECT CAST(strftime('%J', substr(created_at, 1, 10)) - 2440587.5 AS INTEGER) FROM sandbox_execution_logs
-		UNION SELECT CAST(strftime('%J', substr(created_at, 1, 10)) - 2440587.5 AS INTEGER) FROM sandtrail_journal`)
+	dates := map[rollup.Date]bool{}
+	rows, err := tx.QueryContext(ctx, `SELECT DISTINCT day FROM sandtrail_rollups`)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	dates := map[rollup.Date]bool{}
-	for rows.Next() {
-		var date rollup.Date
-		if err := rows.Scan(&date); err != nil {
-			return nil, err
-		}
+	days, err := collect(rows, func(scan func(...any) error) (date rollup.Date, err error) {
+		err = scan(&date)
+		return date, err
+	})
+	for _, date := range days {
 		dates[date] = true
 	}
-	return slices.Sorted(maps.Keys(dates)), rows.Err()
+	if err != nil {
+		return nil, err
+	}
+	// Any time of a day: SQLite tells no number of the day from one before our era.
+	rows, err = tx.QueryContext(ctx, `SELECT min(created_at) FROM sandbox_execution_logs GROUP BY substr(created_at, 1, length(created_at) - 13)
+		UNION SELECT min(created_at) FROM sandtrail_journal GROUP BY substr(created_at, 1, length(created_at) - 13)`)
+	if err != nil {
+		return nil, err
+	}
+	times, err := collect(rows, func(scan func(...any) error) (at timestamp, err error) {
+		err = scan(&at)
+		return at, err
+	})
+	for _, at := range times {
+		dates[rollup.DateOf(at.Time)] = true
+	}
+	return slices.Sorted(maps.Keys(dates)), err
+}
+
+// day adds the bounds of a UTC day, be it the one that begins with the zero
+// time, which is no bound to window.
+func (c *conditions) day(date rollup.Date) {
+	c.add("created_at BETWEEN ? AND ?", bound(date.Time()), bound((date + 1).Time().Add(-time.Millisecond)))
 }
 
 // recordsOf counts the executions of a day.
 func recordsOf(ctx context.Context, tx *sql.Tx, date rollup.Date) (rollup.Delta, error) {
 	var where conditions
-	where.window("", date.Time(), (date + 1).Time())
+	where.day(date)
 	var changes []rollup.Change
 	err := eachRecord(ctx, tx, where, func(c rollup.Change) { changes = append(changes, c) })
 	return rollup.Fold(changes), err
@@ -95,7 +115,7 @@ func recordsOf(ctx context.Context, tx *sql.Tx, date rollup.Date) (rollup.Delta,
 // rollupsOf is what the roll-ups and the journal count of a day.
 func rollupsOf(ctx context.Context, tx *sql.Tx, date rollup.Date) (map[rollup.Key]*rollup.Day, error) {
 	var where conditions
-	where.window("", date.Time(), (date + 1).Time())
+	where.day(date)
 	var changes []rollup.Change
 	if _, err := eachEntry(ctx, tx, where.text(), where.args, func(c rollup.Change) { changes = append(changes, c) }); err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ type examination func(context.Context, *Store, *sql.Tx) (sandtrail.Check, error)
 func examinations(depth sandtrail.Depth) []examination {
 	all := []examination{checkMigrations, checkJournalMode, checkAutoVacuum, checkSize, checkLedger}
 	if depth == sandtrail.Deep {
-		return append(all, checkIntegrity("integrity_check"), checkForeignKeys, checkRollups)
+		return append(all, checkIntegrity("integrity_check"), checkForeignKeys, checkRollups, checkValues)
 	}
 	return append(all, checkIntegrity("quick_check"))
 }
@@ -105,6 +105,15 @@ func checkForeignKeys(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Chec
 		c.Fix = "add the missing users and strategies, or delete the executions"
 	}
 	return c, err
+}
+
+// checkValues counts what our own ways in would have refused.
+func checkValues(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
+	var o sandtrail.Oddities
+	err := tx.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE success AND timed_out), count(*) FILTER (WHERE created_at < '0001'),
+		count(*) FILTER (WHERE id = '00000000-0000-0000-0000-000000000000'), count(*) FILTER (WHERE cpu_usage = 9e999)
+		FROM sandbox_execution_logs`).Scan(&o.Contradictory, &o.Times, &o.ZeroIDs, &o.Infinite)
+	return o.Check(), err
 }
 
 func texts(ctx context.Context, tx *sql.Tx, query string, args ...any) (found []string, err error) {

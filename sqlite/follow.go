@@ -51,9 +51,8 @@ func (s *Store) Follow(ctx context.Context, after sandtrail.Place, limit int) (f
 
 var errBadPlace = sandtrail.Errorf(sandtrail.CodeInvalid, "the place is not one of this database, or too much has been written since; begin anew without one")
 
-var followText = `SELECT ` + ofExecution + `, u.email, u.name, s.name, f.seq FROM sandtrail_feed AS f
-	CROSS JOIN sandbox_execution_logs AS e ON e.id = f.execution_id
-	CROSS JOIN users AS u ON u.id = e.user_id CROSS JOIN strategies AS s ON s.id = e.strategy_id
+var followText = `SELECT ` + ofExecution + ofOwners + `, f.seq FROM sandtrail_feed AS f
+	CROSS JOIN sandbox_execution_logs AS e ON e.id = f.execution_id` + joinOwners + `
 	WHERE f.seq > ? ORDER BY f.seq LIMIT ?`
 
 // feedEnds are the first number that is kept and the last that was given.

@@ -16,9 +16,9 @@ const changeColumns = `user_id, strategy_id, created_at, success, timed_out, exe
 // scanChange reads columns that come before changeColumns, and those.
 func scanChange(rows *sql.Rows, c *rollup.Change, before ...any) error {
 	var at timestamp
-	c.MemoryUsed, c.CPUUsage = nil, nil // not shared with the row before
+	c.MemoryUsed = nil // not shared with the row before
 	err := rows.Scan(append(before, &c.UserID, &c.StrategyID, &at, &c.Success, &c.TimedOut, &c.ExecutionTime,
-		&c.MemoryUsed, &c.CPUUsage, &c.ErrorCount, &c.WarningCount)...)
+		&c.MemoryUsed, measured{&c.CPUUsage}, &c.ErrorCount, &c.WarningCount)...)
 	c.CreatedAt = at.Time
 	return err
 }

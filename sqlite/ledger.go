@@ -99,26 +99,65 @@ func (b *book) Tile(ctx context.Context, id ledger.TileID) (hashes []byte, err e
 // Pages is part of ledger.Book.
 func (b *book) Pages(ctx context.Context, from, to time.Time) ([]ledger.Page, error) {
 	rows, err := b.tx.QueryContext(ctx, `SELECT n, since, until FROM sandtrail_ledger_pages
-		WHERE since <= ? AND until >= ? ORDER BY n`, formatTime(to), formatTime(from))
+		WHERE since <= ? AND until >= ? ORDER BY n`, pageTime(to), pageTime(from))
 	if err != nil {
 		return nil, err
 	}
 	return collect(rows, func(scan func(...any) error) (p ledger.Page, err error) {
-		var since, until timestamp
-		err = scan(&p.N, &since, &until)
-		p.Since, p.Until = since.Time, until.Time
+		var since, until sql.Null[string]
+		if err = scan(&p.N, &since, &until); err == nil {
+			err = setTimes(&p, since, until)
+		}
 		return p, err
 	})
+}
+
+// beforeChrist is what a page's times are in the columns when they are of years
+// before 0, whose texts do not sort as the times do.
+const beforeChrist = "-"
+
+func pageTime(t time.Time) string {
+	if t.Year() < 0 {
+		return beforeChrist
+	}
+	return formatTime(t)
+}
+
+// setTimes reads a page's times out of the columns.
+func setTimes(p *ledger.Page, since, until sql.Null[string]) error {
+	for _, column := range []struct {
+		sql.Null[string]
+		into   *time.Time
+		before time.Time
+	}{
+		{since, &p.Since, time.Date(-4714, 1, 1, 0, 0, 0, 0, time.UTC)},
+		{until, &p.Until, time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)},
+	} {
+		if !column.Valid {
+			continue
+		}
+		if *column.into = column.before; column.V == beforeChrist {
+			continue
+		}
+		var at timestamp
+		if err := at.Scan(column.V); err != nil {
+			return err
+		}
+		*column.into = at.Time
+	}
+	return nil
 }
 
 // Page is part of ledger.Book.
 func (b *book) Page(ctx context.Context, n int64) (ledger.Page, error) {
 	p := ledger.Page{N: n}
-	var since, until sql.Null[timestamp]
+	var since, until sql.Null[string]
 	err := b.tx.QueryRowContext(ctx, `SELECT since, until, entries FROM sandtrail_ledger_pages WHERE n = ?`, n).
 		Scan(&since, &until, &p.Entries)
-	p.Since, p.Until = since.V.Time, until.V.Time
-	return p, noRows(err)
+	if err != nil {
+		return p, noRows(err)
+	}
+	return p, setTimes(&p, since, until)
 }
 
 // Put is part of ledger.Book.
@@ -130,7 +169,7 @@ func (b *book) Put(ctx context.Context, w ledger.Written) error {
 	for _, p := range w.Pages {
 		var since, until any
 		if !p.Since.IsZero() {
-			since, until = formatTime(p.Since), formatTime(p.Until)
+			since, until = pageTime(p.Since), pageTime(p.Until)
 		}
 		pages = append(pages, []any{p.N, since, until, p.Entries})
 	}

@@ -126,15 +126,20 @@ func listIndex(f sandtrail.Filter) string {
 	return byTime
 }
 
-// withOwners selects executions with their users and strategies. CROSS JOIN
-// keeps the planner from starting with the owners.
+// withOwners selects executions with their users and strategies. LEFT JOIN
+// keeps the planner from starting with the owners, and an execution in the list
+// whose owner another client has deleted with foreign keys off.
 func withOwners(index string) string {
 	if index != "" {
 		index = " INDEXED BY " + index
 	}
-	return "SELECT " + ofExecution + ", u.email, u.name, s.name FROM sandbox_execution_logs AS e" + index +
-		" CROSS JOIN users AS u ON u.id = e.user_id CROSS JOIN strategies AS s ON s.id = e.strategy_id"
+	return "SELECT " + ofExecution + ofOwners + " FROM sandbox_execution_logs AS e" + index + joinOwners
 }
+
+const (
+	ofOwners   = ", coalesce(u.email, ''), u.name, coalesce(s.name, '')"
+	joinOwners = " LEFT JOIN users AS u ON u.id = e.user_id LEFT JOIN strategies AS s ON s.id = e.strategy_id"
+)
 
 var ofExecution = "e." + strings.Join(strings.Fields(recordColumns), " e.")
 
@@ -194,10 +199,11 @@ func (c *conditions) addIf(given bool, part string, arg any) {
 	}
 }
 
-// window adds the bounds of a stretch of time; zero times are none.
+// window adds the bounds of a stretch of time; zero times are none. The last
+// millisecond is of the same year as what lies before it, see bound.
 func (c *conditions) window(prefix string, since, until time.Time) {
 	c.addIf(!since.IsZero(), prefix+"created_at >= ?", bound(since))
-	c.addIf(!until.IsZero(), prefix+"created_at < ?", bound(until))
+	c.addIf(!until.IsZero(), prefix+"created_at <= ?", bound(sandtrail.CeilMillisecond(until).Add(-time.Millisecond)))
 }
 
 func (c *conditions) text() string {

@@ -74,13 +74,13 @@ type owner[T any] struct {
 }
 
 var users = owner[sandtrail.User]{
-	noun: "user", table: "users", column: "user_id", fields: "id, email, name",
+	noun: "user", table: "users", column: "user_id", fields: "id, coalesce(email, ''), name",
 	scan: func(rows *sql.Rows, u *sandtrail.User) error { return rows.Scan(&u.ID, &u.Email, &u.Name) },
 	id:   func(u sandtrail.User) string { return u.ID },
 }
 
 var strategies = owner[sandtrail.Strategy]{
-	noun: "strategy", table: "strategies", column: "strategy_id", fields: "id, name",
+	noun: "strategy", table: "strategies", column: "strategy_id", fields: "id, coalesce(name, '')",
 	scan: func(rows *sql.Rows, s *sandtrail.Strategy) error { return rows.Scan(&s.ID, &s.Name) },
 	id:   func(s sandtrail.Strategy) string { return s.ID },
 }
@@ -130,10 +130,14 @@ func page[T any](ctx context.Context, s *Store, o owner[T], q sandtrail.OwnerQue
 	if err != nil {
 		return page, err
 	}
-	page.Items, err = o.query(ctx, s, "list "+o.table, " WHERE id > ? ORDER BY id LIMIT ?", q.Cursor, q.Limit+1)
+	var behind conditions
+	if after := q.After(); after != nil {
+		behind.add("id > ?", *after)
+	}
+	page.Items, err = o.query(ctx, s, "list "+o.table, behind.text()+" ORDER BY id LIMIT ?", append(behind.args, q.Limit+1)...)
 	if err == nil && len(page.Items) > q.Limit {
 		page.Items = page.Items[:q.Limit]
-		page.NextCursor = o.id(page.Items[q.Limit-1])
+		page.NextCursor = sandtrail.OwnerCursor(o.id(page.Items[q.Limit-1]))
 	}
 	return page, err
 }

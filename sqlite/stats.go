@@ -124,12 +124,12 @@ func (s *Store) Ranking(ctx context.Context, q sandtrail.RankQuery) (ranks []san
 
 // nameRanks fills in the names of those ranked.
 func nameRanks(ctx context.Context, tx *sql.Tx, subject sandtrail.Subject, ranks []sandtrail.Rank) error {
-	text := "SELECT name FROM strategies WHERE id = ?"
+	text := "SELECT coalesce(name, '') FROM strategies WHERE id = ?"
 	if subject == sandtrail.Users {
-		text = "SELECT email FROM users WHERE id = ?"
+		text = "SELECT coalesce(email, '') FROM users WHERE id = ?"
 	}
 	for i := range ranks {
-		if err := tx.QueryRowContext(ctx, text, ranks[i].ID).Scan(&ranks[i].Name); err != nil {
+		if err := noRows(tx.QueryRowContext(ctx, text, ranks[i].ID).Scan(&ranks[i].Name)); err != nil {
 			return err
 		}
 	}
@@ -139,7 +139,7 @@ func nameRanks(ctx context.Context, tx *sql.Tx, subject sandtrail.Subject, ranks
 // closed replaces the open ends of a window by times beyond all records.
 func closed(since, until time.Time) (time.Time, time.Time) {
 	if since.IsZero() {
-		since = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
+		since = time.Date(-4714, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	if until.IsZero() {
 		until = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -87,13 +87,13 @@ func page[T any](all map[string]T, q sandtrail.OwnerQuery, err error) (page sand
 	if q, err = q.Plan(); err != nil {
 		return page, err
 	}
-	last := ""
+	last, after := "", q.After()
 	for _, id := range slices.Sorted(maps.Keys(all)) {
-		if id <= q.Cursor {
+		if after != nil && id <= *after {
 			continue
 		}
 		if len(page.Items) == q.Limit {
-			page.NextCursor = last
+			page.NextCursor = sandtrail.OwnerCursor(last)
 			break
 		}
 		page.Items, last = append(page.Items, all[id]), id

@@ -41,7 +41,7 @@ type scale struct {
 
 // executionInPath is the execution that the address names.
 func (v *view) executionInPath() (sandtrail.Execution, error) {
-	id, err := sandtrail.ParseID(v.r.PathValue("id"))
+	id, err := sandtrail.ReadID(v.r.PathValue("id"))
 	if err != nil {
 		return sandtrail.Execution{}, sandtrail.Errorf(sandtrail.CodeNotFound, "%q is not the id of an execution.", v.r.PathValue("id"))
 	}

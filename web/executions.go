@@ -82,7 +82,7 @@ func (r row) Memory() *float64 { return float(r.MemoryUsed) }
 func executions(v *view) error {
 	asked := v.r.URL.Query()
 	form := readForm(asked)
-	if id, err := sandtrail.ParseID(form.Text); err == nil {
+	if id, err := sandtrail.ReadID(form.Text); err == nil {
 		http.Redirect(v.w, v.r, "/executions/"+id.String(), http.StatusSeeOther)
 		return nil
 	}

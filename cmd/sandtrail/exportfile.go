@@ -190,11 +190,11 @@ var scans = map[string]func(*exportFile) (written, error){
 	"ndjson": func(f *exportFile) (written, error) {
 		return scanLines(f, func(line []byte) (sandtrail.Position, error) {
 			var record struct {
-				CreatedAt time.Time    `json:"createdAt"`
-				ID        sandtrail.ID `json:"id"`
+				CreatedAt sandtrail.Time `json:"createdAt"`
+				ID        sandtrail.ID   `json:"id"`
 			}
 			err := json.Unmarshal(line, &record)
-			return sandtrail.Position(record), err
+			return sandtrail.Position{CreatedAt: record.CreatedAt.Time, ID: record.ID}, err
 		})
 	},
 	"ocsf": func(f *exportFile) (written, error) {
@@ -256,9 +256,9 @@ func scanCSV(f *exportFile) (w written, err error) {
 			continue
 		}
 		var p sandtrail.Position
-		p.ID, err = sandtrail.ParseID(cells[id])
+		p.ID, err = sandtrail.ReadID(cells[id])
 		if err == nil {
-			p.CreatedAt, err = time.Parse(time.RFC3339Nano, cells[createdAt])
+			p.CreatedAt, err = sandtrail.ParseTime(cells[createdAt])
 		}
 		if err != nil || !w.add(p, end) {
 			return w, nil
