@@ -168,10 +168,12 @@ type TrendBucket struct {
 	P95Time    *float64 `json:"p95Time"`   // milliseconds
 }
 
-// LastDays is the window of a trend: days of 24 hours back from now, as in the reference.
+// LastDays is the window of a trend: days of 24 hours back from now, as in the
+// reference. It ends with the current millisecond. A record of the future counts
+// when its time has come.
 func LastDays(now time.Time, days int) (since, until time.Time) {
 	now = Millisecond(now)
-	return now.Add(-time.Duration(days) * 24 * time.Hour), now.Add(MaxClockSkew)
+	return now.Add(-time.Duration(days) * 24 * time.Hour), now.Add(time.Millisecond)
 }
 
 // Edges returns the instants that separate the query's buckets, ascending:

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,12 +64,23 @@ func program(arguments []string) error {
 	return r.Close(ctx)
 }
 
+// testDay is one time for a test and the programs that it starts, also while
+// midnight passes.
+var testDay = sync.OnceValue(func() time.Time {
+	const env = "SANDTRAIL_TEST_DAY"
+	day, err := time.Parse(time.RFC3339, os.Getenv(env))
+	if err != nil {
+		day = time.Now().UTC().Truncate(24 * time.Hour)
+		os.Setenv(env, day.Format(time.RFC3339)) // the programs inherit it
+	}
+	return day
+})
+
 // numbered is a record that is the same whoever makes it.
 func numbered(i int) sandtrail.Draft {
-	at := sandtrail.Millisecond(time.Now()).Truncate(24 * time.Hour)
 	return sandtrail.Draft{
 		ID: sandtrail.DerivedID(time.Time{}, fmt.Append(nil, i)), UserID: "u", StrategyID: "s", Type: sandtrail.Validation,
-		Success: new(true), ExecutionTime: &i, CreatedAt: at,
+		Success: new(true), ExecutionTime: &i, CreatedAt: testDay(),
 	}
 }
 

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) sandtrail.Database) {
 		{"Stats/Ranking", ranking},
 		{"Trends/AcrossClockChanges", trendsAcrossClockChanges},
 		{"Trends/EmptyBuckets", trendsWithEmptyBuckets},
+		{"Trends/Midnight", trendsAroundMidnight},
 		{"Trends/WindowIsExact", trendWindowIsExact},
 		{"Cleanup/Exact", cleanupExact},
 		{"Cleanup/PeriodsOfTheirOwn", periodsOfTheirOwn},

@@ -99,6 +99,46 @@ func trendsWithEmptyBuckets(k *kit) {
 	}
 }
 
+// trendsAroundMidnight asks before and after a midnight for records of which
+// some came from a clock that runs ahead: they count when their time has come.
+func trendsAroundMidnight(k *kit) {
+	k.putUsers("u")
+	k.putStrategies("s")
+	for i, zone := range []string{"UTC", "Asia/Kathmandu", "America/St_Johns", "Pacific/Apia"} {
+		location, err := sandtrail.ParseLocation(zone)
+		if err != nil {
+			k.Fatal(err)
+		}
+		midnight := time.Date(2026, 11, 10+3*i, 0, 0, 0, 0, location)
+		now := midnight.Add(-2 * time.Minute)
+		k.append(draft("u", "s", now), draft("u", "s", now.Add(time.Minute)), draft("u", "s", midnight.Add(time.Minute)))
+		for _, test := range []struct {
+			at         time.Duration
+			day        string
+			today, all int64
+		}{
+			{0, now.Format(time.DateOnly), 1, 1},
+			{2*time.Minute - 1, now.Format(time.DateOnly), 2, 2},
+			{2 * time.Minute, midnight.Format(time.DateOnly), 0, 2},
+			{3 * time.Minute, midnight.Format(time.DateOnly), 1, 3},
+		} {
+			q := sandtrail.TrendQuery{Location: location}
+			q.Since, q.Until = sandtrail.LastDays(now.Add(test.at), 1)
+			trend := must(k, fmt.Sprintf("%s after %s", zone, test.at), func(s sandtrail.Store) ([]sandtrail.TrendBucket, error) {
+				return s.Trends(k.ctx, q)
+			})
+			var all int64
+			for _, b := range trend {
+				all += b.Total
+			}
+			if trend[0].Date != test.day || trend[0].Total != test.today || all != test.all {
+				k.Errorf("%s, %s after: got %+v", zone, test.at, trend)
+			}
+		}
+	}
+	k.sound()
+}
+
 // trendWindowIsExact puts edges between records of one quarter of an hour.
 func trendWindowIsExact(k *kit) {
 	k.putUsers("u", "v")

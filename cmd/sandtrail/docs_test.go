@@ -178,20 +178,6 @@ func newShell(t *testing.T, commands []typed) *shell {
 	return &shell{in: in, out: bufio.NewReader(out)}
 }
 
-// binaries is a directory with the commands that TestMain provides.
-func binaries(t *testing.T) string {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	if err := os.Symlink(self, filepath.Join(dir, "sandtrail")); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 const endMark = "--- end of the output, status "
 
 func (s *shell) check(t *testing.T, c typed) {

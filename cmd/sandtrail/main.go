@@ -13,15 +13,19 @@ import (
 	"golang.org/x/term"
 )
 
-func main() {
+func main() { os.Exit(start(time.Now)) }
+
+// start runs the command that the process was started for and returns its exit
+// status.
+func start(now func() time.Time) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], &deps{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		getenv: os.Getenv, now: time.Now, wait: wait,
+		getenv: os.Getenv, now: now, wait: wait,
 		inTTY: term.IsTerminal(int(os.Stdin.Fd())), outTTY: term.IsTerminal(int(os.Stdout.Fd())), errTTY: term.IsTerminal(int(os.Stderr.Fd())),
 	})
 	stop()
-	os.Exit(status)
+	return status
 }
 
 func wait(ctx context.Context, d time.Duration) error {

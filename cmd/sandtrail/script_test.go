@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rclone/gofakes3"
 	"github.com/rclone/gofakes3/s3mem"
@@ -20,7 +21,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"sandtrail": main})
+	testscript.Main(m, map[string]func(){"sandtrail": func() { os.Exit(start(testClock)) }})
+}
+
+// clockEnv tells the programs that tests start how far to move their clock, such
+// as "-3h10m".
+const clockEnv = "SANDTRAIL_TEST_CLOCK"
+
+func testClock() time.Time {
+	offset, _ := time.ParseDuration(os.Getenv(clockEnv)) // "": none
+	return time.Now().Add(offset)
 }
 
 // The scripts in testdata/script run on both databases, those in the
@@ -51,7 +61,20 @@ func runScripts(t *testing.T, newDatabase func(*testing.T) string, dirs ...strin
 	}
 }
 
-func runScript(t *testing.T, file, database string) {
+// TestAcrossMidnight asks every question of the reference shortly before, and
+// over, a midnight.
+func TestAcrossMidnight(t *testing.T) {
+	for _, before := range []time.Duration{4 * time.Minute, 2 * time.Second} {
+		t.Run(before.String(), func(t *testing.T) {
+			t.Parallel()
+			now := time.Now().UTC()
+			midnight := now.Truncate(24 * time.Hour).Add(24 * time.Hour)
+			runScript(t, "testdata/script/reference.txtar", "sqlite:sandtrail.db", clockEnv+"="+midnight.Add(-before).Sub(now).String())
+		})
+	}
+}
+
+func runScript(t *testing.T, file, database string, vars ...string) {
 	testscript.Run(t, testscript.Params{
 		Files: []string{file},
 		Setup: func(env *testscript.Env) error {
@@ -60,6 +83,8 @@ func runScript(t *testing.T, file, database string) {
 				env.Setenv(name, value)
 			}
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, ".state"))
+			env.Setenv(clockEnv, os.Getenv(clockEnv)) // move all scripts
+			env.Vars = append(env.Vars, vars...)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -146,4 +171,18 @@ func draft(ts *testscript.TestScript, neg bool, args []string) {
 		b.WriteString("}\n")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o600))
+}
+
+// binaries is a directory with the commands that TestMain provides.
+func binaries(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(self, filepath.Join(dir, "sandtrail")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
