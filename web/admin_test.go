@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,7 +19,7 @@ var tries = map[string]struct {
 	form    url.Values
 	allowed int
 }{
-	"POST /admin/keys":               {url.Values{"name": {"k"}, "role": {"read"}}, http.StatusOK},
+	"POST /admin/keys":               {form: url.Values{"name": {"k"}, "role": {"read"}}},
 	"POST /admin/keys/{id}/revoke":   {},
 	"POST /alerts/silences":          {form: url.Values{"for": {"1h"}}},
 	"POST /alerts/silences/{id}/end": {allowed: http.StatusNotFound}, // no silence has the id of a key
@@ -70,13 +71,9 @@ func TestKeysAreShownOnceAndRevoked(t *testing.T) {
 	h := whole(t, store, still)
 	page(t, h, "/admin/keys", http.StatusOK).wantText(t, "No keys yet", "The first key changes that")
 
-	first := post(h, "/admin/keys", url.Values{"name": {"root"}, "role": {"admin"}})
-	if first.Code != http.StatusOK || first.Header().Get("Cache-Control") != "no-store" {
-		t.Fatalf("the first key: status %d, %v", first.Code, first.Header())
-	}
-	shown := parse(t, "/admin/keys", first)
-	shown.wantText(t, "Copy it now", "From now on everybody must sign in")
-	root := signedIn(t, h, shown.tag("pre")[0].text())
+	first, _ := makeKey(t, h, url.Values{"name": {"root"}, "role": {"admin"}})
+	first.wantText(t, "Copy it now", "From now on everybody must sign in")
+	root := signedIn(t, h, first.tag("pre")[0].text())
 
 	bad := post(h, "/admin/keys", url.Values{"name": {"k"}, "role": {"admin"}, "userId": {"u1"}}, root)
 	if bad.Code != http.StatusBadRequest {
@@ -84,11 +81,17 @@ func TestKeysAreShownOnceAndRevoked(t *testing.T) {
 	}
 	parse(t, "/admin/keys", bad).wantText(t, "userId")
 
-	made := parse(t, "/admin/keys", post(h, "/admin/keys", url.Values{"name": {"ada"}, "role": {"read"}, "userId": {"u1"}, "expiresIn": {"30d"}}, root))
+	made, again := makeKey(t, h, url.Values{"name": {"ada"}, "role": {"read"}, "userId": {"u1"}, "expiresIn": {"30d"}}, root)
 	secret := made.tag("pre")[0].text()
+	if text := again.text(); strings.Contains(text, secret) {
+		t.Error("the secret is shown a second time")
+	}
 	ada := signedIn(t, h, secret)
 	list := page(t, h, "/admin/keys", http.StatusOK, root)
-	list.wantText(t, "ada", "only u1", "in 30 d", "root")
+	list.wantText(t, "ada", "only u1", "in 30 d", "root yours", "You are signed in with this key", "the last administrator’s key")
+	if rows := len(list.tag("tbody")[0].tag("tr")); rows != 2 {
+		t.Errorf("%d keys, want root's and ada's", rows)
+	}
 	if strings.Contains(list.text(), secret) {
 		t.Error("the list shows a secret")
 	}
@@ -104,6 +107,64 @@ func TestKeysAreShownOnceAndRevoked(t *testing.T) {
 	}
 	page(t, h, "/admin/keys", http.StatusOK, root).wantText(t, "revoked")
 	page(t, h, "/admin/access-log?action=revoke+key", http.StatusOK, root).wantText(t, "root", "revoke key", "allowed")
+}
+
+// makeKey sends the form and follows the answer as a browser does: it returns
+// the page of the new key, and what a reload of that makes of it.
+func makeKey(t *testing.T, h http.Handler, form url.Values, session ...func(*http.Request)) (shown, reloaded doc) {
+	t.Helper()
+	w := post(h, "/admin/keys", form, session...)
+	if w.Code != http.StatusSeeOther || strings.Contains(w.Body.String()+fmt.Sprint(w.Header()), "st_") {
+		t.Fatalf("status %d, %v: %s", w.Code, w.Header(), w.Body)
+	}
+	made := w.Result().Cookies()[0]
+	if !made.HttpOnly || made.SameSite != http.SameSiteStrictMode || made.Path != madeKeyPath || made.MaxAge > 60 {
+		t.Errorf("cookie %v", made)
+	}
+	carry := append(session, func(r *http.Request) { r.AddCookie(made) })
+	first := get(t, h, w.Header().Get("Location"), carry...)
+	if first.Code != http.StatusOK || first.Header().Get("Cache-Control") != "no-store" || first.Result().Cookies()[0].MaxAge != -1 {
+		t.Errorf("the new key: status %d, %v", first.Code, first.Header())
+	}
+	return parse(t, madeKeyPath, first), page(t, h, madeKeyPath, http.StatusNotFound, carry...)
+}
+
+func TestNewKeyIsForItsMaker(t *testing.T) {
+	store := emptyStore(t)
+	_, secret := addKey(t, store, sandtrail.RoleAdmin, "")
+	h := whole(t, store, still)
+	w := post(h, "/admin/keys", url.Values{"name": {"k"}, "role": {"read"}}, signedIn(t, h, secret))
+	stolen := func(r *http.Request) { r.AddCookie(w.Result().Cookies()[0]) }
+	page(t, h, madeKeyPath, http.StatusNotFound, stolen)
+	if again := get(t, h, madeKeyPath); again.Header().Get("Location") != "/admin/keys" {
+		t.Errorf("without a new key: status %d to %q", again.Code, again.Header().Get("Location"))
+	}
+}
+
+// TestEveryFormAnswersWithAWay sends each form as one who may. A reload of
+// what follows must not send it again.
+func TestEveryFormAnswersWithAWay(t *testing.T) {
+	store := emptyStore(t)
+	victim, _ := addKey(t, store, sandtrail.RoleIngest, "")
+	_, secret := addKey(t, store, sandtrail.RoleAdmin, "")
+	h := whole(t, store, still)
+	silence := sandtrail.Silence{ID: victim.ID, CreatedAt: now, Until: now.Add(time.Hour)}
+	must(t, store.CreateSilence(t.Context(), silence))
+	forms := map[string]url.Values{"POST /sign-in": {"key": {secret}}, "POST /sign-out": nil, "POST /preferences": {"theme": {"dark"}}}
+	for pattern := range acts {
+		forms[pattern] = tries[pattern].form
+	}
+	for pattern := range doors {
+		if _, known := forms[pattern]; strings.HasPrefix(pattern, "POST ") && !known {
+			t.Errorf("%s: nothing says what it is tried with", pattern)
+		}
+	}
+	for pattern, form := range forms {
+		_, path, _ := strings.Cut(strings.ReplaceAll(pattern, "{id}", victim.ID.String()), " ")
+		if w := post(h, path, form, signedIn(t, h, secret)); w.Code != http.StatusSeeOther {
+			t.Errorf("%s: status %d\n%s", pattern, w.Code, w.Body)
+		}
+	}
 }
 
 func TestAccessLogIsFilteredAndPaged(t *testing.T) {

@@ -26,6 +26,7 @@ type Authenticator interface {
 // Principal is who reads the page.
 type Principal struct {
 	Name   string         // of the key
+	KeyID  sandtrail.ID   // zero: no sign-in
 	Role   sandtrail.Role // "": no sign-in, may see everything
 	UserID string         // sees the records of this user alone; "": of all
 }
@@ -45,26 +46,28 @@ const (
 	maxSessions   = 10_000
 )
 
-// sessions maps the hash of a cookie to the key that was signed in with.
-// They live in memory: after a restart people sign in again.
+// sessions keeps secrets for those who show the cookie that start made for
+// them: for a session the key that was signed in with. They live in memory,
+// under the hash of the cookie: after a restart people sign in again.
 type sessions struct {
-	now func() time.Time
+	now    func() time.Time
+	length time.Duration
 
 	mu   sync.Mutex
 	open map[[sha256.Size]byte]session
 }
 
 type session struct {
-	key     string
+	secret  string
 	expires time.Time
 }
 
-func newSessions(now func() time.Time) *sessions {
-	return &sessions{now: now, open: map[[sha256.Size]byte]session{}}
+func newSessions(now func() time.Time, length time.Duration) *sessions {
+	return &sessions{now: now, length: length, open: map[[sha256.Size]byte]session{}}
 }
 
 // start returns the cookie's value for a new session.
-func (s *sessions) start(key string) string {
+func (s *sessions) start(secret string) string {
 	token := make([]byte, 32)
 	_, _ = rand.Read(token) // crypto/rand.Read never fails
 	value := base64.RawURLEncoding.EncodeToString(token)
@@ -72,7 +75,7 @@ func (s *sessions) start(key string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.makeRoom(now)
-	s.open[sha256.Sum256([]byte(value))] = session{key: key, expires: now.Add(sessionLength)}
+	s.open[sha256.Sum256([]byte(value))] = session{secret: secret, expires: now.Add(s.length)}
 	return value
 }
 
@@ -91,15 +94,22 @@ func (s *sessions) makeRoom(now time.Time) {
 	}
 }
 
-// key returns the key of a session, "" when there is none.
-func (s *sessions) key(value string) string {
+// secret returns the secret of a session, "" when there is none.
+func (s *sessions) secret(value string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found, ok := s.open[sha256.Sum256([]byte(value))]
 	if !ok || !s.now().Before(found.expires) {
 		return ""
 	}
-	return found.key
+	return found.secret
+}
+
+// take is secret, once.
+func (s *sessions) take(value string) string {
+	secret := s.secret(value)
+	s.end(value)
+	return secret
 }
 
 func (s *sessions) end(value string) {
@@ -112,7 +122,7 @@ func (s *sessions) end(value string) {
 // have to sign in first.
 func (v *view) recognise() error {
 	if v.Authenticator != nil {
-		v.key = v.sessions.key(cookie(v.r, sessionCookie))
+		v.key = v.sessions.secret(cookie(v.r, sessionCookie))
 		who, err := v.Authenticator.Authenticate(v.r.Context(), v.key)
 		if err == nil && who.Role == sandtrail.RoleIngest {
 			err = errWriteOnly
@@ -194,10 +204,7 @@ func signIn(v *view) error {
 	default:
 		return err
 	}
-	http.SetCookie(v.w, &http.Cookie{
-		Name: sessionCookie, Value: v.sessions.start(key), Path: "/", MaxAge: int(sessionLength / time.Second),
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: overTLS(v.r),
-	})
+	v.keepCookie(sessionCookie, "/", v.sessions.start(key), sessionLength)
 	http.Redirect(v.w, v.r, next, http.StatusSeeOther)
 	return nil
 }
@@ -209,12 +216,22 @@ func (v *view) refuseSignIn(status int, next, problem string) error {
 
 func signOut(v *view) error {
 	v.sessions.end(cookie(v.r, sessionCookie))
-	http.SetCookie(v.w, &http.Cookie{
-		Name: sessionCookie, Path: "/", MaxAge: -1,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: overTLS(v.r),
-	})
+	v.keepCookie(sessionCookie, "/", "", 0)
 	http.Redirect(v.w, v.r, "/sign-in", http.StatusSeeOther)
 	return nil
+}
+
+// keepCookie gives the browser a cookie that no script and no other site can
+// use; a length of 0 takes it back.
+func (v *view) keepCookie(name, path, value string, length time.Duration) {
+	seconds := int(length / time.Second)
+	if seconds == 0 {
+		seconds = -1
+	}
+	http.SetCookie(v.w, &http.Cookie{
+		Name: name, Value: value, Path: path, MaxAge: seconds,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: overTLS(v.r),
+	})
 }
 
 // overTLS reports whether the reader's connection is encrypted, as far as we

@@ -178,14 +178,14 @@ func TestNextStaysHere(t *testing.T) {
 }
 
 func TestSessionsAreBounded(t *testing.T) {
-	s := newSessions(still)
+	s := newSessions(still, sessionLength)
 	for range maxSessions + 10 {
 		s.start("key")
 	}
 	if len(s.open) > maxSessions {
 		t.Errorf("%d sessions are open, want at most %d", len(s.open), maxSessions)
 	}
-	if last := s.start("last"); s.key(last) != "last" {
+	if last := s.start("last"); s.secret(last) != "last" {
 		t.Error("the newest session is not open")
 	}
 }

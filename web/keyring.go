@@ -35,7 +35,7 @@ func (k keyring) Authenticate(ctx context.Context, secret string) (Principal, er
 	if name == "" {
 		name = key.ID.String()
 	}
-	return Principal{Name: name, Role: key.Role, UserID: key.UserID}, nil
+	return Principal{Name: name, KeyID: key.ID, Role: key.Role, UserID: key.UserID}, nil
 }
 
 func (k keyring) withoutKey(ctx context.Context) (Principal, error) {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,9 +16,8 @@ type keysPage struct {
 	Keys     []keyRow
 	Form     api.NewKey // as it was sent, when it could not be used
 	Problems map[string]string
-	Created  *api.CreatedKey // shown this once
-	First    bool            // no key exists: everybody on this machine may do everything
-	Changes  bool            // the reader may make and revoke keys
+	First    bool // no key exists: everybody on this machine may do everything
+	Changes  bool // the reader may make and revoke keys
 }
 
 // keyRow is one key and what is to be said of it.
@@ -25,6 +25,8 @@ type keyRow struct {
 	sandtrail.Key
 	Made, Used, Expires stamp
 	State               string // valid, expired or revoked
+	Own                 bool   // the reader is signed in with it
+	Last                bool   // no other key is an administrator's
 }
 
 // Label is what to call the key by.
@@ -61,7 +63,7 @@ func (p *keysPage) list(v *view) error {
 	}
 	p.First, p.Keys = len(found.Items) == 0, nil
 	for _, k := range slices.Backward(found.Items) {
-		row := keyRow{Key: k, Made: p.Stamp(k.CreatedAt), State: "valid"}
+		row := keyRow{Key: k, Made: p.Stamp(k.CreatedAt), State: "valid", Own: k.ID == v.who.KeyID}
 		if k.LastUsedAt != nil {
 			row.Used = p.Stamp(*k.LastUsedAt)
 		}
@@ -76,8 +78,22 @@ func (p *keysPage) list(v *view) error {
 		}
 		p.Keys = append(p.Keys, row)
 	}
+	p.markLast()
 	slices.SortStableFunc(p.Keys, func(a, b keyRow) int { return order(a) - order(b) })
 	return nil
+}
+
+// markLast marks the key without which nobody could make another.
+func (p *keysPage) markLast() {
+	var admins []*keyRow
+	for i, k := range p.Keys {
+		if k.State == "valid" && k.Role == sandtrail.RoleAdmin {
+			admins = append(admins, &p.Keys[i])
+		}
+	}
+	if len(admins) == 1 {
+		admins[0].Last = true
+	}
 }
 
 func order(k keyRow) int {
@@ -87,8 +103,22 @@ func order(k keyRow) int {
 	return 1
 }
 
-// createKey makes a key and shows its secret in the answer, which nobody may
-// keep.
+// The page of a new key, and the cookie of the reader who made it.
+const (
+	madeKeyPath    = "/admin/keys/made"
+	madeKeyPattern = "GET " + madeKeyPath
+	madeKeyCookie  = "sandtrail_made"
+)
+
+// newKey is a key that was made, on its way to the page that shows it.
+type newKey struct {
+	Key   api.CreatedKey
+	First bool   // before it there was none
+	Maker string // the key of the session in which it was made
+}
+
+// createKey makes a key and sends the reader to the page that shows its
+// secret. The secret waits in memory, for the next minute and this reader.
 func createKey(v *view) error {
 	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, 16<<10)
 	form := api.NewKey{
@@ -99,8 +129,8 @@ func createKey(v *view) error {
 	if err != nil {
 		return err
 	}
-	var created api.CreatedKey
-	switch err := v.ask(http.MethodPost, "/v1/keys", nil, form, &created); sandtrail.CodeOf(err) {
+	made := newKey{First: p.First, Maker: v.key}
+	switch err := v.ask(http.MethodPost, "/v1/keys", nil, form, &made.Key); sandtrail.CodeOf(err) {
 	case "":
 	case sandtrail.CodeInvalid:
 		p.Form, p.Problems = form, fieldProblems(err)
@@ -109,15 +139,38 @@ func createKey(v *view) error {
 	default:
 		return err
 	}
-	p.Created = &created
-	if !p.First { // else the reader has to sign in from now on
-		err = p.list(v)
+	waiting, err := json.Marshal(made)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		v.w.Header().Set("Cache-Control", "no-store")
-		v.render(http.StatusOK, "keys", p)
+	v.keepCookie(madeKeyCookie, madeKeyPath, v.made.start(string(waiting)), v.made.length)
+	http.Redirect(v.w, v.r, madeKeyPath, http.StatusSeeOther)
+	return nil
+}
+
+type madeKeyPage struct {
+	*frame
+	newKey
+}
+
+// madeKey shows the secret of a new key, once. It is open to readers who have
+// to sign in: the first key closes the door behind the one who made it.
+func madeKey(v *view) error {
+	_ = v.recognise() // for the navigation
+	token := cookie(v.r, madeKeyCookie)
+	if token == "" {
+		http.Redirect(v.w, v.r, "/admin/keys", http.StatusSeeOther)
+		return nil
 	}
-	return err
+	p := madeKeyPage{frame: v.frame("New key", "admin")}
+	v.keepCookie(madeKeyCookie, madeKeyPath, "", 0)
+	err := json.Unmarshal([]byte(v.made.take(token)), &p.newKey)
+	if err != nil || p.Maker != v.key {
+		return sandtrail.Errorf(sandtrail.CodeNotFound, "This key can no longer be shown. If you did not copy it, revoke it and make another.")
+	}
+	v.w.Header().Set("Cache-Control", "no-store")
+	v.render(http.StatusOK, "made-key", p)
+	return nil
 }
 
 func revokeKey(v *view) error {

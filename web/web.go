@@ -62,6 +62,7 @@ type site struct {
 	assets   *assets
 	renderer *renderer
 	sessions *sessions
+	made     *sessions // new keys that are yet to be shown, as JSON
 }
 
 // Handler serves the page. It answers every path that it is given, unknown
@@ -77,7 +78,7 @@ func Handler(o Options) http.Handler {
 		o.Rules = []sandtrail.Rule{sandtrail.DefaultRule()}
 	}
 	files := newAssets()
-	s := &site{Options: o, assets: files, renderer: newRenderer(files), sessions: newSessions(o.Now)}
+	s := &site{Options: o, assets: files, renderer: newRenderer(files), sessions: newSessions(o.Now, sessionLength), made: newSessions(o.Now, time.Minute)}
 	return secureHeaders(http.NewCrossOriginProtection().Handler(s.routes()))
 }
 
@@ -119,6 +120,7 @@ var doors = map[string]handler{
 	"GET /sign-in":       signInForm,
 	"POST /sign-in":      signIn,
 	"POST /sign-out":     signOut,
+	madeKeyPattern:       madeKey,
 }
 
 func missing(*view) error {
