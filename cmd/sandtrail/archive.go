@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"time"
@@ -130,6 +131,9 @@ func (a archiver) archived(ctx context.Context, week time.Time) (known map[sandt
 		if errors.Is(err, fs.ErrNotExist) {
 			return known, files, nil
 		}
+		if err == nil {
+			err = a.complete(ctx, archiveName(week, files))
+		}
 		if err != nil {
 			return nil, 0, err
 		}
@@ -155,26 +159,92 @@ func (f *archiveFile) add(e sandtrail.Execution) (int64, error) {
 	return 1, f.rows.write([]sandtrail.Execution{e})
 }
 
-// finish puts the file in its place, its manifest first, both durable.
+// finish puts the file in its place, where none is, and then its manifest. Until
+// then the manifest waits under a name that the content of the file gives it: of
+// two archivers at once neither touches what the other has written, and what one
+// that was killed has left undone the next completes.
 func (a archiver) finish(ctx context.Context, f *archiveFile) error {
 	if f == nil {
 		return nil
 	}
 	if err := f.rows.close(); err != nil || f.out.records == 0 {
-		return err
+		return errors.Join(err, f.temp.Discard())
 	}
 	signed, err := f.out.manifest(ctx, a.now())
 	if err != nil {
 		return err
 	}
 	name := archiveName(f.week, f.parts)
-	if err = a.depot.replace(ctx, name+".manifest", signed); err == nil {
+	waiting := waitingManifest(name, f.out.hash.Sum(nil))
+	if err = a.depot.replace(ctx, waiting, signed); err == nil {
 		err = a.depot.put(ctx, name, f.temp)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return errors.Join(sandtrail.Errorf(sandtrail.CodeConflict, "archive: another archiver has just written %s: try again", name),
+			a.depot.forget(ctx, waiting))
+	}
+	if err == nil {
+		err = a.settle(ctx, name, waiting, signed)
 	}
 	if err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}
 	return f.temp.Discard()
+}
+
+const manifestSuffix = ".manifest"
+
+// waitingManifest names the manifest of a file that is not in its place yet, or
+// was not when the archiver was killed.
+func waitingManifest(name string, sum []byte) string {
+	return fmt.Sprintf("%s.%x%s", name, sum[:8], manifestSuffix)
+}
+
+// settle gives a file its manifest.
+func (a archiver) settle(ctx context.Context, name, waiting string, signed []byte) error {
+	if err := a.depot.create(ctx, name+manifestSuffix, signed); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return a.depot.forget(ctx, waiting)
+}
+
+// complete gives a file its manifest if it has none: the one that was signed for
+// its content.
+func (a archiver) complete(ctx context.Context, name string) error {
+	if has, err := a.depot.open(ctx, name+manifestSuffix); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = has.Close()
+		}
+		return err
+	}
+	content, err := a.contentOf(ctx, name)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(content)
+	waiting := waitingManifest(name, sum[:])
+	signed, err := a.contentOf(ctx, waiting)
+	if errors.Is(err, fs.ErrNotExist) {
+		return sandtrail.Errorf(sandtrail.CodeConflict,
+			"archive: %s has no manifest, and none was signed for what it holds: move it away, then archive again", name)
+	}
+	if err != nil {
+		return err
+	}
+	return a.settle(ctx, name, waiting, signed)
+}
+
+func (a archiver) contentOf(ctx context.Context, name string) (content []byte, err error) {
+	f, err := a.depot.open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.NewSectionReader(f, 0, info.Size()))
 }
 
 // archiving is a store of which retention removes whole weeks, and only what

@@ -59,8 +59,13 @@ type depot interface {
 	// put puts a file in its place, where none is: else it fails with
 	// fs.ErrExist. The file is there whole and durable when it returns.
 	put(ctx context.Context, name string, temp *durable.File) error
-	// replace writes a small file, durable when it returns.
+	// create is put of a small file, replace writes one whatever is there; both
+	// are durable when they return.
+	create(ctx context.Context, name string, content []byte) error
 	replace(ctx context.Context, name string, content []byte) error
+	// forget removes a small file that is not wanted any more, where things may
+	// be removed.
+	forget(ctx context.Context, name string) error
 }
 
 // archived is a file of an archive.
@@ -92,6 +97,19 @@ func (d directory) temp() (*durable.File, error) { return durable.Begin(string(d
 func (d directory) put(_ context.Context, name string, temp *durable.File) error {
 	return temp.Create(name)
 }
+
+func (d directory) create(_ context.Context, name string, content []byte) error {
+	f, err := durable.Begin(string(d))
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(content); err != nil {
+		return errors.Join(err, f.Discard())
+	}
+	return f.Create(name)
+}
+
+func (d directory) forget(_ context.Context, name string) error { return os.Remove(d.path(name)) }
 
 func (d directory) replace(_ context.Context, name string, content []byte) error {
 	return durable.WriteFile(d.path(name), content)
@@ -141,6 +159,12 @@ func (b bucket) put(ctx context.Context, name string, temp *durable.File) error 
 	}
 	return b.Put(ctx, name, temp)
 }
+
+func (b bucket) create(ctx context.Context, name string, content []byte) error {
+	return b.Put(ctx, name, bytes.NewReader(content))
+}
+
+func (bucket) forget(context.Context, string) error { return nil }
 
 func (b bucket) replace(ctx context.Context, name string, content []byte) error {
 	return b.Replace(ctx, name, bytes.NewReader(content))
