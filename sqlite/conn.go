@@ -34,10 +34,11 @@ func (s *Store) connector(p purpose) *connector {
 	// later, it fails when somebody else has written since the first read.
 	lock := map[purpose]string{writing: "immediate", reading: "deferred"}[p]
 	path := url.URL{Path: s.path}
-	return &connector{
-		store: s, purpose: p, driver: s.options.driver,
-		dsn: "file:" + path.EscapedPath() + "?_txlock=" + lock,
+	dsn := "file:" + path.EscapedPath() + "?_txlock=" + lock
+	if s.frozen {
+		dsn += "&mode=ro"
 	}
+	return &connector{store: s, purpose: p, driver: s.options.driver, dsn: dsn}
 }
 
 // Driver is part of driver.Connector.
@@ -89,6 +90,9 @@ const ownWait = 5 * time.Millisecond
 
 // write runs fn in a transaction that holds the write lock and commits it.
 func (s *Store) write(ctx context.Context, what string, fn func(*sql.Tx) error) error {
+	if s.frozen {
+		return s.unavailable(what+": the database file may only be read here; check its permissions and those of its directory", nil)
+	}
 	return s.retry(ctx, what, func() error {
 		if err := s.present(); err != nil {
 			return err

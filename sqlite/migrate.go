@@ -17,9 +17,9 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// allMigrations reads the embedded steps: files named 0001_name.sql, applied
+// AllMigrations reads the embedded steps: files named 0001_name.sql, applied
 // in order, never changed once released.
-func allMigrations() ([]sandtrail.Migration, error) {
+func AllMigrations() ([]sandtrail.Migration, error) {
 	names, err := fs.Glob(migrationFiles, "migrations/*.sql") // sorted
 	if err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func columnsOf(ctx context.Context, tx *sql.Tx, table string) ([]string, error) 
 // migrationsIn is the list as a snapshot sees it. A file that a newer
 // Sandtrail has migrated is refused: this one does not know what it means.
 func migrationsIn(ctx context.Context, tx *sql.Tx) ([]sandtrail.Migration, error) {
-	all, err := allMigrations()
+	all, err := AllMigrations()
 	if err != nil {
 		return nil, err
 	}

@@ -12,9 +12,11 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"time"
 
 	"modernc.org/sqlite"
@@ -30,7 +32,13 @@ type Options struct {
 	Readers     int           // connections that read; 0: 4, or the number of CPUs if greater
 	CacheMiB    int           // page cache of each connection; 0: 16
 
+	// Existing makes Open fail where there is no file, and change nothing. A
+	// file that may only be read, or that has no tables of Sandtrail, is opened
+	// for reading alone: what writes then is ErrUnavailable.
+	Existing bool
+
 	driver driver.Driver // for tests; nil: SQLite's
+	frozen bool          // for tests: an Existing file may only be read
 }
 
 func (o Options) withDefaults() Options {
@@ -55,6 +63,7 @@ type Store struct {
 	opened  os.FileInfo // the file as it was when the Store was opened
 	options Options
 	writer  *pool // of one connection
+	frozen  bool  // the file may only be read
 	readers *pool
 }
 
@@ -71,29 +80,67 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	s := &Store{path: abs, options: options.withDefaults()}
-	if s.opened, err = touch(abs); err != nil {
-		return nil, s.unavailable("the database file cannot be opened or made", err)
+	if err = s.touch(); err != nil {
+		return nil, err
 	}
 	s.writer = newPool(s.connector(writing), 1)
 	s.readers = newPool(s.connector(reading), s.options.Readers)
-	// The writer goes first: it creates what readers expect.
-	for _, p := range []*pool{s.writer, s.readers} {
-		if err := s.retry(ctx, "open", func() error { return p.PingContext(ctx) }); err != nil {
-			s.Close()
-			return nil, err
-		}
+	if err := s.connect(ctx); err != nil {
+		s.Close()
+		return nil, err
 	}
 	return s, nil
 }
 
-// touch makes sure that the file exists and describes it.
-func touch(path string) (os.FileInfo, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
+// connect makes the first connections.
+func (s *Store) connect(ctx context.Context) error {
+	ping := func(p *pool) error { return s.retry(ctx, "open", func() error { return p.PingContext(ctx) }) }
+	if s.options.Existing {
+		ours, err := s.isOurs(ctx)
+		if err != nil {
+			return err
+		}
+		s.frozen = s.frozen || !ours
+	}
+	if !s.frozen { // the writer goes first: it creates what readers expect
+		if err := ping(s.writer); err != nil {
+			return err
+		}
+	}
+	return ping(s.readers)
+}
+
+// isOurs reports whether the file has tables of Sandtrail.
+func (s *Store) isOurs(ctx context.Context) (ours bool, err error) {
+	err = s.read(ctx, "open", func(tx *sql.Tx) error {
+		applied, err := appliedMigrations(ctx, tx)
+		ours = len(applied) > 0
+		return err
+	})
+	return ours, err
+}
+
+// touch makes sure that the file exists and finds out whether it may be
+// written.
+func (s *Store) touch() error {
+	how := os.O_RDWR | os.O_CREATE
+	if s.options.Existing {
+		how = os.O_RDWR
+	}
+	f, err := os.OpenFile(s.path, how, 0o600)
+	if s.options.Existing && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || s.options.frozen) {
+		f, err = os.Open(s.path)
+		s.frozen = true
+	}
+	switch {
+	case s.options.Existing && errors.Is(err, fs.ErrNotExist):
+		return s.unavailable("there is no such database file", err)
+	case err != nil:
+		return s.unavailable("the database file cannot be opened or made", err)
 	}
 	defer f.Close()
-	return f.Stat()
+	s.opened, err = f.Stat()
+	return err
 }
 
 // Close waits for calls in progress and releases the file.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/bench"
@@ -117,7 +116,11 @@ func mustBeEmpty(ctx context.Context, database sandtrail.Database) error {
 
 func openPlain(ctx context.Context, target string, database sandtrail.Database, withTable bool) (bench.Plain, error) {
 	if _, embedded := database.(*sqlite.Store); embedded {
-		return bench.OpenSQLite(ctx, strings.TrimPrefix(strings.TrimPrefix(target, "sqlite:"), "//"), withTable)
+		path, err := sqlitePath(target)
+		if err != nil {
+			return nil, err
+		}
+		return bench.OpenSQLite(ctx, path, withTable)
 	}
 	return bench.OpenPostgres(ctx, target, withTable)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -129,7 +130,7 @@ func run(ctx context.Context, args []string, d *deps) int {
 	if err != nil {
 		return report(d.err, usage(parser, args, err))
 	}
-	d.globals, d.parser = *flags, parser
+	d.globals, d.parser, d.makes = *flags, parser, slices.Contains(makers, pathOf(parsed.Selected()))
 	parsed.Bind(d)
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return report(d.err, errors.Join(parsed.Run(), d.close()))

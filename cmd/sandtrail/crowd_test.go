@@ -14,6 +14,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/sqlite"
 )
 
 // TestManyRecordersAtOnce starts recorders without waiting for any, against
@@ -82,7 +83,7 @@ func crowd(t *testing.T) int {
 func countByArgument(t *testing.T, database string) map[string]int {
 	t.Helper()
 	ctx := context.Background()
-	store, err := openDatabase(ctx, database, postgres.Options{})
+	store, err := openDatabase(ctx, database, postgres.Options{}, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

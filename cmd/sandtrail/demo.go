@@ -228,6 +228,7 @@ func (d *deps) again(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	d.makes = slices.Contains(makers, pathOf(parsed.Selected()))
 	parsed.Bind(d)
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	err = parsed.Run()

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +47,7 @@ type deps struct {
 
 	parser *kong.Kong
 	helped bool // --help has been answered
+	makes  bool // the command may make a database
 	opened sandtrail.Store
 }
 
@@ -70,8 +73,8 @@ func (d *deps) target() (db, server string, err error) {
 func (d *deps) targetDigest() string {
 	db, server, _ := d.target() // opening the store reports it
 	target := db + server
-	if path, ok := strings.CutPrefix(target, "sqlite:"); ok {
-		if abs, err := filepath.Abs(strings.TrimPrefix(path, "//")); err == nil {
+	if path, err := sqlitePath(target); err == nil && strings.HasPrefix(target, "sqlite:") {
+		if abs, err := filepath.Abs(path); err == nil {
 			target = "sqlite:" + abs
 		}
 	} else if u, err := url.Parse(target); err == nil {
@@ -102,8 +105,8 @@ func (d *deps) store(ctx context.Context) (sandtrail.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, embedded := database.(*sqlite.Store); embedded {
-		if err := migratePending(ctx, database, d.now()); err != nil {
+	if embedded, is := database.(*sqlite.Store); is {
+		if err := d.migrateEmbedded(ctx, embedded); err != nil {
 			return nil, err
 		}
 	}
@@ -132,7 +135,7 @@ func (d *deps) database(ctx context.Context, options postgres.Options) (sandtrai
 			"this command works on the database itself, not through a server: give --db in place of --server or SANDTRAIL_SERVER")
 	}
 	options.Schema = d.Schema
-	database, err := openDatabase(ctx, db, options)
+	database, err := openDatabase(ctx, db, options, sqlite.Options{Existing: !d.makes})
 	if err != nil {
 		return nil, err
 	}
@@ -140,54 +143,108 @@ func (d *deps) database(ctx context.Context, options postgres.Options) (sandtrai
 	return database, nil
 }
 
-func openDatabase(ctx context.Context, target string, options postgres.Options) (sandtrail.Database, error) {
-	scheme, rest, _ := strings.Cut(target, ":")
-	switch scheme {
-	case "sqlite":
-		return sqlite.Open(ctx, strings.TrimPrefix(rest, "//"), sqlite.Options{})
-	case "postgres", "postgresql":
-		return postgres.Open(ctx, target, options)
-	}
-	// The target may hold a password: only its beginning is repeated.
-	return nil, sandtrail.Errorf(sandtrail.CodeInvalid,
-		"--db: want sqlite:FILE or postgres://user@host:5432/name, got something that begins with %.20q", scheme)
+// makers are the commands whose purpose is to write: where there is no database
+// they make one. The others change nothing where there is nothing.
+var makers = []string{
+	"bench", "demo", "exec", "keys create", "migrate", "outbox flush", "record", "serve", "strategies add", "users add",
 }
 
-func migratePending(ctx context.Context, database sandtrail.Database, now time.Time) error {
+func openDatabase(ctx context.Context, target string, options postgres.Options, embedded sqlite.Options) (sandtrail.Database, error) {
+	switch scheme, _, _ := strings.Cut(target, ":"); scheme {
+	case "sqlite":
+		path, err := sqlitePath(target)
+		if err != nil {
+			return nil, err
+		}
+		database, err := sqlite.Open(ctx, path, embedded)
+		if errors.Is(err, fs.ErrNotExist) && embedded.Existing {
+			return nil, &sandtrail.Error{Code: sandtrail.CodeUnavailable, Err: fs.ErrNotExist, Message: fmt.Sprintf(
+				"there is no database %s: name another with --db or SANDTRAIL_DB, or make it with sandtrail migrate", path)}
+		}
+		if err != nil {
+			return nil, err
+		}
+		return database, nil
+	case "postgres", "postgresql":
+		return postgres.Open(ctx, target, options)
+	case "file":
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--db: must be sqlite:FILE for a file, without file: and what stands behind ?")
+	default:
+		// The target may hold a password: only its beginning is repeated.
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid,
+			"--db: must be sqlite:FILE or postgres://user@host:5432/name, not something that begins with %.20q", scheme)
+	}
+}
+
+// sqlitePath is the file of a target that begins with sqlite:. SQLite's own
+// URIs, which Prisma writes too, say more than a path: they are refused.
+func sqlitePath(target string) (string, error) {
+	path := strings.TrimPrefix(strings.TrimPrefix(target, "sqlite:"), "//")
+	plain, _, parameters := strings.Cut(strings.TrimPrefix(path, "file:"), "?")
+	if parameters || strings.HasPrefix(path, "file:") {
+		return "", sandtrail.Errorf(sandtrail.CodeInvalid,
+			"--db: must be sqlite:FILE, without file: and what stands behind ?, as in sqlite:%s", strings.TrimPrefix(plain, "//"))
+	}
+	if path == "" || path == ":memory:" {
+		return "", sandtrail.Errorf(sandtrail.CodeInvalid, "--db: must name a file, as in sqlite:sandtrail.db")
+	}
+	return path, nil
+}
+
+// migrateEmbedded brings a file up to date. Where the command makes no
+// database, a file without tables stays as it is.
+func (d *deps) migrateEmbedded(ctx context.Context, database *sqlite.Store) error {
 	all, err := database.Migrations(ctx)
 	if err != nil {
 		return err
 	}
-	for _, m := range all {
-		if m.Applied.IsZero() {
-			_, err := database.Migrate(ctx, now)
-			return err
-		}
+	pending := slices.DeleteFunc(slices.Clone(all), func(m sandtrail.Migration) bool { return !m.Applied.IsZero() })
+	if len(pending) == len(all) && !d.makes {
+		return sandtrail.Errorf(sandtrail.CodeUnavailable, "the file has no tables of Sandtrail: name another with --db or SANDTRAIL_DB, or run sandtrail migrate")
 	}
-	return nil
+	if len(pending) == 0 {
+		return nil
+	}
+	_, err = database.Migrate(ctx, d.now())
+	return err
 }
 
-// maintain keeps the answers of a local database fast. It is called after
-// writes and before aggregates are read. Neither is worth failing for it.
+// maintain keeps the answers of a local database fast, after writes. They are
+// not worth failing for it.
 func (d *deps) maintain(ctx context.Context) {
-	database, local := d.opened.(sandtrail.Database)
-	if !local || ctx.Err() != nil {
-		return
-	}
-	now, err := sandtrail.TimeOf(ctx, database, d.now())
-	if err == nil {
-		err = database.Maintain(ctx, now)
-	}
-	if err != nil {
+	if err := d.upkeep(ctx); err != nil {
 		d.warn("upkeep of the database: %v", err)
 	}
+}
+
+// maintainIfPossible does so before aggregates are read. A standby, or a role
+// that may only read, cannot: the answer takes longer and is the same. What is
+// wrong with upkeep is told by doctor.
+func (d *deps) maintainIfPossible(ctx context.Context) { _ = d.upkeep(ctx) }
+
+func (d *deps) upkeep(ctx context.Context) error {
+	database, local := d.opened.(sandtrail.Database)
+	if !local || ctx.Err() != nil {
+		return nil
+	}
+	now, err := sandtrail.TimeOf(ctx, database, d.now())
+	if err != nil {
+		return err
+	}
+	return database.Maintain(ctx, now)
+}
+
+// cannotWrite reports that a database takes no writes from us, as a standby.
+func cannotWrite(err error) bool {
+	code := sandtrail.CodeOf(err)
+	return code == sandtrail.CodeUnavailable || code == sandtrail.CodeForbidden
 }
 
 // analyst is the store with its aggregates brought up to date.
 func (d *deps) analyst(ctx context.Context) (sandtrail.Store, error) {
 	store, err := d.store(ctx)
 	if err == nil {
-		d.maintain(ctx)
+		d.maintainIfPossible(ctx)
 	}
 	return store, err
 }

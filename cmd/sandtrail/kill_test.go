@@ -18,6 +18,7 @@ import (
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/sqlite"
 )
 
 // TestKilledImport ends "sandtrail record" with SIGKILL at 20 random lines,
@@ -216,7 +217,7 @@ func killAfter(t *testing.T, database, file string, from, lines int) {
 
 func stored(t *testing.T, database string) int {
 	t.Helper()
-	store, err := openDatabase(context.Background(), database, postgres.Options{})
+	store, err := openDatabase(context.Background(), database, postgres.Options{}, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

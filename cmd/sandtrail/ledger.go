@@ -29,8 +29,9 @@ func (f ledgerKeyFlag) path(d *deps) (string, error) {
 		return f.LedgerKey, nil
 	}
 	db, _, err := d.target()
-	if file, ok := strings.CutPrefix(db, "sqlite:"); ok {
-		return strings.TrimPrefix(file, "//") + ".ledger-key", err
+	if err == nil && strings.HasPrefix(db, "sqlite:") {
+		path, err := sqlitePath(db)
+		return path + ".ledger-key", err
 	}
 	return "sandtrail.ledger-key", err
 }
@@ -79,7 +80,7 @@ func (d *deps) ledgerOf(ctx context.Context) (keeper, error) {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid,
 			"this command works on the database itself, not through a server: give --db in place of --server or SANDTRAIL_SERVER")
 	}
-	d.maintain(ctx)
+	d.maintainIfPossible(ctx)
 	return log, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/sqlite"
 )
 
 type migrateCmd struct {
@@ -79,24 +81,18 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	if c.Output == "table" {
 		options.Report = func(line string) { _ = d.say("  %s", line) }
 	}
+	d.makes = !c.Status && !c.DryRun
 	database, err := d.database(ctx, options)
-	if err != nil {
-		return err
-	}
 	trail, _ := database.(*postgres.Store)
 	switch {
-	case c.DropOld:
+	case err == nil && c.DropOld:
 		return dropOld(ctx, d, trail)
-	case c.DryRun && c.Adopt:
+	case err == nil && c.DryRun && c.Adopt:
 		return planAdoption(ctx, d, trail)
-	case c.Status:
-		all, err := database.Migrations(ctx)
-		if err != nil {
-			return err
-		}
-		return print(d, c.Output, migrations(all, d.now()))
-	case c.DryRun:
-		return dryRun(ctx, d, database)
+	case c.Status || c.DryRun:
+		return c.tell(ctx, d, database, err)
+	case err != nil:
+		return err
 	}
 	now, err := sandtrail.TimeOf(ctx, database, d.now())
 	if err != nil {
@@ -104,6 +100,23 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	}
 	applied, err := database.Migrate(ctx, now)
 	return errors.Join(c.report(d, applied, err == nil), err)
+}
+
+// tell shows the migrations of a database, all of them where there is none yet.
+func (c *migrateCmd) tell(ctx context.Context, d *deps, database sandtrail.Database, err error) error {
+	var all []sandtrail.Migration
+	if errors.Is(err, fs.ErrNotExist) {
+		all, err = sqlite.AllMigrations()
+	} else if err == nil {
+		all, err = database.Migrations(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if c.Status {
+		return print(d, c.Output, migrations(all, d.now()))
+	}
+	return dryRun(d, all)
 }
 
 // report tells what was applied, and when that is nothing because there was
@@ -183,11 +196,7 @@ func dropOld(ctx context.Context, d *deps, database *postgres.Store) error {
 }
 
 // dryRun prints the SQL of what is pending.
-func dryRun(ctx context.Context, d *deps, database sandtrail.Database) error {
-	all, err := database.Migrations(ctx)
-	if err != nil {
-		return err
-	}
+func dryRun(d *deps, all []sandtrail.Migration) error {
 	pending := 0
 	for _, m := range all {
 		if !m.Applied.IsZero() {

@@ -106,9 +106,14 @@ func (c *outboxListCmd) Run(d *deps) error {
 	if c.Limit < 1 {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: want 1 or more, got %d", c.Limit)
 	}
-	box, err := c.open(d)
+	box, err := c.existing(d)
 	if err != nil {
 		return err
+	}
+	if box == nil {
+		return print(d, c.Output, finding[sandtrail.Draft]{
+			whole: waiting{Items: []sandtrail.Draft{}}, columns: draftColumns(d.now()), empty: "Nothing ever waited here.",
+		})
 	}
 	drafts, state, err := box.Waiting(c.Limit)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/sandtrail/sandtrail/internal/pty"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/recorder"
+	"github.com/sandtrail/sandtrail/sqlite"
 )
 
 // person sits at a terminal that sandtrail runs on.
@@ -127,7 +128,7 @@ func newDatabase(t *testing.T) (database, dir string) {
 // execution is the one that is recorded.
 func execution(t *testing.T, database string) (sandtrail.Execution, recorder.Session) {
 	t.Helper()
-	store, err := openDatabase(t.Context(), database, postgres.Options{})
+	store, err := openDatabase(t.Context(), database, postgres.Options{}, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,6 +61,12 @@ func mistype(node *kong.Node, args []string) string {
 	return ""
 }
 
+// pathOf names a command as it is typed, without the program's name.
+func pathOf(node *kong.Node) string {
+	_, path, _ := strings.Cut(node.FullPath(), " ")
+	return path
+}
+
 func longFlag(node *kong.Node, word string) *kong.Flag {
 	for _, group := range node.AllFlags(false) {
 		for _, f := range group {

@@ -80,7 +80,7 @@ func (c *verifyCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	if err := log.PutVerification(ctx, v.Outcome(d.now())); err != nil {
+	if err := log.PutVerification(ctx, v.Outcome(d.now())); err != nil && !cannotWrite(err) {
 		d.warn("the outcome is not remembered: %v", err)
 	}
 	return v.print(d, c.Output)
