@@ -36,7 +36,7 @@ var exportNow = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 func newExporting(t *testing.T, n int) *exporting {
 	dir := t.TempDir()
 	d := &deps{
-		globals: globals{DB: "sqlite:" + filepath.Join(dir, "test.db")}, out: &bytes.Buffer{}, err: &bytes.Buffer{},
+		makes: true, globals: globals{DB: "sqlite:" + filepath.Join(dir, "test.db")}, out: &bytes.Buffer{}, err: &bytes.Buffer{},
 		getenv: func(string) string { return "" }, now: func() time.Time { return exportNow },
 	}
 	_, err := d.store(t.Context())

@@ -2,15 +2,19 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/recorder"
+	"github.com/sandtrail/sandtrail/web"
 )
 
 type showCmd struct {
@@ -44,7 +48,63 @@ func (c *showCmd) Run(ctx context.Context, d *deps) error {
 	if err := print(d, c.Output, f); err != nil || c.Output != "table" {
 		return err
 	}
-	return d.printFindings(e)
+	if err := d.printFindings(e); err != nil {
+		return err
+	}
+	return d.printKept(e)
+}
+
+// ran is what the metadata of a run holds that show has forms of its own for.
+type ran struct {
+	Command        string
+	Args           []string
+	Stdout, Stderr *recorder.Output
+}
+
+func ranOf(e sandtrail.Execution) ran {
+	var metadata struct{ Run ran }
+	_ = json.Unmarshal(e.Metadata, &metadata) // metadata of others may be of any form
+	return metadata.Run
+}
+
+// line is the command with its arguments, to be typed again in a shell.
+func (r ran) line() string {
+	words := []string{shellWord(r.Command)}
+	for _, arg := range r.Args {
+		words = append(words, shellWord(arg))
+	}
+	return strings.Join(words, " ")
+}
+
+// shellWord quotes a word for a shell, where it must be.
+func shellWord(word string) string {
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool {
+		return !(unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_./=:,+@%", r))
+	}) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// printKept prints the ends of what the command printed, where they were kept.
+func (d *deps) printKept(e sandtrail.Execution) error {
+	r := ranOf(e)
+	for _, kept := range []struct {
+		name string
+		*recorder.Output
+	}{{"Standard output", r.Stdout}, {"Standard error", r.Stderr}} {
+		if kept.Output == nil || kept.Bytes == 0 {
+			continue
+		}
+		head := kept.name
+		if cut := kept.Bytes - int64(len(kept.Tail)); cut > 0 {
+			head += fmt.Sprintf(", the last %s of %s bytes", human.Count(int64(len(kept.Tail))), human.Count(kept.Bytes))
+		}
+		if err := d.say("\n%s:\n%s", d.paint(text.Bold, head), strings.TrimRight(human.VisibleLines(kept.Tail), "\n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func showColumns(d *deps, e sandtrail.Execution) []executionColumn {
@@ -63,7 +123,12 @@ func showColumns(d *deps, e sandtrail.Execution) []executionColumn {
 		{Title: "Errors", Value: func(e sandtrail.Execution) string { return human.Count(int64(e.ErrorCount)) }},
 		{Title: "Warnings", Value: func(e sandtrail.Execution) string { return human.Count(int64(e.WarningCount)) }},
 		{Title: "Classes", Value: classes},
-		{Title: "Metadata", Value: func(e sandtrail.Execution) string { return human.Bytes(int64(len(e.Metadata))) }},
+	}
+	if r := ranOf(e); r.Command != "" {
+		columns = append(columns, executionColumn{Title: "Command", Value: func(sandtrail.Execution) string { return r.line() }})
+	}
+	for _, fact := range web.Facts(e.Metadata, "command", "args", "stdout", "stderr") {
+		columns = append(columns, executionColumn{Title: human.Visible(fact.Name), Value: func(sandtrail.Execution) string { return fact.Value }})
 	}
 	if session, ok := recorder.SessionOf(e.Metadata); ok {
 		columns = append(columns, executionColumn{Title: "Session", Value: func(e sandtrail.Execution) string {
