@@ -215,8 +215,6 @@ func (m *memory) Pending(context.Context) (map[sandtrail.ID]Pending, error) {
 	return PendingOf(m.journal), nil
 }
 
-func (m *memory) CountRecords(context.Context) (int64, error) { return int64(len(m.records)), nil }
-
 func (m *memory) IDs(context.Context) iter.Seq2[sandtrail.ID, error] {
 	return func(yield func(sandtrail.ID, error) bool) {
 		for id := range m.records {

@@ -20,8 +20,6 @@ type Source interface {
 	Checkpoints(ctx context.Context) iter.Seq2[[]byte, error]
 	// Pending tells what was written but is not in the ledger yet.
 	Pending(ctx context.Context) (map[sandtrail.ID]Pending, error)
-	// CountRecords returns how many records are stored.
-	CountRecords(ctx context.Context) (int64, error)
 	// IDs yields the id of every stored record, in any order.
 	IDs(ctx context.Context) iter.Seq2[sandtrail.ID, error]
 }

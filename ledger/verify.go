@@ -76,9 +76,10 @@ type Verification struct {
 
 // Verify compares every stored record with the ledger. It returns an error
 // only when the source cannot be read; what is wrong with its content is a
-// finding. Memory is bounded: one bit per leaf, and some per removal.
+// finding. Memory is bounded: two bits per leaf, and some per removal.
 func Verify(ctx context.Context, src Source, v Verification) (Summary, error) {
 	w := &verifier{Verification: v, src: src, sum: Summary{Reasons: map[string]int64{}}}
+	w.live, w.stored = newMultisets()
 	steps := []func(context.Context) error{w.readPending, w.readRemovals, w.readCheckpoints, w.walk, w.searchInserted}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -100,7 +101,9 @@ type verifier struct {
 	removed     bitmap
 	checkpoints map[int64][]Checkpoint // by size
 	since       int64                  // leaves that were verified before
-	present     int64                  // live leaves whose record is there
+	live        multiset               // ids of the leaves that no removal accounts for
+	stored      multiset               // ids of the records
+	reported    bitmap                 // leaves with a finding
 	done        int64                  // leaves
 }
 

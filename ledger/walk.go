@@ -103,8 +103,10 @@ func (w *verifier) expect(j *job, l leaf) {
 	case w.isRemoved(l):
 		j.verdict.removed++
 	case l.index < w.since:
+		w.live.add(l.entry.ID)
 		j.verdict.earlier++
 	default:
+		w.live.add(l.entry.ID)
 		j.live = append(j.live, l)
 	}
 }
@@ -154,8 +156,10 @@ func (w *verifier) take(v verdict) {
 	s.Missing += v.missing
 	s.Altered += v.altered
 	s.Checkpoints += v.agree
-	w.present += v.intact + v.altered + v.earlier
 	for _, f := range v.findings {
+		if f.Leaf != nil {
+			w.reported.set(*f.Leaf, *f.Leaf)
+		}
 		w.find(f)
 	}
 	if w.done += v.leaves; w.Progress != nil {

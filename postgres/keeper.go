@@ -104,10 +104,31 @@ func (t triggered) remove(ctx context.Context, tx pgx.Tx, reason, statement stri
 	return n, last, err
 }
 
+// free removes the entries of executions that lie in partitions taken out. One
+// that is nowhere was removed past the triggers: under its id nothing else is
+// stored, which verify would take for it.
 func (t triggered) free(ctx context.Context, tx pgx.Tx, ids [][16]byte, times []time.Time) error {
-	_, err := tx.Exec(ctx, t.l.sql(`WITH gone AS (
-		DELETE FROM {schema}.ids i USING unnest($1::uuid[], $2::timestamptz[]) f (id, created_at)
-		WHERE i.id = f.id AND i.created_at = f.created_at RETURNING i.id, i.created_at)`+retired), ids, times)
+	dropped, err := droppedIn(ctx, tx, t.l)
+	if err != nil {
+		return err
+	}
+	for name := range dropped {
+		left, err := isLeft(name)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, t.l.sql("WITH gone AS (DELETE FROM {schema}.ids i USING {schema}."+quote(name)+
+			" d WHERE d.id = ANY ($1) AND "+left+" RETURNING i.id, i.created_at)"+retired), ids); err != nil {
+			return err
+		}
+	}
+	lost, err := scanAll(ctx, tx, pgx.RowTo[[16]byte], t.l.sql(`SELECT i.id FROM {schema}.ids i
+		JOIN unnest($1::uuid[], $2::timestamptz[]) f (id, created_at) ON i.id = f.id AND i.created_at = f.created_at
+		WHERE NOT EXISTS (SELECT FROM {logs} e WHERE e.id = f.id AND e.created_at = f.created_at)`), ids, times)
+	if err == nil && len(lost) > 0 {
+		err = sandtrail.Errorf(sandtrail.CodeConflict,
+			"execution %s was stored before and is gone without having been removed, so that nothing is stored under its id; run sandtrail verify", sandtrail.ID(lost[0]))
+	}
 	return err
 }
 

@@ -336,12 +336,6 @@ func (b *book) Checkpoints(ctx context.Context) iter.Seq2[[]byte, error] {
 	}, b.l.sql("SELECT signed FROM {schema}.ledger_checkpoints ORDER BY id"))
 }
 
-// CountRecords is part of ledger.Source.
-func (b *book) CountRecords(ctx context.Context) (n int64, err error) {
-	err = b.tx.QueryRow(ctx, b.l.sql("SELECT count(*) FROM {logs}")).Scan(&n)
-	return n, err
-}
-
 // IDs is part of ledger.Source.
 func (b *book) IDs(ctx context.Context) iter.Seq2[sandtrail.ID, error] {
 	return stream(ctx, b.tx, func(row pgx.CollectableRow) (id sandtrail.ID, err error) {

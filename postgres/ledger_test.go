@@ -121,7 +121,7 @@ func ledgerTarget(t *testing.T, url string) ledgertest.Target {
 	s, other := openAt(t, url, postgres.Options{}), foreign(t, url)
 	exec(t, other, "SET timezone = 'UTC'")
 	return ledgertest.Target{
-		Store: s, URL: url, Tables: "sandtrail.ledger_",
+		Store: s, URL: url, Tables: "sandtrail.ledger_", IDs: "sandtrail.ids",
 		Plain: func(t testing.TB, statements ...string) {
 			execAll(t, other, statements)
 			reconcile(t, s) // or a record that goes and comes again would have been changed

@@ -284,12 +284,6 @@ func (b *book) Checkpoints(ctx context.Context) iter.Seq2[[]byte, error] {
 	}, `SELECT signed FROM sandtrail_ledger_checkpoints ORDER BY id`)
 }
 
-// CountRecords is part of ledger.Source.
-func (b *book) CountRecords(ctx context.Context) (n int64, err error) {
-	err = b.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM sandbox_execution_logs`).Scan(&n)
-	return n, err
-}
-
 // IDs is part of ledger.Source.
 func (b *book) IDs(ctx context.Context) iter.Seq2[sandtrail.ID, error] {
 	return stream(ctx, b.tx, func(scan func(...any) error) (sandtrail.ID, error) {

@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -115,6 +116,33 @@ var attacks = []attack{
 			o.Behind(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
 		}
 	}},
+	{name: "make room for one by sealing another twice", do: func(o *operator) (expectation, func()) {
+		e, extra := o.pick(), o.record()
+		backup := o.backup(o.everything()...)
+		o.sealAgain(e)
+		o.Behind(o, insert(extra))
+		return expectation{e.ID.String(): ledger.Missing, extra.ID.String(): ledger.Inserted}, backup
+	}},
+	{name: "seal one twice", do: func(o *operator) (expectation, func()) {
+		e := o.pick()
+		backup := o.backup(o.everything()...)
+		o.sealAgain(e)
+		return expectation{e.ID.String(): ledger.Missing}, backup
+	}},
+	{name: "store something else under the id of one that is gone", do: func(o *operator) (expectation, func()) {
+		e := o.pick()
+		backup := o.backup(o.everything()...)
+		o.Behind(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
+		e.ExecutionTime++
+		kind := ledger.Altered
+		if _, err := o.Store.Append(o.Context(), []sandtrail.Admitted{{Execution: e}}); errors.Is(err, sandtrail.ErrConflict) {
+			kind = ledger.Missing
+		} else {
+			check(o, err)
+		}
+		o.seal()
+		return expectation{e.ID.String(): kind}, backup
+	}},
 	{name: "edit a removal", do: func(o *operator) (expectation, func()) {
 		e := o.pick()
 		o.deleteOne(e)
@@ -170,6 +198,22 @@ var attacks = []attack{
 			fmt.Sprintf(`DELETE FROM %[1]spages WHERE n = (SELECT max(n) FROM %[1]spages)`, o.Tables))
 		return expectation{"": ledger.Truncated, o.records[len(o.records)-1].ID.String(): ledger.Inserted}, backup
 	}},
+}
+
+// sealAgain removes a record past the triggers and lets it come back as it was.
+func (o *operator) sealAgain(e sandtrail.Execution) {
+	o.copies++
+	copied := fmt.Sprint("copy_", o.copies)
+	behind := []string{
+		fmt.Sprintf(`CREATE TABLE %s AS SELECT * FROM sandbox_execution_logs WHERE id = '%s'`, copied, e.ID),
+		fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID),
+	}
+	if o.IDs != "" {
+		behind = append(behind, fmt.Sprintf(`DELETE FROM %s WHERE id = '%s'`, o.IDs, e.ID))
+	}
+	o.Behind(o, behind...)
+	o.Plain(o, `INSERT INTO sandbox_execution_logs SELECT * FROM `+copied)
+	o.seal()
 }
 
 // change is an assignment that changes one field of a record.

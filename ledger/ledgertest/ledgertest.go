@@ -38,6 +38,8 @@ type Target struct {
 	Behind func(t testing.TB, statements ...string)
 	// Tables is what the names of the ledger's tables begin with.
 	Tables string
+	// IDs is the table of ids beside the records, "" if there is none.
+	IDs string
 }
 
 // operator works on a target. What it does lawfully is random.
