@@ -73,7 +73,14 @@ func Begin(dir string) (*File, error) {
 // Replace gives the file a name in its folder, in place of whatever has it: a
 // link or a pipe goes, what it leads to stays as it is. The file is durable
 // under that name when Replace returns without error.
-func (f *File) Replace(name string) error { return f.place(f.in.root.Rename, name) }
+// A device is not replaced: that is an error.
+func (f *File) Replace(name string) error {
+	info, err := f.in.root.Lstat(name)
+	if err = checkReplaceable(name, info, err); err != nil {
+		return errors.Join(err, f.Discard())
+	}
+	return f.place(f.in.root.Rename, name)
+}
 
 // Create gives the file a name in its folder that nothing has; otherwise it
 // fails with fs.ErrExist. The file is durable under that name when Create
@@ -150,8 +157,21 @@ func (f *File) fill(content []byte, name string) error {
 	return f.Replace(name)
 }
 
-// Rename gives a synced file another name, durably, in place of what has it.
+// checkReplaceable keeps root from making a file of /dev/null.
+func checkReplaceable(name string, info fs.FileInfo, err error) error {
+	if err == nil && info.Mode()&fs.ModeDevice != 0 {
+		return fmt.Errorf("%w: %s is a device", ErrNotRegular, name)
+	}
+	return nil
+}
+
+// Rename gives a synced file another name, durably, in place of what has it, if
+// that is no device.
 func Rename(from, to string) error {
+	info, err := os.Lstat(to)
+	if err := checkReplaceable(to, info, err); err != nil {
+		return err
+	}
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}

@@ -172,3 +172,21 @@ func TestFoldersOfOthersAreRefused(t *testing.T) {
 		t.Errorf("of another user: got %v", err)
 	}
 }
+
+func TestDevicesAreNotReplaced(t *testing.T) {
+	dir := t.TempDir()
+	device := filepath.Join(dir, "null")
+	if err := syscall.Mknod(device, syscall.S_IFCHR|0o666, 1<<8|3); err != nil {
+		t.Skipf("only root makes devices: %v", err)
+	}
+	written := filepath.Join(dir, "written")
+	check(t, os.WriteFile(written, nil, 0o600))
+	for how, err := range map[string]error{"Rename": durable.Rename(written, device), "WriteFile": durable.WriteFile(device, nil)} {
+		if !errors.Is(err, durable.ErrNotRegular) {
+			t.Errorf("%s: got %v", how, err)
+		}
+	}
+	if info, err := os.Lstat(device); err != nil || info.Mode()&fs.ModeDevice == 0 {
+		t.Errorf("the device is now %v, %v", info, err)
+	}
+}

@@ -22,6 +22,12 @@ func MakePrivate(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	return CheckPrivate(dir)
+}
+
+// CheckPrivate says ErrNotPrivate to a directory that is another user's, or that
+// others may write to.
+func CheckPrivate(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return err

@@ -88,7 +88,7 @@ func (b *Outbox) countDrop(why Reason, d sandtrail.Draft) error {
 }
 
 func readDrops(path string) (sum drops, err error) {
-	raw, err := os.ReadFile(path)
+	raw, err := durable.ReadFile(path, maxRecordBytes)
 	if err != nil {
 		return sum, err
 	}

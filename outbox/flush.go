@@ -79,7 +79,7 @@ func (b *Outbox) load(waiting []batch, done *Delivery) (parcels []parcel, rest [
 		case errors.Is(err, fs.ErrNotExist): // delivered meanwhile
 		case errors.Is(err, errDamaged):
 			done.Damaged++
-			if err := durable.Rename(filepath.Join(b.dir, w.name), filepath.Join(b.dir, damagedDir, w.name)); err != nil {
+			if err := b.setDamaged(filepath.Join(b.dir, w.name)); err != nil {
 				return nil, nil, err
 			}
 		case err != nil:

@@ -56,7 +56,9 @@ const (
 	droppedDir = "dropped"
 )
 
-// Open makes the directory if need be.
+// Open makes the directory if need be. One that belongs to another user, or
+// that others may write to, is refused with durable.ErrNotPrivate: what they
+// put there would be delivered in this user's name.
 func Open(dir string, o Options) (*Outbox, error) {
 	b := &Outbox{dir: dir, max: o.MaxBytes, now: o.Now}
 	if b.max == 0 {
@@ -66,7 +68,11 @@ func Open(dir string, o Options) (*Outbox, error) {
 		b.now = time.Now
 	}
 	for _, sub := range []string{"", refusedDir, damagedDir, startedDir, droppedDir} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+		err := durable.MakePrivate(filepath.Join(dir, sub))
+		if errors.Is(err, durable.ErrNotPrivate) {
+			return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "open outbox: %w", err)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("open outbox: %w", err)
 		}
 	}
@@ -253,7 +259,10 @@ func (b *Outbox) count(dir string) int {
 }
 
 func (b *Outbox) read(name string) ([]sandtrail.Draft, error) {
-	raw, err := os.ReadFile(filepath.Join(b.dir, name))
+	raw, err := durable.ReadFile(filepath.Join(b.dir, name), max(b.max, DefaultMaxBytes))
+	if errors.Is(err, durable.ErrNotRegular) || errors.Is(err, durable.ErrTooLarge) {
+		return nil, errDamaged
+	}
 	if err != nil {
 		return nil, err
 	}

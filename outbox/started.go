@@ -3,6 +3,7 @@ package outbox
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -119,14 +120,17 @@ func forgetTrace(path string) error {
 // returns how many of those there were.
 func (b *Outbox) Sweep(lost func(begun sandtrail.Draft, seen time.Duration) sandtrail.Draft) (n int, err error) {
 	err = b.eachTrace(func(path string, f *os.File) error {
-		if raw, err := os.ReadFile(finishedPath(path)); err == nil {
-			if finished, err := decode(raw); err == nil {
+		if raw, err := durable.ReadFile(finishedPath(path), maxRecordBytes); err == nil {
+			if finished, err := decode(raw); err == nil && len(finished) == 1 && b.tracePath(finished[0].ID) == path {
 				return errors.Join(b.write(finished), forgetTrace(path))
 			}
 		}
-		begun, last, err := readTrace(path, f)
+		begun, last, err := readTrace(f)
+		if err == nil && b.tracePath(begun.ID) != path {
+			err = errDamaged // another run's
+		}
 		if errors.Is(err, errDamaged) {
-			return durable.Rename(path, filepath.Join(b.dir, damagedDir, filepath.Base(path)))
+			return b.setDamaged(path)
 		}
 		if err != nil {
 			return err
@@ -143,16 +147,24 @@ func (b *Outbox) Sweep(lost func(begun sandtrail.Draft, seen time.Duration) sand
 	return n, nil
 }
 
-func readTrace(path string, f *os.File) (begun sandtrail.Draft, last time.Time, err error) {
+// setDamaged moves what is no trace out of the way, without looking into it.
+func (b *Outbox) setDamaged(path string) error {
+	return durable.Rename(path, filepath.Join(b.dir, damagedDir, filepath.Base(path)))
+}
+
+// maxRecordBytes bounds the file of one record, which is mostly metadata.
+const maxRecordBytes = 1 << 20
+
+func readTrace(f *os.File) (begun sandtrail.Draft, last time.Time, err error) {
 	info, err := f.Stat()
 	if err != nil {
 		return begun, last, err
 	}
-	raw, err := os.ReadFile(path)
+	raw, err := io.ReadAll(io.LimitReader(f, maxRecordBytes+1))
 	if err != nil {
 		return begun, last, err
 	}
-	drafts, err := decode(raw)
+	drafts, err := decode(raw) // of a longer one the end is missing
 	if err != nil || len(drafts) != 1 {
 		return begun, last, errDamaged
 	}
@@ -170,11 +182,14 @@ func (b *Outbox) eachTrace(dead func(path string, f *os.File) error) error {
 			continue
 		}
 		path := filepath.Join(b.dir, startedDir, entry.Name())
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		f, err := durable.OpenRegular(path, os.O_RDWR)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it has ended
 		}
-		if err == nil {
+		if errors.Is(err, durable.ErrNotRegular) {
+			err = b.setDamaged(path)
+		}
+		if f != nil {
 			// The lock may be that of a run that ended, or was swept, just now.
 			if err = filelock.TryLock(f); err == nil && isStill(path, f) {
 				err = dead(path, f)

@@ -19,7 +19,7 @@ import (
 type Command struct {
 	Args []string // the program, looked up in PATH, and its arguments
 	Dir  string   // "": the current directory
-	Env  []string // nil: this process's environment; never recorded
+	Env  []string // nil: this process's, as Environment leaves it; never recorded
 
 	// Stdin is handed over as it is when it is an *os.File; another reader is
 	// copied by a goroutine that ends with the reader. Nil: /dev/null.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sandtrail/sandtrail/durable"
 )
 
 // container is a command that is the client of a container engine: what it
@@ -16,6 +18,7 @@ import (
 // the client's and are left out; its container is ended by asking the engine.
 type container struct {
 	engine  string // as the command names it
+	env     []string
 	options []string
 	cidFile string // "": the command starts no container
 	scratch string // directory of a cidFile of ours; "": the caller's own
@@ -66,7 +69,7 @@ func areOptions(args []string) bool {
 
 // kill ends the container, if there is one that still runs.
 func (c *container) kill() error {
-	id, err := os.ReadFile(c.cidFile)
+	id, err := durable.ReadFile(c.cidFile, 4<<10)
 	if err != nil || len(id) == 0 {
 		return nil // it was never started
 	}
@@ -87,7 +90,7 @@ func (c *container) ask(args ...string) (said string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.engine, append(slices.Clone(c.options), args...)...)
-	cmd.WaitDelay = time.Second
+	cmd.Env, cmd.WaitDelay = c.env, time.Second
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

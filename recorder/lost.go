@@ -33,12 +33,17 @@ func Begun(c Command, userID, strategyID string, kind sandtrail.ExecutionType) s
 
 // LostRun makes the record of a lost run out of its trace, given how long it
 // was seen running. It is no success, and its status and its error say that it
-// is no failure of the strategy either. The session that it had begun to
-// record is closed: what there is of it becomes part of the record.
-func LostRun(begun sandtrail.Draft, seen time.Duration) sandtrail.Draft {
-	success, elapsed := false, int(min(seen.Milliseconds(), sandtrail.MaxInt))
-	begun.Metadata = sealSession(begun.Metadata)
-	begun.Success, begun.ExecutionTime = &success, &elapsed
-	begun.CreatedAt = sandtrail.Millisecond(begun.CreatedAt.Add(seen))
-	return begun
+// is no failure of the strategy either.
+//
+// The session that it had begun to record is closed: what there is of it
+// becomes part of the record. It is looked for in the directory sessions, under
+// the name SessionName gives it, and nowhere else: a trace may have been forged.
+func LostRun(sessions string) func(begun sandtrail.Draft, seen time.Duration) sandtrail.Draft {
+	return func(begun sandtrail.Draft, seen time.Duration) sandtrail.Draft {
+		success, elapsed := false, int(min(seen.Milliseconds(), sandtrail.MaxInt))
+		begun.Metadata = sealSession(begun.Metadata, filepath.Join(sessions, SessionName(begun.ID)))
+		begun.Success, begun.ExecutionTime = &success, &elapsed
+		begun.CreatedAt = sandtrail.Millisecond(begun.CreatedAt.Add(seen))
+		return begun
+	}
 }

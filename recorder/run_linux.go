@@ -26,6 +26,9 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	if len(c.Args) == 0 || c.Args[0] == "" {
 		return Result{}, errors.New("no command given")
 	}
+	if c.Env == nil {
+		c.Env = Environment(os.Environ(), nil)
+	}
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
 	}
@@ -36,6 +39,7 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	}
 	if client != nil {
 		defer client.close()
+		client.env = c.Env
 		r.Container, c.Args, c.Limits = filepath.Base(client.engine), args, Limits{}
 	}
 	t, err := newTree(c)

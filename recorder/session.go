@@ -54,7 +54,7 @@ type session struct {
 func newSession(c Command, size pty.Size) (*session, error) {
 	path, err := filepath.Abs(c.Terminal.Record)
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o700)
+		err = durable.MakePrivate(filepath.Dir(path))
 	}
 	if err != nil {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "record the session: %w", err)
@@ -155,11 +155,15 @@ func SessionOf(metadata json.RawMessage) (Session, bool) {
 	return m.Run.Session, err == nil && m.Run.Session.Path != ""
 }
 
-// sealSession completes what the metadata of a lost run says of its session.
-// If its file is gone, or is not here, that stays as it is.
-func sealSession(metadata json.RawMessage) json.RawMessage {
+// SessionName is the name of the file with the session of an execution.
+func SessionName(id sandtrail.ID) string { return id.String() + ".cast" }
+
+// sealSession completes what the metadata of a lost run says of its session, if
+// that is at the path where it belongs. If its file is gone, or is not here, or
+// the directory is not this user's alone, that stays as it is.
+func sealSession(metadata json.RawMessage, path string) json.RawMessage {
 	s, ok := SessionOf(metadata)
-	if !ok {
+	if !ok || s.Path != path || durable.CheckPrivate(filepath.Dir(path)) != nil {
 		return metadata
 	}
 	if err := s.seal(); err != nil {

@@ -6,10 +6,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/sandtrail/sandtrail/durable"
 )
 
 // Source is the code that a command runs, as it was before the start.
@@ -24,16 +25,11 @@ type Source struct {
 const maxScanBytes = 16 << 20
 
 func readSource(path string) (Source, error) {
-	f, err := os.Open(path)
+	f, err := durable.OpenNamed(path)
 	if err != nil {
 		return Source{}, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return Source{}, err
-	} else if !info.Mode().IsRegular() {
-		return Source{}, fmt.Errorf("%s is not a regular file", path)
-	}
 	var text bytes.Buffer
 	hash := sha256.New()
 	n, err := io.Copy(io.MultiWriter(hash, &limitedBuffer{&text, maxScanBytes}), f)

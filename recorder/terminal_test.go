@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/asciicast"
 	"github.com/sandtrail/sandtrail/internal/pty"
 	"github.com/sandtrail/sandtrail/recorder"
@@ -279,9 +280,10 @@ func TestLostSessionBecomesPartOfTheRecord(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := onTerminal(t, "true")
-			c.Terminal.Record = filepath.Join(t.TempDir(), "id.cast")
+			id, dir := sandtrail.NewID(time.Now()), t.TempDir()
+			c.Terminal.Record = filepath.Join(dir, recorder.SessionName(id))
 			begun := recorder.Begun(c, "ada", "momentum", "TERMINAL")
-			begun.CreatedAt = time.Now()
+			begun.ID, begun.CreatedAt = id, time.Now()
 			if s, ok := recorder.SessionOf(begun.Metadata); !ok || s.Path != c.Terminal.Record || s.SHA256 != nil || s.Bytes != nil {
 				t.Errorf("before: %+v, %v", s, ok)
 			}
@@ -290,7 +292,7 @@ func TestLostSessionBecomesPartOfTheRecord(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			lost := recorder.LostRun(begun, time.Second)
+			lost := recorder.LostRun(dir)(begun, time.Second)
 			s, ok := recorder.SessionOf(lost.Metadata)
 			if !ok || s.Path != c.Terminal.Record || s.Format != recorder.SessionFormat {
 				t.Fatalf("after: %+v, %v", s, ok)

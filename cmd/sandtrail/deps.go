@@ -249,6 +249,19 @@ func (d *deps) analyst(ctx context.Context) (sandtrail.Store, error) {
 	return store, err
 }
 
+// secrets are what of the flags others may not read.
+func (d *deps) secrets() (values []string) {
+	if d.Key != "" {
+		values = append(values, d.Key)
+	}
+	for _, address := range []string{d.DB, d.Server} {
+		if u, err := url.Parse(address); err == nil && u.User != nil || strings.Contains(address, "password=") {
+			values = append(values, address)
+		}
+	}
+	return values
+}
+
 func (d *deps) warn(format string, args ...any) {
 	fmt.Fprintf(d.err, "sandtrail: warning: %s\n", human.VisibleLines(fmt.Sprintf(format, args...)))
 }

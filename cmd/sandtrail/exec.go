@@ -2,15 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/outbox"
 	"github.com/sandtrail/sandtrail/recorder"
 )
@@ -27,10 +28,12 @@ type execCmd struct {
 	CPUs   float64 `name:"cpus" placeholder:"N" help:"Limit the CPU time to that of N cores, where a cgroup can."`
 	Pids   int     `placeholder:"N" help:"Limit the processes and threads at one time, where a cgroup can."`
 
-	RecordArgs   bool   `help:"Record the command's arguments, what looks like a secret masked; without it only its name."`
-	RecordOutput int    `placeholder:"BYTES" help:"Record the ends of standard output and error, up to 16384 bytes each."`
-	RecordFile   string `xor:"record" placeholder:"FILE" help:"Write the record as JSON to this file in place of a store."`
-	RecordFD     int    `name:"record-fd" xor:"record" placeholder:"N" help:"The same to this open file descriptor, 3 or higher."`
+	RecordArgs   bool     `help:"Record the command's arguments, what looks like a secret masked; without it only its name."`
+	RecordOutput int      `placeholder:"BYTES" help:"Record the ends of standard output and error, up to 16384 bytes each."`
+	PassEnv      []string `placeholder:"NAME" help:"Pass this variable on although it is one of Sandtrail's own: SANDTRAIL_*, AWS_*, OTEL_* and those of PostgreSQL's clients are kept from the command. Can be repeated."`
+	PassFD       []int    `name:"pass-fd" placeholder:"N" help:"Pass this open file descriptor on, 3 or higher; others are not inherited. Can be repeated."`
+	RecordFile   string   `xor:"record" placeholder:"FILE" help:"Write the record as JSON to this file in place of a store."`
+	RecordFD     int      `name:"record-fd" xor:"record" placeholder:"N" help:"The same to this open file descriptor, 3 or higher."`
 
 	RecordSession bool `help:"Record what is seen on the terminal as an asciicast; with --type TERMINAL."`
 	RecordInput   bool `help:"Record also what is typed, passwords among it; with --record-session."`
@@ -70,6 +73,14 @@ func (c *execCmd) Run(ctx context.Context, d *deps) error {
 	// Signals are the command's: it decides what becomes of it, and the record
 	// is delivered in any case.
 	ctx = context.WithoutCancel(ctx)
+	record, err := c.handOver(d)
+	if err != nil {
+		return err
+	}
+	defer record.close()
+	if err := recorder.Seal(d.secrets(), c.PassFD); err != nil {
+		d.warn("%v", err)
+	}
 	signals := make(chan os.Signal, 8)
 	if of := forwarded(); len(of) > 0 { // none would mean all
 		signal.Notify(signals, of...)
@@ -79,11 +90,13 @@ func (c *execCmd) Run(ctx context.Context, d *deps) error {
 
 	id := sandtrail.NewID(d.now())
 	command := c.command(d, signals)
-	var err error
 	if command.Terminal, err = c.terminal(d, id); err != nil {
 		return err
 	}
-	box, trace := c.begin(d, id, command)
+	box, trace, err := c.begin(d, id, command)
+	if err != nil {
+		return err
+	}
 	stop := beat(d, trace)
 	result, err := recorder.Run(ctx, command)
 	stop()
@@ -102,7 +115,7 @@ func (c *execCmd) Run(ctx context.Context, d *deps) error {
 	draft := result.Draft(c.User, c.Strategy, sandtrail.ExecutionType(c.Type))
 	draft.ID = id
 	if c.writesRecord() {
-		err = c.writeRecord(draft)
+		err = record.write(draft, time.Duration(c.DeliverWait))
 	} else {
 		err = c.keep(ctx, d, box, trace, draft)
 	}
@@ -145,13 +158,16 @@ func (c *execCmd) check() error {
 		return invalid("--record-input: give --record-session too")
 	case c.SessionLimit < 1:
 		return invalid("--session-limit: want 1 MiB or more, got %d", c.SessionLimit)
+	case slices.ContainsFunc(c.PassEnv, func(name string) bool { return name == "" || strings.Contains(name, "=") }):
+		return invalid("--pass-env: want the name of a variable alone, such as AWS_REGION")
+	case slices.ContainsFunc(c.PassFD, func(fd int) bool { return !isOpen(fd) }):
+		return invalid("--pass-fd: want open file descriptors of 3 or higher, got %d", c.PassFD)
+	case c.RecordFD != 0 && slices.Contains(c.PassFD, c.RecordFD):
+		return invalid("--pass-fd: %d is --record-fd, and the command may not write its own record", c.RecordFD)
+	case c.RecordFD >= 3 && !isOpen(c.RecordFD):
+		return invalid("--record-fd: %d is not an open file descriptor", c.RecordFD)
 	case c.RecordFD != 0 && c.RecordFD < 3:
 		return invalid("--record-fd: want 3 or higher, got %d; 0 to 2 are the command's", c.RecordFD)
-	}
-	if c.RecordFD != 0 {
-		if err := keepFromCommand(c.RecordFD); err != nil {
-			return invalid("--record-fd: %d is not an open file descriptor", c.RecordFD)
-		}
 	}
 	// The rules of the record hold for the names too; better now than later.
 	success, elapsed := true, 0
@@ -163,7 +179,7 @@ func (c *execCmd) check() error {
 
 func (c *execCmd) command(d *deps, signals <-chan os.Signal) recorder.Command {
 	return recorder.Command{
-		Args: c.Command, Stdin: d.in, Stdout: d.out, Stderr: d.err,
+		Args: c.Command, Env: recorder.Environment(os.Environ(), c.PassEnv), Stdin: d.in, Stdout: d.out, Stderr: d.err,
 		Timeout: time.Duration(c.Timeout), Grace: time.Duration(c.Grace),
 		Limits: recorder.Limits{MemoryMiB: c.Memory, CPUs: c.CPUs, Pids: c.Pids},
 		Source: c.Source, RecordArgs: c.RecordArgs, RecordOutput: c.RecordOutput,
@@ -186,18 +202,19 @@ func (c *execCmd) terminal(d *deps, id sandtrail.ID) (*recorder.Terminal, error)
 	return t, err
 }
 
-func (c *execCmd) writesRecord() bool { return c.RecordFile != "" || c.RecordFD != 0 }
-
 // begin opens the outbox and leaves a trace of the run there. The run goes on
-// without either.
-func (c *execCmd) begin(d *deps, id sandtrail.ID, command recorder.Command) (*outbox.Outbox, *outbox.Trace) {
+// without either, but not with an outbox that others may write to.
+func (c *execCmd) begin(d *deps, id sandtrail.ID, command recorder.Command) (*outbox.Outbox, *outbox.Trace, error) {
 	if c.writesRecord() {
-		return nil, nil
+		return nil, nil, nil
 	}
 	box, err := c.open(d)
+	if errors.Is(err, durable.ErrNotPrivate) {
+		return nil, nil, err
+	}
 	if err != nil {
 		d.warn("no outbox: %v", err)
-		return nil, nil
+		return nil, nil, nil
 	}
 	begun := recorder.Begun(command, c.User, c.Strategy, sandtrail.ExecutionType(c.Type))
 	begun.ID = id
@@ -205,7 +222,7 @@ func (c *execCmd) begin(d *deps, id sandtrail.ID, command recorder.Command) (*ou
 	if err != nil {
 		d.warn("%v", err)
 	}
-	return box, trace
+	return box, trace, nil
 }
 
 // beat tells the trace that the run goes on, until stop is called.
@@ -259,7 +276,8 @@ func (c *execCmd) deliver(ctx context.Context, d *deps, box *outbox.Outbox, draf
 		if box == nil {
 			return
 		}
-		done, err := d.deliverWaiting(ctx, box, d.opened, admission)
+		sessions, _ := c.sessionDir(d) // without a home there are none
+		done, err := d.deliverWaiting(ctx, box, sessions, d.opened, admission)
 		if err == nil {
 			err = done.Why
 		}
@@ -290,25 +308,4 @@ func (c *execCmd) append(ctx context.Context, d *deps, draft sandtrail.Draft, ad
 	}
 	_, err = store.Append(ctx, admitted)
 	return err
-}
-
-// writeRecord hands the record to whoever asked for it, as one line of JSON.
-func (c *execCmd) writeRecord(draft sandtrail.Draft) error {
-	raw, err := json.Marshal(draft)
-	if err != nil {
-		return fmt.Errorf("write the record: %w", err)
-	}
-	raw = append(raw, '\n')
-	if c.RecordFile != "" {
-		if err := os.WriteFile(c.RecordFile, raw, 0o600); err != nil {
-			return fmt.Errorf("write the record: %w", err)
-		}
-		return nil
-	}
-	f := os.NewFile(uintptr(c.RecordFD), "--record-fd")
-	_, err = f.Write(raw)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write the record: %w", err)
-	}
-	return nil
 }

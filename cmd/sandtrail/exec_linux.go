@@ -21,9 +21,11 @@ func forwarded() []os.Signal {
 // limit on files. (To ignore them would have the command ignore them too.)
 var survived = []os.Signal{syscall.SIGPIPE, syscall.SIGXFSZ}
 
-// keepFromCommand closes an open descriptor in the command, which may not
-// write its own record.
-func keepFromCommand(fd int) error {
-	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
-	return err
+// isOpen reports whether a descriptor above standard error is open.
+func isOpen(fd int) bool {
+	if fd < 3 {
+		return false
+	}
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil
 }

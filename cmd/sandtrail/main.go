@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 	_ "time/tzdata" // any zone can be asked for, also on a machine that knows none
@@ -18,6 +19,9 @@ func main() { os.Exit(start(time.Now)) }
 // start runs the command that the process was started for and returns its exit
 // status.
 func start(now func() time.Time) int {
+	for i, arg := range os.Args {
+		os.Args[i] = strings.Clone(arg) // exec blanks out the kernel's own copy
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], &deps{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,

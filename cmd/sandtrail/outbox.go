@@ -71,8 +71,8 @@ func (d *deps) stateDir(what, flag string) (string, error) {
 
 // deliverWaiting turns the traces of lost runs into records and brings to the
 // store what the outbox holds, as far as the context allows.
-func (d *deps) deliverWaiting(ctx context.Context, box *outbox.Outbox, store sandtrail.Appender, admission sandtrail.Admission) (outbox.Delivery, error) {
-	_, sweepErr := box.Sweep(recorder.LostRun)
+func (d *deps) deliverWaiting(ctx context.Context, box *outbox.Outbox, sessions string, store sandtrail.Appender, admission sandtrail.Admission) (outbox.Delivery, error) {
+	_, sweepErr := box.Sweep(recorder.LostRun(sessions))
 	done, err := box.Flush(ctx, store, admission)
 	return done, errors.Join(sweepErr, err)
 }
@@ -162,6 +162,7 @@ func wordState(s outbox.State) string {
 
 type outboxFlushCmd struct {
 	outboxFlag
+	sessionsFlag
 	retentionFlag
 	Wait duration `default:"1m" help:"Stop after that time; what is left stays."`
 }
@@ -183,7 +184,11 @@ func (c *outboxFlushCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	done, err := d.deliverWaiting(ctx, box, store, c.admission(d.now()))
+	sessions, err := c.sessionDir(d)
+	if err != nil {
+		return err
+	}
+	done, err := d.deliverWaiting(ctx, box, sessions, store, c.admission(d.now()))
 	d.maintain(ctx)
 	if done.Why != nil {
 		d.warn("%s left waiting: %v", human.Plural(int64(done.Stayed), "record"), done.Why)

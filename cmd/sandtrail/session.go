@@ -29,7 +29,9 @@ func (f sessionsFlag) sessionDir(d *deps) (string, error) {
 	return filepath.Join(state, "sessions"), err
 }
 
-func sessionPath(dir string, id sandtrail.ID) string { return filepath.Join(dir, id.String()+".cast") }
+func sessionPath(dir string, id sandtrail.ID) string {
+	return filepath.Join(dir, recorder.SessionName(id))
+}
 
 // openSession opens the recorded session of an execution and what its record
 // says of it: from the directory of sessions, or else from where the record

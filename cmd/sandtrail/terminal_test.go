@@ -50,7 +50,7 @@ func sitDown(t *testing.T, database, dir string, args ...string) *person {
 		"exec", "--user", "ada", "--strategy", "momentum",
 		"--type", "TERMINAL", "--grace", "100ms", "--outbox", filepath.Join(dir, "outbox"), "--session-dir", filepath.Join(dir, "sessions"),
 	}, args...)...)
-	p.cmd.Env = append(p.cmd.Env, "PS1=ready> ", "HISTFILE=/dev/null", "TERM=xterm-256color")
+	p.cmd.Env = append(p.cmd.Env, "PS1=ready> ", "HISTFILE=", "TERM=xterm-256color")
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = p.slave, p.slave, p.slave
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := p.cmd.Start(); err != nil {
@@ -312,7 +312,7 @@ func TestKilledSession(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := sandtrailCommand(t, database, "outbox", "flush", "--outbox", filepath.Join(dir, "outbox")).CombinedOutput(); err != nil {
+	if out, err := sandtrailCommand(t, database, "outbox", "flush", "--outbox", filepath.Join(dir, "outbox"), "--session-dir", filepath.Join(dir, "sessions")).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	e, session := execution(t, database)
