@@ -101,6 +101,7 @@ var edges = []edge{
 	{"web", "api", "asks the API in its reader's name"},
 	{"web", "internal/human", "figures, and text that hides"},
 	{"web", "outbox", "shows administrators what waits there"},
+	{"web", "golang.org/x/time", "bounds what refusals write into the access log"},
 	{"web", "golang.org/x/sync", "asks the store several questions of a page at once"},
 	{"prisma", ".", "its errors"},
 

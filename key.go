@@ -114,6 +114,17 @@ type Access struct {
 	Remote  string    `json:"remote"` // address of the caller; "" on the command line
 }
 
+// Bounded is the line with no text longer than 1,024 bytes, and nothing in it
+// that a store could not hold: parts of it are the caller's.
+func (a Access) Bounded() Access {
+	const limit = 1024
+	for _, text := range []*string{&a.Actor, &a.Action, &a.Object, &a.Detail, &a.Remote} {
+		cut := (*text)[:min(len(*text), limit)]
+		*text = strings.ToValidUTF8(strings.ReplaceAll(cut, "\x00", ""), "�")
+	}
+	return a
+}
+
 // Outcome says whether an access was let through.
 type Outcome string
 

@@ -151,8 +151,8 @@ func (g *gate) forget() {
 
 // identify finds out who sent a request.
 func (g *gate) identify(r *http.Request) (caller, error) {
-	remote, _, _ := net.SplitHostPort(r.RemoteAddr)
-	stranger := caller{remote: remote}
+	stranger := stranger(r)
+	remote := stranger.remote
 	if secret, given := bearer(r); given {
 		known, err := g.lookUp(r.Context(), secret)
 		if err != nil {
@@ -175,6 +175,12 @@ func (g *gate) identify(r *http.Request) (caller, error) {
 		return stranger, err
 	}
 	return caller{role: sandtrail.RoleAdmin, remote: remote}, nil
+}
+
+// stranger is a caller of whom nothing is known but the address.
+func stranger(r *http.Request) caller {
+	remote, _, _ := net.SplitHostPort(r.RemoteAddr)
+	return caller{remote: remote}
 }
 
 func bearer(r *http.Request) (secret string, given bool) {
@@ -283,21 +289,12 @@ func (g *gate) record(r *http.Request, c caller, act string, outcome sandtrail.O
 	now := sandtrail.Millisecond(g.now())
 	line := sandtrail.Access{
 		ID: sandtrail.NewID(now), At: now, Actor: c.name(), Action: act,
-		Object: clip(r.URL.RequestURI()), Outcome: outcome, Detail: clip(detail), Remote: c.remote,
+		Object: r.URL.RequestURI(), Outcome: outcome, Detail: detail, Remote: c.remote,
 	}
 	if c.key != nil {
 		line.KeyID = &c.key.ID
 	}
-	return g.access.LogAccess(r.Context(), line)
-}
-
-// clip bounds what a caller can make us keep.
-func clip(s string) string {
-	const limit = 1024
-	if len(s) > limit {
-		s = s[:limit]
-	}
-	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "�")
+	return g.access.LogAccess(r.Context(), line.Bounded())
 }
 
 // recordDenied notes a refusal. It never fails the answer, which is a refusal

@@ -55,7 +55,9 @@ func (s *Server) page(page http.Handler) http.HandlerFunc {
 	admit := func(w http.ResponseWriter, r *http.Request) {
 		open, err := s.gate.isOpen(r.Context())
 		if err == nil && open {
-			err = checkLocal(r)
+			if err = checkLocal(r); err != nil {
+				s.gate.recordDenied(r, stranger(r), "page", err)
+			}
 		}
 		if err != nil {
 			s.writeProblem(w, r, err, "")

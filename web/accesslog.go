@@ -1,6 +1,8 @@
 package web
 
 import (
+	"cmp"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -70,4 +72,38 @@ func accessLog(v *view) error {
 	}
 	v.render(status, "access-log", p)
 	return nil
+}
+
+// refusalsPerSecond bounds what strangers can write into the access log.
+const refusalsPerSecond = 10
+
+// noteRefusal notes in the access log that the page refused something. It
+// never fails the answer, which is a refusal already.
+func (v *view) noteRefusal(cause error) {
+	if v.AccessLog == nil || v.told || !v.refusals.AllowN(v.now, 1) {
+		return
+	}
+	at := sandtrail.Millisecond(v.now)
+	line := sandtrail.Access{
+		ID: sandtrail.NewID(at), At: at, Actor: cmp.Or(v.who.Name, "anonymous"), Action: v.action(),
+		Object: v.r.URL.RequestURI(), Outcome: sandtrail.Denied, Detail: cause.Error(),
+	}
+	if !v.who.KeyID.IsZero() {
+		line.KeyID = &v.who.KeyID
+	}
+	line.Remote, _, _ = net.SplitHostPort(v.r.RemoteAddr)
+	if err := v.AccessLog.LogAccess(v.r.Context(), line.Bounded()); err != nil {
+		v.Log.Error("note a refused page", "action", line.Action, "error", err)
+	}
+}
+
+// action names what was asked for in the access log.
+func (v *view) action() string {
+	switch {
+	case v.r.Pattern == "POST /sign-in":
+		return "sign in"
+	case strings.Contains(v.r.Pattern, " "):
+		return v.r.Pattern
+	}
+	return v.r.Method + " " + v.r.URL.Path
 }

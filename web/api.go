@@ -101,6 +101,7 @@ func (v *view) fetch(method, path string, q url.Values, body []byte) (*reply, er
 	if got.status < http.StatusBadRequest {
 		return got, nil
 	}
+	v.told = got.status == http.StatusForbidden || got.status == http.StatusUnauthorized
 	problem := api.Problem{Status: got.status}
 	if err := json.Unmarshal(got.body.Bytes(), &problem); err != nil {
 		return nil, fmt.Errorf("%s %s: status %d without a problem document: %w", method, path, got.status, err)

@@ -149,6 +149,8 @@ func (v *view) identify() (done bool, err error) {
 	return true, nil
 }
 
+var errSignIn = sandtrail.Errorf(sandtrail.CodeUnauthorized, "not signed in, or the session has ended")
+
 var errWriteOnly = sandtrail.Errorf(sandtrail.CodeForbidden,
 	"This key can only write. Use one made with --role read, auditor or admin.")
 
@@ -160,6 +162,7 @@ func (v *view) askToSignIn() {
 		v.render(http.StatusOK, "again", v.frame("One moment", ""))
 		return
 	}
+	v.noteRefusal(errSignIn)
 	to := "/sign-in"
 	if next := v.r.URL.RequestURI(); next != "/" {
 		to += "?" + url.Values{"next": {next}}.Encode()
@@ -198,9 +201,10 @@ func signIn(v *view) error {
 	switch sandtrail.CodeOf(err) {
 	case "":
 	case sandtrail.CodeUnauthorized, sandtrail.CodeInvalid:
-		return v.refuseSignIn(http.StatusUnauthorized, next, errBadKey.Message)
+		return v.refuseSignIn(http.StatusUnauthorized, next, errBadKey)
 	case sandtrail.CodeForbidden:
-		return v.refuseSignIn(http.StatusForbidden, next, errWriteOnly.Message)
+		v.who = who
+		return v.refuseSignIn(http.StatusForbidden, next, errWriteOnly)
 	default:
 		return err
 	}
@@ -209,8 +213,9 @@ func signIn(v *view) error {
 	return nil
 }
 
-func (v *view) refuseSignIn(status int, next, problem string) error {
-	v.render(status, "sign-in", signInPage{frame: v.frame("Sign in", ""), Next: next, Problem: problem})
+func (v *view) refuseSignIn(status int, next string, problem *sandtrail.Error) error {
+	v.noteRefusal(problem)
+	v.render(status, "sign-in", signInPage{frame: v.frame("Sign in", ""), Next: next, Problem: problem.Message})
 	return nil
 }
 

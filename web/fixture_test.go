@@ -168,7 +168,7 @@ func whole(t testing.TB, store fullStore, clock func() time.Time, edit ...func(*
 		Store: store, Keys: store, AccessLog: store, Follower: store, Ledger: proofs, Alerts: store, Now: clock,
 		Page: func(api http.Handler) http.Handler {
 			o := Options{
-				Store: store, Now: clock, Authenticator: Keyring(store, clock), API: api, Examiner: store, Alerts: store,
+				Store: store, Now: clock, Authenticator: Keyring(store, clock), API: api, Examiner: store, Alerts: store, AccessLog: store,
 				Retention: sandtrail.Periods{Keep: sandtrail.DefaultRetention}, Ledger: shownLedger{store, proofs},
 			}
 			for _, e := range edit {

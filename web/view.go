@@ -18,6 +18,7 @@ type view struct {
 	who   Principal
 	key   string // that the reader signed in with; "" without sign-in
 	known bool   // the reader may look around
+	told  bool   // the API has noted the refusal
 	store scope
 	now   time.Time
 	loc   *time.Location
@@ -82,6 +83,9 @@ func (v *view) finish(err error) {
 	}
 	if !v.known {
 		_ = v.recognise() // for the navigation; the error to be told is err
+	}
+	if code := sandtrail.CodeOf(err); code == sandtrail.CodeForbidden || code == sandtrail.CodeUnauthorized {
+		v.noteRefusal(err)
 	}
 	page := problemPage{frame: v.frame("", "")}
 	status, known := statuses[sandtrail.CodeOf(err)]

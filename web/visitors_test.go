@@ -231,3 +231,73 @@ func checkNavigation(t *testing.T, g guest, d doc) {
 		t.Errorf("%s: offers to sign out: %t", d.path, got)
 	}
 }
+
+// TestRefusalsAreInTheAccessLog asks for every page and sends every form as
+// each kind of visitor, and as one without a key where there are keys. Each
+// refusal is in the log once, under the name of whom it met, and nothing else.
+func TestRefusalsAreInTheAccessLog(t *testing.T) {
+	home := furnishedSample(t)
+	for _, who := range append(visitors, visitor{name: "stranger", role: sandtrail.RoleRead}) {
+		t.Run(who.name, func(t *testing.T) {
+			g := home.receive(t, who)
+			actor := "a " + string(who.role) + " key"
+			if who.name == "stranger" {
+				g.session, actor = func(*http.Request) {}, "anonymous"
+			}
+			before := map[sandtrail.ID]bool{}
+			newDenials(t, home.store, before)
+			asked := func(path string, w *httptest.ResponseRecorder) {
+				t.Helper()
+				refused := w.Code == http.StatusForbidden || w.Code == http.StatusUnauthorized || strings.HasPrefix(w.Header().Get("Location"), "/sign-in")
+				added := newDenials(t, home.store, before)
+				if len(added) != map[bool]int{true: 1, false: 0}[refused] {
+					t.Errorf("%s: status %d, and %d lines in the access log", path, w.Code, len(added))
+				} else if refused && (added[0].Actor != actor || added[0].Remote == "" || added[0].Action == "" || added[0].Detail == "") {
+					t.Errorf("%s: the line %+v, want one of %s", path, added[0], actor)
+				}
+			}
+			for pattern, paths := range addresses(oneExecution(t, home.store, g.ownUser())) {
+				if !slices.Contains(endless, pattern) {
+					asked(paths[0], get(t, g.page, paths[0], g.session))
+				}
+			}
+			for pattern := range acts {
+				if who.role == sandtrail.RoleAdmin || who.role == "" {
+					continue // TestEveryFormAnswersWithAWay sends them
+				}
+				_, path, _ := strings.Cut(strings.ReplaceAll(pattern, "{id}", sandtrail.NewID(now).String()), " ")
+				asked(pattern, post(g.page, path, tries[pattern].form, g.session))
+			}
+		})
+	}
+}
+
+// newDenials are the refusals of the access log that are not among those known,
+// which it adds them to.
+func newDenials(t *testing.T, store sandtrail.AccessLog, known map[sandtrail.ID]bool) (added []sandtrail.Access) {
+	t.Helper()
+	lines, err := store.Accesses(t.Context(), sandtrail.AccessQuery{Outcome: sandtrail.Denied, Limit: sandtrail.MaxLimit})
+	must(t, err)
+	for _, line := range lines {
+		if !known[line.ID] {
+			known[line.ID], added = true, append(added, line)
+		}
+	}
+	return added
+}
+
+func TestRefusedSignInsAreInTheAccessLog(t *testing.T) {
+	store := emptyStore(t)
+	_, writer := addKey(t, store, sandtrail.RoleIngest, "")
+	h, known := whole(t, store, still), map[sandtrail.ID]bool{}
+	for key, actor := range map[string]string{"st_wrong": "anonymous", writer: "a ingest key"} {
+		post(h, "/sign-in", url.Values{"key": {key}})
+		if line := newDenials(t, store, known)[0]; line.Action != "sign in" || line.Actor != actor || strings.Contains(line.Object+line.Detail, key) {
+			t.Errorf("the line of %s is %+v", actor, line)
+		}
+	}
+	post(h, "/sign-out", nil, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") })
+	if line := newDenials(t, store, known)[0]; line.Action != "POST /sign-out" || !strings.Contains(line.Detail, "another site") {
+		t.Errorf("the line of another site's form is %+v", line)
+	}
+}

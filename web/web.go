@@ -10,6 +10,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/sandtrail/sandtrail"
 )
 
@@ -29,6 +31,11 @@ type Owners interface {
 	Strategies(ctx context.Context, q sandtrail.OwnerQuery) (sandtrail.OwnerPage[sandtrail.Strategy], error)
 }
 
+// AccessRecorder adds lines to the access log; sandtrail.AccessLog does.
+type AccessRecorder interface {
+	LogAccess(ctx context.Context, a sandtrail.Access) error
+}
+
 // Options is what the page is made of. Store is required.
 type Options struct {
 	Store Store
@@ -41,6 +48,9 @@ type Options struct {
 	API http.Handler
 	// Rules are shown with their state. Nil: sandtrail.DefaultRule.
 	Rules []sandtrail.Rule
+	// AccessLog notes what the page refuses; what the API refuses it notes
+	// itself. Nil: nothing is noted.
+	AccessLog AccessRecorder
 	// Examiner lets administrators and auditors see the state of the database.
 	// Nil: no administration.
 	Examiner  Examiner
@@ -62,6 +72,7 @@ type site struct {
 	assets   *assets
 	renderer *renderer
 	sessions *sessions
+	refusals *rate.Limiter
 	made     *sessions // new keys that are yet to be shown, as JSON
 }
 
@@ -78,8 +89,19 @@ func Handler(o Options) http.Handler {
 		o.Rules = []sandtrail.Rule{sandtrail.DefaultRule()}
 	}
 	files := newAssets()
-	s := &site{Options: o, assets: files, renderer: newRenderer(files), sessions: newSessions(o.Now, sessionLength), made: newSessions(o.Now, time.Minute)}
-	return secureHeaders(http.NewCrossOriginProtection().Handler(s.routes()))
+	s := &site{
+		Options: o, assets: files, renderer: newRenderer(files),
+		sessions: newSessions(o.Now, sessionLength), made: newSessions(o.Now, time.Minute),
+		refusals: rate.NewLimiter(refusalsPerSecond, 10*refusalsPerSecond),
+	}
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(s.open(foreignForm))
+	return secureHeaders(guard.Handler(s.routes()))
+}
+
+// foreignForm answers the forms of other sites.
+func foreignForm(*view) error {
+	return sandtrail.Errorf(sandtrail.CodeForbidden, "This form came from another site. Open the page itself and send it from there.")
 }
 
 // pages are what one must be signed in for, if there is a sign-in.

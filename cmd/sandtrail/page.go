@@ -16,7 +16,7 @@ import (
 // page makes the page for people, beside the API that it asks in their names.
 func (c *serveCmd) page(store serviceStore, rules []sandtrail.Rule, periods sandtrail.Periods, proofs *ledger.Service, d *deps, log *slog.Logger) func(http.Handler) http.Handler {
 	options := web.Options{
-		Store: store, Now: d.now, Authenticator: web.Keyring(store, d.now), Rules: rules, Examiner: store, Alerts: store, Log: log,
+		Store: store, Now: d.now, Authenticator: web.Keyring(store, d.now), Rules: rules, Examiner: store, Alerts: store, AccessLog: store, Log: log,
 		Retention: periods, Outbox: func() (web.Outbox, error) { return c.waiting(d) },
 	}
 	options.Sessions = func(id sandtrail.ID) (*os.File, error) { return c.recording(d, id) }

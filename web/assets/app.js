@@ -149,6 +149,7 @@ function search() {
 // The list: older pages are added below, newer ones replace it.
 async function fetchPage(address) {
   const answer = await fetch(address, { headers: { Accept: "text/html" } });
+  if (answer.redirected) location.reload(); // the session has ended
   if (!answer.ok || answer.redirected) throw new Error(`the server answered ${answer.status}`);
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
