@@ -172,20 +172,26 @@ func (p *page) marshal() []byte {
 // together.
 var ErrTorn = errors.New("the ledger is torn")
 
-// parsePage is the inverse of marshal; nothing is an empty page.
-func parsePage(b []byte) (page, error) {
+// splitPage checks the inverse of marshal: the number of entries and the seeds
+// of their salts.
+func splitPage(b []byte) (n int, seeds saltTree, err error) {
 	if len(b) == 0 {
-		return page{}, nil
+		return 0, nil, nil
 	}
-	n := 0
 	if len(b) >= 2 {
 		n = int(binary.BigEndian.Uint16(b))
 	}
 	if n == 0 || n > BlockLeaves || len(b) < 2+n*entrySize {
-		return page{}, fmt.Errorf("%w: %d bytes are not %d entries of %d", ErrTorn, len(b), n, entrySize)
+		return 0, nil, fmt.Errorf("%w: %d bytes are not %d entries of %d", ErrTorn, len(b), n, entrySize)
 	}
-	salts, err := parseSalts(b[2+n*entrySize:])
-	if err != nil {
+	seeds, err = parseSalts(b[2+n*entrySize:])
+	return n, seeds, err
+}
+
+// parsePage is the inverse of marshal; nothing is an empty page.
+func parsePage(b []byte) (page, error) {
+	n, salts, err := splitPage(b)
+	if err != nil || n == 0 {
 		return page{}, err
 	}
 	p := page{make([]Entry, n), salts}
@@ -197,6 +203,36 @@ func parsePage(b []byte) (page, error) {
 		}
 	}
 	return p, nil
+}
+
+// StoredBlock is a block as stores keep it.
+type StoredBlock struct {
+	Page
+	Hashes []byte // its tile
+}
+
+// find returns the entry of a stored record and its place in the block, -1 when
+// it is not there.
+func (b *StoredBlock) find(id sandtrail.ID) (Entry, int, error) {
+	n, seeds, err := splitPage(b.Entries)
+	if err != nil {
+		return Entry{}, -1, fmt.Errorf("block %d: %w", b.N, err)
+	}
+	for i := range n {
+		at := b.Entries[2+i*entrySize:]
+		if sandtrail.ID(at) != id {
+			continue
+		}
+		entry := Entry{ID: id, Checks: Checks(at[len(sandtrail.ID{}):]), Salt: seeds.salt(i)}
+		if !entry.holdsRecord() {
+			continue
+		}
+		if len(b.Hashes) < (i+1)*tlog.HashSize {
+			return Entry{}, -1, fmt.Errorf("block %d: %w: the tile is cut", b.N, ErrTorn)
+		}
+		return entry, i, nil
+	}
+	return Entry{}, -1, nil
 }
 
 // UnmarshalBlock decodes a block from its tile of hashes and its page.

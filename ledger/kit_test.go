@@ -225,14 +225,6 @@ func (m *memory) IDs(context.Context) iter.Seq2[sandtrail.ID, error] {
 	}
 }
 
-func (m *memory) Record(_ context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
-	e, found := m.records[id]
-	if !found {
-		return e, sandtrail.ErrNotFound
-	}
-	return e, nil
-}
-
 func (m *memory) Newest(context.Context) ([]byte, error) {
 	if len(m.checkpoints) == 0 {
 		return nil, nil
@@ -241,6 +233,15 @@ func (m *memory) Newest(context.Context) ([]byte, error) {
 }
 
 func (m *memory) Inspect(_ context.Context, _ int, f func(Snapshot) error) error { return f(m) }
+
+func (m *memory) BlocksAt(ctx context.Context, at time.Time) ([]StoredBlock, error) {
+	pages, err := m.Pages(ctx, at, at)
+	blocks := make([]StoredBlock, len(pages))
+	for i, p := range pages {
+		blocks[i] = StoredBlock{m.pages[p.N], m.tiles[TileID{0, p.N}]}
+	}
+	return blocks, err
+}
 
 func (m *memory) PutCheckpoint(_ context.Context, _ int64, _ time.Time, signed []byte) error {
 	m.checkpoints = append(m.checkpoints, signed)

@@ -379,7 +379,7 @@ func TestReceipt(t *testing.T) {
 	e.User = &sandtrail.User{ID: e.UserID, Email: "ada@example.com"}
 	m.records[id] = e
 	service := Service{Log: m, Keys: keys}
-	receipt, err := service.Receipt(t.Context(), id, now)
+	receipt, err := service.Receipt(t.Context(), m.records[id], now)
 	check(t, err)
 	raw, err := json.Marshal(receipt)
 	check(t, err)
@@ -427,9 +427,9 @@ func TestReceipt(t *testing.T) {
 
 func (m *memory) entry(t *testing.T, id sandtrail.ID) (Entry, int64) {
 	t.Helper()
-	entry, leaf, err := Locate(context.Background(), m, id, m.records[id].CreatedAt)
+	found, err := locate(context.Background(), m, []sandtrail.Execution{m.records[id]})
 	check(t, err)
-	return entry, leaf
+	return found[id].entry, found[id].leaf
 }
 
 func TestService(t *testing.T) {
@@ -442,7 +442,7 @@ func TestService(t *testing.T) {
 		m.add(sample(r))
 	}
 	id := m.order[0]
-	if _, err := service.Proof(t.Context(), id, now); !errors.Is(err, sandtrail.ErrNotFound) {
+	if _, err := service.Proof(t.Context(), m.records[id], now); !errors.Is(err, sandtrail.ErrNotFound) {
 		t.Errorf("proof of an unsealed record: %v, want ErrNotFound", err)
 	}
 	m.seal(t, r)
@@ -454,7 +454,7 @@ func TestService(t *testing.T) {
 		t.Errorf("%d checkpoints for two sizes of the log", len(m.checkpoints))
 	}
 
-	proof, err := service.Proof(t.Context(), id, now)
+	proof, err := service.Proof(t.Context(), m.records[id], now)
 	check(t, err)
 	c, err := keys.Open([]byte(proof.Checkpoint))
 	check(t, err)

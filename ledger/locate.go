@@ -69,20 +69,6 @@ func locate(ctx context.Context, index Index, records []sandtrail.Execution) (ma
 	return found, nil
 }
 
-// Locate finds the leaf of a stored record. It is sandtrail.ErrNotFound when
-// the record is not in the log (yet).
-func Locate(ctx context.Context, index Index, id sandtrail.ID, createdAt time.Time) (Entry, int64, error) {
-	found, err := locate(ctx, index, []sandtrail.Execution{{ID: id, CreatedAt: createdAt}})
-	if err != nil {
-		return Entry{}, 0, fmt.Errorf("locate %s: %w", id, err)
-	}
-	at, ok := found[id]
-	if !ok {
-		return Entry{}, 0, errUnsealed(id)
-	}
-	return at.entry, at.leaf, nil
-}
-
 func errUnsealed(id sandtrail.ID) error {
 	return sandtrail.Errorf(sandtrail.CodeNotFound, "execution %s is not in the ledger yet; ask again in some seconds", id)
 }

@@ -49,6 +49,24 @@ func (t saltTree) salts(n int) []Salt {
 	return salts
 }
 
+// salt gives the salt of one leaf, zero if it is destroyed.
+func (t saltTree) salt(leaf int) Salt {
+	target := uint16(BlockLeaves + leaf)
+	for _, s := range t {
+		if !s.isAbove(target) {
+			continue
+		}
+		for s.node != target {
+			left, right := s.below()
+			if s = left; !s.isAbove(target) {
+				s = right
+			}
+		}
+		return s.value
+	}
+	return Salt{}
+}
+
 func (s seed) fill(salts []Salt) {
 	if s.node >= BlockLeaves {
 		if at := int(s.node) - BlockLeaves; at < len(salts) {

@@ -24,6 +24,11 @@ func TestSaltsAreDestroyedOneByOne(t *testing.T) {
 		if !slices.Equal(parsed.salts(BlockLeaves), want) {
 			t.Fatalf("after leaf %d was destroyed, the others' salts are not what they were", leaf)
 		}
+		for _, one := range []int{leaf, r.IntN(BlockLeaves)} {
+			if parsed.salt(one) != want[one] {
+				t.Fatalf("the salt of leaf %d alone is not the one of all", one)
+			}
+		}
 	}
 	if len(tree) != 0 {
 		t.Errorf("%d seeds are left of nothing", len(tree))

@@ -124,10 +124,10 @@ func (d distributed) free(ctx context.Context, tx pgx.Tx, ids [][16]byte, _ []ti
 }
 
 // timeOf asks the executions for what is not entered yet.
-func (d distributed) timeOf(ctx context.Context, q querier, id sandtrail.ID) (time.Time, error) {
-	at, err := triggered(d).timeOf(ctx, q, id)
+func (d distributed) timeOf(ctx context.Context, ask asker, id sandtrail.ID) (time.Time, error) {
+	at, err := triggered(d).timeOf(ctx, ask, id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = q.QueryRow(ctx, d.l.sql("SELECT created_at FROM {logs} WHERE id = $1 LIMIT 1"), [16]byte(id)).Scan(&at)
+		at, err = askOne[time.Time](ctx, ask, d.l.sql("SELECT created_at FROM {logs} WHERE id = $1 LIMIT 1"), [16]byte(id))
 	}
 	return at, err
 }

@@ -31,7 +31,7 @@ type keeper interface {
 	// free removes entries of ids whose executions are not found.
 	free(ctx context.Context, tx pgx.Tx, ids [][16]byte, times []time.Time) error
 	// timeOf is when the execution with an id was created, or pgx.ErrNoRows.
-	timeOf(ctx context.Context, q querier, id sandtrail.ID) (time.Time, error)
+	timeOf(ctx context.Context, ask asker, id sandtrail.ID) (time.Time, error)
 
 	// createPartition makes a partition and moves into it what the default
 	// partition holds of its time.
@@ -132,9 +132,8 @@ func (t triggered) free(ctx context.Context, tx pgx.Tx, ids [][16]byte, times []
 	return err
 }
 
-func (t triggered) timeOf(ctx context.Context, q querier, id sandtrail.ID) (at time.Time, err error) {
-	err = q.QueryRow(ctx, t.l.sql("SELECT created_at FROM {schema}.ids WHERE id = $1"), [16]byte(id)).Scan(&at)
-	return at, err
+func (t triggered) timeOf(ctx context.Context, ask asker, id sandtrail.ID) (time.Time, error) {
+	return askOne[time.Time](ctx, ask, t.l.sql("SELECT created_at FROM {schema}.ids WHERE id = $1"), [16]byte(id))
 }
 
 func (t triggered) createPartition(ctx context.Context, tx pgx.Tx, w span) error {
@@ -187,6 +186,18 @@ func (onTriggers) catchUp(context.Context, span) error { return nil }
 
 func (t onTriggers) checkIDs(ctx context.Context) (sandtrail.Check, error) {
 	return t.Store.checkIDs(ctx, t.l)
+}
+
+// asker is ask, of a store.
+type asker func(ctx context.Context, query string, args ...any) (pgx.Rows, error)
+
+// askOne asks for a single value, pgx.ErrNoRows when there is none.
+func askOne[T any](ctx context.Context, ask asker, query string, args ...any) (value T, err error) {
+	rows, err := ask(ctx, query, args...)
+	if err != nil {
+		return value, err
+	}
+	return pgx.CollectOneRow(rows, pgx.RowTo[T])
 }
 
 // scanAll reads all rows of a query.

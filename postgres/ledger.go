@@ -97,6 +97,37 @@ func (b *book) withReaders(ctx context.Context, snapshot string, conns []*pgx.Co
 	})
 }
 
+// BlocksAt finds the blocks by the times of their pages, in one statement.
+func (s *Store) BlocksAt(ctx context.Context, createdAt time.Time) ([]ledger.StoredBlock, error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.ask(ctx, l.sql(`SELECT p.n, p.since, p.until, p.entries, t.hashes FROM {schema}.ledger_pages p
+		JOIN {schema}.ledger_tiles t ON t.level = 0 AND t.n = p.n
+		WHERE p.since <= $1 AND p.until >= $1 ORDER BY p.n`), createdAt)
+	if err != nil {
+		return nil, wrap("read the ledger", err)
+	}
+	blocks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b ledger.StoredBlock, err error) {
+		err = row.Scan(&b.N, &b.Since, &b.Until, &b.Entries, &b.Hashes)
+		return b, err
+	})
+	return blocks, wrap("read the ledger", err)
+}
+
+const tileText = "SELECT hashes FROM {schema}.ledger_tiles WHERE level = $1 AND n = $2"
+
+// Tile is part of ledger.Log.
+func (s *Store) Tile(ctx context.Context, id ledger.TileID) ([]byte, error) {
+	l, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hashes, err := askOne[[]byte](ctx, s.ask, l.sql(tileText), int16(id.Level), id.N)
+	return hashes, wrap("read the ledger", noRows(err))
+}
+
 // PutCheckpoint keeps a signed checkpoint.
 func (s *Store) PutCheckpoint(ctx context.Context, size int64, at time.Time, signed []byte) error {
 	l, err := s.open(ctx)
@@ -127,7 +158,7 @@ func (b *book) Size(ctx context.Context) (size int64, err error) {
 
 // Tile is part of ledger.Book.
 func (b *book) Tile(ctx context.Context, id ledger.TileID) (hashes []byte, err error) {
-	err = b.tx.QueryRow(ctx, b.l.sql("SELECT hashes FROM {schema}.ledger_tiles WHERE level = $1 AND n = $2"),
+	err = b.tx.QueryRow(ctx, b.l.sql(tileText),
 		int16(id.Level), id.N).Scan(&hashes)
 	return hashes, noRows(err)
 }
@@ -245,20 +276,6 @@ func uuids(ids []sandtrail.ID) [][16]byte {
 		out[i] = id
 	}
 	return out
-}
-
-// Record is part of ledger.Snapshot.
-func (b *book) Record(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
-	at, err := b.k.timeOf(ctx, b.tx, id)
-	if err != nil {
-		return sandtrail.Execution{}, notFound(err, "there is no execution %s", id)
-	}
-	rows, err := b.tx.Query(ctx, b.l.sql("SELECT "+selectLogs+" FROM {logs} e WHERE id = $1 AND created_at = $2"), [16]byte(id), at)
-	if err != nil {
-		return sandtrail.Execution{}, err
-	}
-	e, err := pgx.CollectExactlyOneRow(rows, scanLogs)
-	return e, notFound(err, "there is no execution %s", id)
 }
 
 // Newest is part of ledger.Snapshot.

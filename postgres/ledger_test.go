@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"testing"
 	"time"
@@ -82,6 +83,11 @@ func TestLedgerKeepsWhatWasWritten(t *testing.T) {
 	if err := s.Maintain(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
+	keys, err := ledger.GenerateKeys(rand.Reader, "example.com/audit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proofs := ledger.Service{Log: s, Keys: keys}
 	exec(t, other, "UPDATE sandbox_execution_logs SET execution_time = 1")
 	for range 2 {
 		var found []ledger.Finding
@@ -92,6 +98,13 @@ func TestLedgerKeepsWhatWasWritten(t *testing.T) {
 		}
 		if len(found) != 1 || found[0].Kind != ledger.Altered || found[0].ID != e.Execution.ID.String() {
 			t.Errorf("found %+v, want that %s was altered", found, e.Execution.ID)
+		}
+		stored, err := s.Execution(t.Context(), e.Execution.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := proofs.Receipt(t.Context(), stored, now); sandtrail.CodeOf(err) != sandtrail.CodeConflict {
+			t.Errorf("receipt of what was altered: %v, want a conflict", err)
 		}
 		if err := s.Maintain(t.Context(), now); err != nil {
 			t.Fatal(err)

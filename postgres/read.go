@@ -32,7 +32,7 @@ func (s *Store) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execu
 }
 
 func (s *Store) executionOnce(ctx context.Context, l *layout, id sandtrail.ID) (sandtrail.Execution, error) {
-	at, err := l.keeper().timeOf(ctx, s.pool, id)
+	at, err := l.keeper().timeOf(ctx, s.ask, id)
 	if err != nil {
 		return sandtrail.Execution{}, err
 	}

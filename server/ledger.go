@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/klauspost/compress/gzhttp"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/ledger"
@@ -15,8 +16,8 @@ import (
 // one.
 type Ledger interface {
 	Checkpoint(ctx context.Context, now time.Time) ([]byte, error)
-	Proof(ctx context.Context, id sandtrail.ID, now time.Time) (ledger.Proof, error)
-	Receipt(ctx context.Context, id sandtrail.ID, now time.Time) (ledger.Receipt, error)
+	Proof(ctx context.Context, e sandtrail.Execution, now time.Time) (ledger.Proof, error)
+	Receipt(ctx context.Context, e sandtrail.Execution, now time.Time) (ledger.Receipt, error)
 	Tile(ctx context.Context, path string) ([]byte, error)
 }
 
@@ -34,11 +35,18 @@ func (s *Server) registerLedger() {
 	}}
 	s.documentFile(tile, "application/octet-stream")
 
-	register(s, operation("GET /v1/ledger/proof/{id}", "getProof", "Prove that an execution is in the ledger",
-		"The path from its leaf to a checkpoint. A record is sealed seconds after its commit; before that there is no proof."),
-		s.proof)
+	proof := operation("GET /v1/ledger/proof/{id}", "getProof", "Prove that an execution is in the ledger",
+		"The path from its leaf to a checkpoint. A record is sealed seconds after its commit; before that there is no proof.")
+	proof.Middlewares = append(proof.Middlewares, uncompressed)
+	register(s, proof, s.proof)
 	register(s, operation("GET /v1/ledger/receipt/{id}", "getReceipt", "Read the receipt of an execution",
 		"Record, proof and checkpoint in one file, which sandtrail verify --receipt checks without any server."), s.receipt)
+}
+
+// uncompressed spares an answer that is small and mostly hashes.
+func uncompressed(ctx huma.Context, next func(huma.Context)) {
+	ctx.SetHeader(gzhttp.HeaderNoCompression, "hashes")
+	next(ctx)
 }
 
 // documentFile describes a call that answers with a file of its own form.
@@ -58,11 +66,11 @@ var errNoLedger = sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no l
 func (noLedger) Checkpoint(context.Context, time.Time) ([]byte, error) { return nil, errNoLedger }
 func (noLedger) Tile(context.Context, string) ([]byte, error)          { return nil, errNoLedger }
 
-func (noLedger) Proof(context.Context, sandtrail.ID, time.Time) (ledger.Proof, error) {
+func (noLedger) Proof(context.Context, sandtrail.Execution, time.Time) (ledger.Proof, error) {
 	return ledger.Proof{}, errNoLedger
 }
 
-func (noLedger) Receipt(context.Context, sandtrail.ID, time.Time) (ledger.Receipt, error) {
+func (noLedger) Receipt(context.Context, sandtrail.Execution, time.Time) (ledger.Receipt, error) {
 	return ledger.Receipt{}, errNoLedger
 }
 
@@ -96,7 +104,7 @@ func (s *Server) proof(ctx context.Context, in *ledgerInput) (*body[ledger.Proof
 	if err != nil {
 		return nil, err
 	}
-	return answer(s.cfg.Ledger.Proof(ctx, e.ID, s.now()))
+	return answer(s.cfg.Ledger.Proof(ctx, e, s.now()))
 }
 
 func (s *Server) receipt(ctx context.Context, in *ledgerInput) (*body[ledger.Receipt], error) {
@@ -104,5 +112,5 @@ func (s *Server) receipt(ctx context.Context, in *ledgerInput) (*body[ledger.Rec
 	if err != nil {
 		return nil, err
 	}
-	return answer(s.cfg.Ledger.Receipt(ctx, e.ID, s.now()))
+	return answer(s.cfg.Ledger.Receipt(ctx, e, s.now()))
 }

@@ -67,6 +67,35 @@ func rollBack(txs []*sql.Tx) {
 	}
 }
 
+// BlocksAt finds the blocks by the times of their pages.
+func (s *Store) BlocksAt(ctx context.Context, createdAt time.Time) (blocks []ledger.StoredBlock, err error) {
+	at := formatTime(createdAt)
+	return blocks, s.read(ctx, "read the ledger", func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT p.n, p.since, p.until, p.entries, t.hashes FROM sandtrail_ledger_pages p
+			JOIN sandtrail_ledger_tiles t ON t.level = 0 AND t.n = p.n
+			WHERE p.since <= ?1 AND p.until >= ?1 ORDER BY p.n`, at)
+		if err != nil {
+			return err
+		}
+		blocks, err = collect(rows, func(scan func(...any) error) (b ledger.StoredBlock, err error) {
+			var since, until timestamp
+			err = scan(&b.N, &since, &until, &b.Entries, &b.Hashes)
+			b.Since, b.Until = since.Time, until.Time
+			return b, err
+		})
+		return err
+	})
+}
+
+// Tile is part of ledger.Log.
+func (s *Store) Tile(ctx context.Context, id ledger.TileID) (hashes []byte, err error) {
+	err = s.read(ctx, "read the ledger", func(tx *sql.Tx) error {
+		hashes, err = (&book{tx: tx}).Tile(ctx, id)
+		return err
+	})
+	return hashes, err
+}
+
 // PutCheckpoint keeps a signed checkpoint.
 func (s *Store) PutCheckpoint(ctx context.Context, size int64, at time.Time, signed []byte) error {
 	return s.write(ctx, "keep a checkpoint", func(tx *sql.Tx) error {
@@ -234,16 +263,6 @@ func (b *book) Records(ctx context.Context, ids []sandtrail.ID, _, _ time.Time) 
 		err = scanRaw(scan, &e)
 		return e, err
 	})
-}
-
-// Record is part of ledger.Snapshot.
-func (b *book) Record(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
-	var e sandtrail.Execution
-	err := scanRecord(b.tx.QueryRowContext(ctx, `SELECT `+recordColumns+` FROM sandbox_execution_logs WHERE id = ?`, id.String()).Scan, &e)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = errNoExecution(id)
-	}
-	return e, err
 }
 
 // Newest is part of ledger.Snapshot.

@@ -32,7 +32,7 @@ func (c *ledgerFlags) service(store keeper, d *deps, log *slog.Logger) (*ledger.
 		log.Warn("checkpoints, proofs and receipts are not served: name the key with --ledger-key", "error", err)
 		return nil, nil
 	}
-	return &ledger.Service{Log: store, Keys: keys}, err
+	return &ledger.Service{Log: store, Keys: keys, Memory: &ledger.Memory{}}, err
 }
 
 // retained is the store as retention works on it.

@@ -3,7 +3,6 @@
 package ledgertest
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -298,13 +297,22 @@ func Lawful(t *testing.T, open Opener, n int) {
 func (o *operator) receipts() {
 	o.Helper()
 	e := o.pick()
-	receipt, err := o.service.Receipt(o.Context(), e.ID, o.now)
+	receipt, err := o.receipt(e.ID)
 	check(o, err)
 	if receipt.Record.ExecutionTime != e.ExecutionTime {
 		o.Errorf("the receipt is for another record: %+v", receipt.Record)
 	}
 	o.deleteOne(e)
-	if _, err := o.service.Receipt(context.WithoutCancel(o.Context()), e.ID, o.now); !errors.Is(err, sandtrail.ErrNotFound) {
+	if _, err := o.receipt(e.ID); !errors.Is(err, sandtrail.ErrNotFound) {
 		o.Errorf("receipt for a removed record: %v, want ErrNotFound", err)
 	}
+}
+
+// receipt is that of a record as the store has it now.
+func (o *operator) receipt(id sandtrail.ID) (ledger.Receipt, error) {
+	e, err := o.Store.Execution(o.Context(), id)
+	if err != nil {
+		return ledger.Receipt{}, err
+	}
+	return o.service.Receipt(o.Context(), e, o.now)
 }

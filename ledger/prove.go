@@ -1,0 +1,253 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// Proof is the path from a record's leaf to a checkpoint.
+type Proof struct {
+	ID         sandtrail.ID `json:"id"`
+	Leaf       int64        `json:"leaf"`     // its index
+	Hash       []byte       `json:"leafHash"` // base64
+	Proof      [][]byte     `json:"proof"`    // inclusion, RFC 6962, base64
+	Checkpoint string       `json:"checkpoint"`
+}
+
+// Proof proves that a record, as the store has it, is in the log. It is
+// sandtrail.ErrNotFound when it is so new that it is not sealed, and of
+// CodeConflict when it is not what was sealed.
+func (s Service) Proof(ctx context.Context, e sandtrail.Execution, now time.Time) (Proof, error) {
+	p, _, err := s.prove(ctx, &e, now)
+	return p, err
+}
+
+// Receipt is a Proof together with the record, to be kept and checked by
+// VerifyReceipt.
+func (s Service) Receipt(ctx context.Context, e sandtrail.Execution, now time.Time) (Receipt, error) {
+	p, entry, err := s.prove(ctx, &e, now)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return newReceipt(e, entry, p), nil
+}
+
+// Leaf returns the index of a stored record's leaf, or sandtrail.ErrNotFound
+// while it is not sealed.
+func (s Service) Leaf(ctx context.Context, e sandtrail.Execution) (int64, error) {
+	at, err := s.find(ctx, &e)
+	if err != nil {
+		return 0, fmt.Errorf("find the leaf of execution %s: %w", e.ID, err)
+	}
+	return at.leaf, nil
+}
+
+func (s Service) prove(ctx context.Context, e *sandtrail.Execution, now time.Time) (p Proof, entry Entry, err error) {
+	at, err := s.find(ctx, e)
+	if err == nil {
+		err = at.mustBe(e)
+	}
+	if err == nil {
+		p, err = s.path(ctx, at, now)
+	}
+	if errors.Is(err, ErrTorn) && s.Memory.forget() { // it is of a log that was set back since
+		p, err = s.path(ctx, at, now)
+	}
+	if err != nil {
+		return Proof{}, Entry{}, fmt.Errorf("prove execution %s: %w", e.ID, err)
+	}
+	p.ID = e.ID
+	return p, at.entry, nil
+}
+
+// place is where the log has a record.
+type place struct {
+	entry Entry
+	leaf  int64
+	tile  []byte // of the leaf
+}
+
+// find looks for the leaf of a record.
+func (s Service) find(ctx context.Context, e *sandtrail.Execution) (place, error) {
+	blocks, err := s.Log.BlocksAt(ctx, e.CreatedAt)
+	if err != nil {
+		return place{}, err
+	}
+	for _, b := range slices.Backward(blocks) { // the newest, should it have come again
+		entry, i, err := b.find(e.ID)
+		if err != nil {
+			return place{}, err
+		}
+		if i >= 0 {
+			return place{entry, b.N*BlockLeaves + int64(i), b.Hashes}, nil
+		}
+	}
+	return place{}, errUnsealed(e.ID)
+}
+
+// mustBe refuses a record that is not the one that was sealed.
+func (p *place) mustBe(e *sandtrail.Execution) error {
+	same, fields, _ := p.entry.compare(e, p.hash(), nil)
+	if same {
+		return nil
+	}
+	return sandtrail.Errorf(sandtrail.CodeConflict,
+		"execution %s is not what was sealed, so that nothing proves it (changed: %s); run sandtrail verify", e.ID, strings.Join(fields, ", "))
+}
+
+func (p *place) hash() (h Hash) {
+	copy(h[:], p.tile[p.leaf%BlockLeaves*tlog.HashSize:])
+	return h
+}
+
+// path leads from a leaf to a checkpoint, and was followed to it.
+func (s Service) path(ctx context.Context, at place, now time.Time) (Proof, error) {
+	signed, c, err := s.checkpointAfter(ctx, at.leaf, now)
+	if err != nil {
+		return Proof{}, err
+	}
+	own := TileID{0, at.leaf / BlockLeaves}
+	stored := newHashes(c.Size, func(id TileID) ([]byte, error) {
+		if id == own {
+			return at.tile, nil
+		}
+		return s.Log.Tile(ctx, id)
+	})
+	path, err := tlog.ProveRecord(c.Size, at.leaf, tlog.HashReaderFunc(func(indexes []int64) ([]Hash, error) {
+		return s.Memory.hashes(indexes, own, stored)
+	}))
+	if err == nil {
+		err = tlog.CheckRecord(path, c.Size, c.Root, at.leaf, at.hash())
+	}
+	if err != nil {
+		return Proof{}, fmt.Errorf("%w: leaf %d does not lead to the checkpoint of %d leaves (%w); run sandtrail verify", ErrTorn, at.leaf, c.Size, err)
+	}
+	hash := at.hash()
+	return Proof{Leaf: at.leaf, Hash: hash[:], Proof: toBytes(path), Checkpoint: string(signed)}, nil
+}
+
+// checkpointAfter returns a checkpoint of a log that has a leaf: the last that
+// is remembered, else one of the whole log.
+func (s Service) checkpointAfter(ctx context.Context, leaf int64, now time.Time) ([]byte, Checkpoint, error) {
+	if signed, c := s.Memory.newest(); leaf < c.Size {
+		return signed, c, nil
+	}
+	signed, err := s.Checkpoint(ctx, now)
+	if err != nil {
+		return nil, Checkpoint{}, err
+	}
+	c, err := s.Keys.Open(signed)
+	if err != nil {
+		return nil, Checkpoint{}, err
+	}
+	if leaf >= c.Size {
+		return nil, Checkpoint{}, fmt.Errorf("%w: leaf %d is not among its %d", ErrTorn, leaf, c.Size)
+	}
+	s.Memory.keep(signed, c)
+	return signed, c, nil
+}
+
+func toBytes(path []Hash) [][]byte {
+	out := make([][]byte, len(path))
+	for i, hash := range path {
+		out[i] = bytes.Clone(hash[:])
+	}
+	return out
+}
+
+// Memory is what a Service remembers of its log between proofs, a few MiB: what
+// is in a log stays as it is. The zero value is ready.
+type Memory struct {
+	mu         sync.Mutex
+	signed     []byte
+	checkpoint Checkpoint
+	nodes      map[int64]Hash // by their tlog index
+}
+
+// maxNodes bounds the hashes that are remembered. The ones above the lowest
+// tiles of ten million leaves are 80,000.
+const maxNodes = 1 << 17
+
+// hashes returns hashes of the tree. Those in the lowest tile of the leaf are
+// needed once, so they are not remembered.
+func (m *Memory) hashes(indexes []int64, own TileID, stored *hashes) ([]Hash, error) {
+	out := make([]Hash, len(indexes))
+	for i, index := range indexes {
+		if hash, known := m.node(index); known {
+			out[i] = hash
+			continue
+		}
+		hash, err := stored.fromTile(index)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = hash
+		if t := tlog.TileForIndex(tileHeight, index); (TileID{t.L, t.N}) != own {
+			m.keepNode(index, hash)
+		}
+	}
+	return out, nil
+}
+
+func (m *Memory) node(index int64) (Hash, bool) {
+	if m == nil {
+		return Hash{}, false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	hash, known := m.nodes[index]
+	return hash, known
+}
+
+func (m *Memory) keepNode(index int64, hash Hash) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.nodes == nil || len(m.nodes) >= maxNodes {
+		m.nodes = map[int64]Hash{}
+	}
+	m.nodes[index] = hash
+}
+
+// newest returns the last checkpoint that is remembered; its size is zero when
+// there is none.
+func (m *Memory) newest() ([]byte, Checkpoint) {
+	if m == nil {
+		return nil, Checkpoint{}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.signed, m.checkpoint
+}
+
+func (m *Memory) keep(signed []byte, c Checkpoint) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.signed, m.checkpoint = signed, c
+}
+
+// forget empties the memory; it reports whether there is one.
+func (m *Memory) forget() bool {
+	if m == nil {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.signed, m.checkpoint, m.nodes = nil, Checkpoint{}, nil
+	return true
+}
