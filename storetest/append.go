@@ -157,6 +157,7 @@ func idempotentAcrossWeeks(k *kit) {
 		moved.CreatedAt = k.now
 		k.refuse(sandtrail.CodeConflict, moved)
 	}
+	k.now = sunday // nothing has kept the store since
 	k.walk(sandtrail.Query{})
 	k.sound()
 }
