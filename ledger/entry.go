@@ -207,8 +207,9 @@ func parsePage(b []byte) (page, error) {
 
 // StoredBlock is a block as stores keep it.
 type StoredBlock struct {
-	Page
-	Hashes []byte // its tile
+	N       int64
+	Entries []byte // of its page
+	Hashes  []byte // its tile
 }
 
 // find returns the entry of a stored record and its place in the block, -1 when

@@ -238,7 +238,7 @@ func (m *memory) BlocksAt(ctx context.Context, at time.Time) ([]StoredBlock, err
 	pages, err := m.Pages(ctx, at, at)
 	blocks := make([]StoredBlock, len(pages))
 	for i, p := range pages {
-		blocks[i] = StoredBlock{m.pages[p.N], m.tiles[TileID{0, p.N}]}
+		blocks[i] = StoredBlock{p.N, m.pages[p.N].Entries, m.tiles[TileID{0, p.N}]}
 	}
 	return blocks, err
 }

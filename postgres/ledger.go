@@ -103,16 +103,13 @@ func (s *Store) BlocksAt(ctx context.Context, createdAt time.Time) ([]ledger.Sto
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.ask(ctx, l.sql(`SELECT p.n, p.since, p.until, p.entries, t.hashes FROM {schema}.ledger_pages p
+	rows, err := s.ask(ctx, l.sql(`SELECT p.n, p.entries, t.hashes FROM {schema}.ledger_pages p
 		JOIN {schema}.ledger_tiles t ON t.level = 0 AND t.n = p.n
 		WHERE p.since <= $1 AND p.until >= $1 ORDER BY p.n`), createdAt)
 	if err != nil {
 		return nil, wrap("read the ledger", err)
 	}
-	blocks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b ledger.StoredBlock, err error) {
-		err = row.Scan(&b.N, &b.Since, &b.Until, &b.Entries, &b.Hashes)
-		return b, err
-	})
+	blocks, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ledger.StoredBlock])
 	return blocks, wrap("read the ledger", err)
 }
 

@@ -69,18 +69,16 @@ func rollBack(txs []*sql.Tx) {
 
 // BlocksAt finds the blocks by the times of their pages.
 func (s *Store) BlocksAt(ctx context.Context, createdAt time.Time) (blocks []ledger.StoredBlock, err error) {
-	at := formatTime(createdAt)
+	at := pageTime(createdAt)
 	return blocks, s.read(ctx, "read the ledger", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT p.n, p.since, p.until, p.entries, t.hashes FROM sandtrail_ledger_pages p
+		rows, err := tx.QueryContext(ctx, `SELECT p.n, p.entries, t.hashes FROM sandtrail_ledger_pages p
 			JOIN sandtrail_ledger_tiles t ON t.level = 0 AND t.n = p.n
 			WHERE p.since <= ?1 AND p.until >= ?1 ORDER BY p.n`, at)
 		if err != nil {
 			return err
 		}
 		blocks, err = collect(rows, func(scan func(...any) error) (b ledger.StoredBlock, err error) {
-			var since, until timestamp
-			err = scan(&b.N, &since, &until, &b.Entries, &b.Hashes)
-			b.Since, b.Until = since.Time, until.Time
+			err = scan(&b.N, &b.Entries, &b.Hashes)
 			return b, err
 		})
 		return err

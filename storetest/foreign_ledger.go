@@ -24,7 +24,7 @@ func (f *foreign) verify(rows int) {
 	f.check("keys", err)
 	service := ledger.Service{Log: f.store, Keys: keys}
 	for _, e := range f.walk(sandtrail.Query{Limit: 1000}) {
-		receipt, err := service.Receipt(f.Context(), e.ID, f.now)
+		receipt, err := service.Receipt(f.Context(), e, f.now)
 		f.check("receipt", err)
 		raw, err := json.Marshal(receipt)
 		f.check("receipt", err)
