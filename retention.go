@@ -91,6 +91,19 @@ func (c Cutoff) Map(change func(time.Time) time.Time) Cutoff {
 	return c
 }
 
+// Spell is the same cutoff with the ids of strategies spelled otherwise. Of two
+// that become one the time that keeps more counts.
+func (c Cutoff) Spell(spell func(string) string) Cutoff {
+	spelled := make(map[string]time.Time, len(c.Strategies))
+	for id, before := range c.Strategies {
+		if other, ok := spelled[spell(id)]; !ok || before.Before(other) {
+			spelled[spell(id)] = before
+		}
+	}
+	c.Strategies = spelled
+	return c
+}
+
 // Rules are the times that types and strategies have of their own, in order,
 // each with what it is of: "type TERMINAL" or "strategy momentum".
 func (c Cutoff) Rules() iter.Seq2[string, time.Time] {

@@ -27,6 +27,7 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 	if err != nil {
 		return sandtrail.Appended{}, err
 	}
+	batch = l.spellBatch(batch)
 	if err := s.ensurePartitions(ctx, l, timesOf(batch)); err != nil {
 		return sandtrail.Appended{}, wrap("append executions", err)
 	}
@@ -117,8 +118,8 @@ func (t onTriggers) betOnCopy(ctx context.Context, batch []sandtrail.Admitted, f
 // type that the application's keys have. The driver refuses to send others.
 func (l *layout) canOwn(batch []sandtrail.Admitted) bool {
 	return !slices.ContainsFunc(batch, func(a sandtrail.Admitted) bool {
-		_, user := l.Users.canonical(a.Execution.UserID)
-		_, strategy := l.Strategies.canonical(a.Execution.StrategyID)
+		_, user := l.Users.key().Canonical(a.Execution.UserID)
+		_, strategy := l.Strategies.key().Canonical(a.Execution.StrategyID)
 		return !user || !strategy
 	})
 }

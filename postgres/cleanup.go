@@ -25,6 +25,7 @@ func (s *Store) countOld(ctx context.Context, c sandtrail.Cutoff, condition stri
 	if err != nil {
 		return 0, err
 	}
+	c = l.spellCutoff(c)
 	var in conditions
 	in.add("created_at < $", ceilMillisecond(c.Latest()))
 	in.old(c)
@@ -73,6 +74,7 @@ func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err erro
 	if err != nil {
 		return 0, err
 	}
+	r.Cutoff = l.spellCutoff(r.Cutoff)
 	t := s.transactor(l)
 	if err := t.sweep(ctx); err != nil && !isLocked(err) {
 		return 0, wrap("clean up", err)

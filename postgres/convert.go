@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/sandtrail/sandtrail/internal/ownerkey"
 )
 
 // rowRule is what the rows of a table must fulfil to be adopted. {c} is the
@@ -86,10 +88,10 @@ func (l *layout) ownerConversion(target owner, c oldColumn) (conversion, bool) {
 		"an owner in " + target.qualified(), "DELETE FROM {t}",
 	}
 	as := conversion{quote(c.name) + "::" + target.plainType(), []rowRule{orphan}, ""}
-	switch target.kind() {
-	case keyUUID:
+	switch target.key() {
+	case ownerkey.UUID:
 		return as, c.kind == "uuid" || slices.Contains(textKinds, c.kind)
-	case keyInteger:
+	case ownerkey.Int16, ownerkey.Int32, ownerkey.Int64:
 		return as, slices.Contains(integerKinds, c.kind)
 	}
 	return as, c.kind == "uuid" || slices.Contains(textKinds, c.kind) || slices.Contains(integerKinds, c.kind)

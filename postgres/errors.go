@@ -26,6 +26,7 @@ const (
 	tooManyConnections   = "53300"
 	undefinedTable       = "42P01"
 	invalidSchema        = "3F000"
+	outOfRange           = "22003" // a number beyond the application's keys
 	invalidText          = "22P02" // not a UUID, where the application's keys are UUIDs
 	insufficientRights   = "42501"
 	internalError        = "XX000" // of Citus's COPY: whatever happened on a worker
@@ -107,10 +108,14 @@ func isClosed(err error) bool {
 	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
+// isNoKey recognises the complaint that an id cannot be one of the
+// application's: no UUID, or no number that fits.
+func isNoKey(err error) bool { return state(err) == invalidText || state(err) == outOfRange }
+
 // notFound replaces the driver's "no rows", and its complaint that a key is
 // not a UUID, by the contract's error.
 func notFound(err error, format string, args ...any) error {
-	if errors.Is(err, pgx.ErrNoRows) || state(err) == invalidText {
+	if errors.Is(err, pgx.ErrNoRows) || isNoKey(err) {
 		return sandtrail.Errorf(sandtrail.CodeNotFound, format, args...)
 	}
 	return err

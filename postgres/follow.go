@@ -68,7 +68,7 @@ func (s *Store) Follow(ctx context.Context, after sandtrail.Place, limit int) ([
 	}
 	for {
 		found, last, err := s.followFrom(ctx, l, p, limit)
-		if state(err) == invalidText {
+		if isNoKey(err) {
 			err = errBadPlace
 		}
 		if err != nil {

@@ -136,7 +136,7 @@ func hasAnyOf(ctx context.Context, q querier, l *layout, table, owner string, id
 		return false, nil
 	}
 	of := conditions{slices.Clone(c.parts), slices.Clone(c.args)}
-	of.add("e."+owner+"_id = ANY ($)", ids)
+	of.add("e."+owner+"_id = ANY ($::text[]::{"+owner+".key}[])", ids)
 	return of.fulfilledIn(ctx, q, l, table)
 }
 

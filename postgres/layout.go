@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/ownerkey"
 )
 
 const (
@@ -48,7 +49,7 @@ func (o owner) qualified() string { return pgx.Identifier{o.Schema, o.Table}.San
 
 // order is the id as an expression that sorts: texts byte by byte.
 func (o owner) order() string {
-	if o.kind() != keyText {
+	if o.key() != ownerkey.Text {
 		return quote(o.ID)
 	}
 	return quote(o.ID) + ` COLLATE "C"`
@@ -80,6 +81,8 @@ func (l *layout) name() {
 		"{users.name}", quote(cmp.Or(l.Users.Name, "name")),
 		"{users.type}", l.Users.columnType(),
 		"{users.plain}", l.Users.plainType(),
+		"{user.key}", l.Users.keyType(),
+		"{strategy.key}", l.Strategies.keyType(),
 		"{u.name}", l.Users.nameOf("u"),
 		"{strategies}", l.Strategies.qualified(),
 		"{strategies.id}", quote(l.Strategies.ID),
@@ -93,17 +96,23 @@ func (l *layout) name() {
 // columnType is the type of the column that references the id. Ids are
 // compared byte by byte, so the collation that does just that is the fastest.
 func (o owner) columnType() string {
-	if o.kind() != keyText {
+	if o.key() != ownerkey.Text {
 		return o.Type
 	}
 	return o.Type + ` COLLATE "C"`
 }
 
+// keyType is the bare type of the id.
+func (o owner) keyType() string {
+	if o.key() == ownerkey.Text {
+		return "text"
+	}
+	return o.Type
+}
+
 // plainType is columnType without the length of a varchar.
 func (o owner) plainType() string {
-	if o.kind() == keyText {
-		o.Type = "text"
-	}
+	o.Type = o.keyType()
 	return o.columnType()
 }
 

@@ -30,6 +30,7 @@ func (l *layout) keepsPlans() bool { return l.Distributed == nil }
 
 // listing is what a filter asks for.
 func (l *layout) listing(f sandtrail.Filter) listing {
+	f.UserID, f.StrategyID = l.spell(f.UserID, f.StrategyID)
 	in := listing{span: span{f.Since, f.Until}}
 	rest := f
 	rest.Since, rest.Until, rest.Within = time.Time{}, time.Time{}, 0

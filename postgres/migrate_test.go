@@ -12,6 +12,7 @@ import (
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/internal/testneed"
 	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/storetest"
 )
 
 func TestTenServersMigrateOnce(t *testing.T) {
@@ -119,36 +120,30 @@ func TestApplicationsTablesAreUsedAsTheyAre(t *testing.T) {
 // useTables records and reads through the application's own tables.
 func useTables(t *testing.T, s *postgres.Store) {
 	t.Helper()
-	const user = "3f0c2f57-33c4-4f0c-9f0e-0a3b1e4f8d11"
-	if err := s.PutUser(t.Context(), sandtrail.User{ID: user, Email: "ada@example.com"}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.PutStrategy(t.Context(), sandtrail.Strategy{ID: "s0", Name: "Zero"}); err != nil {
-		t.Fatal(err)
-	}
-	a := execution(now, func(e *sandtrail.Execution) { e.UserID = user })
-	appendAll(t, s, a)
-	page, err := s.Executions(t.Context(), sandtrail.Query{Filter: sandtrail.Filter{UserID: user}}, now)
-	if err != nil || len(page.Items) != 1 || page.Items[0].User.Email != "ada@example.com" || page.Items[0].Strategy.Name != "Zero" {
-		t.Fatalf("got %+v, %v", page, err)
-	}
-	users, err := s.Users(t.Context(), sandtrail.OwnerQuery{})
-	if err != nil || len(users.Items) != 1 || users.Items[0].ID != user {
-		t.Errorf("users: %+v, %v", users, err)
-	}
-	if _, err := s.User(t.Context(), "nobody"); !errors.Is(err, sandtrail.ErrNotFound) {
-		t.Errorf("unknown user: %v", err)
-	}
-	unknown := execution(now, func(e *sandtrail.Execution) { e.UserID = "nobody" })
-	if _, err := s.Append(t.Context(), []sandtrail.Admitted{unknown}); !errors.Is(err, sandtrail.ErrInvalid) {
-		t.Errorf("append for an unknown user: %v, want ErrInvalid", err)
-	}
-	if stats, err := s.UserStats(t.Context(), user); err != nil || stats.TotalExecutions != 1 {
-		t.Errorf("user statistics: %+v, %v", stats, err)
-	}
-	deepCheck(t, s)
-	if n, err := s.DeleteUser(t.Context(), user); err != nil || n != 1 {
-		t.Errorf("delete user: %d, %v", n, err)
+	storetest.Keys(t, s, now, storetest.KeyNames{User: "3f0c2f57-33c4-4f0c-9f0e-0a3b1e4f8d11", Strategy: "s0", Nobody: "nobody"})
+}
+
+// TestKeysOfEveryType records and reads through tables with keys of each type,
+// in other spellings than the database's, too.
+func TestKeysOfEveryType(t *testing.T) {
+	const id = "3f0c2f57-33c4-4f0c-9f0e-0a3b1e4f8d11"
+	for _, c := range []struct {
+		users, strategies string
+		keys              storetest.KeyNames
+	}{
+		{"uuid", "varchar(40)", storetest.KeyNames{User: id, UserToo: strings.ToUpper(id), Strategy: "s0", Nobody: "nobody"}},
+		{"integer", "bigint", storetest.KeyNames{User: "7", UserToo: "007", Strategy: "9007199254740993", StrategyToo: "+9007199254740993", Nobody: "nobody"}},
+		{"bigint", "smallint", storetest.KeyNames{User: "-1", UserToo: "-01", Strategy: "3", Nobody: "99999999999999999999"}},
+		{"smallint", "uuid", storetest.KeyNames{User: "1", Strategy: id, StrategyToo: strings.ToUpper(id), Nobody: "70000"}},
+	} {
+		t.Run(c.users+" and "+c.strategies, func(t *testing.T) {
+			t.Parallel()
+			url := pgtest.New(t)
+			exec(t, foreign(t, url), "CREATE TABLE users (id "+c.users+" PRIMARY KEY, email text); CREATE TABLE strategies (id "+c.strategies+" PRIMARY KEY, name text)")
+			s := openAt(t, url, postgres.Options{})
+			migrate(t, s)
+			storetest.Keys(t, s, now, c.keys)
+		})
 	}
 }
 

@@ -1,78 +1,54 @@
 package postgres
 
 import (
+	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/ownerkey"
+	"github.com/sandtrail/sandtrail/rollup"
 )
 
-// keyKind is what distinguishes the keys that an application gives its users
-// and strategies.
-type keyKind int
+// key is the type of the ids.
+func (o owner) key() ownerkey.Type { return ownerkey.Of(o.Type) }
 
-const (
-	keyText keyKind = iota // text and varchar, as they are
-	keyUUID
-	keyInteger
-)
-
-func (o owner) kind() keyKind {
-	switch o.Type {
-	case "uuid":
-		return keyUUID
-	case "smallint", "integer", "bigint":
-		return keyInteger
+// checkKey refuses an id that the column cannot hold.
+func (o owner) checkKey(id string) error {
+	if _, ok := o.key().Canonical(id); ok {
+		return nil
 	}
-	return keyText
-}
-
-// keyBits are the sizes of integer keys.
-var keyBits = map[string]int{"smallint": 16, "integer": 32, "bigint": 64}
-
-// canonical is an id as the column gives it back, false for what cannot be one
-// of its ids at all.
-func (o owner) canonical(id string) (string, bool) {
-	switch o.kind() {
-	case keyUUID:
-		parsed, err := sandtrail.ParseID(id)
-		if err != nil {
-			return id, false
-		}
-		return parsed.String(), true
-	case keyInteger:
-		n, err := strconv.ParseInt(id, 10, keyBits[o.Type])
-		if err != nil {
-			return id, false
-		}
-		return strconv.FormatInt(n, 10), true
+	return &sandtrail.Error{
+		Code: sandtrail.CodeInvalid, Message: "invalid id",
+		Fields: []sandtrail.FieldError{{Path: "id", Message: fmt.Sprintf("keys of %s are %s, got %q", o.qualified(), o.Type, id)}},
 	}
-	return id, true
 }
 
-// own is canonical for ids that are looked for: those that cannot be are left
-// as they are, and not found.
-func (o owner) own(id string) string {
-	id, _ = o.canonical(id)
-	return id
+// spell spells a user's and a strategy's id as their columns do.
+func (l *layout) spell(userID, strategyID string) (user, strategy string) {
+	return l.Users.key().Spell(userID), l.Strategies.key().Spell(strategyID)
 }
 
-// canonicalFilter has the ids of a filter spelled as the columns spell them.
-func (l *layout) canonicalFilter(f sandtrail.Filter) sandtrail.Filter {
-	f.UserID, f.StrategyID = l.Users.own(f.UserID), l.Strategies.own(f.StrategyID)
-	return f
+func (l *layout) spellSubject(s rollup.Subject) rollup.Subject {
+	key := l.Users.key()
+	if s.Scope == rollup.Strategy {
+		key = l.Strategies.key()
+	}
+	s.ID = key.Spell(s.ID)
+	return s
 }
 
-// canonicalBatch is the batch with its owners spelled as their columns spell
-// them.
-func (l *layout) canonicalBatch(batch []sandtrail.Admitted) []sandtrail.Admitted {
-	if l.Users.kind() == keyText && l.Strategies.kind() == keyText {
+func (l *layout) spellCutoff(c sandtrail.Cutoff) sandtrail.Cutoff {
+	return c.Spell(l.Strategies.key().Spell)
+}
+
+func (l *layout) spellBatch(batch []sandtrail.Admitted) []sandtrail.Admitted {
+	if l.Users.key() == ownerkey.Text && l.Strategies.key() == ownerkey.Text {
 		return batch
 	}
 	batch = slices.Clone(batch)
 	for i := range batch {
 		e := &batch[i].Execution
-		e.UserID, e.StrategyID = l.Users.own(e.UserID), l.Strategies.own(e.StrategyID)
+		e.UserID, e.StrategyID = l.spell(e.UserID, e.StrategyID)
 	}
 	return batch
 }

@@ -18,6 +18,9 @@ func (s *Store) PutUser(ctx context.Context, u sandtrail.User) error {
 	if err != nil {
 		return err
 	}
+	if err := l.Users.checkKey(u.ID); err != nil {
+		return err
+	}
 	columns, values, set := "{users.id}, {users.email}, {users.name}", "$1, $2, $3", ", {users.name} = $3"
 	args := []any{u.ID, u.Email, u.Name}
 	if l.Users.Name == "" {
@@ -63,6 +66,9 @@ func (s *Store) PutStrategy(ctx context.Context, st sandtrail.Strategy) error {
 	if err != nil {
 		return err
 	}
+	if err := l.Strategies.checkKey(st.ID); err != nil {
+		return err
+	}
 	_, err = s.pool.Exec(ctx, l.sql(`INSERT INTO {strategies} ({strategies.id}, {strategies.name}) VALUES ($1, $2)
 		ON CONFLICT ({strategies.id}) DO UPDATE SET {strategies.name} = $2`), st.ID, st.Name)
 	return wrapf(err, "put strategy %q", st.ID)
@@ -103,7 +109,7 @@ func ownerPage[T any](ctx context.Context, s *Store, q sandtrail.OwnerQuery, sel
 		return page, wrap("list owners", err)
 	}
 	page.Items, err = pgx.CollectRows(rows, pgx.RowToStructByPos[T])
-	if state(err) == invalidText {
+	if isNoKey(err) {
 		return page, sandtrail.Errorf(sandtrail.CodeInvalid, "cursor: not a cursor of this service; start again without one")
 	}
 	if len(page.Items) > q.Limit {
@@ -119,7 +125,8 @@ const purgeBatch = 5000
 // DeleteUser deletes the user's executions in short transactions, then the
 // user. Interrupted, it can be called again.
 func (s *Store) DeleteUser(ctx context.Context, id string) (int64, error) {
-	if _, err := s.User(ctx, id); err != nil {
+	id, err := s.spelled(ctx, sandtrail.Users, id)
+	if err != nil {
 		return 0, err
 	}
 	deleted, err := s.purge(ctx, "{users}", "{users.id}", "user", id)
@@ -128,7 +135,8 @@ func (s *Store) DeleteUser(ctx context.Context, id string) (int64, error) {
 
 // DeleteStrategy is DeleteUser for strategies.
 func (s *Store) DeleteStrategy(ctx context.Context, id string) (int64, error) {
-	if _, err := s.Strategy(ctx, id); err != nil {
+	id, err := s.spelled(ctx, sandtrail.Strategies, id)
+	if err != nil {
 		return 0, err
 	}
 	deleted, err := s.purge(ctx, "{strategies}", "{strategies.id}", "strategy", id)

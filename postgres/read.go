@@ -54,7 +54,7 @@ func (s *Store) ExecutionByPrefix(ctx context.Context, p sandtrail.IDPrefix, use
 	if err != nil {
 		return sandtrail.Execution{}, err
 	}
-	text, args := prefixQuery(p, userID)
+	text, args := prefixQuery(p, l.Users.key().Spell(userID))
 	rows, err := s.ask(ctx, l.owned(text), args...)
 	if err != nil {
 		return sandtrail.Execution{}, wrap("find execution", err)
@@ -113,7 +113,7 @@ func (s *Store) Executions(ctx context.Context, q sandtrail.Query, now time.Time
 
 // notFoundIsEmpty forgives a filter by something that cannot be a key.
 func notFoundIsEmpty(err error) error {
-	if state(err) == invalidText {
+	if isNoKey(err) {
 		return nil
 	}
 	return err

@@ -35,6 +35,7 @@ func (s *Store) total(ctx context.Context, subject rollup.Subject) (total rollup
 	if err != nil {
 		return total, err
 	}
+	subject = l.spellSubject(subject)
 	var q question
 	known := false
 	q.total(subject)
@@ -93,6 +94,7 @@ func (s *Store) answer(ctx context.Context, plan rollup.Plan, share rollup.Share
 	if err != nil {
 		return nil, err
 	}
+	userID, strategyID = l.spell(userID, strategyID)
 	answer := plan.NewAnswer(share)
 	var q question
 	q.plan(plan, userID, strategyID)

@@ -24,7 +24,7 @@ func (p plan) userModel() model {
 	return model{
 		name: u.Model,
 		fields: []field{
-			{u.Field, "String", "@id " + column(u.ID) + u.nativeType(), ""},
+			{u.Field, u.kind(), "@id " + column(u.ID) + u.nativeType(), ""},
 			{"email", "String", "@unique " + column(u.Email), ""},
 			{"name", "String?", column(u.Name), ""},
 		},
@@ -38,7 +38,7 @@ func (p plan) strategyModel() model {
 	return model{
 		name: s.Model,
 		fields: []field{
-			{s.Field, "String", "@id " + column(s.ID) + s.nativeType(), ""},
+			{s.Field, s.kind(), "@id " + column(s.ID) + s.nativeType(), ""},
 			{"name", "String", column(s.Name), ""},
 		},
 		relations:  []field{relation},
@@ -58,8 +58,8 @@ func (p plan) executionModel() model {
 		name: "SandboxExecutionLog",
 		fields: []field{
 			{"id", "String", "@id @default(uuid(7)) " + column("id") + " @db.Uuid", ""},
-			{"userId", "String", column("user_id") + p.users.nativeType(), ""},
-			{"strategyId", "String", column("strategy_id") + p.strategies.nativeType(), ""},
+			{"userId", p.users.kind(), column("user_id") + p.users.nativeType(), ""},
+			{"strategyId", p.strategies.kind(), column("strategy_id") + p.strategies.nativeType(), ""},
 			{"executionType", "String", column("execution_type"), "'VALIDATION' | 'TERMINAL'"},
 			{"success", "Boolean", column("success"), ""},
 			{"executionTime", "Int", column("execution_time"), "milliseconds"},
@@ -86,12 +86,10 @@ func (p plan) executionModel() model {
 }
 
 // nativeType is what a field with this owner's key says about its column.
-func (o owner) nativeType() string {
-	if o.IDType == "uuid" {
-		return " @db.Uuid"
-	}
-	return ""
-}
+func (o owner) nativeType() string { return keyTypes[o.IDType].native }
+
+// kind is Prisma's type of this owner's key.
+func (o owner) kind() string { return keyTypes[o.IDType].kind }
 
 func (o owner) reference(field string) string {
 	return fmt.Sprintf("@relation(fields: [%s], references: [%s], onDelete: Cascade)", field, o.Field)

@@ -30,7 +30,8 @@ type Owner struct {
 	ID    string // the column of the id: "id"
 	Email string // the column of the e-mail: "email"; of users only
 	Name  string // the column of the name: "name"
-	// IDType is the database type of the id: "text" or "uuid"; "": text.
+	// IDType is the database type of the id: "text", "uuid", "smallint",
+	// "integer" or "bigint"; "": text.
 	IDType string
 }
 
@@ -135,6 +136,13 @@ func (o Owner) withDefaults(model, table string) owner {
 	return owner{Owner: o, schema: schema, table: name}
 }
 
+// keyTypes are the types of keys as Prisma calls them, with what says which
+// type of the database it is.
+var keyTypes = map[string]struct{ kind, native string }{
+	"text": {"String", ""}, "uuid": {"String", " @db.Uuid"},
+	"smallint": {"Int", " @db.SmallInt"}, "integer": {"Int", ""}, "bigint": {"BigInt", ""},
+}
+
 // prismaName is what Prisma accepts as the name of a model or field.
 var prismaName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 
@@ -145,8 +153,8 @@ func (o owner) validate() error {
 			fields = append(fields, sandtrail.FieldError{Path: path, Message: fmt.Sprintf("want letters, digits and _, a letter first, got %q", name)})
 		}
 	}
-	if o.IDType != "text" && o.IDType != "uuid" {
-		fields = append(fields, sandtrail.FieldError{Path: "idType", Message: fmt.Sprintf("want text or uuid, got %q", o.IDType)})
+	if _, ok := keyTypes[o.IDType]; !ok {
+		fields = append(fields, sandtrail.FieldError{Path: "idType", Message: fmt.Sprintf("want text, uuid, smallint, integer or bigint, got %q", o.IDType)})
 	}
 	if fields == nil {
 		return nil

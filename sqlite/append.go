@@ -19,8 +19,12 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 			"a batch may hold %d executions, got %d; send several", sandtrail.MaxBatch, len(batch))
 	}
 	const what = "append executions"
+	batch, err := s.spellBatch(ctx, batch)
+	if err != nil {
+		return sandtrail.Appended{}, err
+	}
 	var insert inserts
-	err := s.retry(ctx, what, func() (err error) {
+	err = s.retry(ctx, what, func() (err error) {
 		insert, err = s.prepareInserts(ctx)
 		return err
 	})

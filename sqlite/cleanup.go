@@ -23,6 +23,9 @@ func (s *Store) CountBefore(ctx context.Context, c sandtrail.Cutoff) (n int64, e
 }
 
 func (s *Store) countOld(ctx context.Context, what string, c sandtrail.Cutoff, condition string) (n int64, err error) {
+	if c, err = s.spellCutoff(ctx, c); err != nil {
+		return 0, err
+	}
 	var where conditions
 	where.add("created_at < ?", bound(c.Latest()))
 	where.old(c)
@@ -53,6 +56,9 @@ func (s *Store) Cleanup(ctx context.Context, c sandtrail.Cutoff) (deleted int64,
 
 // CleanupArchived is Cleanup of what is archived.
 func (s *Store) CleanupArchived(ctx context.Context, since time.Time, c sandtrail.Cutoff, archived func(sandtrail.ID) bool) (deleted int64, err error) {
+	if c, err = s.spellCutoff(ctx, c); err != nil {
+		return 0, err
+	}
 	for _, stretch := range c.Stretches() {
 		n, err := s.cleanUp(ctx, since, c, stretch, archived)
 		deleted += n
@@ -232,6 +238,9 @@ func (s *Store) DeleteStrategy(ctx context.Context, id string) (deleted int64, e
 
 func deleteOwner[T any](ctx context.Context, s *Store, o owner[T], id string) (deleted int64, err error) {
 	what := "delete " + o.noun
+	if id, err = o.spellOf(ctx, s, id); err != nil {
+		return 0, err
+	}
 	err = s.read(ctx, what, func(tx *sql.Tx) error {
 		if err := o.exists(ctx, tx, id); err != nil {
 			return err

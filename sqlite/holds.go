@@ -28,17 +28,28 @@ func (s *Store) PutHold(ctx context.Context, h sandtrail.Hold) error {
 	if h.Subject == sandtrail.Strategies {
 		exists = strategies.exists
 	}
+	id, err := s.spellSubject(ctx, h.Subject, h.SubjectID)
+	if err != nil {
+		return err
+	}
 	return s.write(ctx, "put hold", func(tx *sql.Tx) error {
-		if err := exists(ctx, tx, h.SubjectID); err != nil {
+		if err := exists(ctx, tx, id); err != nil {
 			return err
 		}
 		column := string(h.Subject) + "_id"
 		_, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_holds (subject, subject_id, `+column+`, reason, created_by, created_at)
 			VALUES (?1, ?2, ?2, ?3, ?4, ?5)
 			ON CONFLICT (`+column+`) DO UPDATE SET reason = ?3, created_by = ?4, created_at = ?5`,
-			string(h.Subject), h.SubjectID, h.Reason, h.CreatedBy, formatTime(h.CreatedAt))
+			string(h.Subject), id, h.Reason, h.CreatedBy, formatTime(h.CreatedAt))
 		return err
 	})
+}
+
+func (s *Store) spellSubject(ctx context.Context, subject sandtrail.Subject, id string) (string, error) {
+	if subject == sandtrail.Users {
+		return users.spellOf(ctx, s, id)
+	}
+	return strategies.spellOf(ctx, s, id)
 }
 
 // Holds returns all holds.
@@ -54,6 +65,10 @@ func (s *Store) Holds(ctx context.Context) ([]sandtrail.Hold, error) {
 
 // RemoveHold ends a hold.
 func (s *Store) RemoveHold(ctx context.Context, subject sandtrail.Subject, id string) error {
+	id, err := s.spellSubject(ctx, subject, id)
+	if err != nil {
+		return err
+	}
 	return s.write(ctx, "remove hold", func(tx *sql.Tx) error {
 		n, err := execCount(ctx, tx, "DELETE FROM sandtrail_holds WHERE subject = ? AND "+heldSubject+" = ?", string(subject), id)
 		if err == nil && n == 0 {

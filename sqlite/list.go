@@ -31,6 +31,10 @@ func (s *Store) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execu
 
 // ExecutionByPrefix returns the one record whose id begins so.
 func (s *Store) ExecutionByPrefix(ctx context.Context, p sandtrail.IDPrefix, userID string) (sandtrail.Execution, error) {
+	userID, _, err := s.spell(ctx, userID, "")
+	if err != nil {
+		return sandtrail.Execution{}, err
+	}
 	text, args := prefixQuery(p, userID)
 	found, err := s.executions(ctx, "find execution", text, args...)
 	if err != nil {
@@ -55,6 +59,10 @@ func errNoExecution(id sandtrail.ID) error {
 func (s *Store) Executions(ctx context.Context, q sandtrail.Query, now time.Time) (sandtrail.Page, error) {
 	plan, err := q.Plan(now)
 	if err != nil {
+		return sandtrail.Page{}, err
+	}
+	f := &plan.Filter
+	if f.UserID, f.StrategyID, err = s.spell(ctx, f.UserID, f.StrategyID); err != nil {
 		return sandtrail.Page{}, err
 	}
 	text, args := listQuery(plan)

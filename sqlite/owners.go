@@ -15,9 +15,13 @@ func (s *Store) PutUser(ctx context.Context, u sandtrail.User) error {
 	if err := u.Validate(); err != nil {
 		return err
 	}
-	err := s.write(ctx, "put user", func(tx *sql.Tx) error {
+	id, err := users.checkKey(ctx, s, u.ID)
+	if err != nil {
+		return err
+	}
+	err = s.write(ctx, "put user", func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO users (id, email, name) VALUES (?, ?, ?)
-			ON CONFLICT (id) DO UPDATE SET email = excluded.email, name = excluded.name`, u.ID, u.Email, value(u.Name))
+			ON CONFLICT (id) DO UPDATE SET email = excluded.email, name = excluded.name`, id, u.Email, value(u.Name))
 		return err
 	})
 	if resultCode(err) == sqlite3.SQLITE_CONSTRAINT_UNIQUE {
@@ -35,9 +39,13 @@ func (s *Store) PutStrategy(ctx context.Context, strategy sandtrail.Strategy) er
 	if err := strategy.Validate(); err != nil {
 		return err
 	}
+	id, err := strategies.checkKey(ctx, s, strategy.ID)
+	if err != nil {
+		return err
+	}
 	return s.write(ctx, "put strategy", func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO strategies (id, name) VALUES (?, ?)
-			ON CONFLICT (id) DO UPDATE SET name = excluded.name`, strategy.ID, strategy.Name)
+			ON CONFLICT (id) DO UPDATE SET name = excluded.name`, id, strategy.Name)
 		return err
 	})
 }
@@ -115,6 +123,9 @@ func (o owner[T]) exists(ctx context.Context, tx *sql.Tx, id string) error {
 }
 
 func one[T any](ctx context.Context, s *Store, o owner[T], id string) (item T, err error) {
+	if id, err = o.spellOf(ctx, s, id); err != nil {
+		return item, err
+	}
 	found, err := o.query(ctx, s, "read "+o.noun, " WHERE id = ?", id)
 	if err != nil {
 		return item, err

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -65,6 +66,8 @@ type Store struct {
 	writer  *pool // of one connection
 	frozen  bool  // the file may only be read
 	readers *pool
+
+	keyTypes atomic.Pointer[keyTypes] // nil: not read yet
 }
 
 var _ sandtrail.Database = (*Store)(nil)

@@ -11,6 +11,9 @@ import (
 
 // StrategyStats aggregates all stored executions of a strategy.
 func (s *Store) StrategyStats(ctx context.Context, strategyID string) (stats sandtrail.StrategyStats, err error) {
+	if _, strategyID, err = s.spell(ctx, "", strategyID); err != nil {
+		return stats, err
+	}
 	err = s.read(ctx, "strategy statistics", func(tx *sql.Tx) error {
 		if err := strategies.exists(ctx, tx, strategyID); err != nil {
 			return err
@@ -25,6 +28,9 @@ func (s *Store) StrategyStats(ctx context.Context, strategyID string) (stats san
 // StrategyHealth looks at the last newest executions of a strategy.
 func (s *Store) StrategyHealth(ctx context.Context, strategyID string, last int) (health sandtrail.StrategyHealth, err error) {
 	if err := sandtrail.CheckHealthLast(last); err != nil {
+		return health, err
+	}
+	if _, strategyID, err = s.spell(ctx, "", strategyID); err != nil {
 		return health, err
 	}
 	err = s.read(ctx, "strategy health", func(tx *sql.Tx) error {
@@ -55,6 +61,9 @@ func (s *Store) StrategyHealth(ctx context.Context, strategyID string, last int)
 
 // UserStats aggregates all stored executions of a user.
 func (s *Store) UserStats(ctx context.Context, userID string) (stats sandtrail.UserStats, err error) {
+	if userID, _, err = s.spell(ctx, userID, ""); err != nil {
+		return stats, err
+	}
 	err = s.read(ctx, "user statistics", func(tx *sql.Tx) error {
 		if err := users.exists(ctx, tx, userID); err != nil {
 			return err
@@ -93,6 +102,9 @@ func (s *Store) WindowStats(ctx context.Context, w sandtrail.Window) (sandtrail.
 
 // answer counts what a plan asks for, in one snapshot.
 func (s *Store) answer(ctx context.Context, what string, plan rollup.Plan, share rollup.Share, userID, strategyID string) (answer *rollup.Answer, err error) {
+	if userID, strategyID, err = s.spell(ctx, userID, strategyID); err != nil {
+		return nil, err
+	}
 	err = s.read(ctx, what, func(tx *sql.Tx) error {
 		answer = plan.NewAnswer(share)
 		return gather(ctx, tx, plan, userID, strategyID, answerer{

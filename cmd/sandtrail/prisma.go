@@ -13,10 +13,10 @@ type prismaCmd struct {
 	ownerTables
 	UsersModel      string `group:"tables" placeholder:"MODEL" help:"Prisma's model of users (default User)."`
 	UsersField      string `group:"tables" placeholder:"FIELD" help:"Its id field (default id)."`
-	UsersType       string `group:"tables" placeholder:"TYPE" help:"Type of its key: text or uuid (default text)."`
+	UsersType       string `group:"tables" placeholder:"TYPE" help:"Type of its key: text, uuid, smallint, integer or bigint (default text)."`
 	StrategiesModel string `group:"tables" placeholder:"MODEL" help:"Prisma's model of strategies (default Strategy)."`
 	StrategiesField string `group:"tables" placeholder:"FIELD" help:"Its id field (default id)."`
-	StrategiesType  string `group:"tables" placeholder:"TYPE" help:"Type of its key: text or uuid (default text)."`
+	StrategiesType  string `group:"tables" placeholder:"TYPE" help:"Type of its key: text, uuid, smallint, integer or bigint (default text)."`
 }
 
 // Examples shows how it is used.
