@@ -201,10 +201,22 @@ func areArchived(ctx context.Context, tx pgx.Tx, table string, archived func(san
 // detach takes a partition out of the table and leaves it aside. Without its
 // foreign keys no cascade takes rows whose ids are still to be removed.
 func detach(ctx context.Context, tx pgx.Tx, l *layout, table string) error {
-	_, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`
-		ALTER TABLE {logs} DETACH PARTITION %[1]s;
-		ALTER TABLE %[1]s DROP CONSTRAINT sandbox_execution_logs_user_id_fkey, DROP CONSTRAINT sandbox_execution_logs_strategy_id_fkey;
-		ALTER TABLE %[1]s RENAME TO %[2]s`, quote(l.Schema)+"."+table, droppedPrefix+table)))
+	name := quote(l.Schema) + "." + table
+	if _, err := tx.Exec(ctx, l.sql("ALTER TABLE {logs} DETACH PARTITION "+name)); err != nil {
+		return err
+	}
+	// Whatever the application calls them, and whatever others it has added.
+	keys, err := scanAll(ctx, tx, pgx.RowTo[string],
+		"SELECT 'DROP CONSTRAINT ' || quote_ident(conname) FROM pg_constraint WHERE conrelid = to_regclass($1) AND contype = 'f'", name)
+	if err != nil {
+		return err
+	}
+	if len(keys) > 0 {
+		if _, err := tx.Exec(ctx, "ALTER TABLE "+name+" "+strings.Join(keys, ", ")); err != nil {
+			return err
+		}
+	}
+	_, err = tx.Exec(ctx, "ALTER TABLE "+name+" RENAME TO "+droppedPrefix+table)
 	return err
 }
 

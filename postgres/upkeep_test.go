@@ -198,3 +198,25 @@ func TestPartitionsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// An application's model calls its foreign keys as it likes, and has more of them.
+func TestCleanupWithKeysOfOtherNames(t *testing.T) {
+	if pgtest.OnCitus() {
+		t.Skip("partitions are dropped there at once")
+	}
+	s, url := open(t)
+	putOwners(t, s, 1)
+	conn := foreign(t, url)
+	exec(t, conn, `ALTER TABLE sandbox_execution_logs RENAME CONSTRAINT sandbox_execution_logs_user_id_fkey TO "Log_owner";
+		ALTER TABLE sandbox_execution_logs RENAME CONSTRAINT sandbox_execution_logs_strategy_id_fkey TO "Log strategy";
+		CREATE TABLE teams (id text PRIMARY KEY);
+		ALTER TABLE sandbox_execution_logs ADD COLUMN team_id text REFERENCES teams ON DELETE CASCADE`)
+	appendAll(t, s, execution(now.AddDate(0, 0, -60)), execution(now.AddDate(0, 0, -40)), execution(now))
+	if n, err := s.Cleanup(t.Context(), sandtrail.Before(now.AddDate(0, 0, -20))); n != 2 || err != nil {
+		t.Errorf("cleanup: %d, %v; want 2 deleted", n, err)
+	}
+	if parts := partitionsOf(t, s); parts[0] < "2026-11-0" {
+		t.Errorf("the partitions of what was deleted are left: %v", parts)
+	}
+	deepCheck(t, s)
+}
