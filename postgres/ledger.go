@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -142,8 +143,9 @@ type book struct {
 	tx      pgx.Tx
 	l       *layout
 	k       keeper
-	readers chan pgx.Tx // for Records; nil: it uses tx
-	mu      sync.Mutex  // held by who uses tx while others may
+	readers chan pgx.Tx    // for Records; nil: it uses tx
+	mu      sync.Mutex     // held by who uses tx while others may
+	absent  []sandtrail.ID // of the records asked for, those that are not stored
 }
 
 // Size is part of ledger.Book.
@@ -255,6 +257,12 @@ func (b *book) Records(ctx context.Context, ids []sandtrail.ID, since, until tim
 		}
 	}
 	elsewhere, err := recordsWhere(ctx, tx, b.l, len(lost), "id = ANY ($1)", uuids(lost))
+	if err == nil && b.readers == nil && len(elsewhere) < len(lost) {
+		for i := range elsewhere {
+			known[elsewhere[i].ID] = true
+		}
+		b.absent = append(b.absent, slices.DeleteFunc(lost, func(id sandtrail.ID) bool { return known[id] })...)
+	}
 	return append(found, elsewhere...), err
 }
 

@@ -73,7 +73,6 @@ type Store struct {
 	options    Options
 	layout     atomic.Pointer[layout] // nil: not seen migrated yet
 	partitions partitionSet
-	failing    failures
 }
 
 var _ sandtrail.Database = (*Store)(nil)

@@ -21,6 +21,9 @@ const sealBatch = 4096
 // executions. It returns at once when somebody else is at it.
 func (s *Store) seal(ctx context.Context, l *layout, now time.Time) error {
 	sealed := 0
+	if err := s.unpark(ctx, l); err != nil {
+		return wrap("seal", err)
+	}
 	for {
 		n, err := s.sealOnce(ctx, l, now)
 		if err != nil {
@@ -41,7 +44,7 @@ func (s *Store) seal(ctx context.Context, l *layout, now time.Time) error {
 func (s *Store) sealOnce(ctx context.Context, l *layout, now time.Time) (n int, err error) {
 	err = s.foldLocked(ctx, l, func(tx pgx.Tx) error {
 		changes, err := takeQueued(ctx, tx, l, fmt.Sprintf(
-			"id = ANY (ARRAY (SELECT id FROM {schema}.ledger_queue ORDER BY seq LIMIT %d))", sealBatch))
+			"id = ANY (ARRAY (SELECT id FROM {schema}.ledger_queue WHERE reason <> '"+parked+"' ORDER BY seq LIMIT %d))", sealBatch))
 		if n = len(changes); err != nil || n == 0 {
 			return err
 		}
@@ -67,8 +70,35 @@ func foldAndSeal(ctx context.Context, tx pgx.Tx, l *layout, entries []noted, cha
 	if err := foldEntries(ctx, tx, l, entries); err != nil || len(changes) == 0 {
 		return err
 	}
-	_, err := ledger.SealChanges(ctx, &book{tx: tx, l: l, k: l.keeper()}, changes, now, rand.Reader)
+	b := &book{tx: tx, l: l, k: l.keeper()}
+	if _, err := ledger.SealChanges(ctx, b, changes, now, rand.Reader); err != nil {
+		return err
+	}
+	return b.park(ctx)
+}
+
+// parked is the reason of a change in the queue whose record is neither stored
+// nor removed: it is in a partition that somebody detached by hand.
+const parked = "detached"
+
+// park leaves in the queue what came and is not found, though nothing removed its
+// id. It is sealed once the partition is attached again.
+func (b *book) park(ctx context.Context) error {
+	if len(b.absent) == 0 || b.l.Distributed != nil {
+		return nil
+	}
+	_, err := b.tx.Exec(ctx, b.l.sql("INSERT INTO {schema}.ledger_queue ("+queueColumns+
+		") SELECT false, id, created_at, '"+parked+"' FROM {schema}.ids WHERE id = ANY ($1)"), uuids(b.absent))
 	return err
+}
+
+// unpark lets be sealed what is found again.
+func (s *Store) unpark(ctx context.Context, l *layout) error {
+	return s.foldLocked(ctx, l, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, l.sql("UPDATE {schema}.ledger_queue q SET reason = '' WHERE reason = '"+parked+
+			"' AND EXISTS (SELECT FROM {logs} e WHERE e.id = q.id AND e.created_at = q.created_at)"))
+		return err
+	})
 }
 
 const queueColumns = "removed, id, created_at, reason"

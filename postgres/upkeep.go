@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -74,36 +73,13 @@ func (s *Store) sayWhoLocks(ctx context.Context, l *layout, err error) error {
 		pid, user, application, does, l.sql("{logs}"), since.UTC().Format(time.RFC3339))}
 }
 
-// failures remembers of which steps the database says that they fail.
-type failures struct {
-	mu    sync.Mutex
-	known map[string]bool // nil: not read yet
-}
-
-// noteOutcome keeps how a step ended, where that is another way than before.
-func (s *Store) noteOutcome(ctx context.Context, l *layout, step string, outcome error) error {
-	s.failing.mu.Lock()
-	defer s.failing.mu.Unlock()
-	if s.failing.known == nil {
-		names, err := scanAll(ctx, s.pool, pgx.RowTo[string], l.sql("SELECT step FROM {schema}.upkeep"))
-		if err != nil {
-			return wrap("read how upkeep went", err)
-		}
-		s.failing.known = map[string]bool{}
-		for _, name := range names {
-			s.failing.known[name] = true
-		}
-	}
-	var err error
-	switch {
-	case outcome != nil:
+// noteOutcome keeps that a step failed, and forgets that it did.
+func (s *Store) noteOutcome(ctx context.Context, l *layout, step string, outcome error) (err error) {
+	if outcome == nil {
+		_, err = s.pool.Exec(ctx, l.sql("DELETE FROM {schema}.upkeep WHERE step = $1"), step)
+	} else {
 		_, err = s.pool.Exec(ctx, l.sql(`INSERT INTO {schema}.upkeep (step, since, at, error) VALUES ($1, now(), now(), $2)
 			ON CONFLICT (step) DO UPDATE SET at = excluded.at, error = excluded.error`), step, outcome.Error())
-	case s.failing.known[step]:
-		_, err = s.pool.Exec(ctx, l.sql("DELETE FROM {schema}.upkeep WHERE step = $1"), step)
-	}
-	if err == nil {
-		s.failing.known[step] = outcome != nil
 	}
 	return wrap("keep how upkeep went", err)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
+	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
 )
 
@@ -217,6 +218,46 @@ func TestCleanupWithKeysOfOtherNames(t *testing.T) {
 	}
 	if parts := partitionsOf(t, s); parts[0] < "2026-11-0" {
 		t.Errorf("the partitions of what was deleted are left: %v", parts)
+	}
+	deepCheck(t, s)
+}
+
+// What came and was not sealed yet when its partition was detached by hand is
+// sealed once that is attached again.
+func TestDetachedRecordsAreSealedOnceTheyAreBack(t *testing.T) {
+	if pgtest.OnCitus() {
+		t.Skip("partitions are made there in another way")
+	}
+	s, url := open(t)
+	putOwners(t, s, 1)
+	conn := foreign(t, url)
+	apart := now.AddDate(0, 0, 6)
+	for _, maintained := range []bool{true, false} {
+		appendAll(t, s, execution(apart), execution(apart), execution(now))
+		if maintained {
+			if err := s.Maintain(t.Context(), now); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	exec(t, conn, "ALTER TABLE sandbox_execution_logs DETACH PARTITION sandtrail.logs_20261130")
+	appendAll(t, s, execution(apart))
+	unsealed := func(want int64) {
+		t.Helper()
+		if err := s.Maintain(t.Context(), now); (err != nil) != (want > 0) {
+			t.Errorf("upkeep: %v", err)
+		}
+		state, err := s.LedgerState(t.Context())
+		if err != nil || state.Unsealed != want {
+			t.Errorf("%d are not sealed, %v; want %d", state.Unsealed, err, want)
+		}
+	}
+	unsealed(2)
+	unsealed(2)
+	exec(t, conn, doctorSays(t, s, "partitions detached").Fix)
+	unsealed(0)
+	if _, err := ledger.VerifyLog(t.Context(), s, ledger.Verification{Report: func(f ledger.Finding) { t.Errorf("found %+v", f) }}); err != nil {
+		t.Fatal(err)
 	}
 	deepCheck(t, s)
 }
