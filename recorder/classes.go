@@ -2,7 +2,6 @@ package recorder
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -16,11 +15,22 @@ func PythonClasses(source []byte) []string {
 	s := scanner{src: bytes.TrimPrefix(source, []byte("\xef\xbb\xbf"))}
 	classes := []string{}
 	for s.at < len(s.src) {
-		if name := s.logicalLine(); name != "" && !slices.Contains(classes, name) {
+		if name := s.logicalLine(); name != "" {
 			classes = append(classes, name)
 		}
 	}
-	return classes
+	return distinct(classes)
+}
+
+// distinct keeps the first of each name, in order.
+func distinct(names []string) []string {
+	seen, kept := make(map[string]bool, len(names)), make([]string, 0, len(names))
+	for _, name := range names {
+		if !seen[name] {
+			seen[name], kept = true, append(kept, name)
+		}
+	}
+	return kept
 }
 
 // scanner walks over Python source, knowing just enough of its lexis to tell

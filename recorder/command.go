@@ -38,6 +38,10 @@ type Command struct {
 	RecordArgs   bool   // record the arguments, secrets masked, not the program's name alone
 	RecordOutput int    // bytes of the ends of stdout and stderr to record; 0: none
 
+	// RequireVerdict makes a run a failure of which no validator's verdict could
+	// be read. On a pseudo-terminal none is looked for.
+	RequireVerdict bool
+
 	// Signals are forwarded to the command as they arrive. Nil: none.
 	Signals <-chan os.Signal
 	// OwnProcess says that this process has no children but the command's:
@@ -147,6 +151,11 @@ type Result struct {
 	Source    *Source  // nil: none was named
 	Report    *Report  // what a validator printed; nil: none did
 
+	// Unreadable says why something that looks like a verdict could not be read;
+	// "": there is no such thing.
+	Unreadable     string
+	VerdictMissing bool // one was required and is not there, or could not be read
+
 	Stdout, Stderr *Output // nil: not recorded
 	// Session is the recording of what was seen on the terminal; nil: there
 	// is none.
@@ -163,9 +172,9 @@ type Output struct {
 }
 
 // Success reports whether the command exited with 0 and no validator found
-// fault with it.
+// fault with it, and none is missing.
 func (r Result) Success() bool {
-	return r.Status == Exited && *r.ExitCode == 0 && (r.Report == nil || r.Report.Success)
+	return r.Status == Exited && *r.ExitCode == 0 && (r.Report == nil || r.Report.Success) && !r.VerdictMissing
 }
 
 // ExitStatus is what a shell would see: the command's own status, 124 after a

@@ -15,6 +15,9 @@ func (r Result) Draft(userID, strategyID string, kind sandtrail.ExecutionType) s
 	elapsed := int(min(r.WallTime.Milliseconds(), sandtrail.MaxInt))
 	errs, warnings := r.findings()
 	nErrors, nWarnings := len(errs), len(warnings)
+	if r.Report != nil {
+		nErrors, nWarnings = nErrors+r.Report.MoreErrors, nWarnings+r.Report.MoreWarnings
+	}
 	return sandtrail.Draft{
 		ID: sandtrail.NewID(r.Ended), UserID: userID, StrategyID: strategyID, Type: kind,
 		Success: &success, ExecutionTime: &elapsed, TimedOut: r.Status == TimedOut,

@@ -44,6 +44,9 @@ func (t *tail) last(n int) []byte {
 	return ordered[max(0, len(ordered)-n):]
 }
 
+// isCut reports whether more was written than is kept.
+func (t *tail) isCut() bool { return t.total > int64(t.limit) }
+
 func (t *tail) output(n int) *Output {
 	if t == nil || n == 0 {
 		return nil

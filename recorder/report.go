@@ -1,8 +1,8 @@
 package recorder
 
 import (
-	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -14,14 +14,19 @@ import (
 // Report is what a validator said on its standard output.
 type Report struct {
 	Success  bool
-	Errors   []sandtrail.Finding
-	Warnings []sandtrail.Finding
-	Classes  []string // nil: the validator did not say
+	Errors   []sandtrail.Finding // the first 1,000
+	Warnings []sandtrail.Finding // the first 1,000 of each kind
+	Classes  []string            // nil: the validator did not say
+
+	MoreErrors, MoreWarnings int // that are counted and not kept
 }
 
-// findReport looks for the last verdict of a validator in the end of an
-// output. What a strategy printed itself may stand before it. Nil: there is
-// none.
+// maxFindings is more than the metadata of a record has room for.
+const maxFindings = 1000
+
+// findReport looks for the last verdict of a validator in the end of an output.
+// What a strategy printed itself may stand around it. Nil: there is none. The
+// reason says why something that looks like a verdict could not be read.
 //
 // Three forms are known:
 //
@@ -30,37 +35,42 @@ type Report struct {
 //	{is_valid, errors, warnings, found_classes, …}
 //
 // A verdict that names errors is no success, whatever it says.
-func findReport(output []byte) *Report {
-	budget := 16 * len(output) // of bytes looked at, so that no output can keep us
-	for _, at := range candidates(output) {
-		if budget <= 0 {
-			return nil
-		}
-		dec := json.NewDecoder(bytes.NewReader(output[at:]))
-		var object map[string]json.RawMessage
-		if err := dec.Decode(&object); err != nil {
-			budget -= len(output) - at
-			continue
-		}
-		budget -= int(dec.InputOffset())
-		if report := readReport(object); report != nil {
-			return report
-		}
+func findReport(output []byte, truncated bool) (r *Report, reason string) {
+	s := searcher{output: output, truncated: truncated, accepts: isVerdict}
+	for _, f := range forms {
+		s.keys = append(s.keys, []byte(`"`+f.verdict+`"`))
 	}
-	return nil
+	result := s.search()
+	return readReport(result.found), result.unreadable
 }
 
-// candidates are the places where a verdict may begin, the last first: the
-// start of a line, or, behind something printed without a line feed, anywhere
-// in the last line.
-func candidates(output []byte) (offsets []int) {
-	lastLine := bytes.LastIndexByte(bytes.TrimSpace(output), '\n') + 1
-	for i := len(output) - 1; i >= 0; i-- {
-		if output[i] == '{' && (i == 0 || output[i-1] == '\n' || i > lastLine && bytes.HasPrefix(output[i:], []byte(`{"`))) {
-			offsets = append(offsets, i)
-		}
+// findVerdict looks for a verdict in what was printed.
+func (r *Result) findVerdict(printed *tail, required bool) {
+	r.Report, r.Unreadable = findReport(printed.last(maxVerdictBytes), printed.isCut())
+	if r.Unreadable != "" {
+		r.warn("VERDICT", "what looks like a validator's verdict could not be read: %s", r.Unreadable)
 	}
-	return offsets
+	r.VerdictMissing = required && (r.Report == nil || r.Unreadable != "")
+}
+
+// isVerdict reports whether an object has one of the forms, or why one that
+// seems to be of a form cannot be read.
+func isVerdict(object map[string]json.RawMessage) (yes bool, objection string) {
+	for _, f := range forms {
+		if _, ok := object[f.errors]; !ok || object[f.verdict] == nil {
+			continue
+		}
+		if _, ok := f.success(object); !ok {
+			return false, fmt.Sprintf("its %q is neither true nor false", f.verdict)
+		}
+		return true, ""
+	}
+	return false, ""
+}
+
+func (f form) success(object map[string]json.RawMessage) (success, ok bool) {
+	word := string(object[f.verdict])
+	return word == "true", word == "true" || word == "false"
 }
 
 // form is one of the shapes in which validators report.
@@ -79,40 +89,43 @@ var forms = []form{
 
 func readReport(object map[string]json.RawMessage) *Report {
 	for _, f := range forms {
-		var success *bool
-		_, hasErrors := object[f.errors]
-		if json.Unmarshal(object[f.verdict], &success) != nil || success == nil || !hasErrors {
+		success, ok := f.success(object)
+		if _, hasErrors := object[f.errors]; !ok || !hasErrors {
 			continue
 		}
-		r := &Report{Errors: readFindings(object[f.errors], "error"), Classes: f.classes(object)}
+		r := &Report{Classes: f.classes(object)}
+		r.Errors, r.MoreErrors = readFindings(object[f.errors], "error")
 		for _, name := range f.warnings {
-			for _, w := range readFindings(object[name], "warning") {
-				if w.Code == "" && name == "dangerousImports" {
-					w.Code = "dangerous_import"
+			warnings, more := readFindings(object[name], "warning")
+			for i := range warnings {
+				if warnings[i].Code == "" && name == "dangerousImports" {
+					warnings[i].Code = "dangerous_import"
 				}
-				r.Warnings = append(r.Warnings, w)
 			}
+			r.Warnings, r.MoreWarnings = append(r.Warnings, warnings...), r.MoreWarnings+more
 		}
-		r.Success = *success && len(r.Errors) == 0
+		r.Success = success && len(r.Errors) == 0
 		return r
 	}
 	return nil
 }
 
-// readFindings takes an array of texts or objects, or one of them alone.
-func readFindings(raw json.RawMessage, severity string) []sandtrail.Finding {
+// readFindings takes an array of texts or objects, or one of them alone, and
+// says how many more there are than it keeps.
+func readFindings(raw json.RawMessage, severity string) (findings []sandtrail.Finding, more int) {
 	if len(raw) == 0 || string(raw) == "null" {
-		return nil
+		return nil, 0
 	}
 	var elements []json.RawMessage
 	if json.Unmarshal(raw, &elements) != nil {
 		elements = []json.RawMessage{raw}
 	}
-	findings := make([]sandtrail.Finding, 0, len(elements))
-	for _, element := range elements {
+	kept := elements[:min(len(elements), maxFindings)]
+	findings = make([]sandtrail.Finding, 0, len(kept))
+	for _, element := range kept {
 		findings = append(findings, readFinding(element, severity))
 	}
-	return findings
+	return findings, len(elements) - len(kept)
 }
 
 func readFinding(raw json.RawMessage, severity string) sandtrail.Finding {
@@ -199,13 +212,7 @@ func readClasses(raw json.RawMessage) []string {
 	default:
 		return nil
 	}
-	classes := []string{}
-	for _, name := range names {
-		if isClassName(name) && !slices.Contains(classes, name) {
-			classes = append(classes, name)
-		}
-	}
-	return classes
+	return distinct(slices.DeleteFunc(names, func(name string) bool { return !isClassName(name) }))
 }
 
 // isClassName keeps out what no language calls a name, so that a strange

@@ -118,7 +118,7 @@ func (r *Result) run(ctx context.Context, c Command, t *tree) error {
 	r.verdict(waitStatus(state), cause)
 	r.Stdout, r.Stderr = pipes.out.tail.output(keep), pipes.err.output(keep)
 	if pipes.terminal == nil {
-		r.Report = findReport(pipes.out.tail.last(maxVerdictBytes))
+		r.findVerdict(pipes.out.tail, c.RequireVerdict)
 	} else if r.Session, err = pipes.terminal.session.close(r.ExitStatus()); err != nil {
 		r.warn("SESSION", "the session is recorded in part only: %v", err)
 	}

@@ -35,7 +35,13 @@ func (r Result) failure() sandtrail.Finding {
 		f.Message = "ended by " + r.Signal
 	case Exited:
 		f.Message = fmt.Sprintf("exited with status %d", *r.ExitCode)
-		if *r.ExitCode == 0 {
+		switch {
+		case *r.ExitCode != 0:
+		case r.VerdictMissing && r.Unreadable != "":
+			f.Message = "the validator's verdict could not be read, and one is required: " + r.Unreadable
+		case r.VerdictMissing:
+			f.Message = "no validator's verdict was found in the output, and one is required"
+		default:
 			f.Message = "the validator reported a failure without naming an error"
 		}
 	}

@@ -28,12 +28,14 @@ type execCmd struct {
 	CPUs   float64 `name:"cpus" placeholder:"N" help:"Limit the CPU time to that of N cores, where a cgroup can."`
 	Pids   int     `placeholder:"N" help:"Limit the processes and threads at one time, where a cgroup can."`
 
-	RecordArgs   bool     `help:"Record the command's arguments, what looks like a secret masked; without it only its name."`
-	RecordOutput int      `placeholder:"BYTES" help:"Record the ends of standard output and error, up to 16384 bytes each."`
-	PassEnv      []string `placeholder:"NAME" help:"Pass this variable on although it is one of Sandtrail's own: SANDTRAIL_*, AWS_*, OTEL_* and those of PostgreSQL's clients are kept from the command. Can be repeated."`
-	PassFD       []int    `name:"pass-fd" placeholder:"N" help:"Pass this open file descriptor on, 3 or higher; others are not inherited. Can be repeated."`
-	RecordFile   string   `xor:"record" placeholder:"FILE" help:"Write the record as JSON to this file in place of a store."`
-	RecordFD     int      `name:"record-fd" xor:"record" placeholder:"N" help:"The same to this open file descriptor, 3 or higher."`
+	RecordArgs     bool `help:"Record the command's arguments, what looks like a secret masked; without it only its name."`
+	RecordOutput   int  `placeholder:"BYTES" help:"Record the ends of standard output and error, up to 16384 bytes each."`
+	RequireVerdict bool `help:"Record a failure when no validator's verdict can be read in the output."`
+
+	PassEnv    []string `placeholder:"NAME" help:"Pass this variable on although it is one of Sandtrail's own: SANDTRAIL_*, AWS_*, OTEL_* and those of PostgreSQL's clients are kept from the command. Can be repeated."`
+	PassFD     []int    `name:"pass-fd" placeholder:"N" help:"Pass this open file descriptor on, 3 or higher; others are not inherited. Can be repeated."`
+	RecordFile string   `xor:"record" placeholder:"FILE" help:"Write the record as JSON to this file in place of a store."`
+	RecordFD   int      `name:"record-fd" xor:"record" placeholder:"N" help:"The same to this open file descriptor, 3 or higher."`
 
 	RecordSession bool `help:"Record what is seen on the terminal as an asciicast; with --type TERMINAL."`
 	RecordInput   bool `help:"Record also what is typed, passwords among it; with --record-session."`
@@ -154,6 +156,8 @@ func (c *execCmd) check() error {
 		return invalid("--record-output: want a number of bytes")
 	case c.RecordSession && c.Type != string(sandtrail.Terminal):
 		return invalid("--record-session: a session belongs to --type TERMINAL, not %s", c.Type)
+	case c.RequireVerdict && c.Type == string(sandtrail.Terminal):
+		return invalid("--require-verdict: none is looked for in a run of --type TERMINAL")
 	case c.RecordInput && !c.RecordSession:
 		return invalid("--record-input: give --record-session too")
 	case c.SessionLimit < 1:
@@ -183,7 +187,7 @@ func (c *execCmd) command(d *deps, signals <-chan os.Signal) recorder.Command {
 		Timeout: time.Duration(c.Timeout), Grace: time.Duration(c.Grace),
 		Limits: recorder.Limits{MemoryMiB: c.Memory, CPUs: c.CPUs, Pids: c.Pids},
 		Source: c.Source, RecordArgs: c.RecordArgs, RecordOutput: c.RecordOutput,
-		Signals: signals, OwnProcess: true,
+		RequireVerdict: c.RequireVerdict, Signals: signals, OwnProcess: true,
 	}
 }
 
