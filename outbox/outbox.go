@@ -26,7 +26,6 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
-	"github.com/sandtrail/sandtrail/internal/filelock"
 )
 
 // Options of an outbox.
@@ -43,6 +42,8 @@ type Outbox struct {
 	dir string
 	max int64
 	now func() time.Time
+
+	patience time.Duration // for a lock
 }
 
 // The files and directories inside.
@@ -60,7 +61,7 @@ const (
 // that others may write to, is refused with durable.ErrNotPrivate: what they
 // put there would be delivered in this user's name.
 func Open(dir string, o Options) (*Outbox, error) {
-	b := &Outbox{dir: dir, max: o.MaxBytes, now: o.Now}
+	b := &Outbox{dir: dir, max: o.MaxBytes, now: o.Now, patience: lockPatience}
 	if b.max == 0 {
 		b.max = DefaultMaxBytes
 	}
@@ -139,7 +140,7 @@ func (b *Outbox) admit(size int64, path string, raw []byte) error {
 	if err != nil {
 		return errors.Join(err, f.Discard())
 	}
-	unlock, err := lock(filepath.Join(b.dir, lockName), filelock.Lock)
+	unlock, err := lock(filepath.Join(b.dir, lockName), b.soon)
 	if err != nil {
 		return errors.Join(err, f.Discard())
 	}

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/filelock"
 	"github.com/sandtrail/sandtrail/outbox"
 )
 
@@ -451,5 +452,36 @@ func TestStateTellsOfAgeAndDrops(t *testing.T) {
 	}
 	if s := state(); s.Dropped != 0 || s.Waiting != 1 || s.Oldest == nil || time.Since(*s.Oldest) > time.Hour {
 		t.Errorf("after the account of them: %+v", s)
+	}
+}
+
+// TestLockThatIsNeverGivenBack has another process, which was stopped or means
+// harm, hold the locks.
+func TestLockThatIsNeverGivenBack(t *testing.T) {
+	dir := t.TempDir()
+	box, err := outbox.Open(dir, outbox.Options{})
+	check(t, err)
+	box.SetPatience(50 * time.Millisecond)
+	for _, name := range []string{"lock", "flush"} {
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR, 0o600)
+		check(t, err)
+		defer f.Close()
+		check(t, filelock.Lock(f))
+	}
+	if _, err := box.Put(sandtrail.Draft{UserID: "u", StrategyID: "s"}); !errors.Is(err, filelock.ErrLocked) {
+		t.Errorf("Put: %v", err)
+	}
+	if err := box.Drop(outbox.Full, sandtrail.Draft{UserID: "u", StrategyID: "s"}); !errors.Is(err, filelock.ErrLocked) {
+		t.Errorf("Drop: %v", err)
+	}
+	if done, err := box.Flush(t.Context(), nil, sandtrail.Admission{}); err != nil || done != (outbox.Delivery{}) {
+		t.Errorf("Flush: %+v, %v", done, err)
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

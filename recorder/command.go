@@ -189,5 +189,8 @@ func (r Result) ExitStatus() int {
 	case r.ExitCode != nil:
 		return *r.ExitCode
 	}
+	if r.Signal == "" {
+		return 137 // not even SIGKILL has ended it
+	}
 	return 128 + signalNumber(r.Signal)
 }

@@ -6,11 +6,13 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
 // tail keeps the last bytes written to it, in constant memory.
 type tail struct {
+	mu    sync.Mutex // a stream whose reader takes nothing is given up while it writes
 	ring  []byte
 	limit int
 	next  int   // where the next byte goes once the ring is full
@@ -20,6 +22,8 @@ type tail struct {
 func newTail(limit int) *tail { return &tail{limit: limit} }
 
 func (t *tail) Write(p []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.total += int64(len(p))
 	if len(p) > t.limit {
 		p = p[len(p)-t.limit:]
@@ -40,18 +44,27 @@ func (t *tail) last(n int) []byte {
 	if t == nil {
 		return nil
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	ordered := append(append(make([]byte, 0, len(t.ring)), t.ring[t.next:]...), t.ring[:t.next]...)
 	return ordered[max(0, len(ordered)-n):]
 }
 
 // isCut reports whether more was written than is kept.
-func (t *tail) isCut() bool { return t.total > int64(t.limit) }
+func (t *tail) isCut() bool { return t.written() > int64(t.limit) }
+
+// written is how much was written in all.
+func (t *tail) written() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.total
+}
 
 func (t *tail) output(n int) *Output {
 	if t == nil || n == 0 {
 		return nil
 	}
-	return &Output{Tail: storable(string(t.last(n))), Bytes: t.total}
+	return &Output{Tail: storable(string(t.last(n))), Bytes: t.written()}
 }
 
 // storable makes any bytes a text that every store can hold.
@@ -116,10 +129,7 @@ func (s *stream) copy() {
 	}
 }
 
-// finish waits for the rest of the output. Every process of the command is
-// gone, so the pipe ends at once, unless a process that escaped holds it: then
-// only what is already in it, or comes soon, is read.
-func (s *stream) finish() {
-	_ = s.r.SetReadDeadline(time.Now())
-	<-s.done
-}
+// finish has the rest of the output passed on; done tells when it is. Every
+// process of the command is gone, so the pipe ends at once, unless a process that
+// escaped holds it: then only what is already in it, or comes soon, is read.
+func (s *stream) finish() { _ = s.r.SetReadDeadline(time.Now()) }

@@ -108,14 +108,16 @@ func (r *Result) run(ctx context.Context, c Command, t *tree) error {
 	}
 	pipes.started()
 	cause, state := r.supervise(ctx, c, t, pipes.terminal)
-	if r.LeftBehind = t.settle(); r.LeftBehind > 0 {
+	if r.LeftBehind = t.settle(); state == nil {
+		r.warn("LEFT", "the main process could not be ended, and is left as it is")
+	} else if r.LeftBehind > 0 {
 		if left := t.terminate(c.Grace); left > 0 {
 			r.warn("LEFT", "%d processes of the run could not be ended", left)
 		}
 	}
-	pipes.finish()
+	r.passOn(ctx, c, pipes, cause)
 	t.measure(r, state)
-	r.verdict(waitStatus(state), cause)
+	r.verdict(state, cause)
 	r.Stdout, r.Stderr = pipes.out.tail.output(keep), pipes.err.output(keep)
 	if pipes.terminal == nil {
 		r.findVerdict(pipes.out.tail, c.RequireVerdict)
@@ -132,7 +134,34 @@ const (
 	laterSamples  = 20 * time.Millisecond
 )
 
-// supervise waits for the end of the main process and sees to its limits.
+// passOn waits until all output has been passed on. Its reader may take its
+// time, but not once the run was ended from outside, or is to be now.
+func (r *Result) passOn(ctx context.Context, c Command, p *pipes, why cause) {
+	done := p.finish()
+	defer p.terminal.end()
+	patience := c.Grace + pipeDelay
+	var giveUp <-chan time.Time
+	if why.timedOut || why.cancelled || len(why.forwarded) > 0 {
+		giveUp = time.After(patience)
+	}
+	cancelled := ctx.Done()
+	for {
+		select {
+		case <-done:
+			return
+		case <-cancelled:
+			cancelled, giveUp = nil, time.After(patience)
+		case <-c.Signals:
+			giveUp = time.After(patience)
+		case <-giveUp:
+			r.warn("OUTPUT", "the end of the output was not passed on: its reader took nothing for %s", patience)
+			return
+		}
+	}
+}
+
+// supervise waits for the end of the main process and sees to its limits. The
+// state is nil if it could not be ended.
 func (r *Result) supervise(ctx context.Context, c Command, t *tree, term *terminal) (cause, *os.ProcessState) {
 	why := cause{forwarded: map[syscall.Signal]bool{}}
 	var deadline <-chan time.Time
@@ -161,12 +190,16 @@ func (r *Result) supervise(ctx context.Context, c Command, t *tree, term *termin
 			// not ended at the same moment: what follows then is our doing.
 			if !t.hasEnded() {
 				why.timedOut, cancelled = true, nil
-				t.terminate(c.Grace)
+				if t.terminate(c.Grace) > 0 && !t.hasEnded() {
+					return why, r.stuck()
+				}
 			}
 		case <-cancelled:
 			if cancelled, deadline = nil, nil; !t.hasEnded() {
 				why.cancelled = true
-				t.terminate(c.Grace)
+				if t.terminate(c.Grace) > 0 && !t.hasEnded() {
+					return why, r.stuck()
+				}
 			}
 		case s := <-c.Signals:
 			if s, ok := s.(syscall.Signal); ok {
@@ -181,6 +214,14 @@ func (r *Result) supervise(ctx context.Context, c Command, t *tree, term *termin
 			t.sample()
 		}
 	}
+}
+
+// stuck ends the measurement of a run whose main process not even SIGKILL ends,
+// such as one that waits for a file system that does not answer.
+func (r *Result) stuck() *os.ProcessState {
+	r.Ended = time.Now()
+	r.WallTime = r.Ended.Sub(r.Started)
+	return nil
 }
 
 // pipes connects the command with our streams.
@@ -296,11 +337,19 @@ func (p *pipes) abandon() {
 	}
 }
 
-func (p *pipes) finish() {
+// finish has the rest of the output passed on, and tells when it is.
+func (p *pipes) finish() (done <-chan struct{}) {
 	p.terminal.closeSlave()
 	p.out.finish()
-	p.terminal.end()
-	if p.err.stream != nil {
-		p.err.finish()
+	if p.err.stream == nil {
+		return p.out.done
 	}
+	p.err.finish()
+	both := make(chan struct{})
+	go func() {
+		<-p.out.done
+		<-p.err.done
+		close(both)
+	}()
+	return both
 }

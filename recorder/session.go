@@ -132,8 +132,11 @@ func (s *session) close(status int) (*Session, error) {
 		return nil, nil
 	}
 	s.event(func(at time.Duration) error { return s.cast.Exit(at, status) })
+	s.mu.Lock() // output that is passed on too late is not recorded any more
+	defer s.mu.Unlock()
 	sum, size := hex.EncodeToString(s.sum.Sum(nil)), s.cast.Bytes()
 	err := errors.Join(s.err, s.file.Sync(), s.file.Close())
+	s.err = os.ErrClosed
 	return &Session{
 		Path: s.path, Format: SessionFormat, SHA256: &sum, Bytes: &size, Capped: s.cast.Capped(), Input: s.input,
 	}, err

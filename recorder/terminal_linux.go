@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -26,7 +27,7 @@ type terminal struct {
 
 	changed chan os.Signal // the outer terminal has another size, or we were stopped
 	stop    *os.File       // closing it ends the copying of input
-	copying sync.WaitGroup
+	copied  chan struct{}  // closed when no input is copied any more; nil: none ever was
 
 	mu    sync.Mutex
 	saved *term.State // of the outer terminal while it is raw
@@ -105,12 +106,13 @@ func (t *terminal) takeOver() {
 	if err != nil {
 		return // of no use without input, but it can be watched and ended
 	}
-	t.stop = stop
-	t.copying.Go(func() {
+	t.stop, t.copied = stop, make(chan struct{})
+	go func() {
 		defer t.restoreIfPanicking()
+		defer close(t.copied)
 		defer stopped.Close()
 		t.copyInput(stopped)
-	})
+	}()
 }
 
 // copyInput passes on what is typed until stopped ends. It looks before it
@@ -182,11 +184,17 @@ func (t *terminal) end() {
 	if t.changed != nil {
 		signal.Stop(t.changed)
 	}
-	t.restore()
 	if t.stop != nil {
 		t.stop.Close()
+		// As long as the terminal is raw what is typed can be read at once.
+		// Should another reader have taken it, the next key is waited for: by
+		// then we have ended.
+		select {
+		case <-t.copied:
+		case <-time.After(pipeDelay):
+		}
 	}
-	t.copying.Wait()
+	t.restore()
 }
 
 // restore gives the terminal around us the modes that it had.

@@ -130,7 +130,7 @@ func TestTerminalHeldByAnother(t *testing.T) {
 }
 
 func TestNobodyLooks(t *testing.T) {
-	c := onTerminal(t, `while echo more; do :; done`)
+	c := onTerminal(t, `while echo more; do :; done; exit 9`)
 	c.Stdout = writerFunc(func([]byte) (int, error) { return 0, syscall.EPIPE })
 	if r := record(t, c); r.Success() {
 		t.Errorf("got %s", r.Status)

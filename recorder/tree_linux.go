@@ -244,12 +244,15 @@ func (t *tree) settle() int {
 
 // measure fills in the figures. The main process has been waited for.
 func (t *tree) measure(r *Result, state *os.ProcessState) {
-	usage := state.SysUsage().(*syscall.Rusage)
+	usage := &syscall.Rusage{}
+	if state != nil {
+		usage = state.SysUsage().(*syscall.Rusage)
+	}
 	r.Method = t.method
 	if t.group != nil {
 		r.MemoryPeak, r.CPUTime = t.group.memoryPeak(), t.group.cpuTime()
 		r.ProcessesPeak, r.OOMKills = t.group.processesPeak(), t.group.oomKills()
-	} else if t.reaper != nil || r.LeftBehind == 0 {
+	} else if state != nil && (t.reaper != nil || r.LeftBehind == 0) {
 		// Without a subreaper the time of what was left behind went to init.
 		cpu := cpuOf(usage)
 		if t.reaper != nil {

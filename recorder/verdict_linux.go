@@ -14,8 +14,16 @@ type cause struct {
 	forwarded map[syscall.Signal]bool // signals passed on to it
 }
 
-// verdict fills in how the run ended. ws is the main process's.
-func (r *Result) verdict(ws syscall.WaitStatus, c cause) {
+// verdict fills in how the run ended. state is the main process's, nil if it
+// could not be ended.
+func (r *Result) verdict(state *os.ProcessState, c cause) {
+	if state == nil {
+		if r.Status = Cancelled; c.timedOut {
+			r.Status = TimedOut
+		}
+		return
+	}
+	ws := waitStatus(state)
 	signal := syscall.Signal(-1)
 	if ws.Signaled() {
 		signal = ws.Signal()

@@ -265,20 +265,24 @@ func (c *execCmd) keep(ctx context.Context, d *deps, box *outbox.Outbox, trace *
 		return nil
 	}
 	err := box.Finish(trace, draft)
-	c.deliver(ctx, d, box, draft)
+	if !c.deliver(ctx, d, box, draft) && err == nil {
+		d.warn("it stays in %s, beside the run's trace: the next call tries again", box.Dir())
+		return nil
+	}
 	return errors.Join(err, box.End(trace))
 }
 
 // deliver brings the record to the store, or, when that is not to be done now,
-// into the outbox. Nothing of it changes the exit status.
-func (c *execCmd) deliver(ctx context.Context, d *deps, box *outbox.Outbox, draft sandtrail.Draft) {
+// into the outbox. Nothing of it changes the exit status. It reports whether
+// there is no more to be done, be it that a full outbox has refused the record.
+func (c *execCmd) deliver(ctx context.Context, d *deps, box *outbox.Outbox, draft sandtrail.Draft) (settled bool) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.DeliverWait))
 	defer cancel()
 	admission := c.admission(d.now())
 	err := c.append(ctx, d, draft, admission)
 	if err == nil {
 		if box == nil {
-			return
+			return true
 		}
 		sessions, _ := c.sessionDir(d) // without a home there are none
 		done, err := d.deliverWaiting(ctx, box, sessions, d.opened, admission)
@@ -288,17 +292,21 @@ func (c *execCmd) deliver(ctx context.Context, d *deps, box *outbox.Outbox, draf
 		if err != nil {
 			d.warn("records of earlier runs still wait in %s: %v", box.Dir(), err)
 		}
-		return
+		return true
 	}
 	if box == nil {
 		d.warn("the record is lost: %v", err)
-		return
+		return true
 	}
-	if _, putErr := box.Put(draft); putErr != nil {
+	if _, putErr := box.Put(draft); sandtrail.CodeOf(putErr) == sandtrail.CodeTooLarge {
 		d.warn("the record is lost: %v; %v", err, putErr)
-		return
+		return true
+	} else if putErr != nil {
+		d.warn("the record could not be delivered, nor put into the outbox: %v; %v", err, putErr)
+		return false
 	}
 	d.warn("the record waits in %s: %v", box.Dir(), err)
+	return true
 }
 
 func (c *execCmd) append(ctx context.Context, d *deps, draft sandtrail.Draft, admission sandtrail.Admission) error {

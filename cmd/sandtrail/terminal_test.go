@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -106,6 +107,11 @@ func (p *person) sees(t *testing.T, text string) {
 // is as it was.
 func (p *person) leaves(t *testing.T) int {
 	t.Helper()
+	stuck := time.AfterFunc(2*time.Minute, func() {
+		t.Errorf("exec still waits; it is killed")
+		_ = p.cmd.Process.Kill()
+	})
+	defer stuck.Stop()
 	err := p.cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -230,6 +236,12 @@ func TestInputIsRecordedOnRequest(t *testing.T) {
 }
 
 func TestTerminalIsGivenBack(t *testing.T) {
+	// Started under nohup, the tests ignore SIGHUP, and so would exec and the
+	// command: it would run to its end. Signals that are handled are not ignored
+	// in what is started.
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hangUps) })
 	const obedient = "echo go; exec sleep 1000"
 	const stubborn = `trap "" HUP TERM; echo go; while :; do sleep 1000; done`
 	tests := map[string]struct {
