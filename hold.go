@@ -2,6 +2,7 @@ package sandtrail
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -42,10 +43,21 @@ type Holds interface {
 	HeldBefore(ctx context.Context, c Cutoff) (int64, error)
 }
 
-// Held is the error of a removal that a hold refuses.
-func Held(cause error) error {
+// Held is the error of a removal that holds refuse: which, if they are known,
+// who placed them and why.
+func Held(cause error, holds ...Hold) error {
+	message := "a legal hold keeps these executions"
+	for i, h := range holds {
+		if i == 0 {
+			message += ": "
+		} else {
+			message += ", and "
+		}
+		message += fmt.Sprintf("%s %q is held since %s by %s, for %q",
+			h.Subject, h.SubjectID, h.CreatedAt.Format(time.DateOnly), h.CreatedBy, h.Reason)
+	}
 	return &Error{
 		Code: CodeHeld, Err: cause,
-		Message: "executions are kept by a legal hold on their user or strategy (sandtrail hold list); remove the hold first",
+		Message: message + "; nothing was removed. Whoever placed the hold can end it once its reason is gone",
 	}
 }

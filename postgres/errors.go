@@ -75,6 +75,8 @@ func wrap(doing string, err error) error {
 	return &sandtrail.Error{Code: code, Message: doing + ": " + message, Private: err.Error(), Err: err}
 }
 
+const missingGrant = "the database does not let the user that Sandtrail connects as do this; grant it the right, or connect as the owner of the tables"
+
 const outOfReach = "the database is out of reach or cannot do this now; try again later"
 
 // classify finds what an error of the driver means to a caller, and words it
@@ -89,7 +91,7 @@ func classify(err error) (code sandtrail.Code, message string) {
 	case class == undefinedTable || class == invalidSchema:
 		return sandtrail.CodeUnavailable, "the database lacks tables of Sandtrail; run sandtrail migrate"
 	case class == insufficientRights:
-		return sandtrail.CodeForbidden, "the database's user may not do this; connect as the tables' owner or grant the rights"
+		return sandtrail.CodeUnavailable, missingGrant
 	case strings.HasPrefix(class, "08"), strings.HasPrefix(class, "57P"), strings.HasPrefix(class, "53"),
 		class == lockNotAvailable, class == serializationFailure, class == deadlockDetected, class == "25006":
 		return sandtrail.CodeUnavailable, outOfReach

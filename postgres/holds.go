@@ -65,12 +65,8 @@ func (s *Store) spelled(ctx context.Context, subject sandtrail.Subject, id strin
 
 // Holds returns all holds.
 func (s *Store) Holds(ctx context.Context) ([]sandtrail.Hold, error) {
-	const text = "SELECT subject, " + heldSubject + " AS id, reason, created_by, created_at FROM {schema}.holds ORDER BY subject, id"
-	return collect(ctx, s, "read holds", text, nil, func(row pgx.CollectableRow) (h sandtrail.Hold, err error) {
-		err = row.Scan(&h.Subject, &h.SubjectID, &h.Reason, &h.CreatedBy, &h.CreatedAt)
-		h.CreatedAt = h.CreatedAt.UTC()
-		return h, err
-	})
+	const text = "SELECT " + holdColumns + " FROM {schema}.holds ORDER BY subject, id"
+	return collect(ctx, s, "read holds", text, nil, scanHold)
 }
 
 // heldSubject is what the subject of a hold is called now; of one that is gone,
@@ -150,8 +146,23 @@ func mayDelete(ctx context.Context, q querier, l *layout, owner, id string) erro
 		c.add("e."+owner+"_id = $", id)
 		held, err = holdsAnyOf(ctx, q, l, "{logs}", c)
 	}
-	if err == nil && held {
-		err = sandtrail.Held(nil)
+	if err != nil || !held {
+		return err
+	}
+	holds, err := scanAll(ctx, q, scanHold, l.sql("SELECT "+holdColumns+" FROM {schema}.holds h WHERE h."+owner+`_id = $1
+		OR EXISTS (SELECT FROM {logs} e WHERE e.`+owner+`_id = $1 AND (e.user_id = h.user_id OR e.strategy_id = h.strategy_id
+			OR e.id IN (SELECT execution_id FROM {schema}.held_executions WHERE hold = h.id)))
+		ORDER BY subject, id`), id)
+	if err == nil {
+		err = sandtrail.Held(nil, holds...)
 	}
 	return err
+}
+
+const holdColumns = "subject, " + heldSubject + " AS id, reason, created_by, created_at"
+
+func scanHold(row pgx.CollectableRow) (h sandtrail.Hold, err error) {
+	err = row.Scan(&h.Subject, &h.SubjectID, &h.Reason, &h.CreatedBy, &h.CreatedAt)
+	h.CreatedAt = h.CreatedAt.UTC()
+	return h, err
 }

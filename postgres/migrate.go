@@ -190,8 +190,8 @@ func migrationsIn(ctx context.Context, q querier, l *layout) ([]sandtrail.Migrat
 		delete(applied, list[i].Version)
 	}
 	for version := range applied {
-		return nil, sandtrail.Errorf(sandtrail.CodeConflict,
-			"the database has migration %d, which this version of Sandtrail does not know; use the newer version", version)
+		return nil, sandtrail.Errorf(sandtrail.CodeUnavailable,
+			"the database has migration %d, which this version of Sandtrail does not know; use a newer one", version)
 	}
 	return withDistribution(ctx, q, l, list)
 }

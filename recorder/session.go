@@ -8,9 +8,11 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -57,11 +59,11 @@ func newSession(c Command, size pty.Size) (*session, error) {
 		err = durable.MakePrivate(filepath.Dir(path))
 	}
 	if err != nil {
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "record the session: %w", err)
+		return nil, noSession(err)
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "record the session: %w", err)
+		return nil, noSession(err)
 	}
 	s := &session{path: path, input: c.Terminal.RecordInput, begun: time.Now(), file: f, sum: sha256.New()}
 	limit := c.Terminal.MaxBytes
@@ -71,9 +73,20 @@ func newSession(c Command, size pty.Size) (*session, error) {
 	header := asciicast.Header{Cols: size.Cols, Rows: size.Rows, Begun: s.begun, Command: storable(filepath.Base(c.Args[0]))}
 	if s.cast, err = asciicast.NewWriter(lines{s}, header, limit); err != nil {
 		s.abandon()
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "record the session: %w", err)
+		return nil, noSession(err)
 	}
 	return s, nil
+}
+
+// noSession says why a session cannot be recorded: because of the path that was
+// given, or because of the machine.
+func noSession(err error) error {
+	for _, given := range []error{fs.ErrExist, fs.ErrNotExist, fs.ErrPermission, syscall.ENOTDIR, syscall.EISDIR, syscall.ENAMETOOLONG} {
+		if errors.Is(err, given) {
+			return sandtrail.Errorf(sandtrail.CodeInvalid, "record the session: %w; name another file", err)
+		}
+	}
+	return sandtrail.Errorf(sandtrail.CodeUnavailable, "record the session: %w; mend it, or run without the recording", err)
 }
 
 // lines writes a session's lines to its file, all of each or nothing.

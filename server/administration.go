@@ -95,7 +95,7 @@ func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*body[api.C
 	return answer(api.CreatedKey{Key: key, Secret: secret}, nil)
 }
 
-var errNoKeys = sandtrail.Errorf(sandtrail.CodeUnavailable, "this server's store keeps no keys")
+var errNoKeys = sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no keys: its store keeps none")
 
 type keyInput struct {
 	ID string `path:"id" format:"uuid"`

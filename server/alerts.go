@@ -31,7 +31,7 @@ func (s *Server) registerAlerts() {
 // noAlerts stands where nothing is kept about alerts.
 type noAlerts struct{}
 
-var errNoAlerts = sandtrail.Errorf(sandtrail.CodeUnavailable, "this server's store keeps nothing about alerts")
+var errNoAlerts = sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no silences: its store keeps nothing about alerts")
 
 func (noAlerts) AlertStates(context.Context) ([]sandtrail.AlertState, error) { return nil, nil }
 

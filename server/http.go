@@ -131,6 +131,9 @@ func (s *Server) problem(ctx context.Context, err error, origin string) *api.Pro
 	switch sandtrail.CodeOf(err) {
 	case sandtrail.CodeInternal:
 		s.logger(ctx).Error("request failed", "error", err)
+		problem := api.NewProblem(err, origin)
+		problem.Detail += " Its operator finds it there as request " + requestIDOf(ctx) + "."
+		return problem
 	case sandtrail.CodeUnavailable:
 		s.logger(ctx).Warn("request failed", "error", err)
 	}

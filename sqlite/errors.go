@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -30,6 +31,12 @@ func isBusy(err error) bool {
 	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
 }
 
+// isHeld recognises the refusal of a trigger of ours. An application's own
+// triggers refuse with the same result code.
+func isHeld(err error) bool {
+	return resultCode(err) == sqlite3.SQLITE_CONSTRAINT_TRIGGER && strings.Contains(err.Error(), "a legal hold keeps ")
+}
+
 // translate gives a driver's error its code and a message that says what to
 // do. An error that has its code already is left alone.
 func (s *Store) translate(ctx context.Context, what string, err error) error {
@@ -38,8 +45,8 @@ func (s *Store) translate(ctx context.Context, what string, err error) error {
 		return err
 	}
 	unavailable := func(why string) error { return s.unavailable(what+": "+why, err) }
-	if resultCode(err) == sqlite3.SQLITE_CONSTRAINT_TRIGGER {
-		return sandtrail.Held(err) // the one trigger that refuses
+	if isHeld(err) {
+		return sandtrail.Held(err)
 	}
 	switch primary(resultCode(err)) {
 	case sqlite3.SQLITE_FULL:

@@ -54,13 +54,8 @@ func (s *Store) spellSubject(ctx context.Context, subject sandtrail.Subject, id 
 
 // Holds returns all holds.
 func (s *Store) Holds(ctx context.Context) ([]sandtrail.Hold, error) {
-	text := "SELECT subject, " + heldSubject + " AS id, reason, created_by, created_at FROM sandtrail_holds ORDER BY subject, 2"
-	return selectAll(ctx, s, "read holds", text, nil, func(scan func(...any) error) (h sandtrail.Hold, err error) {
-		var at timestamp
-		err = scan(&h.Subject, &h.SubjectID, &h.Reason, &h.CreatedBy, &at)
-		h.CreatedAt = at.Time
-		return h, err
-	})
+	text := "SELECT " + holdColumns + " FROM sandtrail_holds ORDER BY subject, 2"
+	return selectAll(ctx, s, "read holds", text, nil, scanHold)
 }
 
 // RemoveHold ends a hold.
@@ -89,8 +84,33 @@ func (o owner[T]) mayDelete(ctx context.Context, tx *sql.Tx, id string) error {
 	var held bool
 	err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sandtrail_holds WHERE `+o.column+` = ?1)
 		OR EXISTS (SELECT 1 FROM sandbox_execution_logs WHERE `+o.column+` = ?1 AND NOT (`+unheld+`))`, id).Scan(&held)
-	if err == nil && held {
-		err = sandtrail.Held(nil)
+	if err != nil || !held {
+		return err
+	}
+	holds, err := o.holdsOn(ctx, tx, id)
+	if err == nil {
+		err = sandtrail.Held(nil, holds...)
 	}
 	return err
+}
+
+const holdColumns = "subject, " + heldSubject + " AS id, reason, created_by, created_at"
+
+// holdsOn are the holds that keep an owner or executions of it.
+func (o owner[T]) holdsOn(ctx context.Context, tx *sql.Tx, id string) ([]sandtrail.Hold, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT "+holdColumns+` FROM sandtrail_holds h WHERE h.`+o.column+` = ?1
+		OR EXISTS (SELECT 1 FROM sandbox_execution_logs e WHERE e.`+o.column+` = ?1 AND (e.user_id = h.user_id OR e.strategy_id = h.strategy_id
+			OR e.id IN (SELECT execution_id FROM sandtrail_held_executions WHERE hold = h.id)))
+		ORDER BY subject, 2`, id)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, scanHold)
+}
+
+func scanHold(scan func(...any) error) (h sandtrail.Hold, err error) {
+	var at timestamp
+	err = scan(&h.Subject, &h.SubjectID, &h.Reason, &h.CreatedBy, &at)
+	h.CreatedAt = at.Time
+	return h, err
 }

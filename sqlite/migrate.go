@@ -153,7 +153,7 @@ func migrationsIn(ctx context.Context, tx *sql.Tx) ([]sandtrail.Migration, error
 	}
 	for version := range applied {
 		return nil, sandtrail.Errorf(sandtrail.CodeUnavailable,
-			"the database has migration %d, which this version of sandtrail does not know; use a newer one", version)
+			"the database has migration %d, which this version of Sandtrail does not know; use a newer one", version)
 	}
 	return all, nil
 }

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -63,8 +64,11 @@ func (k *kit) release(subject sandtrail.Subject, id string) {
 
 func (k *kit) refusesDelete(owner string, ask func(sandtrail.Store) (int64, error)) {
 	k.Helper()
-	if _, err := both(k, "delete "+owner, ask); !errors.Is(err, sandtrail.ErrHeld) {
+	_, err := both(k, "delete "+owner, ask)
+	if !errors.Is(err, sandtrail.ErrHeld) {
 		k.Errorf("delete %s: got %v, want ErrHeld", owner, err)
+	} else if !strings.Contains(err.Error(), `by cli, for "Fall 7"`) {
+		k.Errorf("delete %s: who placed the hold, and why, is not in: %v", owner, err)
 	}
 	k.walk(sandtrail.Query{Limit: 1000})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
@@ -166,13 +167,7 @@ func statusOf(err error) int {
 	if errors.Is(err, context.Canceled) {
 		return statusInterrupted
 	}
-	switch sandtrail.CodeOf(err) {
-	case sandtrail.CodeHeld:
-		return statusFinding
-	case sandtrail.CodeUnavailable, sandtrail.CodeRateLimited, sandtrail.CodeInternal:
-		return statusUnavailable
-	}
-	return statusUsage
+	return api.MeaningOf(sandtrail.CodeOf(err)).Exit
 }
 
 // describe writes an error for a person; several fields get a line each.

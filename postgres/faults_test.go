@@ -1,0 +1,63 @@
+package postgres_test
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/pgtest"
+	"github.com/sandtrail/sandtrail/postgres"
+)
+
+// A right that the database's user lacks is no fault of the caller, whose key
+// has nothing to do with it. What the database says is for the log alone.
+func TestAMissingGrantIsTheServersFault(t *testing.T) {
+	if pgtest.OnCitus() {
+		t.Skip("roles of tests are not those of its workers")
+	}
+	s, address := open(t)
+	putOwners(t, s, 1)
+	conn := foreign(t, address)
+	role := "reader_" + value[string](t, conn, "SELECT current_database()")
+	exec(t, conn, `CREATE ROLE "`+role+`" LOGIN`)
+	defer exec(t, conn, `DROP ROLE "`+role+`"`)
+	defer exec(t, conn, `DROP OWNED BY "`+role+`"`)
+	for _, grant := range []string{"USAGE ON SCHEMA public, sandtrail", "SELECT ON ALL TABLES IN SCHEMA public, sandtrail"} {
+		exec(t, conn, "GRANT "+grant+` TO "`+role+`"`)
+	}
+	as, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as.User = url.User(role)
+	limited := openAt(t, as.String(), postgres.Options{})
+	for what, call := range map[string]func() error{
+		"append":   func() error { _, err := limited.Append(t.Context(), []sandtrail.Admitted{execution(now)}); return err },
+		"put user": func() error { return limited.PutUser(t.Context(), sandtrail.User{ID: "x", Email: "x@example.com"}) },
+		"delete":   func() error { _, err := limited.DeleteUser(t.Context(), "u0"); return err },
+	} {
+		err := call()
+		var coded *sandtrail.Error
+		if !errors.Is(err, sandtrail.ErrUnavailable) || !errors.As(err, &coded) {
+			t.Errorf("%s: got %v, want ErrUnavailable", what, err)
+			continue
+		}
+		if !strings.Contains(coded.Public(), "grant it the right") || strings.Contains(coded.Public(), "permission denied") {
+			t.Errorf("%s: the caller reads %q", what, coded.Public())
+		}
+		if !strings.Contains(coded.Private, "permission denied") {
+			t.Errorf("%s: the log reads %q", what, coded.Private)
+		}
+	}
+}
+
+// A schema that a newer version made is no input of the caller's.
+func TestANewerSchemaIsOutOfReach(t *testing.T) {
+	s, address := open(t)
+	exec(t, foreign(t, address), "INSERT INTO sandtrail.migrations (version, name, applied_at) VALUES (9999, 'later', now())")
+	if _, err := s.Migrate(t.Context(), now); !errors.Is(err, sandtrail.ErrUnavailable) || !strings.Contains(err.Error(), "use a newer one") {
+		t.Errorf("got %v", err)
+	}
+}
