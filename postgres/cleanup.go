@@ -239,33 +239,52 @@ func retire(ctx context.Context, tx pgx.Tx, l *layout, w span) (n int64, err err
 			break
 		}
 	}
-	rows, err := tx.Query(ctx, l.sql("SELECT scope, key, day, summary, slots FROM {schema}.rollups WHERE day >= $1 AND day < $2"),
-		int32(rollup.DateOf(w.since)), int32(rollup.DateOf(w.until)))
-	if err != nil {
+	if _, err := tx.Exec(ctx, l.sql(fmt.Sprintf(`DECLARE retiring NO SCROLL CURSOR FOR
+		SELECT scope, key, day, summary, slots FROM {schema}.rollups WHERE day >= %d AND day < %d`,
+		int32(rollup.DateOf(w.since)), int32(rollup.DateOf(w.until))))); err != nil {
 		return 0, err
+	}
+	for {
+		days, live, err := retireSome(ctx, tx, l)
+		if n += live; err != nil || days == 0 {
+			return n, err
+		}
+	}
+}
+
+// retireBatch is how many days of subjects are held in memory at once: weeks of
+// many users have more than would fit.
+const retireBatch = 2000
+
+// retireSome moves the next days of the cursor. It returns how many there were
+// and how many executions they count.
+func retireSome(ctx context.Context, tx pgx.Tx, l *layout) (n int, live int64, err error) {
+	rows, err := tx.Query(ctx, fmt.Sprintf("FETCH %d FROM retiring", retireBatch))
+	if err != nil {
+		return 0, 0, err
 	}
 	days := map[rollup.Key]*rollup.Day{}
 	totals := map[rollup.Subject]*rollup.Cell{}
 	if err := eachDay(rows, func(key rollup.Key, day *rollup.Day) error {
 		var retired rollup.Day
 		retired.Merge(day)
-		live := retired.Retire()
+		gone := retired.Retire()
 		days[key] = &retired
 		if totals[key.Subject] == nil {
 			totals[key.Subject] = &rollup.Cell{}
 		}
-		totals[key.Subject].Subtract(live)
+		totals[key.Subject].Subtract(gone)
 		if key.Scope == rollup.Global {
-			n += live.Total
+			live += gone.Total
 		}
 		return nil
 	}); err != nil || len(days) == 0 {
-		return n, err
+		return 0, 0, err
 	}
 	if err := putDays(ctx, tx, l, days); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return n, mergeTotals(ctx, tx, l, totals)
+	return len(days), live, mergeTotals(ctx, tx, l, totals)
 }
 
 // sweepDropped removes the ids of partitions taken out, in short transactions

@@ -21,7 +21,11 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 	if err != nil {
 		return nil, wrap("doctor", err)
 	}
-	checks := []sandtrail.Check{zone, migrations}
+	durable, err := s.checkDurable(ctx)
+	if err != nil {
+		return nil, wrap("doctor", err)
+	}
+	checks := []sandtrail.Check{zone, durable, migrations}
 	l, err := s.open(ctx)
 	if err != nil { // not migrated: the check above says so
 		return checks, nil
@@ -77,6 +81,18 @@ func (s *Store) checkZone(ctx context.Context) (sandtrail.Check, error) {
 		check.Fix = "ALTER DATABASE " + quote(database) + " SET timezone TO 'UTC'"
 	}
 	return check, nil
+}
+
+// checkDurable looks whether the server answers a commit before it is on disk.
+func (s *Store) checkDurable(ctx context.Context) (sandtrail.Check, error) {
+	var commit, database string
+	err := s.pool.QueryRow(ctx, "SELECT current_setting('synchronous_commit'), current_database()").Scan(&commit, &database)
+	check := sandtrail.Check{Name: "durability", OK: commit != "off", Detail: "synchronous_commit is " + commit}
+	if !check.OK {
+		check.Detail += ": executions that were acknowledged are lost when the server crashes within a second"
+		check.Fix = "ALTER DATABASE " + quote(database) + " SET synchronous_commit TO on, unless the user, the address or the server sets it; then start sandtrail anew"
+	}
+	return check, err
 }
 
 func isUTC(zone string) bool {

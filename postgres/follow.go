@@ -52,9 +52,17 @@ var errBadPlace = sandtrail.Errorf(sandtrail.CodeInvalid, "the place is not one 
 // Tip is the present snapshot.
 func (s *Store) Tip(ctx context.Context) (sandtrail.Place, error) {
 	var now string
-	err := s.pool.QueryRow(ctx, "SELECT pg_current_snapshot()::text").Scan(&now)
+	var standby bool
+	err := s.pool.QueryRow(ctx, "SELECT pg_current_snapshot()::text, pg_is_in_recovery()").Scan(&now, &standby)
+	if err == nil && standby {
+		err = errStandby
+	}
 	return sandtrail.Place(now), wrap("follow executions", err)
 }
+
+// errStandby is what followers of a standby get: its snapshots do not name the
+// transactions that are under way, whose executions they would miss.
+var errStandby = sandtrail.Errorf(sandtrail.CodeUnavailable, "a standby server cannot be followed: give the URL of the primary")
 
 // Follow returns what became visible after the place.
 func (s *Store) Follow(ctx context.Context, after sandtrail.Place, limit int) ([]sandtrail.Followed, error) {
@@ -118,13 +126,18 @@ func (s *Store) aim(ctx context.Context, p place) (place, error) {
 		return p, nil
 	}
 	p.xid = "0"
-	var isOurs bool
-	err := s.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text,
-		pg_snapshot_xmax($1::text::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot())`, p.seen).Scan(&p.next, &isOurs)
-	if err == nil && !isOurs {
-		err = errBadPlace
+	var isOurs, standby bool
+	err := s.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text, pg_is_in_recovery(),
+		pg_snapshot_xmax($1::text::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot())`, p.seen).Scan(&p.next, &standby, &isOurs)
+	switch {
+	case err != nil:
+		return p, err
+	case standby:
+		return p, errStandby
+	case !isOurs:
+		return p, errBadPlace
 	}
-	return p, err
+	return p, nil
 }
 
 // entry is a row of the ids.
