@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -187,4 +189,13 @@ func ParseRules(raw []byte) ([]Rule, error) {
 		}
 	}
 	return rules, p.err("invalid alert rules")
+}
+
+// CheckRule refuses the name of a rule that is not among those that are known,
+// and says which are. "" means all of them.
+func CheckRule(name string, known []string) error {
+	if name == "" || slices.Contains(known, name) {
+		return nil
+	}
+	return Errorf(CodeInvalid, "there is no rule %q; known are: %s", name, strings.Join(known, ", "))
 }

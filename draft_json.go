@@ -29,6 +29,14 @@ func (d *Draft) UnmarshalJSON(raw []byte) error {
 	for _, m := range members {
 		d.setField(&p, m.name, m.value)
 	}
+	for _, m := range members {
+		switch m.name { // what reads add
+		case "user":
+			checkOwner(&p, m.name, m.value, d.UserID)
+		case "strategy":
+			checkOwner(&p, m.name, m.value, d.StrategyID)
+		}
+	}
 	return p.err("invalid execution")
 }
 
@@ -78,8 +86,19 @@ func (d *Draft) setField(p *problems, name string, value json.RawMessage) {
 		if !null {
 			d.CreatedAt = readTime(p, name, value)
 		}
+	case "user", "strategy", "ledger": // added by reads and exports
 	default:
 		p.add(name, "unknown field; what else is known about a run goes into metadata")
+	}
+}
+
+// checkOwner refuses an owner beside the record that contradicts it.
+func checkOwner(p *problems, name string, value json.RawMessage, id string) {
+	var owner struct{ ID string }
+	if err := json.Unmarshal(value, &owner); err != nil {
+		p.add(name, "must be an object or null, as reads give it, not %s", abbreviate(value))
+	} else if owner.ID != id && string(value) != "null" {
+		p.add(name+".id", "is %q, and %sId is %q: they must be the same", owner.ID, name, id)
 	}
 }
 

@@ -50,7 +50,7 @@ func Open(serverURL, key string) (*Client, error) {
 func New(o Options) (*Client, error) {
 	base, err := url.Parse(o.URL)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "server: want a URL such as https://sandtrail.example.com, got %q", o.URL)
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "server: must be a URL such as https://sandtrail.example.com")
 	}
 	if strings.ContainsFunc(o.Key, unicode.IsControl) {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "key: want st_… without line breaks or other control characters")

@@ -79,10 +79,20 @@ type createSilenceInput struct{ Body api.NewSilence }
 
 func (s *Server) createSilence(ctx context.Context, in *createSilenceInput) (*body[sandtrail.Silence], error) {
 	silence, err := in.Body.Make(callerOf(ctx).name(), s.now())
+	if err == nil {
+		err = sandtrail.CheckRule(silence.Rule, s.ruleNames())
+	}
 	if err != nil {
 		return nil, err
 	}
 	return answer(silence, s.cfg.Alerts.CreateSilence(ctx, silence))
+}
+
+func (s *Server) ruleNames() (names []string) {
+	for _, rule := range s.cfg.Rules {
+		names = append(names, rule.Name)
+	}
+	return names
 }
 
 func (s *Server) endSilence(ctx context.Context, in *keyInput) (*struct{}, error) {

@@ -44,7 +44,12 @@ func (c *benchCmd) Run(ctx context.Context, d *deps) (err error) {
 	if err := c.check(d); err != nil {
 		return err
 	}
-	if d.DB == "" && d.Server == "" {
+	if _, server, err := d.target(); err != nil {
+		return err
+	} else if server != "" {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "bench measures a database, not a server: give --db in place of --server or SANDTRAIL_SERVER")
+	}
+	if d.DB == "" {
 		dir, err := os.MkdirTemp("", "sandtrail-bench-")
 		if err != nil {
 			return fmt.Errorf("make a directory for the database: %w", err)
@@ -184,11 +189,11 @@ func questionColumns() []table.Column[bench.Question] {
 		label("question", "QUESTION", func(q row) string { return q.Name }),
 		count("rounds", "ROUNDS", func(q row) int64 { return int64(q.Sandtrail.Rounds) }),
 		timing("median", "MEDIAN", func(q row) float64 { return q.Sandtrail.Median }),
-		timing("p99", "99 % WITHIN", func(q row) float64 { return q.Sandtrail.P99 }),
+		timing("p99", "p99", func(q row) float64 { return q.Sandtrail.P99 }),
 		timing("first", "FIRST", func(q row) float64 { return q.Sandtrail.First }),
 		count("plainRounds", "PLAIN ROUNDS", func(q row) int64 { return int64(q.Plain.Rounds) }),
 		timing("plainMedian", "PLAIN MEDIAN", func(q row) float64 { return q.Plain.Median }),
-		timing("plainP99", "PLAIN 99 %", func(q row) float64 { return q.Plain.P99 }),
+		timing("plainP99", "PLAIN p99", func(q row) float64 { return q.Plain.P99 }),
 		timing("plainFirst", "PLAIN FIRST", func(q row) float64 { return q.Plain.First }),
 	}
 }

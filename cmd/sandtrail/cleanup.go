@@ -10,6 +10,7 @@ import (
 
 type cleanupCmd struct {
 	OlderThan moment `default:"90d" help:"Delete what is older: a duration back from now, a date or an RFC 3339 time."`
+	All       bool   `help:"Delete every execution, whatever its age, in place of --older-than."`
 	periodFlags
 	DryRun bool `help:"Count only."`
 }
@@ -26,6 +27,14 @@ func (cleanupCmd) Examples() []string {
 
 // Run deletes and prints how many; nothing else goes to standard output.
 func (c *cleanupCmd) Run(ctx context.Context, d *deps) error {
+	now := d.now()
+	before := c.OlderThan.at(now)
+	if every := c.OlderThan.exact.IsZero() && c.OlderThan.ago <= 0 || c.OlderThan.exact.After(now); every && !c.All {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--older-than: this is every execution; if that is meant, say --all")
+	}
+	if c.All {
+		before = now.Add(sandtrail.MaxClockSkew)
+	}
 	periods, err := c.periods(0)
 	if err != nil {
 		return err
@@ -34,8 +43,8 @@ func (c *cleanupCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	old := periods.Cutoff(d.now())
-	old.Before = c.OlderThan.at(d.now())
+	old := periods.Cutoff(now)
+	old.Before = before
 	if c.DryRun {
 		n, err := store.CountBefore(ctx, old)
 		if err != nil {

@@ -48,7 +48,11 @@ type cli struct {
 	Bench      benchCmd      `cmd:"" group:"other" help:"Measure a database beside plain SQL."`
 	Prisma     prismaCmd     `cmd:"" group:"other" help:"Print the Prisma schema of the tables."`
 	Completion completionCmd `cmd:"" group:"other" help:"Print a completion script for a shell."`
+	Man        manCmd        `cmd:"" group:"other" help:"Print the manual page."`
 	Version    versionCmd    `cmd:"" group:"other" help:"Print the version."`
+	Help       helpCmd       `cmd:"" group:"other" help:"Print the help of a command."`
+
+	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 func groups() []kong.Group {
@@ -94,7 +98,7 @@ func parserOf(grammar any, d *deps) (*kong.Kong, error) {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Help(printHelp),
 		kong.ExplicitGroups(groups()),
-		kong.Vars{"version": buildVersion()},
+		kong.Vars{"version": versionLine()},
 	)...)
 }
 

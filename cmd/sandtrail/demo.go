@@ -26,13 +26,19 @@ type demoCmd struct {
 
 // Examples shows how it is used.
 func (demoCmd) Examples() []string {
-	return []string{"sandtrail demo", "sandtrail demo --no-serve --db sqlite:demo.db"}
+	return []string{"sandtrail demo", "sandtrail demo --no-serve", "sandtrail list --db sqlite:sandtrail-demo.db"}
 }
 
 // Run records real runs and prints what can be learnt from them.
 func (c *demoCmd) Run(ctx context.Context, d *deps) error {
+	if d.DB == "" && d.Server == "" {
+		d.DB = demoDB
+	}
 	store, err := d.store(ctx)
 	if err != nil {
+		return err
+	}
+	if err := mustBeOfDemo(ctx, store); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "sandtrail-demo-")
@@ -70,6 +76,31 @@ func (c *demoCmd) serve(ctx context.Context, d *deps) error {
 		return err
 	}
 	return d.again(ctx, []string{"serve", "--listen", c.Listen, "--log-level", "warn"})
+}
+
+// demoDB is the demo's own file. It never writes into a store in use.
+const demoDB = "sqlite:sandtrail-demo.db"
+
+// mustBeOfDemo refuses a store that has more than the demo writes.
+func mustBeOfDemo(ctx context.Context, store sandtrail.Store) error {
+	users, err := store.Users(ctx, sandtrail.OwnerQuery{Limit: sandtrail.MaxLimit})
+	if err != nil {
+		return err
+	}
+	strategies, err := store.Strategies(ctx, sandtrail.OwnerQuery{Limit: sandtrail.MaxLimit})
+	if err != nil {
+		return err
+	}
+	foreign := slices.ContainsFunc(users.Items, func(u sandtrail.User) bool {
+		return !slices.ContainsFunc(demoUsers(), func(own sandtrail.User) bool { return own.ID == u.ID && own.Email == u.Email })
+	}) || slices.ContainsFunc(strategies.Items, func(s sandtrail.Strategy) bool {
+		return !slices.ContainsFunc(bundled.All(), func(e bundled.Example) bool { return e.Strategy == s })
+	})
+	if foreign {
+		return sandtrail.Errorf(sandtrail.CodeConflict,
+			"the demo writes users, strategies and failures of its own, and this store has others: leave out --db and --server for a file of the demo's own, or name an empty one")
+	}
+	return nil
 }
 
 // show is one performance of the demo.
@@ -225,8 +256,11 @@ func (d *deps) again(ctx context.Context, args []string) error {
 		return err
 	}
 	parsed, err := parser.Parse(slices.Clone(args))
+	if d.helped {
+		return nil
+	}
 	if err != nil {
-		return err
+		return usage(parser, args, err)
 	}
 	d.makes = slices.Contains(makers, pathOf(parsed.Selected()))
 	parsed.Bind(d)

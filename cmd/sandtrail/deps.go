@@ -69,6 +69,23 @@ func (d *deps) target() (db, server string, err error) {
 	return defaultDB, "", nil
 }
 
+// checkTarget refuses a target that can never be opened, before anything is done
+// for it. It connects to nothing.
+func (d *deps) checkTarget() error {
+	db, server, err := d.target()
+	if err != nil {
+		return err
+	}
+	if server != "" {
+		c, err := client.Open(server, d.Key)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	}
+	return checkDatabase(db)
+}
+
 // targetDigest tells one store from another without its password.
 func (d *deps) targetDigest() string {
 	db, server, _ := d.target() // opening the store reports it
@@ -146,34 +163,50 @@ func (d *deps) database(ctx context.Context, options postgres.Options) (sandtrai
 // makers are the commands whose purpose is to write: where there is no database
 // they make one. The others change nothing where there is nothing.
 var makers = []string{
-	"bench", "demo", "exec", "keys create", "migrate", "outbox flush", "record", "serve", "strategies add", "users add",
+	"bench", "demo", "exec", "keys create", "migrate", "outbox flush", "record", "serve", "strategies add", "strategies import",
+	"users add", "users import",
+}
+
+// checkDatabase refuses what names no database. The target may hold a password:
+// only its beginning is repeated.
+func checkDatabase(target string) error {
+	switch scheme, _, _ := strings.Cut(target, ":"); scheme {
+	case "sqlite":
+		_, err := sqlitePath(target)
+		return err
+	case "postgres", "postgresql":
+		if _, err := url.Parse(target); err != nil { // the error repeats the target
+			return sandtrail.Errorf(sandtrail.CodeInvalid, "--db: must be a URL such as postgres://user@host:5432/name")
+		}
+		return nil
+	case "file":
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--db: must be sqlite:FILE for a file, without file: and what stands behind ?")
+	default:
+		return sandtrail.Errorf(sandtrail.CodeInvalid,
+			"--db: must be sqlite:FILE or postgres://user@host:5432/name, not something that begins with %.20q", scheme)
+	}
 }
 
 func openDatabase(ctx context.Context, target string, options postgres.Options, embedded sqlite.Options) (sandtrail.Database, error) {
-	switch scheme, _, _ := strings.Cut(target, ":"); scheme {
-	case "sqlite":
-		path, err := sqlitePath(target)
-		if err != nil {
-			return nil, err
-		}
-		database, err := sqlite.Open(ctx, path, embedded)
-		if errors.Is(err, fs.ErrNotExist) && embedded.Existing {
-			return nil, &sandtrail.Error{Code: sandtrail.CodeUnavailable, Err: fs.ErrNotExist, Message: fmt.Sprintf(
-				"there is no database %s: name another with --db or SANDTRAIL_DB, or make it with sandtrail migrate", path)}
-		}
-		if err != nil {
-			return nil, err
-		}
-		return database, nil
-	case "postgres", "postgresql":
-		return postgres.Open(ctx, target, options)
-	case "file":
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--db: must be sqlite:FILE for a file, without file: and what stands behind ?")
-	default:
-		// The target may hold a password: only its beginning is repeated.
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid,
-			"--db: must be sqlite:FILE or postgres://user@host:5432/name, not something that begins with %.20q", scheme)
+	if err := checkDatabase(target); err != nil {
+		return nil, err
 	}
+	if !strings.HasPrefix(target, "sqlite:") {
+		return postgres.Open(ctx, target, options)
+	}
+	path, err := sqlitePath(target)
+	if err != nil {
+		return nil, err
+	}
+	database, err := sqlite.Open(ctx, path, embedded)
+	if errors.Is(err, fs.ErrNotExist) && embedded.Existing {
+		return nil, &sandtrail.Error{Code: sandtrail.CodeUnavailable, Err: fs.ErrNotExist, Message: fmt.Sprintf(
+			"there is no database %s: name another with --db or SANDTRAIL_DB, or make it with sandtrail migrate", path)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return database, nil
 }
 
 // sqlitePath is the file of a target that begins with sqlite:. SQLite's own

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -71,6 +72,11 @@ func (c *execCmd) Run(ctx context.Context, d *deps) error {
 	}
 	if err := c.check(); err != nil {
 		return err
+	}
+	if !c.writesRecord() {
+		if err := d.checkTarget(); err != nil {
+			return err
+		}
 	}
 	// Signals are the command's: it decides what becomes of it, and the record
 	// is delivered in any case.
@@ -151,7 +157,11 @@ func (c *execCmd) check() error {
 	case len(c.Command) == 0 || c.Command[0] == "":
 		return invalid("exec: no command given; put it behind --")
 	case c.Memory < 0 || c.CPUs < 0 || c.Pids < 0:
-		return invalid("--memory, --cpus, --pids: want more than 0")
+		return invalid("--memory, --cpus, --pids: must be more than 0")
+	case c.Grace <= 0:
+		return invalid("--grace: must be more than 0, such as 100ms")
+	case c.DeliverWait <= 0:
+		return invalid("--deliver-wait: must be more than 0, such as 5s")
 	case c.RecordOutput < 0:
 		return invalid("--record-output: want a number of bytes")
 	case c.RecordSession && c.Type != string(sandtrail.Terminal):
@@ -172,6 +182,11 @@ func (c *execCmd) check() error {
 		return invalid("--record-fd: %d is not an open file descriptor", c.RecordFD)
 	case c.RecordFD != 0 && c.RecordFD < 3:
 		return invalid("--record-fd: want 3 or higher, got %d; 0 to 2 are the command's", c.RecordFD)
+	}
+	if c.RecordFile != "" {
+		if info, err := os.Stat(filepath.Dir(c.RecordFile)); err != nil || !info.IsDir() {
+			return invalid("--record-file: there is no folder %s: make it first", filepath.Dir(c.RecordFile))
+		}
 	}
 	// The rules of the record hold for the names too; better now than later.
 	success, elapsed := true, 0

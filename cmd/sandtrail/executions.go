@@ -45,11 +45,11 @@ func executionColumns(d *deps) []executionColumn {
 	return []executionColumn{
 		{Shown: true, Value: mark, Paint: d.paintResult},
 		{Title: "WHEN", Right: true, Value: func(e sandtrail.Execution) string { return human.Ago(now, e.CreatedAt) }},
-		{Title: "TIME (UTC)", Value: func(e sandtrail.Execution) string { return human.Time(e.CreatedAt) }},
+		{Title: "ENDED (UTC)", Value: func(e sandtrail.Execution) string { return human.Time(e.CreatedAt) }},
 		{Title: "TYPE", Value: func(e sandtrail.Execution) string { return string(e.Type) }},
 		{Title: "STRATEGY", Value: strategyName},
 		{Title: "USER", Value: userName},
-		{Title: "TOOK", Right: true, Value: func(e sandtrail.Execution) string { return human.Millis(float64(e.ExecutionTime)) }},
+		{Title: "TIME", Right: true, Value: func(e sandtrail.Execution) string { return human.Millis(float64(e.ExecutionTime)) }},
 		{Title: "MEMORY", Right: true, Value: func(e sandtrail.Execution) string { return human.OptInt(e.MemoryUsed, human.MiB) }},
 		{Title: "CPU", Right: true, Value: func(e sandtrail.Execution) string { return human.Opt(e.CPUUsage, human.Percent) }},
 		{Title: "ERRORS", Right: true, Value: func(e sandtrail.Execution) string { return quietZero(e.ErrorCount) }},

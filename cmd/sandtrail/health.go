@@ -53,7 +53,7 @@ func healthColumns(now time.Time) []table.Column[sandtrail.StrategyHealth] {
 				return exactTime(h.LastValidated) + " (" + human.Ago(now, *h.LastValidated) + ")"
 			},
 		},
-		count("totalValidations", "Looked at", func(h row) int64 { return h.TotalValidations }),
+		count("totalValidations", "Executions", func(h row) int64 { return h.TotalValidations }),
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,11 +24,13 @@ const (
 
 // importer stores records batch by batch.
 type importer struct {
-	store     sandtrail.Appender
-	deps      *deps
-	admission retentionFlag
-	source    source
-	from      int // line to begin with
+	store       sandtrail.Appender
+	owners      ownerMaker
+	makesOwners bool
+	deps        *deps
+	admission   retentionFlag
+	source      source
+	from        int // line to begin with
 
 	form                 intake.Form
 	accepted, duplicates int64
@@ -40,12 +43,19 @@ type importer struct {
 	pending int // bytes of the batch
 }
 
+// ownersBeside are the owners that reads and exports write into a record.
+type ownersBeside struct {
+	User     *sandtrail.User     `json:"user"`
+	Strategy *sandtrail.Strategy `json:"strategy"`
+}
+
 // pending is a record that waits for its commit.
 type pending struct {
-	line  int
-	index int
-	draft sandtrail.Draft
-	id    sandtrail.ID // made from its place; for a draft that has none
+	line   int
+	index  int
+	draft  sandtrail.Draft
+	beside ownersBeside
+	id     sandtrail.ID // made from its place; for a draft that has none
 }
 
 // single reports whether the input holds one record alone.
@@ -98,6 +108,9 @@ func (im *importer) next(reader *intake.Reader) error {
 	p := pending{line: record.Line, index: record.Index}
 	if err := p.draft.UnmarshalJSON(record.JSON); err != nil {
 		return im.place(p, err)
+	}
+	if im.makesOwners {
+		_ = json.Unmarshal(record.JSON, &p.beside) // the draft was read from it
 	}
 	if p.draft.ID.IsZero() {
 		im.anonymous = true
@@ -164,6 +177,9 @@ func (im *importer) commit(ctx context.Context, batch []pending) (refused int, e
 			p.draft.ID = p.id
 		}
 		one, err := admission.Admit(p.draft)
+		if err == nil && im.makesOwners {
+			err = im.owners.ensure(ctx, p.draft, p.beside.User, p.beside.Strategy)
+		}
 		if err != nil {
 			return i, im.place(p, err)
 		}

@@ -36,6 +36,15 @@ func (f ledgerKeyFlag) path(d *deps) (string, error) {
 	return "sandtrail.ledger-key", err
 }
 
+// noServer refuses to take a file here for the key of a server.
+func (ledgerKeyFlag) noServer(d *deps) error {
+	if _, server, err := d.target(); err != nil || server == "" {
+		return err
+	}
+	return sandtrail.Errorf(sandtrail.CodeInvalid,
+		"the key is a file beside the server, and is not here: run this where the server runs, without --server and SANDTRAIL_SERVER")
+}
+
 // ensure reads the key, and makes one where there is none.
 func (f ledgerKeyFlag) ensure(d *deps) (ledger.Keys, error) {
 	path, err := f.path(d)
@@ -109,6 +118,9 @@ type ledgerKeyCmd struct{ ledgerKeyFlag }
 
 // Run prints a key a line, the newest of those that sign last.
 func (c *ledgerKeyCmd) Run(d *deps) error {
+	if err := c.noServer(d); err != nil {
+		return err
+	}
 	keys, err := c.ensure(d)
 	if err != nil {
 		return err
@@ -120,6 +132,9 @@ type ledgerRotateCmd struct{ ledgerKeyFlag }
 
 // Run replaces the key file.
 func (c *ledgerRotateCmd) Run(d *deps) error {
+	if err := c.noServer(d); err != nil {
+		return err
+	}
 	path, err := c.path(d)
 	if err != nil {
 		return err

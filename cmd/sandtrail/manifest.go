@@ -120,5 +120,8 @@ func (c *verifyCmd) export(d *deps, trusted ledger.Verifiers) error {
 	if v.Summary, err = ledger.VerifyExport(file, m, v.add); err != nil {
 		return err
 	}
+	if err := c.compare(trusted, ledger.Checkpoint{Origin: m.Origin, Size: m.Size, Root: m.Root}, v.find); err != nil {
+		return err
+	}
 	return v.print(d, c.Output)
 }

@@ -13,9 +13,10 @@ import (
 )
 
 type recordCmd struct {
-	File     string `arg:"" optional:"" default:"-" help:"File of records, - for standard input: one JSON object, an array, or one object per line (NDJSON); gzip and zstd are understood."`
-	FromLine int    `default:"1" help:"Skip the lines before this one."`
-	Import   string `placeholder:"NAME" help:"Name of this import. Records without id get one made from the name, the line's number and its content, so that reading the same lines again stores nothing twice. A file is named by its path."`
+	File         string `arg:"" optional:"" default:"-" help:"File of records, - for standard input: one JSON object, an array, or one object per line (NDJSON), gzip and zstd understood, or CSV as export writes it."`
+	FromLine     int    `default:"1" help:"Skip the lines before this one."`
+	Import       string `placeholder:"NAME" help:"Name of this import. Records without id get one made from the name, the line's number and its content, so that reading the same lines again stores nothing twice. A file is named by its path."`
+	CreateOwners bool   `help:"Make the users and strategies that are not there yet, as the records tell of them."`
 	retentionFlag
 }
 
@@ -30,6 +31,7 @@ An array is stored all or nothing, and so is a single object; an object that com
 func (recordCmd) Examples() []string {
 	return []string{
 		"sandtrail record runs.ndjson",
+		"sandtrail export | sandtrail record --create-owners --retention 0 --db sqlite:other.db",
 		"zstdcat old-*.ndjson.zst | sandtrail record - --import old-runs --retention 0",
 		`echo '{"userId":"ada","strategyId":"momentum","executionType":"VALIDATION","success":true,"executionTime":1250}' | sandtrail record`,
 	}
@@ -48,8 +50,8 @@ func (c *recordCmd) Run(ctx context.Context, d *deps) error {
 	}
 	bar := d.newProgress("recording", source.size)
 	counted := &countingReader{r: interruptible(ctx, in), bar: bar}
-	im := &importer{store: store, deps: d, admission: c.retentionFlag, source: source, from: c.FromLine}
-	err = im.run(ctx, counted)
+	im := &importer{store: store, owners: ownerMaker{store, d, map[string]bool{}}, makesOwners: c.CreateOwners, deps: d, admission: c.retentionFlag, source: source, from: c.FromLine}
+	err = im.run(ctx, orCSV(counted, executionCSV()))
 	bar.finish()
 	d.maintain(ctx)
 	if err != nil {

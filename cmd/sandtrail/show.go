@@ -112,12 +112,12 @@ func showColumns(d *deps, e sandtrail.Execution) []executionColumn {
 		{Title: "Id", Value: func(e sandtrail.Execution) string { return e.ID.String() }},
 		{Title: "Result", Value: func(e sandtrail.Execution) string { return mark(e) + " " + result(e) }, Paint: d.paintResult},
 		{Title: "Type", Value: func(e sandtrail.Execution) string { return string(e.Type) }},
-		{Title: "When", Value: func(e sandtrail.Execution) string {
+		{Title: "Ended", Value: func(e sandtrail.Execution) string {
 			return e.CreatedAt.UTC().Format(time.RFC3339Nano) + " (" + human.Ago(d.now(), e.CreatedAt) + ")"
 		}},
 		{Title: "User", Value: func(e sandtrail.Execution) string { return withID(userName(e), e.UserID) }},
 		{Title: "Strategy", Value: func(e sandtrail.Execution) string { return withID(strategyName(e), e.StrategyID) }},
-		{Title: "Took", Value: func(e sandtrail.Execution) string { return human.Millis(float64(e.ExecutionTime)) }},
+		{Title: "Time", Value: func(e sandtrail.Execution) string { return human.Millis(float64(e.ExecutionTime)) }},
 		{Title: "Memory", Value: func(e sandtrail.Execution) string { return human.OptInt(e.MemoryUsed, human.MiB) }},
 		{Title: "CPU", Value: func(e sandtrail.Execution) string { return human.Opt(e.CPUUsage, human.Percent) }},
 		{Title: "Errors", Value: func(e sandtrail.Execution) string { return human.Count(int64(e.ErrorCount)) }},

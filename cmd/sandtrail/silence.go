@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -162,6 +163,9 @@ type localAlerts struct {
 
 func (l localAlerts) CreateSilence(ctx context.Context, ask api.NewSilence) (sandtrail.Silence, error) {
 	silence, err := ask.Make(localActor, l.d.now())
+	if err == nil {
+		err = l.checkRule(ctx, silence.Rule)
+	}
 	if err != nil {
 		return silence, err
 	}
@@ -169,6 +173,22 @@ func (l localAlerts) CreateSilence(ctx context.Context, ask api.NewSilence) (san
 		return silence, err
 	}
 	return silence, l.serviceStore.CreateSilence(ctx, silence)
+}
+
+// checkRule refuses a rule that neither is the default one nor was ever
+// evaluated on this database: the silence would silence nothing.
+func (l localAlerts) checkRule(ctx context.Context, name string) error {
+	known := []string{sandtrail.DefaultRule().Name}
+	states, err := l.AlertStates(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range states {
+		if !slices.Contains(known, s.Rule) {
+			known = append(known, s.Rule)
+		}
+	}
+	return sandtrail.CheckRule(name, known)
 }
 
 func (l localAlerts) EndSilence(ctx context.Context, id sandtrail.ID, now time.Time) error {

@@ -10,6 +10,7 @@ import (
 
 type strategiesCmd struct {
 	Add    strategiesAddCmd    `cmd:"" help:"Add a strategy, or change one."`
+	Import strategiesImportCmd `cmd:"" help:"Add or change the strategies of a file."`
 	List   strategiesListCmd   `cmd:"" help:"List strategies in the order of their ids."`
 	Show   strategiesShowCmd   `cmd:"" help:"Show a strategy."`
 	Delete strategiesDeleteCmd `cmd:"" help:"Delete a strategy and its executions."`

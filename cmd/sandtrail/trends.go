@@ -70,7 +70,7 @@ func trendColumns(d *deps, buckets []sandtrail.TrendBucket) []table.Column[sandt
 		count("failed", "FAILED", func(b row) int64 { return b.Failed }),
 		count("timedOut", "TIMED OUT", func(b row) int64 { return b.TimedOut }),
 		measure("avgTime", "MEAN TIME", human.Millis, func(b row) *float64 { return b.AvgTime }),
-		measure("p95Time", "95 % WITHIN", human.Millis, func(b row) *float64 { return b.P95Time }),
+		measure("p95Time", "p95 TIME", human.Millis, func(b row) *float64 { return b.P95Time }),
 		measure("avgMemory", "MEAN MEMORY", human.MiB, func(b row) *float64 { return b.AvgMemory }),
 		{
 			Shown: true,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
@@ -11,6 +12,7 @@ import (
 
 type usersCmd struct {
 	Add    usersAddCmd    `cmd:"" help:"Add a user, or change one."`
+	Import usersImportCmd `cmd:"" help:"Add or change the users of a file."`
 	List   usersListCmd   `cmd:"" help:"List users in the order of their ids."`
 	Show   usersShowCmd   `cmd:"" help:"Show a user."`
 	Delete usersDeleteCmd `cmd:"" help:"Delete a user and their executions."`
@@ -19,7 +21,7 @@ type usersCmd struct {
 type usersAddCmd struct {
 	ID    string  `arg:"" help:"Id of the user in your application."`
 	Email string  `required:"" placeholder:"ADDRESS" help:"E-mail address; no two users have the same."`
-	Name  *string `placeholder:"NAME" help:"Name."`
+	Name  *string `placeholder:"NAME" help:"Name; without it a user who is there keeps theirs, and an empty one erases it."`
 }
 
 // Examples shows how it is used.
@@ -37,10 +39,29 @@ func (c *usersAddCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
+	if u.Name, err = nameFor(ctx, store, u); err != nil {
+		return err
+	}
 	if err := d.recordAct(ctx, "put user", u.ID); err != nil {
 		return err
 	}
 	return store.PutUser(ctx, u)
+}
+
+// nameFor is the name to store: the one that was given, else the one that is
+// stored.
+func nameFor(ctx context.Context, store sandtrail.Owners, u sandtrail.User) (*string, error) {
+	if u.Name != nil {
+		if *u.Name == "" {
+			return nil, nil
+		}
+		return u.Name, nil
+	}
+	stored, err := store.User(ctx, u.ID)
+	if errors.Is(err, sandtrail.ErrNotFound) {
+		return nil, nil
+	}
+	return stored.Name, err
 }
 
 // pageFlags select a page of users or strategies.

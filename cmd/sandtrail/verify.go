@@ -45,11 +45,8 @@ func (c *verifyCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	if c.Receipt != "" {
-		return c.receipt(d, trusted)
-	}
-	if c.Export != "" {
-		return c.export(d, trusted)
+	if c.Receipt != "" || c.Export != "" {
+		return c.offline(d, trusted)
 	}
 	log, err := d.ledgerOf(ctx)
 	if err != nil {
@@ -108,6 +105,46 @@ func (c *verifyCmd) trusted(d *deps) (ledger.Verifiers, error) {
 	return trusted, invalid(err)
 }
 
+// offline checks a file of the caller's, which needs no database.
+func (c *verifyCmd) offline(d *deps, trusted ledger.Verifiers) error {
+	switch {
+	case c.Receipt != "" && c.Export != "":
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--receipt and --export exclude each other: check one after the other")
+	case c.Since != "":
+		return sandtrail.Errorf(sandtrail.CodeInvalid,
+			"--since counts records of a database as verified: a receipt or an export is always checked as a whole; leave it out")
+	case c.Receipt != "":
+		return c.receipt(d, trusted)
+	}
+	return c.export(d, trusted)
+}
+
+// compare holds what a file was made from against the checkpoints that the
+// caller kept. One of the same size must have the same root; of another size
+// nothing can be told without the log, and that is refused.
+func (c *verifyCmd) compare(trusted ledger.Verifiers, made ledger.Checkpoint, find func(ledger.Finding)) error {
+	for _, path := range c.Checkpoint {
+		signed, err := os.ReadFile(path)
+		if err != nil {
+			return invalid(err)
+		}
+		kept, err := trusted.Open(signed)
+		switch {
+		case err != nil:
+			find(ledger.Finding{Kind: ledger.BadSignature, Detail: fmt.Sprintf("--checkpoint %s: %v", path, err)})
+		case kept.Origin != made.Origin:
+			find(ledger.Finding{Kind: ledger.Forked, Detail: fmt.Sprintf("%s is of the log %s, the file of the log %s", path, kept.Origin, made.Origin)})
+		case kept.Size != made.Size:
+			return sandtrail.Errorf(sandtrail.CodeInvalid,
+				"--checkpoint %s: it is of a log of %d entries, and what is checked is of one of %d: whether one continues the other only the log can show (sandtrail verify --checkpoint %[1]s, at the database)",
+				path, kept.Size, made.Size)
+		case kept.Root != made.Root:
+			find(ledger.Finding{Kind: ledger.Forked, Detail: fmt.Sprintf("%s contradicts it: both are of %d entries, with other contents", path, kept.Size)})
+		}
+	}
+	return nil
+}
+
 func (c *verifyCmd) receipt(d *deps, trusted ledger.Verifiers) error {
 	raw, err := os.ReadFile(c.Receipt)
 	if err != nil {
@@ -120,10 +157,17 @@ func (c *verifyCmd) receipt(d *deps, trusted ledger.Verifiers) error {
 		}
 		return exitStatus(statusFinding)
 	}
+	v := verified{Findings: []ledger.Finding{}}
+	if err := c.compare(trusted, checkpoint, v.find); err != nil {
+		return err
+	}
+	if v.FindingsN > 0 {
+		return v.print(d, c.Output)
+	}
 	if c.Output == "json" {
 		return printJSON(d, e)
 	}
-	return d.say("✓ execution %s is in the log %s, which had %s leaves when that was signed",
+	return d.say("✓ execution %s is in the log %s, which had %s entries when that was signed",
 		e.ID, checkpoint.Origin, human.Count(checkpoint.Size))
 }
 
@@ -151,6 +195,12 @@ func (v *verified) add(f ledger.Finding) {
 	}
 }
 
+// find adds what the verification itself did not count.
+func (v *verified) find(f ledger.Finding) {
+	v.FindingsN++
+	v.add(f)
+}
+
 func (v *verified) print(d *deps, form string) error {
 	f := finding[ledger.Finding]{
 		whole: v, rows: v.Findings, columns: findingColumns(),
@@ -172,7 +222,7 @@ func (v *verified) counts() string {
 	for _, part := range []struct {
 		n    int64
 		what string
-	}{{v.Earlier, "verified earlier"}, {v.Missing, "missing"}, {v.Altered, "altered"}, {v.Inserted, "inserted"}, {v.Unsealed, "not sealed yet"}} {
+	}{{v.Earlier, "verified earlier"}, {v.Missing, "missing"}, {v.Altered, "altered"}, {v.Inserted, "inserted"}, {v.Unsealed, "unsealed"}} {
 		if part.n > 0 {
 			fmt.Fprintf(&b, ", %s %s", human.Count(part.n), part.what)
 		}
@@ -180,7 +230,7 @@ func (v *verified) counts() string {
 	for i, reason := range slices.Sorted(maps.Keys(v.Reasons)) {
 		fmt.Fprintf(&b, "%s%s by %s", []string{"\nRemoved: ", ", "}[min(i, 1)], human.Count(v.Reasons[reason]), reason)
 	}
-	fmt.Fprintf(&b, "\nThe log of %s leaves agrees with %s", human.Count(v.Leaves), human.Plural(int64(v.Checkpoints), "checkpoint"))
+	fmt.Fprintf(&b, "\nThe log of %s entries agrees with %s", human.Count(v.Leaves), human.Plural(int64(v.Checkpoints), "checkpoint"))
 	if v.Unchecked > 0 {
 		fmt.Fprintf(&b, "; %s were not checked, because no public key is known here", human.Count(int64(v.Unchecked)))
 	}
@@ -192,7 +242,7 @@ func findingColumns() []table.Column[ledger.Finding] {
 	return []table.Column[row]{
 		label("kind", "KIND", func(f row) string { return string(f.Kind) }),
 		label("id", "EXECUTION", func(f row) string { return f.ID }),
-		label("leaf", "LEAF", func(f row) string {
+		label("leaf", "ENTRY", func(f row) string {
 			if f.Leaf == nil {
 				return ""
 			}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// csvColumn says where the cells of a column belong in a JSON object.
+type csvColumn struct {
+	path []string
+	text bool // else the cell is JSON
+}
+
+func executionCSV() map[string]csvColumn {
+	columns := map[string]csvColumn{
+		"userEmail": {[]string{"user", "email"}, true}, "userName": {[]string{"user", "name"}, true}, "strategyName": {[]string{"strategy", "name"}, true},
+	}
+	for _, name := range sandtrail.CSVHeader() {
+		if _, known := columns[name]; !known {
+			isText := slices.Contains([]string{"id", "userId", "strategyId", "executionType", "classesFound", "createdAt"}, name)
+			columns[name] = csvColumn{[]string{name}, isText}
+		}
+	}
+	return columns
+}
+
+func ownerCSV(names ...string) map[string]csvColumn {
+	columns := map[string]csvColumn{}
+	for _, name := range names {
+		columns[name] = csvColumn{[]string{name}, true}
+	}
+	return columns
+}
+
+// orCSV reads CSV with these columns, in any order, as one JSON object a line;
+// what does not begin with a head line of them is left as it is. A row is on
+// the line of its number.
+func orCSV(in io.Reader, columns map[string]csvColumn) io.Reader {
+	buffered := bufio.NewReaderSize(in, 1<<12)
+	head, _ := buffered.Peek(1 << 10) // an error comes again when it is read
+	line, _, _ := bytes.Cut(head, []byte("\n"))
+	first, _, _ := strings.Cut(strings.TrimSpace(string(line)), ",")
+	if _, is := columns[strings.Trim(first, "\"\ufeff")]; !is {
+		return buffered
+	}
+	out, write := io.Pipe()
+	go func() { write.CloseWithError(convertCSV(write, buffered, columns)) }()
+	return out
+}
+
+func convertCSV(to io.Writer, from io.Reader, columns map[string]csvColumn) error {
+	in := csv.NewReader(from)
+	head, err := in.Read()
+	if err != nil {
+		return csvError(err)
+	}
+	for i, name := range head {
+		head[i] = strings.TrimPrefix(name, "\ufeff")
+		if _, known := columns[head[i]]; !known {
+			return sandtrail.Errorf(sandtrail.CodeInvalid, "line 1: unknown column %q", head[i])
+		}
+	}
+	if _, err := io.WriteString(to, "\n"); err != nil {
+		return err
+	}
+	for {
+		cells, err := in.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return csvError(err)
+		}
+		object := map[string]any{}
+		for i, cell := range cells {
+			if cell != "" {
+				set(object, columns[head[i]], cell)
+			}
+		}
+		addOwnerID(object, "user")
+		addOwnerID(object, "strategy")
+		line, err := json.Marshal(object)
+		if err != nil {
+			return err
+		}
+		if _, err := to.Write(append(line, '\n')); err != nil {
+			return err
+		}
+	}
+}
+
+func csvError(err error) error {
+	return &sandtrail.Error{Code: sandtrail.CodeInvalid, Message: err.Error(), Err: err}
+}
+
+// set puts a cell into its place.
+func set(object map[string]any, column csvColumn, cell string) {
+	cell = plainText(cell)
+	var value any = cell
+	if !column.text && json.Valid([]byte(cell)) {
+		value = json.RawMessage(cell)
+	}
+	if len(column.path) == 2 {
+		inner, _ := object[column.path[0]].(map[string]any)
+		if inner == nil {
+			inner = map[string]any{}
+			object[column.path[0]] = inner
+		}
+		inner[column.path[1]] = value
+		return
+	}
+	object[column.path[0]] = value
+}
+
+// addOwnerID completes an owner that stands beside its record.
+func addOwnerID(object map[string]any, owner string) {
+	if inner, ok := object[owner].(map[string]any); ok {
+		inner["id"] = object[owner+"Id"]
+	}
+}
+
+// plainText takes off the apostrophe that keeps a cell from being a formula.
+func plainText(cell string) string {
+	if rest, quoted := strings.CutPrefix(cell, "'"); quoted && sandtrail.CSVText(rest) == cell {
+		return rest
+	}
+	return cell
+}
+
+// eachObject reads JSON objects, one a line, or CSV, strictly.
+func eachObject[T any](in io.Reader, columns map[string]csvColumn, use func(T) error) error {
+	lines := bufio.NewReader(orCSV(in, columns))
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if text := bytes.TrimSpace(line); len(text) > 0 {
+			var row T
+			decoder := json.NewDecoder(bytes.NewReader(text))
+			decoder.DisallowUnknownFields()
+			if err := decoder.Decode(&row); err != nil {
+				return at(n, sandtrail.Errorf(sandtrail.CodeInvalid, "must be an object such as %s: %w", shape(columns), err))
+			}
+			if err := use(row); err != nil {
+				return at(n, err)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func shape(columns map[string]csvColumn) string {
+	var members []string
+	for name := range columns {
+		members = append(members, fmt.Sprintf("%q: …", name))
+	}
+	slices.Sort(members)
+	return "{" + strings.Join(members, ", ") + "}"
+}
