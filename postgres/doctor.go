@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -27,6 +28,9 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 	}
 	checks := []sandtrail.Check{zone, durable, migrations}
 	l, err := s.open(ctx)
+	if errors.Is(err, errGone) {
+		return append(checks, sandtrail.Check{Name: "executions", Detail: err.Error(), Fix: "sandtrail migrate --repair"}), nil
+	}
 	if err != nil { // not migrated: the check above says so
 		return checks, nil
 	}
@@ -34,7 +38,11 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 	if err != nil {
 		return checks, wrap("doctor", err)
 	}
-	checks = append(checks, aside...)
+	closed, err := s.checkClosed(ctx, l)
+	if err != nil {
+		return checks, wrap("doctor", err)
+	}
+	checks = append(checks, append(aside, closed...)...)
 	examinations := []func(context.Context, *layout, time.Time) (sandtrail.Check, error){s.checkAhead, s.checkDetached, s.checkStrays, s.checkLedger}
 	if l.Distributed != nil {
 		examinations = append(examinations, s.checkCluster)

@@ -131,6 +131,9 @@ func (s *Store) open(ctx context.Context) (*layout, error) {
 	if err := l.agree(s.options); err != nil {
 		return nil, err
 	}
+	if err := l.standing(ctx, s.pool); err != nil {
+		return nil, err
+	}
 	if err := s.refreshPartitions(ctx, l); err != nil {
 		return nil, err
 	}

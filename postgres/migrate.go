@@ -48,7 +48,9 @@ func (s *Store) Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migrati
 	for {
 		var step *sandtrail.Migration
 		err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
-			step, err = o.migrateStep(ctx, tx, now)
+			if step, err = o.migrateStep(ctx, tx, now); err == nil && step == nil {
+				return o.finishRepair(ctx, tx, now)
+			}
 			return err
 		})
 		if err != nil {
@@ -75,13 +77,18 @@ func (s *Store) Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migrati
 // migrateStep applies the first pending migration, nil when there is none.
 // The lock makes servers that start together take turns; whoever comes later
 // sees what the first has done.
-func (o Options) migrateStep(ctx context.Context, tx pgx.Tx, now time.Time) (*sandtrail.Migration, error) {
+func (o *Options) migrateStep(ctx context.Context, tx pgx.Tx, now time.Time) (*sandtrail.Migration, error) {
 	if err := lock(ctx, tx, o.Schema, "migrate"); err != nil {
 		return nil, err
 	}
 	l, remembered, err := o.destination(ctx, tx)
 	if err != nil {
 		return nil, err
+	}
+	if remembered {
+		if remembered, l, err = o.stand(ctx, tx, l, now); err != nil {
+			return nil, err
+		}
 	}
 	list, err := migrationsIn(ctx, tx, l)
 	if err != nil {

@@ -38,8 +38,13 @@ type Options struct {
 	// the record's: "" keeps them as columns of the log, "metadata" puts their
 	// values there.
 	ExtraColumns string
+	// Repair lets Migrate begin a new log where the table of executions was
+	// dropped from outside; the old log's schema is kept under another name.
+	Repair bool
 	// Report is told what an adoption does, one thing a line. Nil tells nobody.
 	Report func(line string)
+
+	repaired string // the schema of the old log, while it is repaired
 	// Partitions is how long the partitions are that are made from now on
 	// beyond those that exist: "day", "week", "month" or "auto", by how many
 	// executions come. Migrate remembers it in the database; "" leaves it as
@@ -105,7 +110,7 @@ func openWith(ctx context.Context, config *pgxpool.Config, options Options) (*St
 		pool.Close()
 		return nil, err
 	}
-	if _, err := s.open(ctx); err != nil && !errors.Is(err, errNotMigrated) {
+	if _, err := s.open(ctx); err != nil && !errors.Is(err, errNotMigrated) && !errors.Is(err, errGone) {
 		pool.Close()
 		return nil, err
 	}

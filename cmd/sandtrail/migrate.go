@@ -23,6 +23,7 @@ type migrateCmd struct {
 
 	LogTable     string `placeholder:"TABLE" help:"PostgreSQL: the table to adopt (default sandbox_execution_logs); a schema may precede it: app.RunLog."`
 	ExtraColumns string `enum:",keep,metadata" default:"" placeholder:"keep|metadata" help:"With --adopt: what becomes of its columns that are none of the record's: columns of the log (keep, the default) or keys of the metadata."`
+	Repair       bool   `help:"PostgreSQL: begin a new log where the table of executions was dropped from outside, as prisma migrate reset does; the old one's ledger is kept."`
 	DropOld      bool   `help:"With --adopt: drop the old table, which adoption has kept aside."`
 
 	Partitions string `enum:",auto,day,week,month" default:"" placeholder:"SIZE" help:"PostgreSQL: how long new partitions are: day, week, month or auto, by how many executions come (default: as before, auto at first)."`
@@ -67,16 +68,16 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(db, "sqlite:") && (c.Adopt || c.LogTable != "" || c.Partitions != "" || c.ownerTables != ownerTables{}) {
+	if strings.HasPrefix(db, "sqlite:") && (c.Adopt || c.Repair || c.LogTable != "" || c.Partitions != "" || c.ownerTables != ownerTables{}) {
 		return sandtrail.Errorf(sandtrail.CodeInvalid,
-			"--adopt, --log-table, --partitions and other names of tables and columns are for PostgreSQL; on SQLite the tables are users and strategies")
+			"--adopt, --repair, --log-table, --partitions and other names of tables and columns are for PostgreSQL; on SQLite the tables are users and strategies")
 	}
 	if !c.Adopt && (c.ExtraColumns != "" || c.DropOld) {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--extra-columns and --drop-old belong to --adopt")
 	}
 	options := postgres.Options{
 		Users: c.users(), Strategies: c.strategies(), Partitions: c.Partitions,
-		Adopt: c.Adopt, Logs: postgres.LogTable{Table: c.LogTable}, ExtraColumns: strings.TrimPrefix(c.ExtraColumns, "keep"),
+		Adopt: c.Adopt, Repair: c.Repair, Logs: postgres.LogTable{Table: c.LogTable}, ExtraColumns: strings.TrimPrefix(c.ExtraColumns, "keep"),
 	}
 	if c.Output == "table" {
 		options.Report = func(line string) { _ = d.say("  %s", line) }
