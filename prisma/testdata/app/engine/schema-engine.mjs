@@ -9,7 +9,11 @@ import pg from "pg";
 import { PrismaPg } from "@prisma/adapter-pg";
 import { bindMigrationAwareSqlAdapterFactory } from "@prisma/driver-adapter-utils";
 
-const CHAR = 18, TEXT = 25; // oids; the adapter does not know "char"
+// What the engine says when it panics; the instance is of no use afterwards.
+globalThis.PRISMA_WASM_PANIC_REGISTRY = { set_message: (message) => process.stderr.write(message + "\n") };
+
+const CHAR = 18, TEXT = 25; // oids: the adapter does not know the type "char"
+const CHARACTER = 6; // how it tells the engine of one
 
 const { datamodels, url, command } = parse(process.argv.slice(2));
 
@@ -58,10 +62,16 @@ function factory(databaseUrl) {
 function adjust(adapter) {
   const queryable = Object.getPrototypeOf(Object.getPrototypeOf(adapter));
   if (!queryable.adjusted) {
-    const performIO = queryable.performIO;
+    const { performIO, queryRaw } = queryable;
     queryable.performIO = async function (query) {
       const result = await performIO.call(this, query);
-      for (const field of result.fields ?? []) if (field.dataTypeID === CHAR) field.dataTypeID = TEXT;
+      query.chars = (result.fields ?? []).map((field) => field.dataTypeID === CHAR);
+      result.fields?.forEach((field, i) => query.chars[i] && (field.dataTypeID = TEXT));
+      return result;
+    };
+    queryable.queryRaw = async function (query) {
+      const result = await queryRaw.call(this, query);
+      result.columnTypes = result.columnTypes.map((type, i) => (query.chars[i] ? CHARACTER : type));
       return result;
     };
     queryable.adjusted = true;

@@ -1,0 +1,421 @@
+package prisma_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/nodetest"
+	"github.com/sandtrail/sandtrail/internal/pgtest"
+	"github.com/sandtrail/sandtrail/ledger"
+	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/prisma"
+)
+
+// matrixEnv is how many rows the logs of TestApplicationsMoveIn have:
+// SANDTRAIL_TEST_MATRIX=50000.
+const matrixEnv = "SANDTRAIL_TEST_MATRIX"
+
+// application is one that moves in.
+type application struct {
+	name     string
+	key      string // of users and strategies, as SQL: text, uuid, integer, bigint
+	unmapped bool   // its models name the tables
+	schema   string // of the database; "": public
+	log      bool   // it has executions already
+	change   func(model string) string
+	mend     string // SQL that the refusal asks for
+	refused  string // a part of it
+	check    string // SQL that is true when every value is there
+}
+
+func field(name, kind string) func(string) string {
+	return func(model string) string {
+		var lines []string
+		for line := range strings.Lines(model) {
+			if words := strings.Fields(line); len(words) > 1 && words[0] == name {
+				line = "  " + name + " " + kind + "\n"
+				name = ""
+			}
+			lines = append(lines, line)
+		}
+		model = strings.Join(lines, "")
+		if name != "" {
+			model = strings.Replace(model, "  // Relations\n", "  "+name+" "+kind+"\n", 1)
+		}
+		return model
+	}
+}
+
+var applications = []application{
+	{name: "text keys", key: "text", log: true},
+	{name: "text keys, no log", key: "text"},
+	{name: "text keys, unmapped", key: "text", unmapped: true, log: true},
+	{name: "text keys, unmapped, no log", key: "text", unmapped: true},
+	{name: "uuid keys", key: "uuid", log: true},
+	{name: "uuid keys, unmapped", key: "uuid", unmapped: true, log: true},
+	{name: "integer keys", key: "integer", log: true},
+	{name: "integer keys, no log", key: "integer"},
+	{name: "integer keys, unmapped", key: "integer", unmapped: true, log: true},
+	{name: "bigint keys in another schema", key: "bigint", schema: "app", log: true},
+	{name: "text keys in another schema, unmapped", key: "text", schema: "app", unmapped: true, log: true},
+	{
+		name: "an extra column", key: "text", log: true, change: field("runnerHost", "String?"),
+		check: `SELECT bool_and("runnerHost" = 'x') FROM sandbox_execution_logs`,
+	},
+	{
+		name: "a list of classes", key: "text", log: true, change: field("classesFound", "String[]"),
+		check: `SELECT bool_and(classes_found = 'A,B') FROM sandbox_execution_logs`,
+	},
+	{
+		name: "Json metadata", key: "text", log: true, change: field("metadata", "Json?"),
+		check: `SELECT bool_and(metadata::jsonb = '{"n": 1}') FROM sandbox_execution_logs`,
+	},
+	{
+		name: "parts of megabytes", key: "text", log: true, change: field("memoryUsed", "Float?"),
+		refused: "a whole number", mend: `UPDATE sandbox_execution_logs SET "memoryUsed" = round("memoryUsed")`,
+		check: `SELECT bool_and(memory_used = 12) FROM sandbox_execution_logs`,
+	},
+}
+
+func (a application) at() string { return strings.TrimPrefix(a.schema+".", ".") }
+
+// owners are the models of users and strategies.
+func (a application) owners() string {
+	kind, native := map[string]string{"text": "String", "uuid": "String", "integer": "Int", "bigint": "BigInt"}[a.key], ""
+	if a.key == "uuid" {
+		native = " @db.Uuid"
+	}
+	place := func(table string) (attributes string) {
+		if !a.unmapped {
+			attributes += "  @@map(\"" + table + "\")\n"
+		}
+		if a.schema != "" {
+			attributes += "  @@schema(\"" + a.schema + "\")\n"
+		}
+		return attributes
+	}
+	schemas := ""
+	if a.schema != "" {
+		schemas = "\n  schemas = [\"" + a.schema + "\"]"
+	}
+	return fmt.Sprintf(`generator client {
+  provider = "prisma-client-js"
+}
+
+datasource db {
+  provider = "postgresql"%s
+}
+
+model User {
+  id    %s @id%s
+  email String @unique
+  name  String?
+  // more fields of User
+%s}
+
+model Strategy {
+  id   %[2]s @id%[3]s
+  name String
+  // more fields of Strategy
+%[5]s}
+`, schemas, kind, native, place("users"), place("strategies"))
+}
+
+// before is the schema of the application as it is.
+func (a application) before(t *testing.T) string {
+	t.Helper()
+	if !a.log {
+		return a.owners()
+	}
+	raw, err := os.ReadFile("testdata/reference/model.prisma")
+	check(t, err)
+	model := string(raw)
+	kind := map[string]string{"text": "String", "uuid": "String @db.Uuid", "integer": "Int", "bigint": "BigInt"}[a.key]
+	model = field("userId", kind)(field("strategyId", kind)(model))
+	if a.unmapped {
+		model = strings.Replace(model, "  @@map(\"sandbox_execution_logs\")\n", "", 1)
+	}
+	if a.schema != "" {
+		model = strings.Replace(model, "  @@index([createdAt])\n", "  @@index([createdAt])\n  @@schema(\""+a.schema+"\")\n", 1)
+	}
+	if a.change != nil {
+		model = a.change(model)
+	}
+	return withReference(t, a.owners(), model)
+}
+
+// after is its schema when it has moved in.
+func (a application) after(t *testing.T) string {
+	t.Helper()
+	users, strategies := "users", "strategies"
+	if a.unmapped {
+		users, strategies = "User", "Strategy"
+	}
+	addition, err := prisma.Addition(prisma.Options{
+		Schema:     a.schema,
+		Users:      prisma.Owner{Table: a.at() + users, IDType: a.key},
+		Strategies: prisma.Owner{Table: a.at() + strategies, IDType: a.key},
+	})
+	check(t, err)
+	return followed(t, a.owners(), addition)
+}
+
+// options are what migrate is told: nothing that the database tells itself.
+func (a application) options() (o postgres.Options) {
+	o.Adopt = a.log
+	switch {
+	case a.log && a.unmapped:
+		o.Logs.Table = a.at() + "SandboxExecutionLog"
+	case a.log && a.schema != "":
+		o.Logs.Table = a.at() + "sandbox_execution_logs"
+	case !a.log && a.unmapped:
+		o.Users.Table, o.Strategies.Table = a.at()+"User", a.at()+"Strategy"
+	}
+	return o
+}
+
+// fill makes owners and, where there is a log, rows of it.
+func (a application) fill(t *testing.T, conn *pgx.Conn, rows int) {
+	t.Helper()
+	users, strategies, logs := `users`, `strategies`, `sandbox_execution_logs`
+	if a.unmapped {
+		users, strategies, logs = `"User"`, `"Strategy"`, `"SandboxExecutionLog"`
+	}
+	key := map[string]string{
+		"text": "'k' || %s", "uuid": "('00000000-0000-4000-8000-' || lpad((%s)::text, 12, '0'))::uuid", "integer": "%s", "bigint": "9007199254740993 + %s",
+	}[a.key]
+	statements := []string{
+		fmt.Sprintf("INSERT INTO %s%s (id, email) SELECT %s, 'u' || n || '@example.com' FROM generate_series(0, 9) n", a.at(), users, fmt.Sprintf(key, "n")),
+		fmt.Sprintf("INSERT INTO %s%s (id, name) SELECT %s, 'S' || n FROM generate_series(0, 9) n", a.at(), strategies, fmt.Sprintf(key, "n")),
+	}
+	if a.log {
+		classes, metadata, memory, extra, value := "'A,B'", "'{\"n\": 1}'", "12", "", ""
+		switch a.name {
+		case "a list of classes":
+			classes = "ARRAY['A', 'B']"
+		case "Json metadata":
+			metadata += "::jsonb"
+		case "parts of megabytes":
+			memory = "12.25"
+		case "an extra column":
+			extra, value = `, "runnerHost"`, ", 'x'"
+		}
+		statements = append(statements, fmt.Sprintf(`INSERT INTO %s%s (id, "userId", "strategyId", "executionType", success, "executionTime",
+			"memoryUsed", "classesFound", metadata, "createdAt"%s) SELECT gen_random_uuid(), %s, %s, 'VALIDATION', n %% 3 > 0, n, %s, %s, %s,
+			now() - n * interval '1 minute'%s FROM generate_series(1, %d) n`,
+			a.at(), logs, extra, fmt.Sprintf(key, "n % 10"), fmt.Sprintf(key, "n % 7"), memory, classes, metadata, value, rows))
+	}
+	for _, statement := range statements {
+		_, err := conn.Exec(t.Context(), statement)
+		check(t, err)
+	}
+}
+
+// TestApplicationsMoveIn lets applications of many shapes move in. Before and
+// after, Prisma's engine finds no drift; every row is there, and nothing that
+// examines the database finds anything, also when owners are deleted.
+func TestApplicationsMoveIn(t *testing.T) {
+	rows := 100
+	if n, err := strconv.Atoi(os.Getenv(matrixEnv)); err == nil {
+		rows = n
+	}
+	source, err := filepath.Abs("testdata/app")
+	check(t, err)
+	nodetest.Install(t, source)
+	for _, a := range applications {
+		t.Run(a.name, func(t *testing.T) {
+			url := pgtest.New(t)
+			conn, err := pgx.Connect(t.Context(), url)
+			check(t, err)
+			t.Cleanup(func() { conn.Close(context.Background()) })
+			e := startEngine(t, url)
+			before := a.before(t)
+			if a.schema != "" {
+				_, err := conn.Exec(t.Context(), "CREATE SCHEMA "+a.schema)
+				check(t, err)
+			}
+			e.push(t, before)
+			e.noDrift(t, before)
+			a.fill(t, conn, rows)
+			a.moveIn(t, conn, url, map[bool]int{true: rows}[a.log])
+			e.noDrift(t, a.after(t), a.external()...)
+		})
+	}
+}
+
+// external are the tables that prisma.config.ts lists.
+func (a application) external() []string {
+	schema := strings.TrimSuffix(a.at(), ".")
+	if schema == "" {
+		schema = "public"
+	}
+	external := []string{schema + ".sandbox_execution_logs"}
+	if a.log && a.unmapped {
+		external = append(external, schema+".SandboxExecutionLog")
+	}
+	return external
+}
+
+func (a application) moveIn(t *testing.T, conn *pgx.Conn, url string, rows int) {
+	t.Helper()
+	if a.schema != "" && !a.log {
+		url += "?search_path=" + a.schema
+	}
+	open := func() *postgres.Store {
+		s, err := postgres.Open(t.Context(), url, a.options())
+		check(t, err)
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	s, now := open(), time.Now()
+	if a.refused != "" {
+		if _, err := s.Migrate(t.Context(), now); err == nil || !strings.Contains(err.Error(), a.refused) {
+			t.Fatalf("got %v, want a refusal with %q", err, a.refused)
+		}
+		_, err := conn.Exec(t.Context(), a.mend)
+		check(t, err)
+	}
+	_, err := s.Migrate(t.Context(), now)
+	check(t, err)
+	var n int
+	check(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM "+a.at()+"sandbox_execution_logs").Scan(&n))
+	if n != rows {
+		t.Errorf("%d rows of %d", n, rows)
+	}
+	if a.check != "" {
+		var right bool
+		check(t, conn.QueryRow(t.Context(), a.check).Scan(&right))
+		if !right {
+			t.Error("a value is lost: " + a.check)
+		}
+	}
+	users, err := s.Users(t.Context(), sandtrail.OwnerQuery{})
+	check(t, err)
+	if len(users.Items) != 10 {
+		t.Fatalf("%d users, want 10", len(users.Items))
+	}
+	examined(t, s)
+	_, err = s.DeleteUser(t.Context(), users.Items[3].ID)
+	check(t, err)
+	examined(t, s)
+	if a.log {
+		_, err = s.DropOld(t.Context())
+		check(t, err)
+	}
+}
+
+// examined finds nothing, in what is derived and in the ledger.
+func examined(t *testing.T, s *postgres.Store) {
+	t.Helper()
+	check(t, s.Maintain(t.Context(), time.Now()))
+	checks, err := s.Doctor(t.Context(), sandtrail.Deep, time.Now())
+	check(t, err)
+	for _, c := range checks {
+		if !c.OK {
+			t.Errorf("doctor: %s: %s", c.Name, c.Detail)
+		}
+	}
+	_, err = ledger.VerifyLog(t.Context(), s, ledger.Verification{
+		Report: func(found ledger.Finding) { t.Errorf("false alarm: %+v", found) },
+	})
+	check(t, err)
+}
+
+// schemaEngine is Prisma's schema engine, asked without the command line.
+type schemaEngine struct {
+	calls   *json.Encoder
+	answers *bufio.Scanner
+	calling int
+}
+
+func startEngine(t *testing.T, url string) *schemaEngine {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), engine, "--datasource", `{"url":"`+url+`"}`)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	check(t, err)
+	out, err := cmd.StdoutPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	t.Cleanup(func() {
+		in.Close()
+		_ = cmd.Wait() // the test's context ends it
+	})
+	e := &schemaEngine{calls: json.NewEncoder(in), answers: bufio.NewScanner(out)}
+	e.answers.Buffer(nil, 1<<20)
+	return e
+}
+
+// call asks the engine and decodes its result; what it prints on the way is
+// returned.
+func (e *schemaEngine) call(t *testing.T, method string, params map[string]any, result any) (printed string) {
+	t.Helper()
+	e.calling++
+	check(t, e.calls.Encode(map[string]any{"jsonrpc": "2.0", "id": e.calling, "method": method, "params": params}))
+	for e.answers.Scan() {
+		var answer struct {
+			Method string
+			Params struct{ Content string }
+			Result json.RawMessage
+			Error  *struct{ Message string }
+		}
+		check(t, json.Unmarshal(e.answers.Bytes(), &answer))
+		switch {
+		case answer.Error != nil:
+			t.Fatalf("%s: %s", method, answer.Error.Message)
+		case answer.Method == "print":
+			printed += answer.Params.Content
+			continue
+		}
+		check(t, json.Unmarshal(answer.Result, result))
+		return printed
+	}
+	t.Fatalf("%s: no answer: %v", method, e.answers.Err())
+	return ""
+}
+
+func files(schema string) []map[string]string {
+	return []map[string]string{{"path": "schema.prisma", "content": schema}}
+}
+
+func filters(external []string) map[string]any {
+	if external == nil {
+		external = []string{}
+	}
+	return map[string]any{"externalTables": external, "externalEnums": []string{}}
+}
+
+// push is prisma db push.
+func (e *schemaEngine) push(t *testing.T, schema string) {
+	t.Helper()
+	var pushed struct{ ExecutedSteps int }
+	e.call(t, "schemaPush", map[string]any{"force": false, "schema": map[string]any{"files": files(schema)}, "filters": filters(nil)}, &pushed)
+	if pushed.ExecutedSteps == 0 {
+		t.Fatal("nothing was pushed")
+	}
+}
+
+// noDrift compares the database with a schema, as prisma migrate does.
+func (e *schemaEngine) noDrift(t *testing.T, schema string, external ...string) {
+	t.Helper()
+	var diff struct{ ExitCode int }
+	printed := e.call(t, "diff", map[string]any{
+		"from": map[string]any{"tag": "schemaDatasource", "files": files(schema), "configDir": "."}, "to": map[string]any{"tag": "schemaDatamodel", "files": files(schema)},
+		"script": false, "exitCode": true, "shadowDatabaseUrl": nil, "filters": filters(external),
+	}, &diff)
+	if diff.ExitCode != 0 {
+		t.Errorf("drift:\n%s", printed)
+	}
+}
