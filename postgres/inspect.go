@@ -121,7 +121,7 @@ func refuseCandidates(ctx context.Context, q querier, o owner, what string, exis
 		told = "# the one of that name"
 	}
 	return sandtrail.Errorf(sandtrail.CodeInvalid, "which table holds the %s is not clear; run one of%s\n  sandtrail migrate --%s-table %s   %s\n"+
-		"with the other flags as before, or name a Prisma schema with --prisma-schema", what, b.String(), what, shellQuote(o.Table), told)
+		"with the other flags as before", what, b.String(), what, shellQuote(o.Table), told)
 }
 
 // keyTypes are the types of id that executions can reference.

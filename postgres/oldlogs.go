@@ -203,7 +203,7 @@ func (o *oldLogs) unfit() error {
 		return nil
 	}
 	return sandtrail.Errorf(sandtrail.CodeConflict,
-		"table %s exists but is not an execution log (no column for %s): where the columns have other names, give the schema with --prisma-schema; "+
-			"else rename it with ALTER TABLE %s RENAME TO …, then run sandtrail migrate again",
+		"table %s exists but is not an execution log (no column for %s): rename the columns to those names or the reference's; "+
+			"where it is something else, rename the table with ALTER TABLE %s RENAME TO …, then run sandtrail migrate again",
 		o.table(), strings.Join(o.missing, ", "), o.table())
 }
