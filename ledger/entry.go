@@ -23,17 +23,18 @@ type Kind byte
 const (
 	RecordLeaf  Kind = 1
 	RemovalLeaf Kind = 2
+	RenameLeaf  Kind = 3
 )
 
 // Entry is what the ledger keeps of a leaf beside its hash. That of a removal
-// is zero.
+// or a rename is zero.
 type Entry struct {
 	ID     sandtrail.ID // of the record
 	Checks Checks
 	Salt   Salt // zero once the record was removed
 }
 
-// kind tells a removal from a record: no record has only checks of zero, but
+// kind tells a removal, or a rename, from a record: no record has only checks of zero, but
 // with a probability of 2^-104.
 func (entry *Entry) kind() Kind {
 	if entry.ID == (sandtrail.ID{}) && entry.Checks == (Checks{}) {

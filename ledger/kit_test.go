@@ -156,6 +156,9 @@ func (m *memory) Put(_ context.Context, w Written) error {
 	return nil
 }
 
+func (m *memory) Renames(context.Context) ([]StoredRename, error)  { return nil, nil }
+func (m *memory) PendingRenames(context.Context) ([]Rename, error) { return nil, nil }
+
 func (m *memory) Pages(_ context.Context, from, to time.Time) ([]Page, error) {
 	var pages []Page
 	for n := range int64(len(m.pages)) {

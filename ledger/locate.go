@@ -82,6 +82,10 @@ func (s Service) LeafRefs(ctx context.Context, records []sandtrail.Execution) ([
 		if err != nil {
 			return err
 		}
+		all, err := readRenames(ctx, snap, func(StoredRename) {}) // verify reports them
+		if err != nil {
+			return err
+		}
 		tiles := map[int64][]byte{}
 		for i, e := range records {
 			at, sealed := found[e.ID]
@@ -99,6 +103,9 @@ func (s Service) LeafRefs(ctx context.Context, records []sandtrail.Execution) ([
 				return fmt.Errorf("%w: the tile of leaf %d is cut", ErrTorn, at.leaf)
 			}
 			refs[i] = &LeafRef{Leaf: at.leaf, Hash: tiles[n][offset : offset+tlog.HashSize], Salt: at.entry.Salt[:]}
+			if len(all) > 0 {
+				refs[i].SealedAs = all.ownersOf(leaf{at.leaf, at.entry, Hash(refs[i].Hash)}, e)
+			}
 		}
 		return nil
 	})

@@ -88,6 +88,24 @@ type LeafRef struct {
 	Leaf int64  `json:"leaf"` // its index
 	Hash []byte `json:"hash"` // of the leaf, base64
 	Salt []byte `json:"salt"` // base64
+	// SealedAs are the owners' ids when the record was sealed; nil: those that it
+	// has.
+	SealedAs *Owners `json:"sealedAs,omitempty"`
+}
+
+// Owners are the ids of a record's user and strategy.
+type Owners struct {
+	UserID     string `json:"userId"`
+	StrategyID string `json:"strategyId"`
+}
+
+// ownersOf is LeafRef.SealedAs.
+func (all renames) ownersOf(l leaf, e sandtrail.Execution) *Owners {
+	user, strategy := e.UserID, e.StrategyID
+	if same, _, _ := all.sealedAs(l, &e, nil); !same || e.UserID == user && e.StrategyID == strategy {
+		return nil
+	}
+	return &Owners{e.UserID, e.StrategyID}
 }
 
 // AppendExported appends a line of an export: the record's JSON, and what the
@@ -176,6 +194,9 @@ func (x *exportVerifier) line(line []byte) {
 		return
 	}
 	e.User, e.Strategy = nil, nil
+	if ref.SealedAs != nil {
+		e.UserID, e.StrategyID = ref.SealedAs.UserID, ref.SealedAs.StrategyID
+	}
 	if len(ref.Salt) == len(Salt{}) {
 		if _, hash := Seal(e, Salt(ref.Salt)); bytes.Equal(hash[:], ref.Hash) {
 			x.sum.Intact++

@@ -55,7 +55,7 @@ func (s Service) Leaf(ctx context.Context, e sandtrail.Execution) (int64, error)
 func (s Service) prove(ctx context.Context, e *sandtrail.Execution, now time.Time) (p Proof, entry Entry, err error) {
 	at, err := s.find(ctx, e)
 	if err == nil {
-		err = at.mustBe(e)
+		err = s.mustBe(ctx, &at, e)
 	}
 	if err == nil {
 		p, err = s.path(ctx, at, now)
@@ -95,11 +95,20 @@ func (s Service) find(ctx context.Context, e *sandtrail.Execution) (place, error
 	return place{}, errUnsealed(e.ID)
 }
 
-// mustBe refuses a record that is not the one that was sealed.
-func (p *place) mustBe(e *sandtrail.Execution) error {
+// mustBe refuses a record that is not the one that was sealed. One whose user or
+// strategy was renamed since gets the ids with which it was sealed.
+func (s Service) mustBe(ctx context.Context, p *place, e *sandtrail.Execution) error {
 	same, fields, _ := p.entry.compare(e, p.hash(), nil)
 	if same {
 		return nil
+	}
+	err := s.Log.Inspect(ctx, 0, func(snap Snapshot) error {
+		all, err := readRenames(ctx, snap, func(StoredRename) {}) // verify reports them
+		same, fields, _ = all.sealedAs(leaf{p.leaf, p.entry, p.hash()}, e, nil)
+		return err
+	})
+	if same || err != nil {
+		return err
 	}
 	return sandtrail.Errorf(sandtrail.CodeConflict,
 		"execution %s is not what was sealed, so that nothing proves it (changed: %s); run sandtrail verify", e.ID, strings.Join(fields, ", "))

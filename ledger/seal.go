@@ -43,11 +43,12 @@ type RecordReader interface {
 const MaxRecords = 4 * BlockLeaves
 
 // Written is what a step of sealing makes, and replaces: tiles by their name,
-// pages by their number. Removals are new.
+// pages by their number. Removals and renames are new.
 type Written struct {
 	Tiles    map[TileID][]byte
 	Pages    []Page
 	Removals []StoredRemoval
+	Renames  []StoredRename
 }
 
 // Page is what is kept of a block beside its tile of hashes.

@@ -12,6 +12,7 @@ import (
 // but others call Records at the same time.
 type Source interface {
 	RecordReader
+	RenameReader
 	// Blocks yields the blocks in order.
 	Blocks(ctx context.Context) iter.Seq2[Block, error]
 	// Removals yields the removals in the order of their leaves.

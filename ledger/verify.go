@@ -50,6 +50,7 @@ type Summary struct {
 	Checkpoints int              `json:"checkpoints"` // that the log agrees with
 	Unchecked   int              `json:"unchecked"`   // stored checkpoints, for want of a public key
 	Reasons     map[string]int64 `json:"reasons"`     // removed records by reason
+	Renames     int64            `json:"renames"`     // of users and strategies, whose records are verified by their former ids
 	FindingsN   int64            `json:"findingCount"`
 }
 
@@ -80,7 +81,7 @@ type Verification struct {
 func Verify(ctx context.Context, src Source, v Verification) (Summary, error) {
 	w := &verifier{Verification: v, src: src, sum: Summary{Reasons: map[string]int64{}}}
 	w.live, w.stored = newMultisets()
-	steps := []func(context.Context) error{w.readPending, w.readRemovals, w.readCheckpoints, w.walk, w.searchInserted}
+	steps := []func(context.Context) error{w.readPending, w.readRemovals, w.readRenames, w.readCheckpoints, w.walk, w.searchInserted}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return Summary{}, fmt.Errorf("verify: %w", err)
@@ -97,7 +98,8 @@ type verifier struct {
 	sum Summary
 
 	pending     map[sandtrail.ID]Pending
-	removals    map[int64]bool // by leaf, until met in the log; true: authentic
+	removals    map[int64]bool // by leaf, until met in the log; true: authentic. Of renames, too
+	renames     renames
 	removed     bitmap
 	checkpoints map[int64][]Checkpoint // by size
 	since       int64                  // leaves that were verified before
@@ -140,6 +142,19 @@ func (w *verifier) readRemovals(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (w *verifier) readRenames(ctx context.Context) (err error) {
+	w.renames, err = readRenames(ctx, w.src, func(s StoredRename) {
+		w.find(Finding{Kind: Altered, Leaf: &s.Leaf, Detail: errNotRename.Error()})
+		w.removals[s.Leaf] = false
+	})
+	for _, r := range w.renames {
+		if w.sum.Renames++; r.leaf != pendingLeaf {
+			w.removals[r.leaf] = true
+		}
+	}
+	return err
 }
 
 func (w *verifier) readCheckpoints(ctx context.Context) error {

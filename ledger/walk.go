@@ -45,7 +45,7 @@ func (w *verifier) walk(ctx context.Context) error {
 
 func (w *verifier) readLog(ctx context.Context, verdicts chan<- chan verdict) (frontier, error) {
 	var tree frontier
-	j := &job{}
+	j := &job{renames: w.renames}
 	w.compareCheckpoints(j, &tree)
 	for block, err := range w.src.Blocks(ctx) {
 		if err == nil && block.First() != tree.size {
@@ -60,7 +60,7 @@ func (w *verifier) readLog(ctx context.Context, verdicts chan<- chan verdict) (f
 		}
 		if j.leaves+BlockLeaves > MaxRecords {
 			w.submit(ctx, verdicts, j)
-			j = &job{}
+			j = &job{renames: w.renames}
 		}
 		j.widen(block)
 		for i, entry := range block.Entries {
@@ -99,7 +99,7 @@ func (w *verifier) expect(j *job, l leaf) {
 	switch {
 	case isRemoval: // one that is not authentic was reported when it was read
 	case l.entry.kind() == RemovalLeaf:
-		j.find(Finding{Kind: Missing, Leaf: &l.index, Detail: "a removal is in the log, but its text is not there"})
+		j.find(Finding{Kind: Missing, Leaf: &l.index, Detail: "a removal or a rename is in the log, but its text is not there"})
 	case w.isRemoved(l):
 		j.verdict.removed++
 	case l.index < w.since:
@@ -143,7 +143,7 @@ func (w *verifier) endOfLog(size int64) {
 	}
 	for at, authentic := range w.removals {
 		if authentic {
-			w.find(Finding{Kind: Inserted, Leaf: &at, Detail: "a removal that is not in the log"})
+			w.find(Finding{Kind: Inserted, Leaf: &at, Detail: "a removal or a rename that is not in the log"})
 		}
 	}
 }
@@ -186,6 +186,7 @@ type verdict struct {
 // job compares the live leaves of some blocks with their records.
 type job struct {
 	verdict
+	renames      renames
 	live         []leaf
 	since, until time.Time
 }
@@ -241,7 +242,7 @@ func (j *job) compare(l leaf, record *sandtrail.Execution, buf []byte) []byte {
 		j.find(missing(l.entry.ID, l.index))
 		return buf
 	}
-	same, fields, buf := l.entry.compare(record, l.hash, buf)
+	same, fields, buf := j.renames.sealedAs(l, record, buf)
 	if same {
 		j.intact++
 		return buf

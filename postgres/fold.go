@@ -258,7 +258,10 @@ func (s *Store) forgetSometimes(ctx context.Context, l *layout, now time.Time) e
 		if err := lock(ctx, tx, l.Schema, "fold"); err != nil {
 			return err
 		}
-		return forget(ctx, tx, l, "true")
+		if err := forget(ctx, tx, l, "true"); err != nil {
+			return err
+		}
+		return eraseNames(ctx, tx, l)
 	})
 	if isLocked(err) { // by a fold: then next time
 		return s.Reschedule(ctx, "forget", now)

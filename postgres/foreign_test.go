@@ -104,7 +104,6 @@ func TestForeignChangesAreFollowed(t *testing.T) {
 		`UPDATE sandbox_execution_logs SET created_at = (created_at AT TIME ZONE 'UTC' - interval '30 days') AT TIME ZONE 'UTC'
 			WHERE user_id = 'u1'`, // to other partitions
 		"UPDATE sandbox_execution_logs SET success = NOT success WHERE user_id = 'u3'",
-		"UPDATE sandbox_execution_logs SET id = md5(id::text)::uuid WHERE strategy_id = 's1'",
 		rename,
 		"UPDATE strategies SET id = 'also renamed' WHERE id = 's0'",
 		"DELETE FROM users WHERE id = 'u0'",
@@ -123,6 +122,27 @@ func TestForeignChangesAreFollowed(t *testing.T) {
 	if n := value[int](t, conn, "SELECT count(*) FROM sandtrail.ids"); n != 0 {
 		t.Errorf("%d ids are left of no executions", n)
 	}
+}
+
+// TestIDsCannotChange: whatever an id was given to keeps it.
+func TestIDsCannotChange(t *testing.T) {
+	if pgtest.OnCitus() {
+		t.Skip("without triggers an update of an id is found when it is reconciled")
+	}
+	s, url := open(t)
+	putOwners(t, s, 1)
+	appendAll(t, s, execution(now), execution(now.AddDate(0, 0, -30)))
+	conn := foreign(t, url)
+	for _, statement := range []string{
+		"UPDATE sandbox_execution_logs SET id = gen_random_uuid()",
+		"UPDATE sandbox_execution_logs SET id = md5(id::text)::uuid, user_id = user_id WHERE created_at > '2026-11-20'",
+	} {
+		if _, err := conn.Exec(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "cannot change") {
+			t.Errorf("%s: %v, want that the id cannot change", statement, err)
+		}
+	}
+	exec(t, conn, "UPDATE sandbox_execution_logs SET id = id, success = NOT success")
+	deepCheck(t, s)
 }
 
 func TestDoctorFindsLocalTime(t *testing.T) {

@@ -196,6 +196,9 @@ func (b *book) Put(ctx context.Context, w ledger.Written) error {
 	for _, r := range w.Removals {
 		batch.Queue(b.l.sql("INSERT INTO {schema}.ledger_removals (leaf, data) VALUES ($1, $2)"), r.Leaf, r.Data)
 	}
+	for _, r := range w.Renames {
+		batch.Queue(b.l.sql("INSERT INTO {schema}.ledger_renames (leaf, data, opening) VALUES ($1, $2, $3)"), r.Leaf, r.Data, r.Opening)
+	}
 	return b.tx.SendBatch(ctx, &batch).Close()
 }
 

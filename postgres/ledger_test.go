@@ -134,7 +134,7 @@ func ledgerTarget(t *testing.T, url string) ledgertest.Target {
 	s, other := openAt(t, url, postgres.Options{}), foreign(t, url)
 	exec(t, other, "SET timezone = 'UTC'")
 	return ledgertest.Target{
-		Store: s, URL: url, Tables: "sandtrail.ledger_", IDs: "sandtrail.ids",
+		Store: s, URL: url, Tables: "sandtrail.ledger_", IDs: "sandtrail.ids", FixedOwners: pgtest.OnCitus(),
 		Plain: func(t testing.TB, statements ...string) {
 			execAll(t, other, statements)
 			reconcile(t, s) // or a record that goes and comes again would have been changed

@@ -43,9 +43,13 @@ func (s *Store) seal(ctx context.Context, l *layout, now time.Time) error {
 
 func (s *Store) sealOnce(ctx context.Context, l *layout, now time.Time) (n int, err error) {
 	err = s.foldLocked(ctx, l, func(tx pgx.Tx) error {
+		renames, err := sealRenames(ctx, tx, l, now)
+		if err != nil {
+			return err
+		}
 		changes, err := takeQueued(ctx, tx, l, fmt.Sprintf(
 			"id = ANY (ARRAY (SELECT id FROM {schema}.ledger_queue WHERE reason <> '"+parked+"' ORDER BY seq LIMIT %d))", sealBatch))
-		if n = len(changes); err != nil || n == 0 {
+		if n = renames + len(changes); err != nil || len(changes) == 0 {
 			return err
 		}
 		return foldAndSeal(ctx, tx, l, nil, changes, now)
@@ -68,6 +72,10 @@ func foldAndSeal(ctx context.Context, tx pgx.Tx, l *layout, entries []noted, cha
 		entries, changes = append(entries, others...), append(append(changes, changesOf(others)...), queued...)
 	}
 	if err := foldEntries(ctx, tx, l, entries); err != nil || len(changes) == 0 {
+		return err
+	}
+	// A record that took the former id must not come before the rename.
+	if _, err := sealRenames(ctx, tx, l, now); err != nil {
 		return err
 	}
 	b := &book{tx: tx, l: l, k: l.keeper()}

@@ -48,7 +48,7 @@ func (s *Store) tidy(ctx context.Context, now time.Time) error {
 	}
 	return s.write(ctx, "maintain", func(tx *sql.Tx) error {
 		if due {
-			if err := forget(ctx, tx, "true"); err != nil {
+			if err := errors.Join(forget(ctx, tx, "true"), eraseNames(ctx, tx)); err != nil {
 				return err
 			}
 		}

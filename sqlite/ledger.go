@@ -189,7 +189,7 @@ func (b *book) Page(ctx context.Context, n int64) (ledger.Page, error) {
 
 // Put is part of ledger.Book.
 func (b *book) Put(ctx context.Context, w ledger.Written) error {
-	var tiles, pages, removals [][]any
+	var tiles, pages, removals, renames [][]any
 	for id, hashes := range w.Tiles {
 		tiles = append(tiles, []any{id.Level, id.N, hashes})
 	}
@@ -203,6 +203,9 @@ func (b *book) Put(ctx context.Context, w ledger.Written) error {
 	for _, r := range w.Removals {
 		removals = append(removals, []any{r.Leaf, r.Data})
 	}
+	for _, r := range w.Renames {
+		renames = append(renames, []any{r.Leaf, r.Data, r.Opening})
+	}
 	for _, put := range []struct {
 		text string
 		rows [][]any
@@ -212,6 +215,7 @@ func (b *book) Put(ctx context.Context, w ledger.Written) error {
 		{`INSERT INTO sandtrail_ledger_pages (n, since, until, entries) VALUES (?, ?, ?, ?)
 			ON CONFLICT (n) DO UPDATE SET since = excluded.since, until = excluded.until, entries = excluded.entries`, pages},
 		{`INSERT INTO sandtrail_ledger_removals (leaf, data) VALUES (?, ?)`, removals},
+		{`INSERT INTO sandtrail_ledger_renames (leaf, data, opening) VALUES (?, ?, ?)`, renames},
 	} {
 		if err := execEach(ctx, b.tx, put.text, put.rows); err != nil {
 			return err

@@ -23,13 +23,22 @@ const (
 // a large one.
 func (s *Store) seal(ctx context.Context, now time.Time) error {
 	for {
+		if err := s.sealRenames(ctx, now); err != nil {
+			return err
+		}
 		var next step
 		err := s.read(ctx, "seal", func(tx *sql.Tx) (err error) {
 			next, err = newStep(ctx, tx, now)
 			return err
 		})
-		if err != nil || !next.came() && !next.went {
+		if err != nil {
 			return err
+		}
+		if next.renamed {
+			continue // since; a record that took the former id must not come before the rename
+		}
+		if !next.came() && !next.went {
+			return nil
 		}
 		done := false
 		err = s.write(ctx, "seal", func(tx *sql.Tx) (err error) {
@@ -52,6 +61,7 @@ type step struct {
 	sealed  int64 // up to where it has taken in the feed
 	until   int64 // up to where this step does
 	went    bool  // whether removals are to be sealed
+	renamed bool  // whether renames are to be sealed first
 	all     bool  // whether nothing is left after this step
 	records map[sandtrail.ID]sandtrail.Execution
 	written ledger.Written
@@ -67,7 +77,8 @@ func newStep(ctx context.Context, tx *sql.Tx, now time.Time) (step, error) {
 		return s, err
 	}
 	if err := tx.QueryRowContext(ctx, `SELECT seq, (SELECT coalesce(max(seq), 0) FROM sandtrail_feed),
-		EXISTS (SELECT 1 FROM sandtrail_ledger_removed) FROM sandtrail_ledger_sealed`).Scan(&s.sealed, &s.until, &s.went); err != nil {
+		EXISTS (SELECT 1 FROM sandtrail_ledger_removed), EXISTS (SELECT 1 FROM sandtrail_ledger_renamed)
+		FROM sandtrail_ledger_sealed`).Scan(&s.sealed, &s.until, &s.went, &s.renamed); err != nil || s.renamed {
 		return s, err
 	}
 	s.all = !s.went

@@ -143,6 +143,48 @@ var attacks = []attack{
 		o.seal()
 		return expectation{e.ID.String(): kind}, backup
 	}},
+	{name: "give one to somebody who was renamed", do: func(o *operator) (expectation, func()) {
+		former := o.pick().UserID
+		renamed := o.renameUser(former)
+		e := o.record()
+		e.UserID = former
+		_, err := o.Store.Append(o.Context(), []sandtrail.Admitted{{Execution: e}})
+		check(o, err)
+		o.records = append(o.records, e)
+		o.publish()
+		backup := o.backup("sandbox_execution_logs")
+		o.Behind(o, fmt.Sprintf(`UPDATE sandbox_execution_logs SET user_id = '%s' WHERE id = '%s'`, renamed, e.ID))
+		o.changed = "userId"
+		return expectation{e.ID.String(): ledger.Altered}, func() { backup(); o.changed = "" }
+	}},
+	{name: "delete a rename", do: func(o *operator) (expectation, func()) {
+		renamed := o.renameUser(o.pick().UserID)
+		o.publish()
+		want := expectation{"": ledger.Missing}
+		for _, e := range o.records {
+			if e.UserID == renamed {
+				want[e.ID.String()] = ledger.Altered
+			}
+		}
+		backup := o.backup(o.Tables + "renames")
+		o.Behind(o, fmt.Sprintf(`DELETE FROM %[1]srenames WHERE leaf = (SELECT max(leaf) FROM %[1]srenames)`, o.Tables))
+		return want, backup
+	}},
+	{name: "edit a rename", do: func(o *operator) (expectation, func()) {
+		renamed := o.renameUser(o.pick().UserID)
+		o.renameUser(renamed)
+		o.publish()
+		want := expectation{"": ledger.Altered}
+		for _, e := range o.records {
+			if e.UserID == fmt.Sprint("renamed-", o.renames) {
+				want[e.ID.String()] = ledger.Altered
+			}
+		}
+		backup := o.backup(o.Tables + "renames")
+		o.Behind(o, fmt.Sprintf(`UPDATE %[1]srenames SET opening = (SELECT opening FROM %[1]srenames WHERE leaf = (SELECT max(leaf) - 1 FROM %[1]srenames))
+			WHERE leaf = (SELECT max(leaf) FROM %[1]srenames)`, o.Tables))
+		return want, backup
+	}},
 	{name: "edit a removal", do: func(o *operator) (expectation, func()) {
 		e := o.pick()
 		o.deleteOne(e)
@@ -246,7 +288,7 @@ func (o *operator) size() (size int64) {
 // everything is what the database holds of records and ledger.
 func (o *operator) everything() []string {
 	return []string{
-		"sandbox_execution_logs", o.Tables + "tiles", o.Tables + "pages", o.Tables + "removals", o.Tables + "checkpoints",
+		"sandbox_execution_logs", o.Tables + "tiles", o.Tables + "pages", o.Tables + "removals", o.Tables + "renames", o.Tables + "checkpoints",
 	}
 }
 

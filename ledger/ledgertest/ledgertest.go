@@ -3,7 +3,10 @@
 package ledgertest
 
 import (
+	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -39,6 +42,8 @@ type Target struct {
 	Tables string
 	// IDs is the table of ids beside the records, "" if there is none.
 	IDs string
+	// FixedOwners have ids that cannot change.
+	FixedOwners bool
 }
 
 // operator works on a target. What it does lawfully is random.
@@ -52,6 +57,7 @@ type operator struct {
 	records   []sandtrail.Execution // stored
 	published [][]byte              // checkpoints kept outside
 	copies    int                   // of tables
+	renames   int                   // of users and strategies
 	changed   string                // field of a record that is not as it was
 }
 
@@ -126,7 +132,7 @@ func (o *operator) keep(stays func(sandtrail.Execution) bool) {
 
 // live does one random lawful thing.
 func (o *operator) live() {
-	switch o.random.IntN(9) {
+	switch o.random.IntN(11) {
 	case 0: // a client deletes one
 		o.deleteOne(o.pick())
 	case 1: // a client deletes a user, and the records follow
@@ -162,6 +168,14 @@ func (o *operator) live() {
 		o.Act(o, Act{DeleteStrategy: id})
 		o.keep(func(e sandtrail.Execution) bool { return e.StrategyID != id })
 		o.putStrategy(id)
+	case 8: // a client renames a user; another gets the id
+		o.renameUser(fmt.Sprint("user-", o.random.IntN(o.users)))
+	case 9: // a client renames whatever user or strategy somebody has
+		if e := o.pick(); o.random.IntN(2) == 0 {
+			o.renameUser(e.UserID)
+		} else {
+			o.renameStrategy(e.StrategyID)
+		}
 	}
 	o.append(max(1+o.random.IntN(40), fewest-len(o.records)))
 	if o.random.IntN(3) > 0 {
@@ -182,6 +196,40 @@ func (o *operator) replaceUser(id string) {
 	o.users--
 	o.keep(func(e sandtrail.Execution) bool { return e.UserID != id })
 	o.addUser()
+}
+
+// renameUser gives a user a new id, which it returns, and the former id to a new
+// user.
+func (o *operator) renameUser(id string) string {
+	if o.FixedOwners {
+		return id
+	}
+	o.renames++
+	renamed := fmt.Sprint("renamed-", o.renames)
+	o.Plain(o, fmt.Sprintf(`UPDATE users SET id = '%[1]s', email = '%[1]s@example.com' WHERE id = '%[2]s'`, renamed, id))
+	check(o, o.Store.PutUser(o.Context(), sandtrail.User{ID: id, Email: id + "@example.com"}))
+	for i := range o.records {
+		if o.records[i].UserID == id {
+			o.records[i].UserID = renamed
+		}
+	}
+	return renamed
+}
+
+// renameStrategy is renameUser for strategies.
+func (o *operator) renameStrategy(id string) {
+	if o.FixedOwners {
+		return
+	}
+	o.renames++
+	renamed := fmt.Sprint("renamed-", o.renames)
+	o.Plain(o, fmt.Sprintf(`UPDATE strategies SET id = '%s' WHERE id = '%s'`, renamed, id))
+	o.putStrategy(id)
+	for i := range o.records {
+		if o.records[i].StrategyID == id {
+			o.records[i].StrategyID = renamed
+		}
+	}
 }
 
 func (o *operator) pick() sandtrail.Execution { return o.records[o.random.IntN(len(o.records))] }
@@ -289,8 +337,29 @@ func Lawful(t *testing.T, open Opener, n int) {
 		}
 		o.publish()
 		o.clean()
+		o.exports()
 		o.receipts()
 	})
+}
+
+// exports are checked without the store, every record against its leaf.
+func (o *operator) exports() {
+	o.Helper()
+	refs, err := o.service.LeafRefs(o.Context(), o.records)
+	check(o, err)
+	var file []byte
+	for i := range o.records {
+		page, err := o.Store.Execution(o.Context(), o.records[i].ID)
+		check(o, err)
+		file, err = ledger.AppendExported(file, page, refs[i])
+		check(o, err)
+	}
+	m := ledger.Manifest{Format: "ndjson", Records: int64(len(o.records)), SHA256: sha256.Sum256(file)}
+	sum, err := ledger.VerifyExport(bytes.NewReader(file), m, func(f ledger.Finding) { o.Errorf("export: %+v", f) })
+	check(o, err)
+	if sum.Intact != m.Records {
+		o.Errorf("of %d exported records %d are intact", m.Records, sum.Intact)
+	}
 }
 
 // receipts are checked without the store, and refused for what is gone.
@@ -299,6 +368,11 @@ func (o *operator) receipts() {
 	e := o.pick()
 	receipt, err := o.receipt(e.ID)
 	check(o, err)
+	raw, err := json.Marshal(receipt)
+	check(o, err)
+	if _, _, err := ledger.VerifyReceipt(raw, o.service.Keys.Verifiers); err != nil {
+		o.Error(err)
+	}
 	if receipt.Record.ExecutionTime != e.ExecutionTime {
 		o.Errorf("the receipt is for another record: %+v", receipt.Record)
 	}
