@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
@@ -47,11 +50,13 @@ func (b *Outbox) Flush(ctx context.Context, to sandtrail.Appender, admission san
 	}
 	defer unlock()
 	waiting, err := b.batches()
+	waiting, done.Stayed = b.due(waiting)
+	f := flushing{b, to, admission, &done, map[string]bool{}}
 	for err == nil && len(waiting) > 0 {
 		var parcels []parcel
 		parcels, waiting, err = b.load(waiting, &done)
 		if err == nil {
-			err = b.deliver(ctx, parcels, to, admission, &done)
+			err = errors.Join(f.deliver(ctx, pointers(parcels)), b.forget(parcels))
 		}
 	}
 	if err != nil {
@@ -60,11 +65,38 @@ func (b *Outbox) Flush(ctx context.Context, to sandtrail.Appender, admission san
 	return done, nil
 }
 
+// due leaves out those of the batches that were tried before which it is not
+// the turn of, and returns how many records they hold.
+func (b *Outbox) due(waiting []batch) (due []batch, records int) {
+	tried := 0
+	for _, w := range waiting {
+		if w.tried() {
+			tried += w.records
+		}
+		if w.tried() && b.retries > 0 && tried > b.retries {
+			records += w.records
+			continue
+		}
+		due = append(due, w)
+	}
+	return due, records
+}
+
 // parcel is one record on its way.
 type parcel struct {
 	file  string
 	draft sandtrail.Draft
-	stays bool
+
+	settled bool // its file is not needed any more
+	stays   bool // it is kept for another try
+}
+
+func pointers(parcels []parcel) []*parcel {
+	all := make([]*parcel, len(parcels))
+	for i := range parcels {
+		all[i] = &parcels[i]
+	}
+	return all
 }
 
 // load reads batches until there is enough for one delivery and returns those
@@ -92,48 +124,117 @@ func (b *Outbox) load(waiting []batch, done *Delivery) (parcels []parcel, rest [
 	return parcels, nil, nil
 }
 
-// deliver brings parcels to the store together, or, when it refuses some of
-// them, one by one, and forgets those that are settled.
-func (b *Outbox) deliver(ctx context.Context, parcels []parcel, to sandtrail.Appender, admission sandtrail.Admission, done *Delivery) error {
-	err := send(ctx, parcels, to, admission)
-	if err == nil {
-		done.Delivered += len(parcels)
-		return b.forget(parcels)
-	}
-	if !isRefusal(err) {
-		return err
-	}
-	for i := range parcels {
-		err := send(ctx, parcels[i:i+1], to, admission)
-		switch {
-		case err == nil:
-			done.Delivered++
-		case !isRefusal(err):
-			return errors.Join(err, b.forget(parcels[:i]))
-		case isUnknownOwner(err), sandtrail.IsEarly(err):
-			parcels[i].stays = true
-			done.Stayed++
-			done.Why = err
-		default:
-			done.Refused++
-			if err := b.setAside(parcels[i].draft, err); err != nil {
-				return err
-			}
-		}
-	}
-	return b.forget(parcels)
+// flushing is one Flush.
+type flushing struct {
+	*Outbox
+	to        sandtrail.Appender
+	admission sandtrail.Admission
+	done      *Delivery
+	unknown   map[string]bool // users and strategies that the store does not know, by ownerKeys
 }
 
-func send(ctx context.Context, parcels []parcel, to sandtrail.Appender, admission sandtrail.Admission) error {
+// ownerKeys tell a record's user and strategy apart from all others.
+func ownerKeys(d sandtrail.Draft) map[string]string {
+	return map[string]string{"userId": "user " + d.UserID, "strategyId": "strategy " + d.StrategyID}
+}
+
+// deliver brings parcels to the store together. When it refuses some of them,
+// those of the users and strategies that it does not know stay, without another
+// try; of the others either half is delivered by itself.
+func (f *flushing) deliver(ctx context.Context, parcels []*parcel) error {
+	parcels = f.known(parcels, nil)
+	if len(parcels) == 0 {
+		return nil
+	}
+	err := f.send(ctx, parcels)
+	switch {
+	case err == nil:
+		f.done.Delivered += len(parcels)
+		for _, p := range parcels {
+			p.settled = true
+		}
+		return nil
+	case !isRefusal(err):
+		return err
+	case len(parcels) == 1:
+		return f.settle(parcels[0], err)
+	}
+	f.learn(parcels, err)
+	if rest := f.known(parcels, err); len(rest) < len(parcels) {
+		return f.deliver(ctx, rest)
+	}
+	half := len(parcels) / 2
+	err = f.deliver(ctx, parcels[:half])
+	if err == nil {
+		err = f.deliver(ctx, parcels[half:])
+	}
+	return err
+}
+
+// settle decides about a record that the store has refused.
+func (f *flushing) settle(p *parcel, why error) error {
+	if isUnknownOwner(why) || sandtrail.IsEarly(why) {
+		f.learn([]*parcel{p}, why)
+		f.stays(p, why)
+		return nil
+	}
+	f.done.Refused++
+	p.settled = true
+	return f.setAside(p.draft, why)
+}
+
+func (f *flushing) stays(p *parcel, why error) {
+	p.stays = true
+	f.done.Stayed++
+	if why != nil {
+		f.done.Why = why
+	}
+}
+
+// known lets those of the parcels stay whose owners the store does not know, and
+// returns the others.
+func (f *flushing) known(parcels []*parcel, why error) (others []*parcel) {
+	for _, p := range parcels {
+		keys := ownerKeys(p.draft)
+		if f.unknown[keys["userId"]] || f.unknown[keys["strategyId"]] {
+			f.stays(p, why)
+		} else {
+			others = append(others, p)
+		}
+	}
+	return others
+}
+
+// ofOwner is the place of an owner in a batch, or in a record alone.
+var ofOwner = regexp.MustCompile(`^(?:.*\[(\d+)\]\.)?(userId|strategyId)$`)
+
+// learn takes from an error which owners the store does not know.
+func (f *flushing) learn(parcels []*parcel, err error) {
+	var e *sandtrail.Error
+	if !errors.As(err, &e) || e.Code != sandtrail.CodeInvalid {
+		return
+	}
+	for _, field := range e.Fields {
+		m := ofOwner.FindStringSubmatch(field.Path)
+		if m == nil {
+			return // something else is wrong with them
+		}
+		if at, err := strconv.Atoi(cmp.Or(m[1], "0")); err == nil && at < len(parcels) {
+			f.unknown[ownerKeys(parcels[at].draft)[m[2]]] = true
+		}
+	}
+}
+
+func (f *flushing) send(ctx context.Context, parcels []*parcel) error {
 	drafts := make([]sandtrail.Draft, len(parcels))
 	for i, p := range parcels {
 		drafts[i] = p.draft
 	}
-	admitted, err := admission.Admit(drafts...)
+	admitted, err := f.admission.Admit(drafts...)
 	if err != nil {
 		return err
 	}
-	_, err = to.Append(ctx, admitted)
+	_, err = f.to.Append(ctx, admitted)
 	return err
 }
 
@@ -166,30 +267,46 @@ func (b *Outbox) setAside(d sandtrail.Draft, why error) error {
 	return durable.WriteFile(filepath.Join(b.dir, refusedDir, d.ID.String()+".json"), raw)
 }
 
-// forget removes the files of settled parcels. What stays of a file whose
-// others are settled gets a file of its own first.
+// forget removes the files of settled parcels. What is not settled of a file
+// gets a file of its own first; what stays is tried again after all others.
 func (b *Outbox) forget(parcels []parcel) error {
 	for len(parcels) > 0 {
-		file, n := parcels[0].file, 0
-		var stays []sandtrail.Draft
+		file, n, tried := parcels[0].file, 0, false
+		var left []sandtrail.Draft
 		for n < len(parcels) && parcels[n].file == file {
-			if parcels[n].stays {
-				stays = append(stays, parcels[n].draft)
+			if !parcels[n].settled {
+				left = append(left, parcels[n].draft)
 			}
+			tried = tried || parcels[n].stays
 			n++
 		}
 		parcels = parcels[n:]
-		if len(stays) == n {
-			continue
-		}
-		if err := b.write(stays); err != nil {
+		if err := b.keepLeft(file, left, len(left) == n, tried); err != nil {
 			return err
 		}
-		// Not made durable: a file that comes back after a power failure is
-		// delivered again and known as a duplicate.
-		if err := os.Remove(filepath.Join(b.dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+	}
+	return nil
+}
+
+func (b *Outbox) keepLeft(file string, left []sandtrail.Draft, all, tried bool) error {
+	if all {
+		if !tried {
+			return nil
 		}
+		// The time of the file says since when it waits, and stays.
+		err := os.Rename(filepath.Join(b.dir, file), filepath.Join(b.dir, triedName(file, b.now())))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return err
+	}
+	if err := b.write(left); err != nil {
+		return err
+	}
+	// Not made durable: a file that comes back after a power failure is
+	// delivered again and known as a duplicate.
+	if err := os.Remove(filepath.Join(b.dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

@@ -2,7 +2,9 @@
 //
 // It is a directory that any number of processes may use at once:
 //
-//	<id>-<bytes>.records   a batch of records that waits; <id> is its first one's
+//	<id>-<records>x<bytes>.records
+//	                       a batch that waits; <id> is its first record's
+//	~<time>-<id>-….records a batch that a store would not take yet, tried then
 //	lock                   held while the directory's size is judged
 //	flush                  held by the process that delivers
 //	refused/               records that a store has refused for good, with the reason
@@ -32,6 +34,9 @@ import (
 type Options struct {
 	MaxBytes int64            // what waits may take up; 0: DefaultMaxBytes
 	Now      func() time.Time // nil: time.Now; gives records their time
+	// Retries is how many records that a store would not take yet a Flush tries
+	// again, those first whose last try is longest ago; 0: all.
+	Retries int
 }
 
 // DefaultMaxBytes is room for some 50,000 records.
@@ -43,6 +48,7 @@ type Outbox struct {
 	max int64
 	now func() time.Time
 
+	retries  int
 	patience time.Duration // for a lock
 }
 
@@ -61,7 +67,7 @@ const (
 // that others may write to, is refused with durable.ErrNotPrivate: what they
 // put there would be delivered in this user's name.
 func Open(dir string, o Options) (*Outbox, error) {
-	b := &Outbox{dir: dir, max: o.MaxBytes, now: o.Now, patience: lockPatience}
+	b := &Outbox{dir: dir, max: o.MaxBytes, now: o.Now, retries: o.Retries, patience: lockPatience}
 	if b.max == 0 {
 		b.max = DefaultMaxBytes
 	}
@@ -110,11 +116,24 @@ func (b *Outbox) Put(drafts ...sandtrail.Draft) ([]sandtrail.Draft, error) {
 	return kept, nil
 }
 
-// batchPath names the file of a batch. Its size is in the name, so that
-// judging the whole directory needs no look at each file.
+// batchPath names the file of a batch. How many records and bytes it holds is
+// in the name, so that judging the whole directory needs no look at each file.
 func (b *Outbox) batchPath(drafts []sandtrail.Draft, raw []byte) string {
-	return filepath.Join(b.dir, fmt.Sprintf("%s-%d%s", drafts[0].ID, len(raw), suffix))
+	return filepath.Join(b.dir, fmt.Sprintf("%s-%dx%d%s", drafts[0].ID, len(drafts), len(raw), suffix))
 }
+
+// triedMark begins the names of batches that a store would not take yet; the
+// time of the try follows. They come behind the others, the last tried last.
+const triedMark = "~"
+
+func triedName(name string, at time.Time) string {
+	if strings.HasPrefix(name, triedMark) {
+		_, name, _ = strings.Cut(name, "-")
+	}
+	return fmt.Sprintf("%s%012x-%s", triedMark, at.UnixMilli(), name)
+}
+
+func (w batch) tried() bool { return strings.HasPrefix(w.name, triedMark) }
 
 // write keeps a batch that has its ids, whatever the bound.
 func (b *Outbox) write(drafts []sandtrail.Draft) error {
@@ -162,12 +181,13 @@ func (b *Outbox) admit(size int64, path string, raw []byte) error {
 
 // batch is one file that waits.
 type batch struct {
-	name  string
-	bytes int64
+	name    string
+	records int
+	bytes   int64
 }
 
-// batches lists what waits, oldest first. Ids begin with their time, and so
-// do names.
+// batches lists what waits, oldest first, and what was tried before behind the
+// rest. Ids begin with their time, and so do names.
 func (b *Outbox) batches() ([]batch, error) {
 	entries, err := os.ReadDir(b.dir)
 	if err != nil {
@@ -179,11 +199,14 @@ func (b *Outbox) batches() ([]batch, error) {
 		if !ok {
 			continue
 		}
-		size, err := strconv.ParseInt(stem[strings.LastIndexByte(stem, '-')+1:], 10, 64)
-		if err != nil {
-			size = 0 // not a name of ours; reading it will set it aside
+		w := batch{name: entry.Name(), records: 1}
+		figures := stem[strings.LastIndexByte(stem, '-')+1:]
+		if _, err := fmt.Sscanf(figures, "%dx%d", &w.records, &w.bytes); err != nil {
+			// Of a version that told no number, or no name of ours: reading it
+			// will set it aside.
+			w.bytes, _ = strconv.ParseInt(figures, 10, 64)
 		}
-		found = append(found, batch{entry.Name(), size})
+		found = append(found, w)
 	}
 	return found, nil
 }
@@ -203,8 +226,10 @@ type State struct {
 // Calm reports whether nobody has to look after the outbox.
 func (s State) Calm() bool { return s.Waiting+s.Refused+s.Damaged+s.Dropped+s.Lost == 0 }
 
-// Waiting returns the records that wait, oldest first, at most limit of them
-// (0: all), and the state of the whole.
+// Waiting returns the records that wait, at most limit of them (0: all), and the
+// state of the whole. Those come first that no store was asked to take, oldest
+// first. No more is read than is returned: a damaged file behind that counts as
+// what its name says.
 func (b *Outbox) Waiting(limit int) ([]sandtrail.Draft, State, error) {
 	found, err := b.batches()
 	if err != nil {
@@ -213,7 +238,12 @@ func (b *Outbox) Waiting(limit int) ([]sandtrail.Draft, State, error) {
 	var state State
 	var drafts []sandtrail.Draft
 	for _, w := range found {
-		batch, err := b.read(w.name)
+		var batch []sandtrail.Draft
+		var err error
+		if limit == 0 || len(drafts) < limit {
+			batch, err = b.read(w.name)
+			w.records = len(batch)
+		}
 		if err == nil {
 			err = state.noteAge(filepath.Join(b.dir, w.name))
 		}
@@ -226,7 +256,7 @@ func (b *Outbox) Waiting(limit int) ([]sandtrail.Draft, State, error) {
 		case err != nil:
 			return nil, State{}, fmt.Errorf("read outbox: %w", err)
 		}
-		state.Waiting += len(batch)
+		state.Waiting += w.records
 		state.Bytes += w.bytes
 		if room := limit - len(drafts); limit == 0 || room > 0 {
 			if limit > 0 {

@@ -485,3 +485,83 @@ func check(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestUndeliverableRecordsCostLittle has many records wait whose owners nobody
+// added, and one behind them that can be delivered.
+func TestUndeliverableRecordsCostLittle(t *testing.T) {
+	const many, together = 1000, 5
+	dir := t.TempDir()
+	clock := func() time.Time { return now }
+	box, err := outbox.Open(dir, outbox.Options{Retries: 50, Now: clock})
+	check(t, err)
+	put := func(user string) {
+		t.Helper()
+		drafts := []sandtrail.Draft{draft(user)}
+		for user != "ada" && len(drafts) < together {
+			drafts = append(drafts, draft(user))
+		}
+		_, err := box.Put(drafts...)
+		check(t, err)
+	}
+	for i := range many / together {
+		put(fmt.Sprintf("unknown-%d", i%10))
+	}
+	put("ada")
+	s := &store{known: map[string]bool{"ada": true}}
+	if done := flush(t, box, s); done.Delivered != 1 || done.Stayed != many {
+		t.Errorf("first: %+v", done)
+	}
+	if s.calls > 300 {
+		t.Errorf("%d calls for ten unknown owners", s.calls)
+	}
+	for run := range 3 {
+		put("ada")
+		s.calls = 0
+		if done := flush(t, box, s); done.Delivered != 1 || done.Stayed != many {
+			t.Errorf("again: %+v", done)
+		}
+		if s.calls > 25 {
+			t.Errorf("run %d: %d calls", run, s.calls)
+		}
+	}
+	holds(t, box, outbox.State{Waiting: many})
+
+	// Each has its turn, and all are tried when that is asked for.
+	s.known = nil
+	if done := flush(t, box, s); done.Delivered != 50 || done.Stayed != many-50 {
+		t.Errorf("once they are known: %+v", done)
+	}
+	all, err := outbox.Open(dir, outbox.Options{Now: clock})
+	check(t, err)
+	if done := flush(t, all, s); done.Delivered != many-50 || done.Stayed != 0 {
+		t.Errorf("all of them: %+v", done)
+	}
+}
+
+// TestStateOfALargeOutboxReadsNoMoreThanItReturns takes the content of files
+// away.
+func TestStateOfALargeOutboxReadsNoMoreThanItReturns(t *testing.T) {
+	dir := t.TempDir()
+	box, err := outbox.Open(dir, outbox.Options{})
+	check(t, err)
+	for range 3 {
+		_, err := box.Put(draft("ada"), draft("ada"))
+		check(t, err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.records"))
+	check(t, err)
+	var bytes int64
+	for i, file := range files {
+		info, err := os.Stat(file)
+		check(t, err)
+		bytes += info.Size()
+		if i > 0 {
+			check(t, os.Truncate(file, 0))
+		}
+	}
+	drafts, state, err := box.Waiting(1)
+	check(t, err)
+	if len(drafts) != 1 || state.Waiting != 6 || state.Bytes != bytes || state.Damaged != 0 {
+		t.Errorf("%d records, %+v", len(drafts), state)
+	}
+}

@@ -221,13 +221,17 @@ func (c *execCmd) terminal(d *deps, id sandtrail.ID) (*recorder.Terminal, error)
 	return t, err
 }
 
+// maxRetries is how many records of earlier runs, which the store would not take
+// then, a run tries to deliver once more: they are not to slow it down.
+const maxRetries = 50
+
 // begin opens the outbox and leaves a trace of the run there. The run goes on
 // without either, but not with an outbox that others may write to.
 func (c *execCmd) begin(d *deps, id sandtrail.ID, command recorder.Command) (*outbox.Outbox, *outbox.Trace, error) {
 	if c.writesRecord() {
 		return nil, nil, nil
 	}
-	box, err := c.open(d)
+	box, err := c.openFor(d, maxRetries)
 	if errors.Is(err, durable.ErrNotPrivate) {
 		return nil, nil, err
 	}

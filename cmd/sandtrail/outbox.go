@@ -22,7 +22,11 @@ type outboxFlag struct {
 }
 
 // open opens the outbox of the store that the flags mean.
-func (f outboxFlag) open(d *deps) (*outbox.Outbox, error) {
+func (f outboxFlag) open(d *deps) (*outbox.Outbox, error) { return f.openFor(d, 0) }
+
+// openFor opens it for deliveries that try so many records again that the store
+// would not take before; 0: all.
+func (f outboxFlag) openFor(d *deps, retries int) (*outbox.Outbox, error) {
 	dir := f.Outbox
 	if dir == "" {
 		var err error
@@ -30,7 +34,7 @@ func (f outboxFlag) open(d *deps) (*outbox.Outbox, error) {
 			return nil, err
 		}
 	}
-	return outbox.Open(dir, outbox.Options{Now: d.now})
+	return outbox.Open(dir, outbox.Options{Now: d.now, Retries: retries})
 }
 
 // existing is the outbox if there is one already, nil where nothing ever
