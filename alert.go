@@ -103,7 +103,7 @@ func (r Rule) describe(v Verdict) string {
 		return fmt.Sprintf("%s: %.3g %% of the executions of the last %s timed out (%d of %d, threshold %g %%)",
 			r.Name, *v.Value, window, v.Stats.TimedOut, v.Stats.Total, r.Threshold)
 	case r.Metric == P95Time:
-		return fmt.Sprintf("%s: p95 time of the last %s: %s (threshold %s)", r.Name, window, wordMillis(*v.Value), wordMillis(r.Threshold))
+		return fmt.Sprintf("%s: p95 execution time of the last %s: %s (threshold %s)", r.Name, window, wordMillis(*v.Value), wordMillis(r.Threshold))
 	case v.Stats.Total == 1:
 		return fmt.Sprintf("%s: 1 execution in the last %s", r.Name, window)
 	}

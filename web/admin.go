@@ -48,7 +48,7 @@ func (v *view) adminPage(title, path string) (adminFrame, error) {
 		{Label: "State", Href: "/admin"},
 		{Label: "Keys", Href: "/admin/keys"},
 		{Label: "Access log", Href: "/admin/access-log"},
-		{Label: "Examination", Href: "/admin/examination"},
+		{Label: "Health check", Href: "/admin/examination"},
 	} {
 		if v.API == nil && (tab.Label == "Keys" || tab.Label == "Access log") {
 			continue // it is the API that is asked for them
@@ -240,7 +240,7 @@ type migrationRow struct {
 
 // examination does what doctor does, which may take seconds.
 func examination(v *view) error {
-	f, err := v.adminPage("Examination", "/admin/examination")
+	f, err := v.adminPage("Health check", "/admin/examination")
 	if err != nil {
 		return err
 	}

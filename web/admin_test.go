@@ -221,7 +221,7 @@ func TestAdministrationTellsTheState(t *testing.T) {
 		o.Retention.Strategies = map[string]time.Duration{"s1": 0}
 	})
 	page(t, h, "/admin", http.StatusOK).wantText(t,
-		"0 entries", "not yet", "kept for 90d", "Of Terminal kept for 365d", "Of s1 kept for ever", "none yet", "within minutes", "SQLite keeps everything in one file", "1 record")
+		"0 ledger entries", "not yet", "kept for 90d", "Of Terminal kept for 365d", "Of s1 kept for ever", "none yet", "within minutes", "SQLite keeps everything in one file", "1 execution")
 
 	if err := store.Maintain(t.Context(), now); err != nil {
 		t.Fatal(err)
@@ -233,7 +233,7 @@ func TestAdministrationTellsTheState(t *testing.T) {
 		}
 	}
 	get(t, h, "/checkpoint")
-	page(t, h, "/admin", http.StatusOK).wantText(t, "1 entry", "of 1 entries", "deleted 7", "in 23 h", "sandtrail verify --checkpoint checkpoint.txt --public-key sandtrail/test+")
+	page(t, h, "/admin", http.StatusOK).wantText(t, "1 ledger entry", "of 1 ledger entries", "deleted 7", "in 23 h", "sandtrail verify --checkpoint checkpoint.txt --public-key sandtrail/test+")
 	page(t, h, "/admin/examination", http.StatusOK).wantText(t, "No fault found", "journal mode is wal", "just now")
 }
 
@@ -243,14 +243,14 @@ func TestExecutionIsProved(t *testing.T) {
 	e := oneExecution(t, store, "u1")
 	h := whole(t, store, still)
 	path := "/executions/" + e.ID.String()
-	page(t, h, path, http.StatusOK).wantText(t, "Not sealed yet")
+	page(t, h, path, http.StatusOK).wantText(t, "Unsealed")
 	page(t, h, path+"/receipt", http.StatusNotFound)
 
 	if err := store.Maintain(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
 	p := page(t, h, path, http.StatusOK)
-	p.wantText(t, "Sealed", "Entry 0 of the ledger", "sandtrail verify --receipt receipt-"+e.ID.String()+".json --public-key sandtrail/test+")
+	p.wantText(t, "Sealed", "Ledger entry 0", "sandtrail verify --receipt receipt-"+e.ID.String()+".json --public-key sandtrail/test+")
 	keys, err := ledgerKeys()
 	if err != nil {
 		t.Fatal(err)

@@ -194,7 +194,7 @@ func baseCondition(r sandtrail.Rule) string {
 	case sandtrail.TimeoutRate:
 		return fmt.Sprintf("fires when more than %s of the executions of the last %s timed out", threshold, window)
 	case sandtrail.P95Time:
-		return fmt.Sprintf("fires when the p95 time of the last %s is more than %s", window, threshold)
+		return fmt.Sprintf("fires when the p95 execution time of the last %s is more than %s", window, threshold)
 	}
 	return fmt.Sprintf("fires when the last %s saw no executions", window)
 }
@@ -213,7 +213,7 @@ func verdictWords(v sandtrail.Verdict) string {
 	case v.Rule.Metric == sandtrail.TimeoutRate:
 		return fmt.Sprintf("%s of the executions of the last %s timed out (%s)", metricValue(v), window, of(v.Stats.TimedOut))
 	case v.Rule.Metric == sandtrail.P95Time:
-		return fmt.Sprintf("p95 time of the last %s: %s (threshold %s)", window, metricValue(v), metric(v.Rule, v.Rule.Threshold))
+		return fmt.Sprintf("p95 execution time of the last %s: %s (threshold %s)", window, metricValue(v), metric(v.Rule, v.Rule.Threshold))
 	}
 	return fmt.Sprintf("%s in the last %s", metricValue(v), window)
 }

@@ -48,6 +48,9 @@ func (v *view) executionInPath() (sandtrail.Execution, error) {
 	return v.store.execution(v.r.Context(), id)
 }
 
+// maxUnfolded is how much metadata is shown without being asked for, in bytes.
+const maxUnfolded = 4 << 10
+
 func execution(v *view) error {
 	e, err := v.executionInPath()
 	if err != nil {
@@ -73,6 +76,9 @@ func execution(v *view) error {
 	p.Measures, p.Looked = measures(e, usual), e.Classes != nil
 	p.Errors, p.Warnings = e.Findings()
 	p.Metadata = parseTree(e.Metadata)
+	if len(e.Metadata) > maxUnfolded {
+		p.Metadata.fold()
+	}
 	for _, key := range []string{"errors", "warnings", "run"} {
 		if n := p.Metadata.child(key); n != nil {
 			n.Told = true
@@ -100,7 +106,7 @@ func measures(e sandtrail.Execution, usual sandtrail.StrategyStats) []measure {
 	q := usual.Percentiles.ExecutionTime
 	findings := plural(e.ErrorCount, "error") + ", " + plural(e.WarningCount, "warning")
 	return []measure{
-		{Label: "Time", Value: formatMillis(elapsed), Usual: against(formatMillis(q.P50), "median"), Scale: newScale(elapsed, q)},
+		{Label: "Execution time", Value: formatMillis(elapsed), Usual: against(formatMillis(q.P50), "p50 of the strategy"), Scale: newScale(elapsed, q)},
 		{Label: "Peak memory", Value: formatMemory(float(e.MemoryUsed)), Usual: against(formatMemory(usual.Avg.MemoryUsed), "average")},
 		{Label: "CPU", Value: formatPercent(e.CPUUsage), Usual: against(formatPercent(usual.Avg.CPUUsage), "average")},
 		{
@@ -125,6 +131,6 @@ func newScale(value *float64, q sandtrail.Quantiles) *scale {
 	return &scale{
 		Value: share(100 * *value / end), Median: share(100 * *q.P50 / end), P95: share(100 * *q.P95 / end),
 		Beyond: *value > *q.P95,
-		Title:  "median " + formatMillis(q.P50) + ", 95 % up to " + formatMillis(q.P95) + ", 99 % up to " + formatMillis(q.P99),
+		Title:  "p50 " + formatMillis(q.P50) + ", p95 " + formatMillis(q.P95) + ", p99 " + formatMillis(q.P99),
 	}
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"net/url"
 	"strconv"
@@ -51,6 +52,9 @@ const (
 	outcomeCrashed   = "crashed" // failed without a time-out
 )
 
+// outcomeWords are the outcomes as a reader sees them, where they differ.
+var outcomeWords = map[string]string{outcomeTimedOut: "timed out", outcomeCrashed: "failed, not timed out"}
+
 // filter reads the form; what it cannot read is an *Error of CodeInvalid that
 // names the field.
 func (f filterForm) filter(loc *time.Location) (sandtrail.Filter, error) {
@@ -73,10 +77,10 @@ func (f filterForm) filter(loc *time.Location) (sandtrail.Filter, error) {
 	case outcomeCrashed:
 		out.Success, out.TimedOut = new(false), new(false)
 	default:
-		check("outcome", errors.New("want succeeded, failed, timedOut or crashed"))
+		check("outcome", errors.New("must be succeeded, failed (time-outs too), timedOut, or crashed (failed, not timed out)"))
 	}
 	if f.Type != "" && out.Type != sandtrail.Validation && out.Type != sandtrail.Terminal {
-		check("executionType", errors.New("want VALIDATION or TERMINAL"))
+		check("executionType", errors.New("must be VALIDATION or TERMINAL"))
 	}
 	if f.Within != "" {
 		out.Within, err = sandtrail.ParseDuration(f.Within)
@@ -128,7 +132,7 @@ func parseTime(s string, loc *time.Location) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, errors.New("want a time such as 2026-11-24T09:30 or 2026-11-24T09:30:00Z")
+	return time.Time{}, errors.New("must be a time such as 2026-11-24T09:30 or 2026-11-24T09:30:00Z")
 }
 
 // parseMillis reads milliseconds, bare or as a duration ("2s").
@@ -138,7 +142,7 @@ func parseMillis(s string) (*int, error) {
 	}
 	d, err := sandtrail.ParseDuration(s)
 	if err != nil || d.Milliseconds() > sandtrail.MaxInt {
-		return nil, errors.New("want a length of time such as 500ms or 2s")
+		return nil, errors.New("must be a length of time such as 500ms or 2s")
 	}
 	return new(int(d.Milliseconds())), nil
 }
@@ -149,7 +153,7 @@ func parseCount(s string) (*int, error) {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 || n > sandtrail.MaxInt {
-		return nil, errors.New("want a whole number of at least 0")
+		return nil, errors.New("must be a whole number of at least 0")
 	}
 	return &n, nil
 }
@@ -169,10 +173,10 @@ func (f filterForm) chips(path string) []chip {
 		{"executionType", "type"},
 		{"outcome", "outcome"},
 		{"within", "within"},
-		{"since", "since"},
-		{"until", "until"},
-		{"minTime", "time ≥"},
-		{"maxTime", "time ≤"},
+		{"since", "ended since"},
+		{"until", "ended before"},
+		{"minTime", "execution time ≥"},
+		{"maxTime", "execution time ≤"},
 		{"minMemory", "memory ≥"},
 		{"maxMemory", "memory ≤"},
 	}
@@ -183,9 +187,13 @@ func (f filterForm) chips(path string) []chip {
 		if value == "" {
 			continue
 		}
+		words := value
+		if label.param == "outcome" {
+			words = cmp.Or(outcomeWords[value], value)
+		}
 		rest := f.values()
 		rest.Del(label.param)
-		chips = append(chips, chip{label.name, value, address(path, rest)})
+		chips = append(chips, chip{label.name, words, address(path, rest)})
 	}
 	return chips
 }

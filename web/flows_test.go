@@ -136,7 +136,7 @@ func filtering(b tab) {
 	}
 	b.do(click(".more summary"), chromedp.SendKeys(chromedp.CSS("#minTime"), "soon"))
 	b.follow(chromedp.KeyEvent(kb.Enter))
-	b.wait(`document.querySelector("[role=alert]").textContent.includes("want a length of time")`)
+	b.wait(`document.querySelector("[role=alert]").textContent.includes("must be a length of time")`)
 }
 
 func adding(b tab) {
@@ -196,7 +196,7 @@ func tooltips(b tab) {
 		return err
 	}
 	b.do(chromedp.Func(move))
-	b.wait(`!document.querySelector(".tip").hidden && /executions\n.*failed.*\ntime/.test(document.querySelector(".tip").textContent)`)
+	b.wait(`!document.querySelector(".tip").hidden && /executions\n.*failed.*\nexecution time/.test(document.querySelector(".tip").textContent)`)
 	b.wait(`document.querySelectorAll(".slot.on").length === 1`)
 }
 
@@ -223,6 +223,19 @@ func withoutScript(b tab) {
 	location, err := chromedp.Run(b.ctx, chromedp.Location())
 	if err != nil || !strings.Contains(location, "cursor=") {
 		b.t.Errorf("without script, older ones are at %s (%v)", location, err)
+	}
+}
+
+// TestRowsStayClearOfTheBar goes down and up the list by keys.
+func TestRowsStayClearOfTheBar(t *testing.T) {
+	g := furnishedSample(t).receive(t, visitors[0])
+	b := g.enter(t)
+	b.look(screens[0])
+	b.open("/executions")
+	b.press(strings.Repeat("j", 45) + strings.Repeat("k", 40))
+	b.wait(`[...document.querySelectorAll("tr.run .cover")].indexOf(document.activeElement) === 4`)
+	if over := run[float64](b, `document.querySelector(".bar").getBoundingClientRect().bottom - document.activeElement.closest("tr").getBoundingClientRect().top`); over > 0 {
+		t.Errorf("the row lies %v pixels under the bar", over)
 	}
 }
 

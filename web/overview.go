@@ -127,7 +127,7 @@ func tiles(w window, now, then sandtrail.WindowStats, buckets []sandtrail.TrendB
 			Delta: relative(float64(now.TimedOut), float64(then.TimedOut), "bad", "good"), Href: list(outcomeTimedOut),
 			Spark: sparkline(buckets, func(b sandtrail.TrendBucket) *float64 { return new(float64(b.TimedOut)) }),
 		}, {
-			Label: "p95 time", Value: formatMillis(now.P95Time), Note: formatMillis(then.P95Time),
+			Label: "p95 execution time", Value: formatMillis(now.P95Time), Note: formatMillis(then.P95Time),
 			Delta: relativePtr(now.P95Time, then.P95Time, "bad", "good"), Href: list(""),
 			Spark: sparkline(buckets, func(b sandtrail.TrendBucket) *float64 { return b.P95Time }),
 		},

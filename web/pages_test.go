@@ -216,7 +216,7 @@ func TestWalkingTheListMeetsEveryExecutionOnce(t *testing.T) {
 
 func TestFilterProblemsStandBesideTheForm(t *testing.T) {
 	p := page(t, Handler(options(t)), "/executions?minTime=soon&since=yesterday&outcome=failed", http.StatusBadRequest)
-	p.wantText(t, "minTime: want a length of time", "since: want a time such as")
+	p.wantText(t, "minTime: must be a length of time", "since: must be a time such as")
 	if got := p.id(t, "minTime"); got.attr("aria-invalid") != "true" || got.attr("value") != "soon" {
 		t.Errorf("the field minTime is not marked: %v", got.Attr)
 	}
@@ -245,7 +245,7 @@ func TestExecution(t *testing.T) {
 func TestStrategy(t *testing.T) {
 	h := Handler(options(t))
 	p := page(t, h, "/strategies/s-0003", http.StatusOK)
-	p.wantText(t, "Failing since", "in a row", "Last 100 executions", "Who runs it", "p99")
+	p.wantText(t, "Failing since", "in a row", "Last 100 executions", "Users newest", "p99")
 	if alert := p.class("alert"); len(alert) != 1 {
 		t.Fatalf("%d alerts on the page of a failing strategy", len(alert))
 	}

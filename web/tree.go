@@ -16,7 +16,7 @@ type node struct {
 	Value    string // of a leaf, as it is written; strings without quotes
 	Kind     string // object, array, string, number, literal
 	Children []node
-	Told     bool // shown elsewhere on the page, so it can stay folded
+	Told     bool // shown elsewhere on the page, or long, so that it stays folded
 }
 
 // Branch reports whether the node is an object or an array.
@@ -83,6 +83,17 @@ func (n *node) child(key string) *node {
 		}
 	}
 	return nil
+}
+
+// fold leaves every branch to be opened by the reader.
+func (n *node) fold() {
+	if n == nil {
+		return
+	}
+	n.Told = true
+	for i := range n.Children {
+		n.Children[i].fold()
+	}
 }
 
 // fact is one line about how an execution was measured.

@@ -167,6 +167,14 @@ func TestRunFactsLeaveOutWhatIsNotKnown(t *testing.T) {
 	}
 }
 
+func TestLongTreesAreFolded(t *testing.T) {
+	tree := parseTree(json.RawMessage(`{"a":{"b":[1]}}`))
+	tree.fold()
+	if inner := tree.child("a").child("b"); !inner.Told {
+		t.Error("an inner branch is open")
+	}
+}
+
 func FuzzTree(f *testing.F) {
 	f.Add([]byte(`{"run":{"status":"exited","cpuTime":12,"limits":{"timeout":30000}}}`))
 	f.Add([]byte(strings.Repeat("[", 200) + strings.Repeat("]", 200)))

@@ -243,7 +243,7 @@ async function play(button) {
   try {
     await Promise.all([loaded(style), loaded(script)]);
     const answer = await fetch(session.dataset.session);
-    if (!answer.ok) throw new Error(answer.status === 409 ? "The recording is another one than the record names." : "The recording cannot be read.");
+    if (!answer.ok) throw new Error(answer.status === 409 ? "The recording is another one than the execution names." : "The recording cannot be read.");
     session.replaceChildren();
     AsciinemaPlayer.create({ data: answer }, session, { autoPlay: true, fit: "width", idleTimeLimit: 2, terminalFontSize: "14px" });
   } catch (problem) {
