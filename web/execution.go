@@ -106,21 +106,21 @@ func measures(e sandtrail.Execution, usual sandtrail.StrategyStats) []measure {
 	q := usual.Percentiles.ExecutionTime
 	findings := plural(e.ErrorCount, "error") + ", " + plural(e.WarningCount, "warning")
 	return []measure{
-		{Label: "Execution time", Value: formatMillis(elapsed), Usual: against(formatMillis(q.P50), "p50 of the strategy"), Scale: newScale(elapsed, q)},
-		{Label: "Peak memory", Value: formatMemory(float(e.MemoryUsed)), Usual: against(formatMemory(usual.Avg.MemoryUsed), "average")},
-		{Label: "CPU", Value: formatPercent(e.CPUUsage), Usual: against(formatPercent(usual.Avg.CPUUsage), "average")},
+		{Label: "Execution time", Value: formatMillis(elapsed), Usual: against("p50", formatMillis(q.P50)), Scale: newScale(elapsed, q)},
+		{Label: "Peak memory", Value: formatMemory(float(e.MemoryUsed)), Usual: against("average", formatMemory(usual.Avg.MemoryUsed))},
+		{Label: "CPU", Value: formatPercent(e.CPUUsage), Usual: against("average", formatPercent(usual.Avg.CPUUsage))},
 		{
 			Label: "Findings", Value: findings,
-			Usual: against(formatMean(sandtrail.Mean(float64(usual.Sum.ErrorCount), usual.Count)), "errors on average"),
+			Usual: against("errors on average:", formatMean(sandtrail.Mean(float64(usual.Sum.ErrorCount), usual.Count))),
 		},
 	}
 }
 
-func against(value, what string) string {
+func against(what, value string) string {
 	if value == human.None {
 		return "nothing to compare with yet"
 	}
-	return value + " " + what
+	return what + " " + value
 }
 
 func newScale(value *float64, q sandtrail.Quantiles) *scale {

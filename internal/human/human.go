@@ -102,6 +102,8 @@ func Percent(p float64) string {
 		return "<0.1 %"
 	case p > 99.9 && p < 100:
 		return "99.9 %"
+	case p >= 100: // CPU of several cores
+		return number(p, 0) + " %"
 	}
 	return number(p, 1) + " %"
 }

@@ -22,7 +22,7 @@ func TestFigures(t *testing.T) {
 		{Percent(33.333), "33.3 %"},
 		{Percent(99.97), "99.9 %"},
 		{Percent(100), "100 %"},
-		{Percent(1600.25), "1,600.3 %"},
+		{Percent(1600.25), "1,600 %"},
 		{Percent(math.MaxFloat64), "1.8e+308 %"},
 		{Millis(0), "0 ms"},
 		{Millis(0.04), "<0.1 ms"},
