@@ -47,7 +47,7 @@ func TestVerdictsAreWorded(t *testing.T) {
 	for want, rule := range map[string]sandtrail.Rule{
 		"r: 2.5 % of the executions of the last 1h failed (1 of 40, threshold 30 %)": {Metric: sandtrail.FailureRate, Threshold: 30},
 		"r: 0 % of the executions of the last 1h timed out (0 of 40, threshold 5 %)": {Metric: sandtrail.TimeoutRate, Threshold: 5},
-		"r: p95 execution time of the last 1h: 3.26s (threshold 2s)":                           {Metric: sandtrail.P95Time, Threshold: 2000},
+		"r: p95 execution time of the last 1h: 3.26s (threshold 2s)":                 {Metric: sandtrail.P95Time, Threshold: 2000},
 		"r: 40 executions in the last 1h":                                            {Metric: sandtrail.NoExecutions},
 	} {
 		rule.Name, rule.Window = "r", time.Hour
