@@ -71,6 +71,12 @@ func TestKeysAreShownOnceAndRevoked(t *testing.T) {
 	h := whole(t, store, still)
 	page(t, h, "/admin/keys", http.StatusOK).wantText(t, "No keys yet", "The first key changes that")
 
+	early := post(h, "/admin/keys", url.Values{"name": {"me"}, "role": {"read"}})
+	if early.Code != http.StatusBadRequest {
+		t.Errorf("a first key that makes no others: status %d", early.Code)
+	}
+	parse(t, "/admin/keys", early).wantText(t, "role: must be admin for the first key")
+
 	first, _ := makeKey(t, h, url.Values{"name": {"root"}, "role": {"admin"}})
 	first.wantText(t, "Copy it now", "From now on everybody must sign in")
 	root := signedIn(t, h, first.tag("pre")[0].text())

@@ -129,6 +129,11 @@ func createKey(v *view) error {
 	if err != nil {
 		return err
 	}
+	if p.First && form.Role != sandtrail.RoleAdmin {
+		p.Form, p.Problems = form, map[string]string{"role": "must be admin for the first key: without an administrator's, no other could be made here"}
+		v.render(http.StatusBadRequest, "keys", p)
+		return nil
+	}
 	made := newKey{First: p.First, Maker: v.key}
 	switch err := v.ask(http.MethodPost, "/v1/keys", nil, form, &made.Key); sandtrail.CodeOf(err) {
 	case "":

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -187,6 +188,7 @@ func (p *overviewPage) rankings(v *view) error {
 	if err != nil {
 		return err
 	}
+	failing = slices.DeleteFunc(failing, func(r sandtrail.Rank) bool { return r.Failed == 0 })
 	p.Failing = rankRows(q.Subject, failing, p.Window)
 	q.Order = sandtrail.MostExecutions
 	if v.who.UserID == "" {

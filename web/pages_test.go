@@ -146,6 +146,12 @@ func TestOverview(t *testing.T) {
 	}
 }
 
+func TestWhatNeverFailedIsNotAmongTheFailing(t *testing.T) {
+	store := emptyStore(t)
+	record(t, store) // which succeeded
+	page(t, Handler(Options{Store: store, Now: still}), "/", http.StatusOK).wantText(t, "Nothing failed in the last 24 hours")
+}
+
 func TestOverviewTellsOfAnAlert(t *testing.T) {
 	o := options(t)
 	rule := sandtrail.DefaultRule()
