@@ -240,3 +240,28 @@ func TestUnknownOwners(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
+
+// A zero Admission has this machine's clock, not the year 1.
+func TestAdmissionWithoutAClock(t *testing.T) {
+	d := sandtrail.Draft{UserID: "u", StrategyID: "s", Type: sandtrail.Terminal, Success: new(true), ExecutionTime: new(1)}
+	before := sandtrail.Millisecond(time.Now())
+	batch, err := sandtrail.Admission{}.Admit(d)
+	if err != nil || batch[0].Execution.CreatedAt.Before(before) || batch[0].Execution.CreatedAt.After(time.Now()) {
+		t.Errorf("%+v, %v", batch, err)
+	}
+}
+
+// The time is for the server to judge; all other rules are not.
+func TestCheckDrafts(t *testing.T) {
+	d := sandtrail.Draft{UserID: "u", StrategyID: "s", Type: sandtrail.Terminal, Success: new(true), ExecutionTime: new(1)}
+	for _, at := range []time.Time{{}, noon.AddDate(-3, 0, 0), time.Now().AddDate(1, 0, 0)} {
+		d.CreatedAt = at
+		if err := sandtrail.CheckDrafts(d); err != nil {
+			t.Errorf("at %s: %v", at, err)
+		}
+	}
+	d.ExecutionTime = nil
+	if err := sandtrail.CheckDrafts(d); !errors.Is(err, sandtrail.ErrInvalid) {
+		t.Errorf("got %v", err)
+	}
+}

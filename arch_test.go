@@ -80,6 +80,7 @@ var edges = []edge{
 	{"otlp", "google.golang.org/protobuf", "decodes them"},
 	{"client", ".", "implements the store's contracts over HTTP"},
 	{"client", "api", "reads what the server writes"},
+	{"client", "ledger", "hands out proofs"},
 	{"client", "outbox", "keeps what the server could not take yet"},
 	{"notify", ".", "what it sends are verdicts"},
 	{"notify", "durable", "keeps checkpoints in files"},

@@ -90,8 +90,9 @@ type call struct {
 	method string
 	path   []string // segments, not escaped
 	query  url.Values
-	body   any  // sent as JSON; nil: none
-	once   bool // a repetition could have another answer
+	body   any    // sent as JSON; nil: none
+	once   bool   // a repetition could have another answer
+	after  string // the last event of a stream that is known; "": none
 }
 
 func get[T any](ctx context.Context, c *Client, query url.Values, path ...string) (T, error) {
@@ -211,6 +212,9 @@ func (c *Client) request(ctx context.Context, request call, body encoded) (*http
 	r.Header.Set("User-Agent", c.options.UserAgent)
 	if c.options.Key != "" {
 		r.Header.Set("Authorization", "Bearer "+c.options.Key)
+	}
+	if request.after != "" {
+		r.Header.Set("Last-Event-ID", request.after)
 	}
 	if body.bytes != nil {
 		r.Header.Set("Content-Type", "application/json")

@@ -81,21 +81,21 @@ func (c *Client) Recorder(o RecorderOptions) (*Recorder, error) {
 }
 
 // Record records executions, all or nothing. What breaks a rule is refused by
-// either policy. A spool that is full drops them: they are counted, and the
+// either policy. Whether a time is too old or too far ahead the server decides: a
+// spool then sets the record aside, and State counts it. A spool that is full drops them: they are counted, and the
 // error is ErrTooLarge.
 func (r *Recorder) Record(ctx context.Context, drafts ...sandtrail.Draft) error {
-	admitted, err := sandtrail.Admission{Now: time.Now()}.Admit(drafts...)
-	if err != nil {
+	if r.box == nil {
+		_, err := r.client.Record(ctx, drafts...)
 		return err
 	}
-	if r.box == nil {
-		_, err := r.client.Append(ctx, admitted)
+	if err := sandtrail.CheckDrafts(drafts...); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
-	_, err = r.box.Put(drafts...)
+	_, err := r.box.Put(drafts...)
 	if errors.Is(err, sandtrail.ErrTooLarge) {
 		err = errors.Join(err, r.box.Drop(outbox.Full, drafts...))
 	}

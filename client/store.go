@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,16 +18,33 @@ import (
 // Append stores a batch, all or nothing. It is repeated when the answer is
 // lost: the ids make the repetition a duplicate.
 func (c *Client) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtrail.Appended, error) {
-	if len(batch) > sandtrail.MaxBatch {
-		return sandtrail.Appended{}, sandtrail.Errorf(sandtrail.CodeTooLarge, "a batch may have %d records, got %d", sandtrail.MaxBatch, len(batch))
-	}
 	drafts := make([]sandtrail.Draft, len(batch))
 	for i, a := range batch {
 		drafts[i] = draftOf(a)
 	}
-	request := call{method: http.MethodPost, path: []string{"v1", "executions"}, body: drafts}
-	if len(drafts) == 1 {
-		request.body = drafts[0] // so that the server's paths are those of a batch of one
+	return c.Record(ctx, drafts...)
+}
+
+// Record stores executions by the server's rules, all or nothing. When it returns
+// without error they are durable. It is repeated when the answer is lost: drafts
+// without an id get one, so that the repetition is a duplicate.
+func (c *Client) Record(ctx context.Context, drafts ...sandtrail.Draft) (sandtrail.Appended, error) {
+	if len(drafts) == 0 {
+		return sandtrail.Appended{}, nil
+	}
+	if len(drafts) > sandtrail.MaxBatch {
+		return sandtrail.Appended{}, sandtrail.Errorf(sandtrail.CodeTooLarge,
+			"a batch may have %d records, got %d; send them in several", sandtrail.MaxBatch, len(drafts))
+	}
+	named := slices.Clone(drafts)
+	for i := range named {
+		if named[i].ID.IsZero() {
+			named[i].ID = sandtrail.NewID(time.Now())
+		}
+	}
+	request := call{method: http.MethodPost, path: []string{"v1", "executions"}, body: named}
+	if len(named) == 1 {
+		request.body = named[0] // so that the server's paths are those of a batch of one
 	}
 	done, err := do[api.Appended](ctx, c, request)
 	return sandtrail.Appended{Accepted: int(done.Accepted), Duplicates: int(done.Duplicates), IDs: done.IDs}, err

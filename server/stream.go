@@ -56,7 +56,7 @@ func (s *Server) streamExecutions(ctx context.Context, in *streamInput) (*huma.S
 	}
 	in.UserID = user
 	if s.cfg.Follower == nil {
-		return nil, sandtrail.Errorf(sandtrail.CodeUnavailable, "this server's store cannot be followed")
+		return nil, sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no stream: its store cannot be followed")
 	}
 	place := sandtrail.Place(in.LastEventID)
 	if place == "" {

@@ -190,10 +190,9 @@ func (c *execCmd) check() error {
 	}
 	// The rules of the record hold for the names too; better now than later.
 	success, elapsed := true, 0
-	_, err := sandtrail.Admission{}.Admit(sandtrail.Draft{
+	return sandtrail.CheckDrafts(sandtrail.Draft{
 		UserID: c.User, StrategyID: c.Strategy, Type: sandtrail.ExecutionType(c.Type), Success: &success, ExecutionTime: &elapsed,
 	})
-	return err
 }
 
 func (c *execCmd) command(d *deps, signals <-chan os.Signal) recorder.Command {
