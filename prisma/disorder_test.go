@@ -61,16 +61,16 @@ func (o *disorder) clients() []func(draw) error {
 
 // rename calls a user or a strategy otherwise, or as before.
 func (o *disorder) rename(d draw) error {
-	table, column, from := "users", "user_id", d.user()
+	update, column, from := "UPDATE users SET id = $2, email = $2 || '@example.com' WHERE id = $1", "user_id", d.user()
 	if d.IntN(2) == 0 {
-		table, column, from = "strategies", "strategy_id", d.strategy()
+		update, column, from = "UPDATE strategies SET id = $2 WHERE id = $1", "strategy_id", d.strategy()
 	}
 	to := "renamed " + from
 	if d.IntN(2) == 0 {
 		from, to = to, from
 	}
 	err := pgx.BeginFunc(d.Context(), o.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(d.Context(), "UPDATE "+table+" SET id = $2 WHERE id = $1", from, to); err != nil {
+		if _, err := tx.Exec(d.Context(), update, from, to); err != nil {
 			return err
 		}
 		return o.c.changed(d.Context(), tx, "SELECT id::text FROM sandbox_execution_logs WHERE "+column+" = $1", to)
