@@ -133,7 +133,10 @@ func TestDebianPackage(t *testing.T) {
 	for _, want := range []string{
 		`-rwxr-xr-x root/root .* ./usr/bin/sandtrail`, `-rw-r--r-- root/root .* ./lib/systemd/system/sandtrail.service`,
 		`-rw-r--r-- root/root .* ./etc/default/sandtrail`, `-rw-r--r-- root/root .* ./usr/share/sandtrail/sandtrail.rules.yml`,
-		`-rw-r--r-- root/root .* ./usr/share/doc/sandtrail/copyright`,
+		`-rw-r--r-- root/root .* ./usr/share/doc/sandtrail/copyright`, `-rw-r--r-- root/root .* ./usr/share/man/man1/sandtrail.1.gz`,
+		`-rw-r--r-- root/root .* ./usr/share/bash-completion/completions/sandtrail`,
+		`-rw-r--r-- root/root .* ./usr/share/zsh/vendor-completions/_sandtrail`,
+		`-rw-r--r-- root/root .* ./usr/share/fish/vendor_completions.d/sandtrail.fish`,
 	} {
 		if !regexp.MustCompile(`(?m)^` + want + `$`).MatchString(listing) {
 			t.Errorf("%s is not in the package:\n%s", want, listing)

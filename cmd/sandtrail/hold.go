@@ -55,6 +55,11 @@ func (c *holdAddCmd) Run(ctx context.Context, d *deps) error {
 
 type holdListCmd struct{ output }
 
+// Examples shows how it is used.
+func (holdListCmd) Examples() []string {
+	return []string{"sandtrail hold list", "sandtrail hold list -o json"}
+}
+
 // Run prints all holds.
 func (c *holdListCmd) Run(ctx context.Context, d *deps) error {
 	store, err := d.store(ctx)
@@ -82,6 +87,11 @@ func (c *holdListCmd) Run(ctx context.Context, d *deps) error {
 }
 
 type holdRemoveCmd struct{ holdSubject }
+
+// Examples shows how it is used.
+func (holdRemoveCmd) Examples() []string {
+	return []string{"sandtrail hold remove --user ada"}
+}
 
 // Run ends the hold.
 func (c *holdRemoveCmd) Run(ctx context.Context, d *deps) error {

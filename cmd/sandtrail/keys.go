@@ -52,6 +52,11 @@ func (c *keysCreateCmd) Run(ctx context.Context, d *deps) error {
 
 type keysListCmd struct{ output }
 
+// Examples shows how it is used.
+func (keysListCmd) Examples() []string {
+	return []string{"sandtrail keys list", "sandtrail keys list -o csv"}
+}
+
 // Run prints all keys, oldest first.
 func (c *keysListCmd) Run(ctx context.Context, d *deps) error {
 	keys, err := d.keys(ctx)
@@ -106,6 +111,11 @@ func keyState(k sandtrail.Key, now time.Time) string {
 
 type keysRevokeCmd struct {
 	ID string `arg:"" help:"Id of the key, as list shows it, or its first digits."`
+}
+
+// Examples shows how it is used.
+func (keysRevokeCmd) Examples() []string {
+	return []string{"sandtrail keys revoke 0192d3a4-7b1c"}
 }
 
 // Run makes the key invalid.

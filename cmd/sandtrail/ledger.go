@@ -116,6 +116,11 @@ func (c *ledgerCheckpointCmd) Run(ctx context.Context, d *deps) error {
 
 type ledgerKeyCmd struct{ ledgerKeyFlag }
 
+// Examples shows how it is used.
+func (ledgerKeyCmd) Examples() []string {
+	return []string{"sandtrail ledger key > public-keys.txt"}
+}
+
 // Run prints a key a line, the newest of those that sign last.
 func (c *ledgerKeyCmd) Run(d *deps) error {
 	if err := c.noServer(d); err != nil {
@@ -129,6 +134,11 @@ func (c *ledgerKeyCmd) Run(d *deps) error {
 }
 
 type ledgerRotateCmd struct{ ledgerKeyFlag }
+
+// Examples shows how it is used.
+func (ledgerRotateCmd) Examples() []string {
+	return []string{"sandtrail ledger rotate"}
+}
 
 // Run replaces the key file.
 func (c *ledgerRotateCmd) Run(d *deps) error {

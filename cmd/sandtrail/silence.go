@@ -18,6 +18,11 @@ type alertHistoryCmd struct {
 	output
 }
 
+// Examples shows how it is used.
+func (alertHistoryCmd) Examples() []string {
+	return []string{"sandtrail alert history", "sandtrail alert history --limit 10 -o json"}
+}
+
 // Run prints when rules began to fire and ended, and who was told.
 func (c *alertHistoryCmd) Run(ctx context.Context, d *deps) error {
 	if c.Limit < 1 || c.Limit > sandtrail.MaxLimit {
@@ -98,6 +103,11 @@ func (c *alertSilenceCmd) Run(ctx context.Context, d *deps) error {
 
 type alertSilencesCmd struct{ output }
 
+// Examples shows how it is used.
+func (alertSilencesCmd) Examples() []string {
+	return []string{"sandtrail alert silences", "sandtrail alert silences -o csv"}
+}
+
 // Run prints the silences that last.
 func (c *alertSilencesCmd) Run(ctx context.Context, d *deps) error {
 	alerts, err := d.alerts(ctx)
@@ -126,6 +136,11 @@ func (c *alertSilencesCmd) Run(ctx context.Context, d *deps) error {
 
 type alertUnsilenceCmd struct {
 	ID string `arg:"" help:"Id of the silence, as silences shows it, or its first digits."`
+}
+
+// Examples shows how it is used.
+func (alertUnsilenceCmd) Examples() []string {
+	return []string{"sandtrail alert unsilence 0192d3a4-7b1c"}
 }
 
 // Run ends the silence.

@@ -47,6 +47,11 @@ type strategiesListCmd struct {
 	output
 }
 
+// Examples shows how it is used.
+func (strategiesListCmd) Examples() []string {
+	return []string{"sandtrail strategies list", "sandtrail strategies list --limit 1000 -o csv > strategies.csv"}
+}
+
 // Run prints a page of strategies.
 func (c *strategiesListCmd) Run(ctx context.Context, d *deps) error {
 	q, err := c.query()
@@ -74,6 +79,11 @@ func strategyColumns() []table.Column[sandtrail.Strategy] {
 type strategiesShowCmd struct {
 	ID string `arg:"" help:"Id of the strategy."`
 	output
+}
+
+// Examples shows how it is used.
+func (strategiesShowCmd) Examples() []string {
+	return []string{"sandtrail strategies show momentum"}
 }
 
 // Run prints a strategy.

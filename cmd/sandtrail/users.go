@@ -82,6 +82,11 @@ type usersListCmd struct {
 	output
 }
 
+// Examples shows how it is used.
+func (usersListCmd) Examples() []string {
+	return []string{"sandtrail users list", "sandtrail users list --limit 1000 -o csv > users.csv"}
+}
+
 // Run prints a page of users.
 func (c *usersListCmd) Run(ctx context.Context, d *deps) error {
 	q, err := c.query()
@@ -124,6 +129,11 @@ func userColumns() []table.Column[sandtrail.User] {
 type usersShowCmd struct {
 	ID string `arg:"" help:"Id of the user."`
 	output
+}
+
+// Examples shows how it is used.
+func (usersShowCmd) Examples() []string {
+	return []string{"sandtrail users show ada", "sandtrail users show ada -o json"}
 }
 
 // Run prints a user.
