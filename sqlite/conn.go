@@ -83,6 +83,8 @@ func (c *connector) pragmas() []string {
 		// In WAL mode only FULL makes a commit durable against power loss.
 		"synchronous = FULL",
 		"journal_size_limit = 67108864",
+		// What is deleted is overwritten, not only unlinked.
+		"secure_delete = ON",
 	)
 }
 
