@@ -106,7 +106,7 @@ func (s *Store) BlocksAt(ctx context.Context, createdAt time.Time) ([]ledger.Sto
 	}
 	rows, err := s.ask(ctx, l.sql(`SELECT p.n, p.entries, t.hashes FROM {schema}.ledger_pages p
 		JOIN {schema}.ledger_tiles t ON t.level = 0 AND t.n = p.n
-		WHERE p.since <= $1 AND p.until >= $1 ORDER BY p.n`), createdAt)
+		WHERE p.since IS NOT NULL AND tstzrange(p.since, p.until, '[]') @> $1::timestamptz ORDER BY p.n`), createdAt)
 	if err != nil {
 		return nil, wrap("read the ledger", err)
 	}
@@ -165,7 +165,7 @@ func (b *book) Tile(ctx context.Context, id ledger.TileID) (hashes []byte, err e
 // Pages is part of ledger.Book.
 func (b *book) Pages(ctx context.Context, from, to time.Time) ([]ledger.Page, error) {
 	rows, err := b.tx.Query(ctx, b.l.sql(`SELECT n, since, until FROM {schema}.ledger_pages
-		WHERE since <= $2 AND until >= $1 ORDER BY n`), from, to)
+		WHERE since IS NOT NULL AND tstzrange(since, until, '[]') && tstzrange($1, $2, '[]') ORDER BY n`), from, to)
 	if err != nil {
 		return nil, err
 	}
