@@ -123,7 +123,7 @@ func TestCleanupRefusesAWrongClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	ahead := &deps{now: func() time.Time { return time.Now().Add(90 * 24 * time.Hour) }, opened: store}
-	if err := (&cleanupCmd{OlderThan: moment{}}).Run(t.Context(), ahead); !errors.Is(err, sandtrail.ErrConflict) {
+	if err := (&cleanupCmd{OlderThan: moment{ago: 90 * 24 * time.Hour}}).Run(t.Context(), ahead); !errors.Is(err, sandtrail.ErrConflict) {
 		t.Errorf("got %v, want a refusal", err)
 	}
 }
