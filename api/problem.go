@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/sandtrail/sandtrail"
@@ -32,10 +33,11 @@ type FieldProblem struct {
 	Message  string `json:"message" doc:"What is wrong there."`
 }
 
-// NewProblem describes an error. origin is where its field paths start:
-// "body", "query" or "path". An error without a code of the domain is a fault
-// of ours: its text is kept from the caller.
-func NewProblem(err error, origin string) *Problem {
+// NewProblem describes an error. origin is where its field paths start,
+// "body" or "query", apart from the fields inPath, which the call's path gave.
+// An error without a code of the domain is a fault of ours: its text is kept
+// from the caller.
+func NewProblem(err error, origin string, inPath ...string) *Problem {
 	code := sandtrail.CodeOf(err)
 	p := &Problem{Title: title(code), Status: Status(code), Code: code, Detail: "The server met an error of its own; its log says more."}
 	var e *sandtrail.Error
@@ -44,7 +46,11 @@ func NewProblem(err error, origin string) *Problem {
 	}
 	p.Detail = e.Public()
 	for _, f := range e.Fields {
-		p.Errors = append(p.Errors, FieldProblem{Location: location(origin, f.Path), Message: f.Message})
+		from := origin
+		if slices.Contains(inPath, f.Path) {
+			from = "path"
+		}
+		p.Errors = append(p.Errors, FieldProblem{Location: location(from, f.Path), Message: f.Message})
 	}
 	return p
 }

@@ -117,7 +117,7 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, err error,
 }
 
 // problem describes an error to the caller, and to the log if it is ours.
-func (s *Server) problem(ctx context.Context, err error, origin string) *api.Problem {
+func (s *Server) problem(ctx context.Context, err error, origin string, inPath ...string) *api.Problem {
 	var known *api.Problem
 	if errors.As(err, &known) {
 		return known
@@ -137,7 +137,7 @@ func (s *Server) problem(ctx context.Context, err error, origin string) *api.Pro
 	case sandtrail.CodeUnavailable:
 		s.logger(ctx).Warn("request failed", "error", err)
 	}
-	return api.NewProblem(err, origin)
+	return api.NewProblem(err, origin, inPath...)
 }
 
 func sendProblem(w http.ResponseWriter, p *api.Problem) {

@@ -78,7 +78,7 @@ func operation(pattern, id, summary, description string) huma.Operation {
 }
 
 // register adds a call. Its errors become problems whose paths start at the
-// query, or at the body where there is one.
+// query, or at the body where there is one; the parameters of the path, there.
 func register[I, O any](s *Server, op huma.Operation, answer func(context.Context, *I) (*O, error)) {
 	origin := "body"
 	if op.Method == http.MethodGet || op.Method == http.MethodDelete {
@@ -87,14 +87,25 @@ func register[I, O any](s *Server, op huma.Operation, answer func(context.Contex
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
+	inPath := pathParameters(op.Path)
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := answer(ctx, in)
 		if err != nil {
-			return nil, s.problem(ctx, err, origin)
+			return nil, s.problem(ctx, err, origin, inPath...)
 		}
 		return out, nil
 	})
 	op.Responses["default"] = s.problemResponse()
+}
+
+// pathParameters are the names between the braces of a path.
+func pathParameters(path string) (names []string) {
+	for segment := range strings.SplitSeq(path, "/") {
+		if name, ok := strings.CutPrefix(segment, "{"); ok {
+			names = append(names, strings.TrimSuffix(name, "}"))
+		}
+	}
+	return names
 }
 
 // ownProblems replaces the library's error documents by ours.

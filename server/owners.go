@@ -59,9 +59,9 @@ func sameID(path, body string) error {
 	if body == "" || body == path {
 		return nil
 	}
-	return &sandtrail.Error{Code: sandtrail.CodeInvalid, Fields: []sandtrail.FieldError{
+	return api.NewProblem(&sandtrail.Error{Code: sandtrail.CodeInvalid, Fields: []sandtrail.FieldError{
 		{Path: "id", Message: "is not the id in the path; leave it out"},
-	}}
+	}}, "body")
 }
 
 func (s *Server) deleteUser(ctx context.Context, in *IDInput) (*body[api.Deleted], error) {

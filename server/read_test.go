@@ -195,6 +195,9 @@ func TestExportGoesOn(t *testing.T) {
 
 func TestMalformedQueries(t *testing.T) {
 	k := newKit(t).owners()
+	for _, id := range []string{"0192d3a4-7b1c-7def-8a90-000000000001", "0192d3a4-7b1c-7def-8a90-000000000002"} {
+		as[api.Appended](t, k.post("/v1/executions", record(`"id":"`+id+`"`)), http.StatusCreated)
+	}
 	for path, places := range map[string][]string{
 		"/v1/executions?limit=0":         {"query.limit"},
 		"/v1/executions?limit=1001":      {"query.limit"},
@@ -208,6 +211,7 @@ func TestMalformedQueries(t *testing.T) {
 		"/v1/executions?userID=u1":       {"query.userID"},
 		"/v1/executions?since=2026-11-24T00:00:00Z&until=2026-11-23T00:00:00Z": {"query.until"},
 		"/v1/executions/x":                            {"path.id"},
+		"/v1/executions/0192d3a4":                     {"path.id"},
 		"/v1/strategies/s1/health?last=0":             {"query.last"},
 		"/v1/trends?days=0":                           {"query.days"},
 		"/v1/trends?tz=Mars/Olympus":                  {"query.tz"},
@@ -240,6 +244,8 @@ func TestMalformedBodies(t *testing.T) {
 		{"PUT", "/v1/users/u1", `{"email":"x"}`, []string{"body.email"}},
 		{"PUT", "/v1/users/u1", `{"email":"a@b","foo":1}`, []string{"body.foo"}},
 		{"PUT", "/v1/users/u1", `{"id":"u2","email":"a@b"}`, []string{"body.id"}},
+		{"PUT", "/v1/users/u%00", `{"email":"x"}`, []string{"path.id", "body.email"}},
+		{"PUT", "/v1/strategies/s%00", `{"name":"s"}`, []string{"path.id"}},
 		{"PUT", "/v1/strategies/s1", `{"name":""}`, []string{"body.name"}},
 		{"PUT", "/v1/strategies/s1", `{"name":1}`, []string{"body.name"}},
 		{"POST", "/v1/cleanup", `{"olderThan":"x"}`, []string{"body.olderThan"}},
