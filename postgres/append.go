@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -149,8 +150,17 @@ type copier interface {
 // insert writes executions.
 func insert(ctx context.Context, q copier, l *layout, fresh []sandtrail.Execution) error {
 	ordered := byID(fresh)
-	_, err := q.CopyFrom(ctx, pgx.Identifier{l.LogsSchema, logsTable}, logColumns,
-		pgx.CopyFromSlice(len(ordered), func(i int) ([]any, error) { return logValues(ordered[i]), nil }))
+	return copyInto(ctx, q, pgx.Identifier{l.LogsSchema, logsTable}, logColumns, len(ordered),
+		func(i int) []any { return logValues(ordered[i]) })
+}
+
+// copyInto writes n rows. The driver closes the connection of a caller that
+// gives up, and can tell of that in place of the context's error.
+func copyInto(ctx context.Context, q copier, table pgx.Identifier, columns []string, n int, row func(i int) []any) error {
+	_, err := q.CopyFrom(ctx, table, columns, pgx.CopyFromSlice(n, func(i int) ([]any, error) { return row(i), nil }))
+	if ended := ctx.Err(); ended != nil && isClosed(err) {
+		return fmt.Errorf("%w: %w", ended, err)
+	}
 	return err
 }
 

@@ -1,10 +1,14 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
+	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
@@ -60,4 +64,71 @@ func TestANewerSchemaIsOutOfReach(t *testing.T) {
 	if _, err := s.Migrate(t.Context(), now); !errors.Is(err, sandtrail.ErrUnavailable) || !strings.Contains(err.Error(), "use a newer one") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// Large batches go by COPY. Its driver closes the connection of a caller that
+// gives up, and can see that before it sees why.
+func TestGivingUpACopyIsTheCallersDoing(t *testing.T) {
+	s, address := open(t)
+	putOwners(t, s, 1)
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	copying, err := postgres.OpenDialed(t.Context(), withPool(t, address, "1"), func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return &givenUp{Conn: conn, giveUp: giveUp, interrupted: make(chan struct{}), closed: make(chan struct{})}, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer copying.Close()
+	batch := make([]sandtrail.Admitted, 300)
+	for i := range batch {
+		batch[i] = execution(now)
+	}
+	if _, err := copying.Append(ctx, batch); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want an error that wraps context.Canceled", err)
+	}
+	if n, err := s.CountBefore(t.Context(), sandtrail.Before(now.AddDate(0, 0, 1))); n != 0 || err != nil {
+		t.Errorf("%d are stored, %v", n, err)
+	}
+}
+
+// givenUp is the connection of a caller that gives up when rows are sent. Who
+// reads learns that it is closed, not that it was interrupted.
+type givenUp struct {
+	net.Conn
+	giveUp      func()
+	interrupted chan struct{}
+	closed      chan struct{}
+	once        sync.Once
+	closing     sync.Once
+}
+
+func (c *givenUp) Write(b []byte) (int, error) {
+	if len(b) > 0 && b[0] == 'd' { // CopyData
+		c.giveUp()
+		<-c.interrupted
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *givenUp) SetDeadline(at time.Time) error {
+	if !at.IsZero() {
+		c.once.Do(func() { close(c.interrupted) })
+	}
+	return c.Conn.SetDeadline(at)
+}
+
+func (c *givenUp) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+		<-c.closed
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (c *givenUp) Close() error {
+	c.closing.Do(func() { close(c.closed) })
+	return c.Conn.Close()
 }

@@ -59,8 +59,8 @@ func (d distributed) came(ctx context.Context, tx pgx.Tx, list []entered, update
 		return nil
 	}
 	slices.SortFunc(list, func(a, b entered) int { return bytes.Compare(a.id[:], b.id[:]) }) // see insert
-	if _, err := tx.CopyFrom(ctx, pgx.Identifier{d.l.Schema, "ids"}, entryNames,
-		pgx.CopyFromSlice(len(list), func(i int) ([]any, error) { return list[i].values(), nil })); err != nil {
+	if err := copyInto(ctx, tx, pgx.Identifier{d.l.Schema, "ids"}, entryNames, len(list),
+		func(i int) []any { return list[i].values() }); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, d.l.sql(`INSERT INTO {schema}.journal

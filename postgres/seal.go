@@ -117,12 +117,11 @@ func takeQueued(ctx context.Context, tx pgx.Tx, l *layout, condition string, arg
 
 // queue leaves changes for a later step of sealing.
 func queue(ctx context.Context, tx pgx.Tx, l *layout, changes []ledger.Change) error {
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{l.Schema, "ledger_queue"}, []string{"removed", "id", "created_at", "reason"},
-		pgx.CopyFromSlice(len(changes), func(i int) ([]any, error) {
+	return copyInto(ctx, tx, pgx.Identifier{l.Schema, "ledger_queue"}, []string{"removed", "id", "created_at", "reason"}, len(changes),
+		func(i int) []any {
 			c := changes[i]
-			return []any{c.Removed, [16]byte(c.ID), c.CreatedAt, c.Reason}, nil
-		}))
-	return err
+			return []any{c.Removed, [16]byte(c.ID), c.CreatedAt, c.Reason}
+		})
 }
 
 func scanQueued(row pgx.CollectableRow) (c ledger.Change, err error) {
