@@ -22,14 +22,7 @@ func TestHoldsBind(t *testing.T) {
 		s, url := open(t)
 		other := foreign(t, url)
 		return s, func(statements ...string) error {
-			return pgx.BeginFunc(t.Context(), other, func(tx pgx.Tx) error {
-				for _, statement := range statements {
-					if _, err := tx.Exec(t.Context(), statement); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
+			return pgtest.ExecAll(t.Context(), other, statements...)
 		}
 	})
 }

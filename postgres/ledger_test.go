@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
@@ -135,29 +134,16 @@ func ledgerTarget(t *testing.T, url string) ledgertest.Target {
 	exec(t, other, "SET timezone = 'UTC'")
 	return ledgertest.Target{
 		Store: s, URL: url, Tables: "sandtrail.ledger_", IDs: "sandtrail.ids", FixedOwners: pgtest.OnCitus(),
-		Plain: func(t testing.TB, statements ...string) {
-			execAll(t, other, statements)
+		Plain: func(statements ...string) error {
+			err := pgtest.ExecAll(t.Context(), other, statements...)
 			reconcile(t, s) // or a record that goes and comes again would have been changed
+			return err
 		},
 		Behind: func(t testing.TB, statements ...string) {
-			execAll(t, other, append([]string{"SET LOCAL session_replication_role = replica"}, statements...))
-		},
-	}
-}
-
-// execAll runs statements in one transaction.
-func execAll(t testing.TB, conn *pgx.Conn, statements []string) {
-	t.Helper()
-	err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
-		for _, text := range statements {
-			if _, err := tx.Exec(t.Context(), text); err != nil {
-				t.Errorf("%s", text)
-				return err
+			statements = append([]string{"SET LOCAL session_replication_role = replica"}, statements...)
+			if err := pgtest.ExecAll(t.Context(), other, statements...); err != nil {
+				t.Fatal(err)
 			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
+		},
 	}
 }

@@ -3,8 +3,11 @@
 package prisma_test
 
 import (
+	"context"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger/ledgertest"
@@ -20,7 +23,13 @@ func TestLedger(t *testing.T) {
 		store := open(t, url)
 		_, err := store.Migrate(t.Context(), time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
 		check(t, err)
-		return ledgertest.Target{Store: store, URL: url, Act: startApp(t, dir, url).act}
+		other, err := pgx.Connect(t.Context(), url)
+		check(t, err)
+		t.Cleanup(func() { other.Close(context.Background()) })
+		return ledgertest.Target{
+			Store: store, URL: url, Act: startApp(t, dir, url).act,
+			Plain: func(statements ...string) error { return pgtest.ExecAll(t.Context(), other, statements...) },
+		}
 	}, ledgertest.Rounds(t, 2))
 }
 

@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -54,7 +55,7 @@ func ledgerTarget(t *testing.T, path string) ledgertest.Target {
 	t.Cleanup(func() { other.Close() })
 	return ledgertest.Target{
 		Store: s, URL: path, Tables: "sandtrail_ledger_",
-		Plain: func(t testing.TB, statements ...string) { execAll(t, other, statements) },
+		Plain: func(statements ...string) error { return execAll(other, statements) },
 		Behind: func(t testing.TB, statements ...string) {
 			triggers := triggersOf(t, other)
 			var all []string
@@ -66,27 +67,26 @@ func ledgerTarget(t *testing.T, path string) ledgertest.Target {
 			for _, text := range triggers {
 				all = append(all, text)
 			}
-			execAll(t, other, all)
+			if err := execAll(other, all); err != nil {
+				t.Fatal(err)
+			}
 		},
 	}
 }
 
 // execAll runs statements in one transaction.
-func execAll(t testing.TB, db *sql.DB, statements []string) {
-	t.Helper()
+func execAll(db *sql.DB, statements []string) error {
 	tx, err := db.Begin()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer func() { _ = tx.Rollback() }()
 	for _, text := range statements {
 		if _, err := tx.Exec(text); err != nil {
-			t.Fatalf("%s: %v", text, err)
+			return fmt.Errorf("%s: %w", text, err)
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	return tx.Commit()
 }
 
 func triggersOf(t testing.TB, db *sql.DB) map[string]string {

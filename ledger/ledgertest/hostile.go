@@ -29,7 +29,7 @@ type attack struct {
 func Hostile(t *testing.T, open Opener, n int) {
 	begin := func(o *operator) {
 		o.begin()
-		o.Plain(o, `DELETE FROM sandbox_execution_logs WHERE execution_time < 12000`) // so that there are removals
+		o.plain(`DELETE FROM sandbox_execution_logs WHERE execution_time < 12000`) // so that there are removals
 		o.keep(func(e sandtrail.Execution) bool { return e.ExecutionTime >= 12_000 })
 	}
 	campaign(t, open, n, begin, func(o *operator) {
@@ -254,7 +254,7 @@ func (o *operator) sealAgain(e sandtrail.Execution) {
 		behind = append(behind, fmt.Sprintf(`DELETE FROM %s WHERE id = '%s'`, o.IDs, e.ID))
 	}
 	o.Behind(o, behind...)
-	o.Plain(o, `INSERT INTO sandbox_execution_logs SELECT * FROM `+copied)
+	o.plain(`INSERT INTO sandbox_execution_logs SELECT * FROM ` + copied)
 	o.seal()
 }
 

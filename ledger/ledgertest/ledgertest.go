@@ -32,8 +32,9 @@ type Opener func(t *testing.T) Target
 type Target struct {
 	Store Database
 	URL   string // of its database
-	// Plain runs statements as any other client of the database does.
-	Plain func(t testing.TB, statements ...string)
+	// Plain runs statements in one transaction, as any other client of the
+	// database does.
+	Plain func(statements ...string) error
 	// Act does in order what an application does; nil: Plain does it.
 	Act func(t testing.TB, acts ...Act)
 	// Behind runs statements in one transaction in which no trigger fires.
@@ -70,7 +71,7 @@ func newOperator(t *testing.T, target Target, seed uint64) *operator {
 			for _, a := range acts {
 				statements = append(statements, a.sql())
 			}
-			target.Plain(t, statements...)
+			check(t, target.Plain(statements...))
 		}
 	}
 	return &operator{
@@ -132,7 +133,7 @@ func (o *operator) keep(stays func(sandtrail.Execution) bool) {
 
 // live does one random lawful thing.
 func (o *operator) live() {
-	switch o.random.IntN(11) {
+	switch o.random.IntN(12) {
 	case 0: // a client deletes one
 		o.deleteOne(o.pick())
 	case 1: // a client deletes a user, and the records follow
@@ -176,6 +177,8 @@ func (o *operator) live() {
 		} else {
 			o.renameStrategy(e.StrategyID)
 		}
+	case 10: // an auditor holds what somebody has, and lets it go
+		o.hold()
 	}
 	o.append(max(1+o.random.IntN(40), fewest-len(o.records)))
 	if o.random.IntN(3) > 0 {
@@ -206,7 +209,7 @@ func (o *operator) renameUser(id string) string {
 	}
 	o.renames++
 	renamed := fmt.Sprint("renamed-", o.renames)
-	o.Plain(o, fmt.Sprintf(`UPDATE users SET id = '%[1]s', email = '%[1]s@example.com' WHERE id = '%[2]s'`, renamed, id))
+	o.plain(fmt.Sprintf(`UPDATE users SET id = '%[1]s', email = '%[1]s@example.com' WHERE id = '%[2]s'`, renamed, id))
 	check(o, o.Store.PutUser(o.Context(), sandtrail.User{ID: id, Email: id + "@example.com"}))
 	for i := range o.records {
 		if o.records[i].UserID == id {
@@ -217,19 +220,25 @@ func (o *operator) renameUser(id string) string {
 }
 
 // renameStrategy is renameUser for strategies.
-func (o *operator) renameStrategy(id string) {
+func (o *operator) renameStrategy(id string) string {
 	if o.FixedOwners {
-		return
+		return id
 	}
 	o.renames++
 	renamed := fmt.Sprint("renamed-", o.renames)
-	o.Plain(o, fmt.Sprintf(`UPDATE strategies SET id = '%s' WHERE id = '%s'`, renamed, id))
+	o.plain(fmt.Sprintf(`UPDATE strategies SET id = '%s' WHERE id = '%s'`, renamed, id))
 	o.putStrategy(id)
 	for i := range o.records {
 		if o.records[i].StrategyID == id {
 			o.records[i].StrategyID = renamed
 		}
 	}
+	return renamed
+}
+
+func (o *operator) plain(statements ...string) {
+	o.Helper()
+	check(o, o.Plain(statements...))
 }
 
 func (o *operator) pick() sandtrail.Execution { return o.records[o.random.IntN(len(o.records))] }

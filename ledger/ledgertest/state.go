@@ -21,7 +21,7 @@ func State(t *testing.T, target Target) {
 
 	o.append(3)
 	e := o.pick()
-	o.Plain(o, `DELETE FROM sandbox_execution_logs WHERE id = '`+e.ID.String()+`'`)
+	o.plain(`DELETE FROM sandbox_execution_logs WHERE id = '` + e.ID.String() + `'`)
 	o.mustBe(sandtrail.LedgerState{Size: size, Unsealed: 4})
 	_, err = o.service.Checkpoint(t.Context(), o.now)
 	check(t, err)
