@@ -13,7 +13,7 @@ import (
 	"github.com/sandtrail/sandtrail/ledger/ledgertest"
 )
 
-// TestLedger has an application create and delete through Prisma, while the
+// TestLedger has an application create, delete and rename through Prisma, while the
 // store removes, seals and signs: a verification with the checkpoints that were
 // kept outside finds nothing, and its counts add up.
 func TestLedger(t *testing.T) {
@@ -49,6 +49,10 @@ func (a *app) act(t testing.TB, acts ...ledgertest.Act) {
 			a.do(t, "deleteUser", act.DeleteUser)
 		case act.DeleteStrategy != "":
 			a.do(t, "deleteStrategy", act.DeleteStrategy)
+		case act.RenameUser != "":
+			a.do(t, "updateUser", act.RenameUser, data{"id": act.To, "email": act.To + "@example.com"})
+		case act.RenameStrategy != "":
+			a.do(t, "updateStrategy", act.RenameStrategy, data{"id": act.To})
 		default:
 			a.do(t, "deleteMany", data{"userId": act.DeleteMany, "executionTime": data{"lt": act.Below}})
 		}

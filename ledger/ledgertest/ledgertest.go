@@ -209,7 +209,7 @@ func (o *operator) renameUser(id string) string {
 	}
 	o.renames++
 	renamed := fmt.Sprint("renamed-", o.renames)
-	o.plain(fmt.Sprintf(`UPDATE users SET id = '%[1]s', email = '%[1]s@example.com' WHERE id = '%[2]s'`, renamed, id))
+	o.Act(o, Act{RenameUser: id, To: renamed})
 	check(o, o.Store.PutUser(o.Context(), sandtrail.User{ID: id, Email: id + "@example.com"}))
 	for i := range o.records {
 		if o.records[i].UserID == id {
@@ -226,7 +226,7 @@ func (o *operator) renameStrategy(id string) string {
 	}
 	o.renames++
 	renamed := fmt.Sprint("renamed-", o.renames)
-	o.plain(fmt.Sprintf(`UPDATE strategies SET id = '%s' WHERE id = '%s'`, renamed, id))
+	o.Act(o, Act{RenameStrategy: id, To: renamed})
 	o.putStrategy(id)
 	for i := range o.records {
 		if o.records[i].StrategyID == id {
@@ -284,6 +284,9 @@ type Act struct {
 	DeleteStrategy string
 	DeleteMany     string // a user, whose executions go that took
 	Below          int    // less time than this
+	RenameUser     string // by id, to another id, with another address
+	RenameStrategy string // by id, to another id
+	To             string // the other id
 }
 
 func (a Act) sql() string {
@@ -296,6 +299,10 @@ func (a Act) sql() string {
 		return fmt.Sprintf(`DELETE FROM users WHERE id = '%s'`, a.DeleteUser)
 	case a.DeleteStrategy != "":
 		return fmt.Sprintf(`DELETE FROM strategies WHERE id = '%s'`, a.DeleteStrategy)
+	case a.RenameUser != "":
+		return fmt.Sprintf(`UPDATE users SET id = '%[1]s', email = '%[1]s@example.com' WHERE id = '%[2]s'`, a.To, a.RenameUser)
+	case a.RenameStrategy != "":
+		return fmt.Sprintf(`UPDATE strategies SET id = '%s' WHERE id = '%s'`, a.To, a.RenameStrategy)
 	default:
 		return fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE (user_id = '%s' AND execution_time < %d)`, a.DeleteMany, a.Below)
 	}

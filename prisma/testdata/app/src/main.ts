@@ -16,6 +16,8 @@ type Data = Prisma.SandboxExecutionLogUncheckedCreateInput & { id: string; creat
 const writes = {
   createUser: (data: Prisma.UserCreateInput) => prisma.user.create({ data }),
   createStrategy: (data: Prisma.StrategyCreateInput) => prisma.strategy.create({ data }),
+  updateUser: (id: string, data: Prisma.UserUpdateInput) => prisma.user.update({ where: { id }, data }),
+  updateStrategy: (id: string, data: Prisma.StrategyUpdateInput) => prisma.strategy.update({ where: { id }, data }),
   deleteUser: (id: string) => prisma.user.delete({ where: { id } }),
   deleteStrategy: (id: string) => prisma.strategy.delete({ where: { id } }),
 
