@@ -75,6 +75,9 @@ func (o *disorder) rename(d draw) error {
 		if _, err := tx.Exec(d.Context(), update, from, to); err != nil {
 			return err
 		}
+		if !pgtest.OnCitus() { // a rename is an entry of the ledger
+			return nil
+		}
 		return o.c.changed(d.Context(), tx, "SELECT id::text FROM sandbox_execution_logs WHERE "+column+" = $1", to)
 	})
 	if has(err, "23505") { // it was made again meanwhile
