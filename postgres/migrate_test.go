@@ -75,14 +75,6 @@ func TestOutOfReachIsToldDiscreetly(t *testing.T) {
 	}
 }
 
-func TestNewerDatabaseIsRefused(t *testing.T) {
-	s, url := open(t)
-	exec(t, foreign(t, url), "INSERT INTO sandtrail.migrations VALUES (999, 'future', now())")
-	if _, err := s.Migrate(t.Context(), now); !errors.Is(err, sandtrail.ErrConflict) {
-		t.Errorf("got %v, want ErrConflict", err)
-	}
-}
-
 func TestApplicationsTablesAreUsedAsTheyAre(t *testing.T) {
 	names := postgres.Options{
 		Users:      postgres.OwnerTable{Table: "app.User", ID: "uid", Email: "mail"},
