@@ -18,9 +18,10 @@ func TestHoldsBind(t *testing.T) {
 	if pgtest.OnCitus() {
 		t.Skip("there the user of an execution cannot change, and holds do not follow a strategy")
 	}
+	another := copies(t, "", "2")
 	storetest.HoldsBind(t, func(t *testing.T) (sandtrail.Database, func(...string) error) {
-		s, url := open(t)
-		other := foreign(t, url)
+		url := another(t)
+		s, other := openAt(t, url, postgres.Options{}), foreign(t, url)
 		return s, func(statements ...string) error {
 			return pgtest.ExecAll(t.Context(), other, statements...)
 		}
@@ -52,6 +53,7 @@ func TestHoldsBindOlderSnapshots(t *testing.T) {
 	if pgtest.OnCitus() {
 		t.Skip("there is no trigger that could refuse")
 	}
+	another := copies(t, "", "2")
 	for level, want := range map[pgx.TxIsoLevel]string{pgx.ReadCommitted: "SHELD", pgx.RepeatableRead: "40001", pgx.Serializable: "40001"} {
 		for name, removal := range map[string]string{
 			"delete": "DELETE FROM sandbox_execution_logs",
@@ -59,8 +61,8 @@ func TestHoldsBindOlderSnapshots(t *testing.T) {
 			"move":   "UPDATE sandbox_execution_logs SET user_id = 'u1'",
 		} {
 			t.Run(string(level)+" "+name, func(t *testing.T) {
-				s, url := open(t)
-				other := foreign(t, url)
+				url := another(t)
+				s, other := openAt(t, url, postgres.Options{}), foreign(t, url)
 				putOwners(t, s, 2)
 				appendAll(t, s, execution(now))
 				tx, err := other.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: level})

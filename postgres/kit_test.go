@@ -38,10 +38,40 @@ func openAt(t testing.TB, url string, options postgres.Options) *postgres.Store 
 	return s
 }
 
+// copies migrates one database with as many connections as said, and returns
+// what makes copies of it. An isolation level is the default of all; "": the
+// server's.
+func copies(t testing.TB, level, pool string) func(testing.TB) string {
+	t.Helper()
+	made := func(t testing.TB) string {
+		t.Helper()
+		url := withDefault(t, pgtest.New(t), level)
+		s, err := postgres.Open(t.Context(), withPool(t, url, pool), postgres.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close() // a database with connections cannot be copied
+		migrate(t, s)
+		return url
+	}
+	if pgtest.OnCitus() {
+		return made
+	}
+	template := made(t)
+	return func(t testing.TB) string {
+		t.Helper()
+		return withDefault(t, pgtest.Copy(t, template), level)
+	}
+}
+
 // withDefault makes an isolation level the default of a database.
 func withDefault(t testing.TB, address, level string) string {
 	t.Helper()
+	if level == "" {
+		return address
+	}
 	conn := foreign(t, address)
+	defer conn.Close(t.Context())
 	exec(t, conn, "ALTER DATABASE "+pgx.Identifier{conn.Config().Database}.Sanitize()+" SET default_transaction_isolation TO '"+level+"'")
 	return address
 }

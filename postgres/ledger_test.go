@@ -113,20 +113,8 @@ func TestLedgerKeepsWhatWasWritten(t *testing.T) {
 
 // ledgerTargets migrates one database, of which every target is a copy.
 func ledgerTargets(t *testing.T) ledgertest.Opener {
-	if pgtest.OnCitus() {
-		return func(t *testing.T) ledgertest.Target {
-			_, url := open(t)
-			return ledgerTarget(t, url)
-		}
-	}
-	template := pgtest.New(t)
-	s, err := postgres.Open(t.Context(), template, postgres.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	migrate(t, s)
-	s.Close()
-	return func(t *testing.T) ledgertest.Target { return ledgerTarget(t, pgtest.Copy(t, template)) }
+	another := copies(t, "", "2")
+	return func(t *testing.T) ledgertest.Target { return ledgerTarget(t, another(t)) }
 }
 
 func ledgerTarget(t *testing.T, url string) ledgertest.Target {

@@ -93,14 +93,13 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(test.level, " ", ""), func(t *testing.T) {
 			t.Parallel()
+			another := copies(t, test.level, test.pool)
 			storetest.Run(t, func(t *testing.T) sandtrail.Database {
-				url := withDefault(t, pgtest.New(t), test.level)
-				s, err := postgres.Open(t.Context(), withPool(t, url, test.pool), postgres.Options{})
+				s, err := postgres.Open(t.Context(), withPool(t, another(t), test.pool), postgres.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { s.Close() })
-				migrate(t, s)
 				return s
 			})
 		})
