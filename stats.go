@@ -55,13 +55,15 @@ type StrategyHealth struct {
 	TotalValidations int64      `json:"totalValidations"` // how many were looked at
 }
 
-// MarshalJSON writes the time as Execution's does.
+// MarshalJSON writes the time as Execution's does, and all in the order of the
+// fields.
 func (h StrategyHealth) MarshalJSON() ([]byte, error) {
 	type plain StrategyHealth
 	return EncodeJSON(struct {
 		plain
-		LastValidated *Time `json:"lastValidated"`
-	}{plain(h), timeOrNil(h.LastValidated)})
+		LastValidated    *Time `json:"lastValidated"`
+		TotalValidations int64 `json:"totalValidations"`
+	}{plain(h), timeOrNil(h.LastValidated), h.TotalValidations})
 }
 
 // UnmarshalJSON reads an answer.

@@ -81,6 +81,9 @@ func newSession(c Command, size pty.Size) (*session, error) {
 // noSession says why a session cannot be recorded: because of the path that was
 // given, or because of the machine.
 func noSession(err error) error {
+	if errors.Is(err, durable.ErrNotPrivate) { // says itself what to do
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "record the session: %w", err)
+	}
 	for _, given := range []error{fs.ErrExist, fs.ErrNotExist, fs.ErrPermission, syscall.ENOTDIR, syscall.EISDIR, syscall.ENAMETOOLONG} {
 		if errors.Is(err, given) {
 			return sandtrail.Errorf(sandtrail.CodeInvalid, "record the session: %w; name another file", err)

@@ -35,7 +35,7 @@ var needs = map[string][]string{
 }
 
 // storeless are the commands that work with no database.
-var storeless = []string{"prisma", "completion", "version", "outbox list", "ledger key", "ledger rotate"}
+var storeless = []string{"prisma", "completion", "version", "outbox list", "ledger key", "ledger rotate", "help", "man"}
 
 // readers are the commands that make no database, with arguments.
 func readers(t *testing.T) map[string][]string {
