@@ -186,7 +186,7 @@ func (f fixture) rows(t *testing.T, filter sandtrail.Filter) []row {
 	t.Helper()
 	var rows []row
 	for q := (sandtrail.Query{Filter: filter, Limit: 50}); ; {
-		page, err := f.store.Executions(t.Context(), q, f.now)
+		page, err := f.store.Executions(t.Context(), q, time.Now())
 		check(t, err)
 		for _, e := range page.Items {
 			rows = append(rows, fromSandtrail(e))
@@ -284,7 +284,7 @@ func (f fixture) compareTrends(t *testing.T) {
 		AvgTime    *float64 `json:"avg_time,string"`
 		AvgMemory  *float64 `json:"avg_memory,string"`
 	}
-	since, until := sandtrail.LastDays(f.now, 7)
+	since, until := sandtrail.LastDays(time.Now(), 7) // has what Prisma wrote just now
 	buckets, err := f.store.Trends(t.Context(), sandtrail.TrendQuery{Since: since, Until: until})
 	check(t, err)
 	var want []day
@@ -303,7 +303,8 @@ func (f fixture) compareTrends(t *testing.T) {
 func (f fixture) compareAlert(t *testing.T) {
 	t.Helper()
 	rule := sandtrail.DefaultRule()
-	stats, err := f.store.WindowStats(t.Context(), sandtrail.Window{Since: f.now.Add(-rule.Window), Until: f.now.Add(sandtrail.MaxClockSkew)})
+	now := time.Now()
+	stats, err := f.store.WindowStats(t.Context(), sandtrail.Window{Since: now.Add(-rule.Window), Until: now.Add(sandtrail.MaxClockSkew)})
 	check(t, err)
 	var want []string
 	if verdict := rule.Evaluate(stats); verdict.Firing {
