@@ -59,3 +59,18 @@ func HasRoom(weeks []time.Time, t time.Time) bool {
 	}
 	return known.hasRoom(t)
 }
+
+// MigrateTo applies the migrations up to one, as the version of Sandtrail did
+// whose last it was.
+func MigrateTo(ctx context.Context, s *Store, now time.Time, version int) error {
+	o := s.options
+	for range version {
+		if err := s.inTx(ctx, func(tx pgx.Tx) error {
+			_, err := o.migrateStep(ctx, tx, now)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

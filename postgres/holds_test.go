@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -77,13 +78,102 @@ func TestHoldsBindOlderSnapshots(t *testing.T) {
 				if err == nil && name == "move" && level == pgx.ReadCommitted { // which binds
 					_, err = tx.Exec(t.Context(), "DELETE FROM sandbox_execution_logs")
 				}
-				// The hold's own key of the owner may refuse first.
-				if code := stateOf(err); code != want && (name != "owner" || code != "23503") {
+				want := want
+				if name == "owner" { // the hold itself refuses, whatever the snapshot shows
+					want = "SHELD"
+				}
+				if code := stateOf(err); code != want {
 					t.Errorf("%v, want SQLSTATE %s", err, want)
 				}
 			})
 		}
 	}
+}
+
+// A held owner is refused as held, whether it has executions or not, and
+// whichever foreign key the database looks at first.
+func TestHeldOwnersAreRefusedAsHeld(t *testing.T) {
+	s, url := open(t)
+	other := foreign(t, url)
+	putOwners(t, s, 2)
+	appendAll(t, s, execution(now)) // of u0 and s0
+	for _, id := range []string{"0", "1"} {
+		hold(t, s, sandtrail.Users, "u"+id)
+		hold(t, s, sandtrail.Strategies, "s"+id)
+	}
+	refused := func(t *testing.T) {
+		for _, id := range []string{"0", "1"} {
+			if !pgtest.OnCitus() { // there only the store refuses
+				mustBeHeld(t, other, "DELETE FROM users WHERE id = 'u"+id+"'")
+				mustBeHeld(t, other, "DELETE FROM strategies WHERE id = 's"+id+"'")
+			}
+			if _, err := s.DeleteUser(t.Context(), "u"+id); !errors.Is(err, sandtrail.ErrHeld) {
+				t.Errorf("delete user: %v, want ErrHeld", err)
+			}
+			if _, err := s.DeleteStrategy(t.Context(), "s"+id); !errors.Is(err, sandtrail.ErrHeld) {
+				t.Errorf("delete strategy: %v, want ErrHeld", err)
+			}
+		}
+	}
+	t.Run("as migrated", refused)
+	if pgtest.OnCitus() {
+		return
+	}
+	key := value[string](t, other, `SELECT format('ALTER TABLE sandbox_execution_logs DROP CONSTRAINT %1$I, ADD CONSTRAINT %1$I %2$s', conname, pg_get_constraintdef(oid))
+		FROM pg_constraint WHERE conrelid = 'sandbox_execution_logs'::regclass AND contype = 'f' AND confrelid = 'users'::regclass AND conparentid = 0`)
+	exec(t, other, key)
+	t.Run("the executions' key made anew", refused)
+	exec(t, other, "DELETE FROM sandtrail.holds")
+	exec(t, other, "DELETE FROM users")
+}
+
+// A migration keeps the holds that were placed before: on owners however they
+// are spelled, and on those that are gone.
+func TestMigrationKeepsHolds(t *testing.T) {
+	if pgtest.OnCitus() {
+		t.Skip("a distributed database was made by later versions")
+	}
+	url := pgtest.New(t)
+	other := foreign(t, url)
+	exec(t, other, "CREATE TABLE users (id uuid PRIMARY KEY, email text NOT NULL)")
+	s := openAt(t, url, postgres.Options{})
+	list, err := s.Migrations(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := postgres.MigrateTo(t.Context(), s, now, 8); err != nil {
+		t.Fatal(err)
+	}
+	user := sandtrail.NewID(now).String()
+	exec(t, other, "INSERT INTO users VALUES ($1, 'a@example.com')", user)
+	exec(t, other, "INSERT INTO strategies VALUES ('s0', 'S'), ('s1', 'T')")
+	exec(t, other, `INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time, created_at)
+		VALUES ($1, 's0', 'TERMINAL', true, 1, $2), ($1, 's1', 'TERMINAL', true, 1, $2)`, user, now)
+	exec(t, other, `INSERT INTO sandtrail.holds (subject, subject_id, reason, created_by, created_at) VALUES
+		('user', $1, 'case 7', 'cli', $2), ('strategy', 's1', 'case 8', 'cli', $2), ('strategy', 'gone', 'case 9', 'cli', $2)`, strings.ToUpper(user), now)
+	if applied := migrate(t, s); len(applied) != len(list)-8 {
+		t.Errorf("%d migrations were applied, want %d", len(applied), len(list)-8)
+	}
+	want := []sandtrail.Hold{
+		{Subject: sandtrail.Strategies, SubjectID: "gone", Reason: "case 9", CreatedBy: "cli", CreatedAt: now},
+		{Subject: sandtrail.Strategies, SubjectID: "s1", Reason: "case 8", CreatedBy: "cli", CreatedAt: now},
+		{Subject: sandtrail.Users, SubjectID: user, Reason: "case 7", CreatedBy: "cli", CreatedAt: now},
+	}
+	got, err := s.Holds(t.Context())
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("holds: %v (-want +got):\n%s", err, diff)
+	}
+	mustBeHeld(t, other, "DELETE FROM sandbox_execution_logs WHERE strategy_id = 's0'")
+	mustBeHeld(t, other, "DELETE FROM users")
+	exec(t, other, "UPDATE strategies SET id = 'renamed' WHERE id = 's1'")
+	mustBeHeld(t, other, "DELETE FROM strategies WHERE id = 'renamed'")
+	for _, h := range []sandtrail.Hold{{Subject: sandtrail.Strategies, SubjectID: "gone"}, {Subject: sandtrail.Strategies, SubjectID: "renamed"}, want[2]} {
+		if err := s.RemoveHold(t.Context(), h.Subject, h.SubjectID); err != nil {
+			t.Error(err)
+		}
+	}
+	exec(t, other, "DELETE FROM users")
+	deepCheck(t, s)
 }
 
 // Owners whose keys are UUIDs are held however their ids are spelled.
