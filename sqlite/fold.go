@@ -201,10 +201,12 @@ const forgetEvery = time.Hour
 // forget removes the roll-ups of users and strategies that are gone, of those
 // totals t that a condition selects. What retention removed of them before
 // stays in the counts of everything, where nobody's name is. Entries of theirs
-// that are not folded yet keep them until these are.
+// that are not folded yet keep them until these are, and so do executions that
+// another client's foreign keys, being off, did not delete along.
 func forget(ctx context.Context, tx *sql.Tx, condition string, args ...any) error {
 	gone := `(scope, key) IN (SELECT scope, key FROM sandtrail_totals AS t
-		WHERE (scope = 1 AND key NOT IN (SELECT id FROM users) OR scope = 2 AND key NOT IN (SELECT id FROM strategies))
+		WHERE (scope = 1 AND key NOT IN (SELECT id FROM users) AND NOT EXISTS (SELECT 1 FROM sandbox_execution_logs WHERE user_id = t.key)
+			OR scope = 2 AND key NOT IN (SELECT id FROM strategies) AND NOT EXISTS (SELECT 1 FROM sandbox_execution_logs WHERE strategy_id = t.key))
 			AND NOT EXISTS (SELECT 1 FROM sandtrail_journal WHERE t.key IN (user_id, strategy_id)) AND ` + condition + `)`
 	for _, table := range []string{"sandtrail_rollups", "sandtrail_totals"} {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE "+gone, args...); err != nil {

@@ -22,10 +22,7 @@ func withForeignTables(t *testing.T) (storetest.ForeignStore, storetest.ForeignW
 		_, err := other.ExecContext(t.Context(), statement)
 		return err
 	}
-	for _, statement := range []string{
-		"CREATE TABLE users (id TEXT PRIMARY KEY, email TEXT UNIQUE, name TEXT)",
-		"CREATE TABLE strategies (id TEXT PRIMARY KEY, name TEXT)",
-	} {
+	for _, statement := range storetest.ForeignTables {
 		if err := exec(statement); err != nil {
 			t.Fatal(err)
 		}
@@ -34,21 +31,7 @@ func withForeignTables(t *testing.T) (storetest.ForeignStore, storetest.ForeignW
 	if _, err := s.Migrate(t.Context(), noon); err != nil {
 		t.Fatal(err)
 	}
-	return s, storetest.ForeignWriter{
-		Exec: exec,
-		Values: map[string][]string{
-			"cpu_usage":  {"9e999"},
-			"metadata":   {`'{"a":"' || CAST(x'ff' AS TEXT) || '"}'`, "CAST(x'fe' AS TEXT)", "'a' || char(0) || 'b'"},
-			"created_at": {"'-4713-11-24 12:00:00.000'", "'-1000-12-31 12:00:00.000'", "'0000-01-01 00:00:00.000'"},
-		},
-		Refused: map[string][]string{
-			"id": {
-				"'------------------------------------'", "'019AC000-0000-0000-0000-000000000002'", "'019ac000-0000-0000-0000-000000000003' || char(0) || 'x'",
-				"'019ac000-0000-0000-000000000-000004'",
-			},
-			"created_at": {"'10000-01-01 00:00:00.000'", "'2026-11-24'", "'now'"},
-		},
-	}
+	return s, storetest.ForeignSQLite(exec)
 }
 
 func TestForeignValues(t *testing.T) { storetest.ForeignValues(t, withForeignTables) }
