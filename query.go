@@ -156,8 +156,10 @@ func (p *Plan) resume(cursor string) error {
 		p.Filter.Since = time.UnixMilli(since).UTC()
 	}
 	after := time.UnixMilli(int64(binary.BigEndian.Uint64(b[17:25]))).UTC()
-	if after.Year() < minYear || after.Year() > maxYear {
-		return errBadCursor
+	for _, t := range []time.Time{p.Filter.Since, after} {
+		if t.Year() < minYear || t.Year() > maxYear {
+			return errBadCursor
+		}
 	}
 	p.After = &Position{CreatedAt: after, ID: ID(b[25:41])}
 	return nil
