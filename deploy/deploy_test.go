@@ -124,7 +124,13 @@ func TestSystemdUnit(t *testing.T) {
 func TestDebianPackage(t *testing.T) {
 	dpkg := testneed.Program(t, "dpkg", "dpkg-deb")
 	dir := t.TempDir()
-	output(t, exec.Command("../scripts/package", "1.2.3~test", dir))
+	scratch := t.TempDir()
+	pack := exec.Command("../scripts/package", "1.2.3~test", dir)
+	pack.Env = append(os.Environ(), "TMPDIR="+scratch)
+	output(t, pack)
+	if left, err := os.ReadDir(scratch); err != nil || len(left) > 0 {
+		t.Errorf("temporary files are left: %v, %v", left, err)
+	}
 	packages, err := filepath.Glob(filepath.Join(dir, "sandtrail_1.2.3~test_*.deb"))
 	if err != nil || len(packages) != 1 {
 		t.Fatalf("packages: %v, %v", packages, err)

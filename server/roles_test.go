@@ -211,3 +211,19 @@ func TestWithoutAKeyNothingIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// A silence for a rule that does not exist would silence nothing: the server
+// refuses it and lists its rules.
+func TestSilencesNameARule(t *testing.T) {
+	k := newKit(t)
+	got := k.do(request{method: "POST", path: "/v1/alerts/silences", body: `{"rule":"nosuchrule","for":"1h"}`})
+	if p, _ := problem(t, got, sandtrail.CodeInvalid); !strings.Contains(p.Detail, `"nosuchrule"`) || !strings.Contains(p.Detail, sandtrail.DefaultRule().Name) {
+		t.Errorf("the refusal does not name the rules: %s", got.body)
+	}
+	if kept, err := k.store.Silences(t.Context(), start); err != nil || len(kept) > 0 {
+		t.Errorf("silences %v, %v; want none", kept, err)
+	}
+	if got := k.do(request{method: "POST", path: "/v1/alerts/silences", body: `{"rule":"` + sandtrail.DefaultRule().Name + `","for":"1h"}`}); got.status != 201 {
+		t.Errorf("a silence of a rule: status %d: %s", got.status, got.body)
+	}
+}

@@ -59,7 +59,7 @@ func accessLog(v *view) error {
 	var found api.Page[sandtrail.Access]
 	err = v.ask(http.MethodGet, "/v1/access-log", q, nil, &found)
 	if sandtrail.CodeOf(err) == sandtrail.CodeInvalid {
-		status, p.Problems = http.StatusBadRequest, fieldProblems(err)
+		status, p.Problems = http.StatusUnprocessableEntity, fieldProblems(err)
 	} else if err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ func TestKeysAreShownOnceAndRevoked(t *testing.T) {
 	page(t, h, "/admin/keys", http.StatusOK).wantText(t, "No keys yet", "The first key changes that")
 
 	early := post(h, "/admin/keys", url.Values{"name": {"me"}, "role": {"read"}})
-	if early.Code != http.StatusBadRequest {
+	if early.Code != http.StatusUnprocessableEntity {
 		t.Errorf("a first key that makes no others: status %d", early.Code)
 	}
 	parse(t, "/admin/keys", early).wantText(t, "role: must be admin for the first key")
@@ -82,7 +82,7 @@ func TestKeysAreShownOnceAndRevoked(t *testing.T) {
 	root := signedIn(t, h, first.tag("pre")[0].text())
 
 	bad := post(h, "/admin/keys", url.Values{"name": {"k"}, "role": {"admin"}, "userId": {"u1"}}, root)
-	if bad.Code != http.StatusBadRequest {
+	if bad.Code != http.StatusUnprocessableEntity {
 		t.Errorf("an administrator bound to a user: status %d", bad.Code)
 	}
 	parse(t, "/admin/keys", bad).wantText(t, "userId")
@@ -208,7 +208,7 @@ func TestAccessLogIsFilteredAndPaged(t *testing.T) {
 		t.Errorf("%d refusals, want 3", len(rows))
 	}
 	page(t, h, "/admin/access-log?actor=nobody", http.StatusOK).wantText(t, "No line matches")
-	page(t, h, "/admin/access-log?cursor=x", http.StatusBadRequest).wantText(t, "cursor")
+	page(t, h, "/admin/access-log?cursor=x", http.StatusUnprocessableEntity).wantText(t, "cursor")
 }
 
 func TestAdministrationTellsTheState(t *testing.T) {
@@ -305,7 +305,7 @@ func TestAlertsAreRememberedAndSilenced(t *testing.T) {
 			}
 		}
 	}
-	page(t, h, "/alerts?before=x", http.StatusBadRequest)
+	page(t, h, "/alerts?before=x", http.StatusUnprocessableEntity)
 
 	if w := post(h, "/alerts/silences", url.Values{"rule": {"high-failure-rate"}, "for": {"4h"}, "reason": {"moving house"}}); w.Code != http.StatusSeeOther {
 		t.Fatalf("silence: status %d\n%s", w.Code, w.Body)
@@ -322,7 +322,7 @@ func TestAlertsAreRememberedAndSilenced(t *testing.T) {
 	if text := page(t, h, "/alerts", http.StatusOK).main(t); strings.Contains(text, "moving house") {
 		t.Error("the silence goes on")
 	}
-	if w := post(h, "/alerts/silences", url.Values{"for": {"soon"}}); w.Code != http.StatusBadRequest {
+	if w := post(h, "/alerts/silences", url.Values{"for": {"soon"}}); w.Code != http.StatusUnprocessableEntity {
 		t.Errorf("a silence of no length: status %d", w.Code)
 	}
 }

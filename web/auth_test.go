@@ -204,7 +204,7 @@ func TestPreferences(t *testing.T) {
 	if root := p.tag("html")[0]; root.attr("data-theme") != "dark" || root.attr("data-zone") != "Europe/Paris" {
 		t.Errorf("the page has %v", root.Attr)
 	}
-	if w := post(h, "/preferences", url.Values{"tz": {"Mars/Olympus"}}); w.Code != http.StatusBadRequest {
+	if w := post(h, "/preferences", url.Values{"tz": {"Mars/Olympus"}}); w.Code != http.StatusUnprocessableEntity {
 		t.Errorf("status %d for an unknown zone", w.Code)
 	}
 }

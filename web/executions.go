@@ -97,7 +97,7 @@ func executions(v *view) error {
 		err = p.list(v, f, asked.Get("cursor"))
 	}
 	if sandtrail.CodeOf(err) == sandtrail.CodeInvalid {
-		status, p.Problems, p.More = http.StatusBadRequest, fieldProblems(err), true
+		status, p.Problems, p.More = http.StatusUnprocessableEntity, fieldProblems(err), true
 	} else if err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func createKey(v *view) error {
 	}
 	if p.First && form.Role != sandtrail.RoleAdmin {
 		p.Form, p.Problems = form, map[string]string{"role": "must be admin for the first key: without an administrator's, no other could be made here"}
-		v.render(http.StatusBadRequest, "keys", p)
+		v.render(http.StatusUnprocessableEntity, "keys", p)
 		return nil
 	}
 	made := newKey{First: p.First, Maker: v.key}
@@ -139,7 +139,7 @@ func createKey(v *view) error {
 	case "":
 	case sandtrail.CodeInvalid:
 		p.Form, p.Problems = form, fieldProblems(err)
-		v.render(http.StatusBadRequest, "keys", p)
+		v.render(http.StatusUnprocessableEntity, "keys", p)
 		return nil
 	default:
 		return err

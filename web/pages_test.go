@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
@@ -221,12 +222,12 @@ func TestWalkingTheListMeetsEveryExecutionOnce(t *testing.T) {
 }
 
 func TestFilterProblemsStandBesideTheForm(t *testing.T) {
-	p := page(t, Handler(options(t)), "/executions?minTime=soon&since=yesterday&outcome=failed", http.StatusBadRequest)
+	p := page(t, Handler(options(t)), "/executions?minTime=soon&since=yesterday&outcome=failed", http.StatusUnprocessableEntity)
 	p.wantText(t, "minTime: must be a length of time", "since: must be a time such as")
 	if got := p.id(t, "minTime"); got.attr("aria-invalid") != "true" || got.attr("value") != "soon" {
 		t.Errorf("the field minTime is not marked: %v", got.Attr)
 	}
-	foreign := page(t, Handler(options(t)), "/executions?cursor=abc", http.StatusBadRequest)
+	foreign := page(t, Handler(options(t)), "/executions?cursor=abc", http.StatusUnprocessableEntity)
 	foreign.wantText(t, "cursor")
 }
 
@@ -299,6 +300,18 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 				t.Error("the page tells internals")
 			}
 		})
+	}
+}
+
+// The page and the API give the same status for the same error.
+func TestPagesHaveTheStatusesOfTheAPI(t *testing.T) {
+	for _, m := range api.Meanings() {
+		o := options(t)
+		o.Store = failing{o.Store, sandtrail.Errorf(m.Code, "as it is")}
+		p := page(t, Handler(o), "/", m.Status)
+		if heading := p.text(); strings.Contains(heading, "Go back and try again") {
+			t.Errorf("%s: the page does not say what to do: %s", m.Code, heading)
+		}
 	}
 }
 

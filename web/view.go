@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
 )
 
 // view is one request on its way to becoming a page.
@@ -59,15 +60,6 @@ func (s *site) view(w http.ResponseWriter, r *http.Request) *view {
 	return v
 }
 
-// statuses maps codes to the status of the page that tells of them.
-var statuses = map[sandtrail.Code]int{
-	sandtrail.CodeInvalid: http.StatusBadRequest, sandtrail.CodeNotFound: http.StatusNotFound,
-	sandtrail.CodeConflict: http.StatusConflict, sandtrail.CodeUnauthorized: http.StatusUnauthorized,
-	sandtrail.CodeForbidden: http.StatusForbidden, sandtrail.CodeHeld: http.StatusConflict,
-	sandtrail.CodeRateLimited: http.StatusTooManyRequests, sandtrail.CodeTooLarge: http.StatusRequestEntityTooLarge,
-	sandtrail.CodeUnavailable: http.StatusServiceUnavailable,
-}
-
 type problemPage struct {
 	*frame
 	Heading string
@@ -88,30 +80,30 @@ func (v *view) finish(err error) {
 		v.noteRefusal(err)
 	}
 	page := problemPage{frame: v.frame("", "")}
-	status, known := statuses[sandtrail.CodeOf(err)]
+	meaning := api.MeaningOf(sandtrail.CodeOf(err))
 	var e *sandtrail.Error
 	if errors.As(err, &e) {
 		page.Message, page.Fields = e.Message, e.Fields
 	}
-	switch {
-	case !known:
+	switch meaning.Code {
+	case sandtrail.CodeInternal:
 		v.Log.Error("page failed", "path", v.r.URL.Path, "error", err)
-		status, page.Message = http.StatusInternalServerError, ""
+		page.Message = ""
 		page.Heading, page.Hint = "Something broke on our side", "Reload the page. If it stays, the server's log says what happened."
-	case status == http.StatusNotFound:
+	case sandtrail.CodeNotFound:
 		page.Heading, page.Hint = "Not found", "It may have been deleted by retention or with its owner, or the address has a typing error."
-	case status == http.StatusBadRequest:
+	case sandtrail.CodeInvalid:
 		page.Heading, page.Hint = "That question cannot be answered", "Change the values named here, or start again."
-	case status == http.StatusServiceUnavailable:
+	case sandtrail.CodeUnavailable:
 		v.Log.Warn("store out of reach", "path", v.r.URL.Path, "error", err)
 		page.Heading, page.Hint = "The store cannot be reached", "Check that the database runs, then reload. The server's log says more; “sandtrail doctor” examines the database."
-	case status == http.StatusForbidden:
+	case sandtrail.CodeForbidden:
 		page.Heading, page.Hint = "Not allowed", "Sign in with a key that may do this; an administrator can make one with “sandtrail keys create”."
 	default:
-		page.Heading, page.Hint = http.StatusText(status), "Go back and try again."
+		page.Heading, page.Hint = http.StatusText(meaning.Status), meaning.Says
 	}
 	page.Title = page.Heading
-	v.render(status, "problem", page)
+	v.render(meaning.Status, "problem", page)
 }
 
 // Names of the cookies that hold a reader's preferences.

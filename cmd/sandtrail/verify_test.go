@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/ledger"
+	"github.com/sandtrail/sandtrail/sqlite"
 )
 
 // audited is a database with records, used from the command line.
@@ -153,4 +155,65 @@ func TestLedgerRotate(t *testing.T) {
 	if v, status := a.verify("--checkpoint", checkpoint); status != 0 || v.Checkpoints != 2 {
 		t.Errorf("an old checkpoint after a rotation: status %d, %+v", status, v)
 	}
+}
+
+// A checkpoint of the same size and another root, signed by the log's own key, is
+// proof of a fork, whatever is checked against it. Files are checked whole: no
+// part of one counts as verified before.
+func TestVerifyFilesOfAForkedLog(t *testing.T) {
+	a := newAudited(t, 3)
+	same := a.file(a.ok("", "ledger", "checkpoint"))
+	keys, err := ledger.LoadKeys(a.path + ".ledger-key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := keys.Sign(3, ledger.Hash{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fork := a.file(string(signed))
+	export, manifest := filepath.Join(t.TempDir(), "e.ndjson"), filepath.Join(t.TempDir(), "m.txt")
+	a.ok("", "export", "--to", export, "--manifest", manifest)
+	for name, files := range map[string][]string{
+		"export":  {"--export", export, "--manifest", manifest},
+		"receipt": {"--receipt", a.receipt(keys)},
+	} {
+		if out, status := a.run("", append([]string{"verify", "--checkpoint", same}, files...)...); status != 0 {
+			t.Errorf("%s against its own checkpoint: status %d\n%s", name, status, out)
+		}
+		v, status := a.verify(append([]string{"--checkpoint", same, "--checkpoint", fork}, files...)...)
+		if status != statusFinding || v.FindingsN != 1 || len(v.Findings) != 1 || v.Findings[0].Kind != ledger.Forked {
+			t.Errorf("%s of a forked log: status %d, %+v; want one finding, forked", name, status, v)
+		}
+		out, status := a.run("", append([]string{"verify", "--since", same}, files...)...)
+		if status != statusUsage || !strings.Contains(out, "--since") || strings.Contains(out, "✓") {
+			t.Errorf("%s with --since: status %d, want %d\n%s", name, status, statusUsage, out)
+		}
+	}
+	if v, status := a.verify("--since", fork); status != statusFinding || v.Findings[0].Kind != ledger.Forked {
+		t.Errorf("since a checkpoint of another log: status %d, %+v", status, v)
+	}
+}
+
+// receipt writes the receipt of the newest execution.
+func (a *audited) receipt(keys ledger.Keys) string {
+	a.Helper()
+	store, err := sqlite.Open(a.Context(), a.path, sqlite.Options{Existing: true})
+	if err != nil {
+		a.Fatal(err)
+	}
+	defer store.Close()
+	page, err := store.Executions(a.Context(), sandtrail.Query{Limit: 1}, time.Now())
+	if err != nil {
+		a.Fatal(err)
+	}
+	receipt, err := ledger.Service{Log: store, Keys: keys}.Receipt(a.Context(), page.Items[0], time.Now())
+	if err != nil {
+		a.Fatal(err)
+	}
+	raw, err := json.Marshal(receipt)
+	if err != nil {
+		a.Fatal(err)
+	}
+	return a.file(string(raw))
 }
