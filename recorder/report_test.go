@@ -108,13 +108,9 @@ func TestHostileOutputIsGivenUp(t *testing.T) {
 		"deep":    `{"a":[`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			// Ten times what is looked at.
-			begun := time.Now()
+			// Ten times what is looked at. Work that grew with its square would outlast the limit of the whole test.
 			if r, _ := findReport([]byte(strings.Repeat(line, 10*maxVerdictBytes/len(line))), true); r != nil && r.Success {
 				t.Errorf("found %+v", r)
-			}
-			if took := time.Since(begun); took > 20*time.Second { // minutes apart from what it would take
-				t.Errorf("took %s", took)
 			}
 		})
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -97,7 +96,7 @@ func TestMissingVerdictIsAFailureWhenRequired(t *testing.T) {
 }
 
 // TestReportsCostWhatTheyAreLong gives ten times what is read of an output, and
-// of a source. What takes minutes when it is quadratic takes seconds.
+// of a source. Quadratic work would outlast the limit of the whole test.
 func TestReportsCostWhatTheyAreLong(t *testing.T) {
 	many := func(n int, format string) string {
 		var b strings.Builder
@@ -106,7 +105,6 @@ func TestReportsCostWhatTheyAreLong(t *testing.T) {
 		}
 		return b.String()
 	}
-	begun := time.Now()
 	names := many(1_000_000, `"C%d",`)
 	r, _ := findReport([]byte(`{"success":true,"errors":[],"warnings":[`+strings.TrimSuffix(many(1_000_000, `"w%d",`), ",")+`],"classes_found":[`+strings.TrimSuffix(names, ",")+`]}`), false)
 	if r == nil || len(r.Classes) != 1_000_000 || r.MoreWarnings+maxFindings != 1_000_000 || len(r.Warnings) != maxFindings {
@@ -120,9 +118,6 @@ func TestReportsCostWhatTheyAreLong(t *testing.T) {
 	classes := PythonClasses([]byte(many(600_000, "class A%d: pass\n")))
 	if len(classes) != 600_000 {
 		t.Errorf("%d classes", len(classes))
-	}
-	if took := time.Since(begun); took > 30*time.Second {
-		t.Errorf("took %s", took)
 	}
 	if diff := cmp.Diff([]string{"A", "B"}, PythonClasses([]byte("class A: pass\nclass B: pass\nclass A: pass\n"))); diff != "" {
 		t.Error(diff)

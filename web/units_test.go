@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -99,46 +98,6 @@ func TestFilterForm(t *testing.T) {
 	}
 }
 
-// FuzzAddress reads filters and windows from any address.
-func FuzzAddress(f *testing.F) {
-	f.Add("outcome=failed&within=24h&since=2026-11-24T09:30&minTime=2s", "Europe/Paris")
-	f.Add("window=custom&since=0001-01-01&until=9999-12-31T23:59", "UTC")
-	f.Fuzz(func(t *testing.T, query, zone string) {
-		loc, err := sandtrail.ParseLocation(zone)
-		if err != nil {
-			loc = time.UTC
-		}
-		u := &url.URL{Path: "/executions", RawQuery: query}
-		form := readForm(u.Query())
-		filter, err := form.filter(loc)
-		if err == nil {
-			if _, err := (sandtrail.Query{Filter: filter}).Plan(now); err != nil && !strings.Contains(err.Error(), "within") && utf8Text(form) {
-				t.Errorf("the form takes what the store refuses: %v", err)
-			}
-			if _, err := readForm(exportQuery(filter, now)).filter(loc); err != nil {
-				t.Errorf("the API's form of the filter is refused: %v", err)
-			}
-		}
-		w := readWindow(u, "24h", now, loc)
-		q := sandtrail.TrendQuery{Since: w.Since, Until: w.Until, Location: loc, Bucket: w.bucket()}
-		if _, err := q.Edges(); err != nil {
-			t.Errorf("window %s to %s: %v", w.Since, w.Until, err)
-		}
-	})
-}
-
-// utf8Text reports whether the store takes the texts of the form.
-func utf8Text(f filterForm) bool {
-	for _, s := range []string{f.User, f.Strategy, f.Text} {
-		if strings.ContainsRune(s, 0) || !json.Valid(mustJSON(s)) || strings.ToValidUTF8(s, "") != s || len(s) > sandtrail.MaxNameBytes {
-			return false
-		}
-	}
-	return true
-}
-
-func mustJSON(s string) []byte { b, _ := json.Marshal(s); return b }
-
 func TestTreeKeepsOrderAndDigits(t *testing.T) {
 	got := parseTree(json.RawMessage(`{"z":1.50,"a":[true,null,"x<y"],"big":12345678901234567890}`))
 	want := &node{Kind: "object", Children: []node{
@@ -173,18 +132,6 @@ func TestLongTreesAreFolded(t *testing.T) {
 	if inner := tree.child("a").child("b"); !inner.Told {
 		t.Error("an inner branch is open")
 	}
-}
-
-func FuzzTree(f *testing.F) {
-	f.Add([]byte(`{"run":{"status":"exited","cpuTime":12,"limits":{"timeout":30000}}}`))
-	f.Add([]byte(strings.Repeat("[", 200) + strings.Repeat("]", 200)))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		tree := parseTree(raw)
-		if (tree != nil) != json.Valid(raw) {
-			t.Fatal("a tree is made of exactly what is valid JSON")
-		}
-		runFacts(tree)
-	})
 }
 
 func TestNiceTop(t *testing.T) {
