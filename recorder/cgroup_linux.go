@@ -366,6 +366,24 @@ func (g *group) dir() string {
 
 func (g *group) members() []int { return groupMembers(g.dir()) }
 
+// holds reports whether a process is in the group in every hierarchy; one of
+// which nothing is known is.
+func (g *group) holds(pid int) bool {
+	groups := ownGroups(procPath(pid, "cgroup"))
+	if len(groups) == 0 {
+		return true
+	}
+	inside := func(controller string) bool {
+		return slices.Contains(strings.Split(groups[controller], "/"), filepath.Base(g.dir()))
+	}
+	for controller := range g.v1 {
+		if !inside(controller) {
+			return false
+		}
+	}
+	return g.v2 == nil || inside("")
+}
+
 func (g *group) kill() { killGroup(g.dir()) }
 
 // groupMembers lists the processes of a group and of those below it, which the

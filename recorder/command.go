@@ -138,6 +138,9 @@ type Result struct {
 	ProcessesPeak *int64         // processes and threads at one time; nil: not known (only cgroup v2 tells)
 	OOMKills      int            // processes killed for memory
 	LeftBehind    int            // processes that outlived the main one and were ended
+	// Escaped are processes that left the run's cgroup; they were ended with the
+	// others.
+	Escaped []Escaped
 
 	Limits      Limits
 	Timeout     time.Duration
@@ -163,6 +166,12 @@ type Result struct {
 
 	// Warnings of the recorder itself.
 	Warnings []sandtrail.Finding
+}
+
+// Escaped is a process that was found outside the run's cgroup.
+type Escaped struct {
+	PID     int    `json:"pid"`
+	Command string `json:"command"` // as the process calls itself
 }
 
 // Output is the end of what a stream carried.

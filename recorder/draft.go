@@ -95,6 +95,7 @@ type runMetadata struct {
 	Method          *Method        `json:"method"`
 	OOMKills        int            `json:"oomKills,omitempty"`
 	LeftBehind      int            `json:"leftBehind,omitempty"`
+	Escaped         []Escaped      `json:"escaped,omitempty"`
 	SourceSHA256    *string        `json:"sourceSha256"`
 	SourceBytes     *int64         `json:"sourceBytes"`
 	Limits          limitsMetadata `json:"limits"`
@@ -117,7 +118,7 @@ func (r Result) runMetadata() runMetadata {
 		Status: r.Status, ExitCode: r.ExitCode, Signal: optional(r.Signal),
 		Command: storable(r.Command), Args: r.Args, Container: r.Container,
 		CPUTime: milliseconds(r.CPUTime), MemoryPeakBytes: r.MemoryPeak, ProcessesPeak: r.ProcessesPeak,
-		Method: optional(r.Method), OOMKills: r.OOMKills, LeftBehind: r.LeftBehind,
+		Method: optional(r.Method), OOMKills: r.OOMKills, LeftBehind: r.LeftBehind, Escaped: r.Escaped,
 		Limits: limitsMetadata{
 			Memory: r.Limits.MemoryMiB, CPUs: r.Limits.CPUs, Pids: r.Limits.Pids, NotEnforced: r.NotEnforced,
 		},

@@ -4,6 +4,8 @@ package recorder_test
 
 import (
 	"bytes"
+	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +44,32 @@ func TestOutOfMemory(t *testing.T) {
 		}
 		if peak := *r.MemoryPeak >> 20; peak < 60 || peak > 64 {
 			t.Errorf("peak of %d MiB under a limit of 64", peak)
+		}
+	})
+}
+
+// A wrapper outlives what was killed, and tells of it by its own exit status.
+func TestOutOfMemoryBehindAWrapper(t *testing.T) {
+	wrappers := map[string][]string{
+		"a shell":                  {"sh", "-c", `"$0" "$@"; exit $?`},
+		"a shell of another shell": {"sh", "-c", `sh -c '"$0" "$@"; exit 3' "$0" "$@"; exit $?`},
+		"a pipe":                   {"bash", "-c", `set -o pipefail; "$0" "$@" | cat`},
+		"unshare":                  {"unshare", "--fork", "--pid"},
+		"bwrap":                    {"bwrap", "--dev-bind", "/", "/", "--unshare-pid"},
+	}
+	enforcing(t, "memory", func(t *testing.T, prepare func(recorder.Command) recorder.Command) {
+		for name, wrapper := range wrappers {
+			if _, err := exec.LookPath(wrapper[0]); err != nil || wrapper[0] == "unshare" && os.Geteuid() != 0 {
+				t.Logf("%s is not tried: it cannot be run here", name)
+				continue
+			}
+			c := prepare(self("allocate", "200"))
+			c.Args = append(slices.Clone(wrapper), c.Args...)
+			c.Limits.MemoryMiB = 64
+			r := record(t, c)
+			if r.Status != recorder.OutOfMemory || r.ExitStatus() == 0 || r.Success() {
+				t.Errorf("behind %s: got %s, exit status %d", name, r.Status, r.ExitStatus())
+			}
 		}
 	})
 }

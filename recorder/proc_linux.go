@@ -79,6 +79,7 @@ func (s *sampler) sample(pids []int) {
 }
 
 type procStat struct {
+	name  string // chosen by the process
 	state byte
 	ppid  int
 	pgrp  int
@@ -94,14 +95,16 @@ func readStat(pid int) (procStat, bool) {
 	}
 	// The name in parentheses may hold anything, parentheses too.
 	end := strings.LastIndexByte(string(raw), ')')
+	begin := strings.IndexByte(string(raw), '(')
 	fields := strings.Fields(string(raw[end+1:]))
-	if end < 0 || len(fields) < 20 {
+	if begin < 0 || end < begin || len(fields) < 20 {
 		return procStat{}, false
 	}
 	ppid, _ := strconv.Atoi(fields[1])
 	pgrp, _ := strconv.Atoi(fields[2])
 	start, err := strconv.ParseUint(fields[19], 10, 64)
-	return procStat{state: fields[0][0], ppid: ppid, pgrp: pgrp, start: start}, err == nil
+	name := string(raw[begin+1 : end])
+	return procStat{name: name, state: fields[0][0], ppid: ppid, pgrp: pgrp, start: start}, err == nil
 }
 
 // children lists the direct children of a process, zombies too.

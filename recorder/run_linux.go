@@ -46,6 +46,7 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	t.outside = client != nil
 	err = r.run(ctx, c, t)
 	if client != nil {
 		r.withoutFigures()
@@ -170,14 +171,10 @@ func (r *Result) supervise(ctx context.Context, c Command, t *tree, term *termin
 		defer timer.Stop()
 		deadline = timer.C
 	}
-	var samples <-chan time.Time
-	if t.sampler != nil {
-		ticker := time.NewTicker(firstSamples)
-		defer ticker.Stop()
-		slowDown := time.AfterFunc(denseSampling, func() { ticker.Reset(laterSamples) })
-		defer slowDown.Stop()
-		samples = ticker.C
-	}
+	ticker := time.NewTicker(firstSamples)
+	defer ticker.Stop()
+	slowDown := time.AfterFunc(denseSampling, func() { ticker.Reset(laterSamples) })
+	defer slowDown.Stop()
 	cancelled := ctx.Done()
 	for {
 		select {
@@ -210,7 +207,7 @@ func (r *Result) supervise(ctx context.Context, c Command, t *tree, term *termin
 			term.adapt()
 		case <-t.buried:
 			t.reaper.bury()
-		case <-samples:
+		case <-ticker.C:
 			t.sample()
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -15,9 +16,13 @@ import (
 // tree is the command's main process and everything that comes of it.
 type tree struct {
 	group   *group   // nil: no cgroup could be had
-	sampler *sampler // nil before the start, and when the group measures all
+	sampler *sampler // nil before the start
 	reaper  *reaper  // nil: this process is no subreaper
 	method  Method
+
+	outside bool               // the command is to start processes outside, as a container's client does
+	escaped map[process]string // who was found outside the group, and the name that it had last
+	ticks   int                // samples so far
 
 	terminal    bool // the main process leads the session of a pseudo-terminal
 	main        *os.Process
@@ -32,7 +37,7 @@ type tree struct {
 
 // newTree prepares for one command. It must be closed.
 func newTree(c Command) (*tree, error) {
-	t := &tree{method: Sampling, terminal: c.Terminal != nil, ended: make(chan *os.ProcessState, 1), release: make(chan struct{})}
+	t := &tree{method: Sampling, terminal: c.Terminal != nil, ended: make(chan *os.ProcessState, 1), release: make(chan struct{}), escaped: map[process]string{}}
 	if c.Method != Sampling {
 		t.group = newGroup(findHierarchies("/proc/self"), c.Method, managerFor(c))
 	}
@@ -80,9 +85,7 @@ func (t *tree) start(cmd *exec.Cmd, l Limits) error {
 	if t.reaper != nil {
 		t.reaper.own[t.main.Pid] = true
 	}
-	if !t.measuresMemory() {
-		t.sampler = newSampler(t.main.Pid, t.reaper.orphans)
-	}
+	t.sampler = newSampler(t.main.Pid, t.reaper.orphans)
 	go func() {
 		state, _ := t.main.Wait()
 		t.ended <- state
@@ -156,22 +159,45 @@ func inForeground(stdin any) bool {
 	return err == nil && pgrp == unix.Getpgrp()
 }
 
-func (t *tree) measuresMemory() bool { return t.group != nil && t.group.method != CgroupSampling }
-
-// members lists the processes of the tree that are alive now.
+// members lists the processes of the tree that are alive now: those in the
+// group, and whoever descends from the command.
 func (t *tree) members() []int {
 	if t.reaper != nil {
 		t.reaper.bury()
 	}
-	if t.group != nil {
+	switch {
+	case t.group == nil:
+		return t.sampler.members()
+	case t.outside:
 		return t.group.members()
 	}
-	return t.sampler.members()
+	all := append(t.group.members(), t.sampler.members()...)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
+// ticksPerLook is how many samples of a group are taken for each look at who
+// left it, which costs more.
+const ticksPerLook = 10
+
 func (t *tree) sample() {
-	if t.sampler != nil {
+	if t.group == nil || t.group.method == CgroupSampling {
 		t.sampler.sample(t.members())
+	}
+	if t.ticks++; t.ticks%ticksPerLook == 0 {
+		t.findEscaped()
+	}
+}
+
+// findEscaped notes which processes of the tree are not in the group.
+func (t *tree) findEscaped() {
+	if t.group == nil || t.outside {
+		return
+	}
+	for _, pid := range t.sampler.members() {
+		if stat, ok := readStat(pid); ok && stat.alive() && !t.group.holds(pid) {
+			t.escaped[process{pid, stat.start}] = stat.name
+		}
 	}
 }
 
@@ -215,6 +241,7 @@ func (t *tree) empty() bool { return len(t.members()) == 0 }
 // terminate ends every process of the tree: politely, then surely. It returns
 // how many resisted even that.
 func (t *tree) terminate(grace time.Duration) (left int) {
+	t.findEscaped()
 	if t.terminal {
 		t.signal(syscall.SIGHUP) // an interactive shell ignores SIGTERM
 	}
@@ -226,10 +253,9 @@ func (t *tree) terminate(grace time.Duration) (left int) {
 	const patience = 10 * time.Second // for processes in uninterruptible waits
 	waitUntil(patience, func() bool {
 		if t.group != nil {
-			t.group.kill()
-		} else {
-			t.signal(syscall.SIGKILL)
+			t.group.kill() // at once, so that no fork slips through
 		}
+		t.signal(syscall.SIGKILL)
 		return t.empty()
 	})
 	return len(t.members())
@@ -239,6 +265,7 @@ func (t *tree) terminate(grace time.Duration) (left int) {
 // returns how many stay.
 func (t *tree) settle() int {
 	waitUntil(20*time.Millisecond, t.empty)
+	t.findEscaped()
 	return len(t.members())
 }
 
@@ -249,6 +276,7 @@ func (t *tree) measure(r *Result, state *os.ProcessState) {
 		usage = state.SysUsage().(*syscall.Rusage)
 	}
 	r.Method = t.method
+	r.escape(t.escaped)
 	if t.group != nil {
 		r.MemoryPeak, r.CPUTime = t.group.memoryPeak(), t.group.cpuTime()
 		r.ProcessesPeak, r.OOMKills = t.group.processesPeak(), t.group.oomKills()
@@ -260,7 +288,7 @@ func (t *tree) measure(r *Result, state *os.ProcessState) {
 		}
 		r.CPUTime = &cpu
 	}
-	if t.sampler == nil {
+	if t.group != nil && t.group.method != CgroupSampling {
 		return
 	}
 	peak := t.sampler.peak

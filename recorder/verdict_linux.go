@@ -1,7 +1,10 @@
 package recorder
 
 import (
+	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -40,7 +43,9 @@ func (r *Result) verdict(state *os.ProcessState, c cause) {
 		r.Status = Cancelled
 	case c.timedOut:
 		r.Status = TimedOut
-	case ws.Signaled() && ws.Signal() == syscall.SIGKILL && r.OOMKills > 0:
+	case r.OOMKills > 0 && !state.Success():
+		// Behind a wrapper, such as a shell or bwrap, the main process is not the
+		// one that was killed: it fails because that one was.
 		r.Status = OutOfMemory
 	case ws.Signaled():
 		r.Status = Signaled
@@ -48,8 +53,28 @@ func (r *Result) verdict(state *os.ProcessState, c cause) {
 		r.Status = Exited
 	}
 	if r.OOMKills > 0 && r.Status != OutOfMemory {
-		r.warn("OOM_KILL", "%d processes of the run were killed for exceeding its memory, the main one was not", r.OOMKills)
+		r.warn("OOM_KILL", "%d processes of the run were killed for exceeding its memory, which did not keep it from going on", r.OOMKills)
 	}
+}
+
+// maxEscaped bounds those that a record names.
+const maxEscaped = 20
+
+// escape notes who left the group.
+func (r *Result) escape(escaped map[process]string) {
+	if len(escaped) == 0 {
+		return
+	}
+	for p, name := range escaped {
+		r.Escaped = append(r.Escaped, Escaped{PID: p.pid, Command: storable(name)})
+	}
+	slices.SortFunc(r.Escaped, func(a, b Escaped) int { return a.PID - b.PID })
+	r.Escaped = r.Escaped[:min(len(r.Escaped), maxEscaped)]
+	var names []string
+	for _, e := range r.Escaped {
+		names = append(names, fmt.Sprintf("%s (%d)", e.Command, e.PID))
+	}
+	r.warn("ESCAPED", "%d processes left the run's cgroup, where neither figures nor limits hold: %s", len(escaped), strings.Join(names, ", "))
 }
 
 func signalNumber(name string) int { return int(unix.SignalNum(name)) }
