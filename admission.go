@@ -92,7 +92,7 @@ func (a Admission) admit(d *Draft, p *problems) Admitted {
 	checkKey(p, "userId", d.UserID)
 	checkKey(p, "strategyId", d.StrategyID)
 	if d.Type != Validation && d.Type != Terminal {
-		p.add("executionType", "want VALIDATION or TERMINAL, got %q", d.Type)
+		p.add("executionType", "must be VALIDATION or TERMINAL, got %q", d.Type)
 	}
 	if d.Success == nil {
 		p.add("success", "required")
@@ -112,7 +112,7 @@ func (a Admission) admit(d *Draft, p *problems) Admitted {
 	checkCount(p, "errorCount", d.ErrorCount)
 	checkCount(p, "warningCount", d.WarningCount)
 	if c := d.CPUUsage; c != nil && (!(*c >= 0) || math.IsInf(*c, 0)) {
-		p.add("cpuUsage", "want a finite percentage of at least 0, got %v", *c)
+		p.add("cpuUsage", "must be a finite percentage of at least 0, got %v", *c)
 	}
 	checkClasses(p, d.Classes)
 
@@ -171,7 +171,7 @@ func (a Admission) checkTime(p *problems, t, now time.Time) {
 
 func checkCount(p *problems, path string, n *int) {
 	if n != nil && (*n < 0 || *n > MaxInt) {
-		p.add(path, "want an integer from 0 to %d, got %d", MaxInt, *n)
+		p.add(path, "must be an integer from 0 to %d, got %d", MaxInt, *n)
 	}
 }
 
@@ -180,7 +180,7 @@ func checkClasses(p *problems, classes []string) {
 		path := fmt.Sprintf("classesFound[%d]", i)
 		checkText(p, path, name, MaxClassBytes)
 		if name == "" || name != strings.TrimSpace(name) || strings.Contains(name, ",") {
-			p.add(path, "want a class name without commas or surrounding blanks, got %q", name)
+			p.add(path, "must be a class name without commas or surrounding blanks, got %q", name)
 		}
 	}
 	if len(classes) > 0 && len(strings.Join(classes, ",")) > MaxMetadataBytes {
@@ -251,7 +251,7 @@ func checkFindings(p *problems, path string, raw json.RawMessage) int {
 	}
 	var elements []json.RawMessage
 	if json.Unmarshal(raw, &elements) != nil {
-		p.add(path, "want an array of objects such as {\"severity\":\"error\",\"message\":\"…\"}")
+		p.add(path, "must be an array of objects such as {\"severity\":\"error\",\"message\":\"…\"}")
 		return 0
 	}
 	for i, element := range elements {
@@ -266,7 +266,7 @@ func checkFindings(p *problems, path string, raw json.RawMessage) int {
 			Suggestion *string `json:"suggestion"`
 		}
 		if err := json.Unmarshal(element, &f); err != nil {
-			p.add(at, "want an object with a message: %v", typeError(err))
+			p.add(at, "must be an object with a message: %v", typeError(err))
 		} else if f.Message == nil {
 			p.add(joinPath(at, "message"), "required")
 		}
@@ -366,20 +366,24 @@ func Merge(batch []Admitted, stored map[ID]Execution) (fresh []Execution, duplic
 }
 
 // UnknownOwners is the error of an append whose records name users or
-// strategies that do not exist: which, for which record, and how to add them.
+// strategies that do not exist: which, for which record, and to add each once.
 func UnknownOwners(batch []Admitted, noUser, noStrategy map[string]bool, cause error) error {
 	var p problems
+	e := &Error{Code: CodeInvalid, Message: "invalid execution", Err: cause}
 	for i, a := range batch {
 		prefix := ""
 		if len(batch) > 1 {
 			prefix = fmt.Sprintf("[%d]", i)
 		}
 		if id := a.Execution.UserID; noUser[id] {
-			p.add(joinPath(prefix, "userId"), "there is no user %q; add it with: sandtrail users add %s --email ADDRESS", id, id)
+			p.add(joinPath(prefix, "userId"), "there is no user %q; add it first", id)
+			e.With(Remedy{Act: ActAddUser, Value: id})
 		}
 		if id := a.Execution.StrategyID; noStrategy[id] {
-			p.add(joinPath(prefix, "strategyId"), "there is no strategy %q; add it with: sandtrail strategies add %s --name NAME", id, id)
+			p.add(joinPath(prefix, "strategyId"), "there is no strategy %q; add it first", id)
+			e.With(Remedy{Act: ActAddStrategy, Value: id})
 		}
 	}
-	return &Error{Code: CodeInvalid, Message: "invalid execution", Fields: p, Err: cause}
+	e.Fields = p
+	return e
 }

@@ -133,22 +133,22 @@ func (r Rule) Validate() error {
 	switch r.Metric {
 	case FailureRate, TimeoutRate, P95Time, NoExecutions:
 	default:
-		p.add("metric", "want failureRate, timeoutRate, p95Time or noExecutions, got %q", r.Metric)
+		p.add("metric", "must be failureRate, timeoutRate, p95Time or noExecutions, got %q", r.Metric)
 	}
 	if r.Window <= 0 {
-		p.add("window", "want a duration such as 1h")
+		p.add("window", "must be a duration such as 1h")
 	}
 	if !(r.Threshold >= 0) {
-		p.add("threshold", "want a number of at least 0, got %v", r.Threshold)
+		p.add("threshold", "must be a number of at least 0, got %v", r.Threshold)
 	}
 	if r.ResolveAt != nil && !(*r.ResolveAt >= 0 && *r.ResolveAt <= r.Threshold) {
-		p.add("resolveAt", "want a number from 0 to the threshold, got %v", *r.ResolveAt)
+		p.add("resolveAt", "must be a number from 0 to the threshold, got %v", *r.ResolveAt)
 	}
 	if r.For < 0 {
-		p.add("for", "want a duration such as 5m")
+		p.add("for", "must be a duration such as 5m")
 	}
 	if r.MinSample < 0 {
-		p.add("minSample", "want a number of at least 0, got %d", r.MinSample)
+		p.add("minSample", "must be a number of at least 0, got %d", r.MinSample)
 	}
 	checkText(&p, "userId", r.UserID, MaxKeyBytes)
 	checkText(&p, "strategyId", r.StrategyID, MaxKeyBytes)

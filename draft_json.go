@@ -105,7 +105,7 @@ func checkOwner(p *problems, name string, value json.RawMessage, id string) {
 func setText[T ~string](p *problems, path string, value json.RawMessage, into *T, want string) bool {
 	text, err := unquote(value)
 	if err != nil {
-		p.add(path, "want %s, got %s", want, abbreviate(value))
+		p.add(path, "must be %s, got %s", want, abbreviate(value))
 		return false
 	}
 	*into = T(text)
@@ -130,7 +130,7 @@ func readBool(p *problems, path string, value json.RawMessage) *bool {
 		return new(false)
 	case "null":
 	default:
-		p.add(path, "want true or false, got %s", abbreviate(value))
+		p.add(path, "must be true or false, got %s", abbreviate(value))
 	}
 	return nil
 }
@@ -141,7 +141,7 @@ func readNumber(p *problems, path string, value json.RawMessage) *float64 {
 	}
 	f, err := strconv.ParseFloat(string(value), 64)
 	if err != nil {
-		p.add(path, "want a number or null, got %s", abbreviate(value))
+		p.add(path, "must be a number or null, got %s", abbreviate(value))
 		return nil
 	}
 	return &f
@@ -156,7 +156,7 @@ func readInt(p *problems, path string, value json.RawMessage) *int {
 		// 12.0 and 1.2e3 are integers too, to JSON and to JavaScript.
 		f, ferr := strconv.ParseFloat(string(value), 64)
 		if ferr != nil || f != float64(int64(f)) || f > 1e15 || f < -1e15 {
-			p.add(path, "want an integer, got %s", abbreviate(value))
+			p.add(path, "must be an integer, got %s", abbreviate(value))
 			return nil
 		}
 		n = int(f)
@@ -174,7 +174,7 @@ func readClasses(p *problems, path string, value json.RawMessage) []string {
 	}
 	classes := []string{}
 	if err := json.Unmarshal(value, &classes); err != nil {
-		p.add(path, "want an array of strings, a comma-separated string or null, got %s", abbreviate(value))
+		p.add(path, "must be an array of strings, a comma-separated string or null, got %s", abbreviate(value))
 	}
 	return classes
 }
@@ -188,7 +188,7 @@ func readTime(p *problems, path string, value json.RawMessage) time.Time {
 	// RFC 3339 has neither the decimal comma nor the hour of one digit that
 	// time.Parse takes.
 	if err != nil || t.IsZero() || s[13] != ':' || strings.Contains(s, ",") {
-		p.add(path, "want an RFC 3339 time with zone such as 2026-11-24T09:30:00.000Z, got %q", s)
+		p.add(path, "must be an RFC 3339 time with zone such as 2026-11-24T09:30:00.000Z, got %q", s)
 		return time.Time{}
 	}
 	return t
@@ -224,7 +224,7 @@ func objectMembers(raw []byte) ([]member, error) {
 // validMembers does that with valid JSON that begins with the value.
 func validMembers(rest []byte) ([]member, error) {
 	if rest[0] != '{' {
-		return nil, errors.New("want a JSON object")
+		return nil, errors.New("must be a JSON object")
 	}
 	members := make([]member, 0, 14) // as many fields as a record has
 	for rest = bytes.TrimLeft(rest[1:], " \t\r\n"); rest[0] != '}'; rest = bytes.TrimLeft(rest, ", \t\r\n") {

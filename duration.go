@@ -13,7 +13,7 @@ import (
 // "2w". Negative lengths and bare numbers other than 0 are refused.
 func ParseDuration(s string) (time.Duration, error) {
 	bad := func() (time.Duration, error) {
-		return 0, Errorf(CodeInvalid, "want a duration such as 90d, 1h30m or 250ms, got %q", s)
+		return 0, Errorf(CodeInvalid, "must be a duration such as 90d, 1h30m or 250ms, got %q", s)
 	}
 	if s == "0" {
 		return 0, nil

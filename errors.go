@@ -47,7 +47,9 @@ type Error struct {
 	// Private is what only the people who run the store may read, such as
 	// where it is and what its driver said. Error tells it, Public does not.
 	Private string
-	Err     error // the cause, for logs; may be nil
+	// Remedies are the ways to mend it, where the program that asked can offer them.
+	Remedies []Remedy
+	Err      error // the cause, for logs; may be nil
 }
 
 // FieldError names one place in the input and what is wrong there.

@@ -20,7 +20,7 @@ type Hold struct {
 func (h Hold) Validate() error {
 	var p problems
 	if h.Subject != Strategies && h.Subject != Users {
-		p.add("subject", "want strategy or user, got %q", h.Subject)
+		p.add("subject", "must be strategy or user, got %q", h.Subject)
 	}
 	checkKey(&p, "subjectId", h.SubjectID)
 	checkText(&p, "reason", h.Reason, MaxNameBytes)

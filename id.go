@@ -76,7 +76,7 @@ func ReadID(s string) (ID, error) {
 
 var errBadID = &Error{
 	Code:   CodeInvalid,
-	Fields: []FieldError{{"id", "want a UUID such as 0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60, not all zero"}},
+	Fields: []FieldError{{"id", "must be a UUID such as 0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60, not all zero"}},
 }
 
 // IsZero reports whether the id is absent.

@@ -64,7 +64,7 @@ func (k Key) Validate() error {
 	switch k.Role {
 	case RoleIngest, RoleRead, RoleAuditor, RoleAdmin:
 	default:
-		p.add("role", "want ingest, read, auditor or admin, got %q", k.Role)
+		p.add("role", "must be ingest, read, auditor or admin, got %q", k.Role)
 	}
 	if k.UserID != "" {
 		checkText(&p, "userId", k.UserID, MaxKeyBytes)

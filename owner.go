@@ -33,7 +33,7 @@ func (u User) Validate() error {
 	checkKey(&p, "id", u.ID)
 	checkText(&p, "email", u.Email, MaxEmailBytes)
 	if at := strings.IndexByte(u.Email, '@'); u.Email != "" && (at < 1 || at == len(u.Email)-1) {
-		p.add("email", "want an address such as ada@example.com, got %q", u.Email)
+		p.add("email", "must be an address such as ada@example.com, got %q", u.Email)
 	}
 	if u.Email == "" {
 		p.add("email", "required")

@@ -102,13 +102,13 @@ func (q Query) Plan(now time.Time) (Plan, error) {
 		plan.Limit = DefaultLimit
 	}
 	if plan.Limit < 1 || plan.Limit > MaxLimit {
-		p.add("limit", "want 1 to %d, got %d", MaxLimit, q.Limit)
+		p.add("limit", "must be 1 to %d, got %d", MaxLimit, q.Limit)
 	}
 	if f.Type != "" && f.Type != Validation && f.Type != Terminal {
-		p.add("executionType", "want VALIDATION or TERMINAL, got %q", f.Type)
+		p.add("executionType", "must be VALIDATION or TERMINAL, got %q", f.Type)
 	}
 	if f.Within < 0 {
-		p.add("within", "want a positive duration")
+		p.add("within", "must be a positive duration")
 	}
 	for path, text := range map[string]string{"userId": f.UserID, "strategyId": f.StrategyID, "text": f.Text} {
 		checkText(&p, path, text, MaxNameBytes)
@@ -231,7 +231,7 @@ func (q OwnerQuery) Plan() (OwnerQuery, error) {
 		q.Limit = DefaultLimit
 	}
 	if q.Limit < 1 || q.Limit > MaxLimit {
-		p.add("limit", "want 1 to %d, got %d", MaxLimit, q.Limit)
+		p.add("limit", "must be 1 to %d, got %d", MaxLimit, q.Limit)
 	}
 	checkText(&p, "cursor", q.Cursor, MaxMetadataBytes) // an application's ids may be longer than ours
 	return q, p.err("invalid query")

@@ -70,7 +70,7 @@ func (c Cutoff) Validate() error {
 	var p problems
 	for _, t := range slices.Sorted(maps.Keys(c.Types)) {
 		if t != Validation && t != Terminal {
-			p.add("types."+string(t), "want VALIDATION or TERMINAL")
+			p.add("types."+string(t), "must be VALIDATION or TERMINAL")
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Strategies)) {

@@ -183,7 +183,7 @@ func LastDays(now time.Time, days int) (since, until time.Time) {
 // Until; all between are local midnights or local full hours.
 func (q TrendQuery) Edges() ([]time.Time, error) {
 	if q.Bucket != Day && q.Bucket != Hour && q.Bucket != "" {
-		return nil, Errorf(CodeInvalid, "bucket: want day or hour, got %q", q.Bucket)
+		return nil, Errorf(CodeInvalid, "bucket: must be day or hour, got %q", q.Bucket)
 	}
 	if !q.Since.Before(q.Until) {
 		return nil, Errorf(CodeInvalid, "since must be before until")
@@ -292,16 +292,16 @@ func (q RankQuery) Plan() (RankQuery, error) {
 		q.Limit = 10
 	}
 	if q.Limit < 1 || q.Limit > MaxLimit {
-		p.add("limit", "want 1 to %d, got %d", MaxLimit, q.Limit)
+		p.add("limit", "must be 1 to %d, got %d", MaxLimit, q.Limit)
 	}
 	if q.Order == "" {
 		q.Order = MostExecutions
 	}
 	if q.Order != MostExecutions && q.Order != MostFailures {
-		p.add("order", "want executions or failures, got %q", q.Order)
+		p.add("order", "must be executions or failures, got %q", q.Order)
 	}
 	if q.Subject != Strategies && q.Subject != Users {
-		p.add("subject", "want strategy or user, got %q", q.Subject)
+		p.add("subject", "must be strategy or user, got %q", q.Subject)
 	}
 	return q, p.err("invalid ranking")
 }
@@ -310,7 +310,7 @@ func (q RankQuery) Plan() (RankQuery, error) {
 func CheckHealthLast(last int) error {
 	var p problems
 	if last < 1 || last > MaxHealthLast {
-		p.add("last", "want 1 to %d, got %d", MaxHealthLast, last)
+		p.add("last", "must be 1 to %d, got %d", MaxHealthLast, last)
 	}
 	return p.err("invalid query")
 }
@@ -343,7 +343,7 @@ func ParseLocation(name string) (*time.Location, error) {
 	}
 	location, err := time.LoadLocation(name)
 	if err != nil {
-		p.add("tz", "unknown time zone %q; want an IANA name such as Europe/Paris", name)
+		p.add("tz", "unknown time zone %q: it must be an IANA name such as Europe/Paris", name)
 		return nil, &Error{Code: CodeInvalid, Fields: p, Err: err}
 	}
 	return location, nil

@@ -51,7 +51,7 @@ func ParseTime(text string) (time.Time, error) {
 	}
 	year, err := strconv.Atoi(text[:7])
 	if err != nil {
-		return time.Time{}, fmt.Errorf("parse time %q: want six digits of the year after its sign", text)
+		return time.Time{}, fmt.Errorf("parse time %q: the year must have six digits after its sign", text)
 	}
 	t, err := time.Parse(time.RFC3339Nano, "2000"+text[7:]) // which has a 29th of February
 	if err != nil {

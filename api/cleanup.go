@@ -88,7 +88,7 @@ func born(age string, now time.Time) (time.Time, error) {
 	}
 	d, err := sandtrail.ParseDuration(age)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("want a length of time such as 90d, a time such as 2026-11-24T09:30:00Z, or 0, got %q", age)
+		return time.Time{}, fmt.Errorf("must be a length of time such as 90d, a time such as 2026-11-24T09:30:00Z, or 0, got %q", age)
 	}
 	return sandtrail.Millisecond(now.Add(-d)), nil
 }

@@ -19,6 +19,8 @@ type Problem struct {
 	Code   sandtrail.Code `json:"code" enum:"invalid,not_found,conflict,unauthorized,forbidden,held,rate_limited,too_large,unavailable,internal" doc:"The kind of problem, for programs."`
 	Detail string         `json:"detail" doc:"What was wrong and what to do."`
 	Errors []FieldProblem `json:"errors,omitempty" doc:"Every place that is at fault."`
+	// Remedies are those that a caller may have the right to.
+	Remedies []Remedy `json:"remedies,omitempty" doc:"What mends it, for programs that offer it to people."`
 
 	// How far a request came before it stopped.
 	Line       *int64 `json:"line,omitempty" doc:"NDJSON only: the line, counted from 1, that the import stopped at. Every line before it is stored; none from it on is."`
@@ -31,6 +33,12 @@ type Problem struct {
 type FieldProblem struct {
 	Location string `json:"location" doc:"Where, such as body[3].executionTime or query.limit."`
 	Message  string `json:"message" doc:"What is wrong there."`
+}
+
+// Remedy is an act that mends a problem.
+type Remedy struct {
+	Act   sandtrail.Act `json:"act" enum:"add_user,add_strategy,add_key" doc:"What to do."`
+	Value string        `json:"value" doc:"The id of what has to be added; the role of a key."`
 }
 
 // NewProblem describes an error. origin is where its field paths start,
@@ -51,6 +59,11 @@ func NewProblem(err error, origin string, inPath ...string) *Problem {
 			from = "path"
 		}
 		p.Errors = append(p.Errors, FieldProblem{Location: location(from, f.Path), Message: f.Message})
+	}
+	for _, r := range e.Remedies {
+		if r.Value != "" { // the others are for who runs the store
+			p.Remedies = append(p.Remedies, Remedy{r.Act, r.Value})
+		}
 	}
 	return p
 }
@@ -80,6 +93,9 @@ func (p *Problem) Err() *sandtrail.Error {
 	}
 	for _, f := range p.Errors {
 		e.Fields = append(e.Fields, sandtrail.FieldError{Path: pathIn(f.Location), Message: f.Message})
+	}
+	for _, r := range p.Remedies {
+		e.Remedies = append(e.Remedies, sandtrail.Remedy{Act: r.Act, Value: r.Value})
 	}
 	// Error() writes the fields behind the message, as it did when the detail
 	// was made.

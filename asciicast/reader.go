@@ -37,10 +37,10 @@ func NewReader(from io.Reader) (*Reader, error) {
 		return nil, fmt.Errorf("no asciicast: line 1 is not a header: %w", err)
 	}
 	if h.Version != version {
-		return nil, fmt.Errorf("line 1: version: want %d, got %d", version, h.Version)
+		return nil, fmt.Errorf("line 1: version: must be %d, got %d", version, h.Version)
 	}
 	if h.Term == nil || !isSide(h.Term.Cols) || !isSide(h.Term.Rows) {
-		return nil, fmt.Errorf("line 1: term: want cols and rows from 1 to %d", maxSide)
+		return nil, fmt.Errorf("line 1: term: cols and rows must be from 1 to %d", maxSide)
 	}
 	r.Header = Header{Cols: h.Term.Cols, Rows: h.Term.Rows, Command: h.Command}
 	if h.Timestamp != 0 {
@@ -100,7 +100,7 @@ func (r *Reader) decode(raw []byte) (Event, error) {
 		return Event{}, err
 	}
 	if len(parts) != 3 {
-		return Event{}, fmt.Errorf("want [interval, code, data], got %d elements", len(parts))
+		return Event{}, fmt.Errorf("an event must be [interval, code, data], got %d elements", len(parts))
 	}
 	var interval *float64
 	var code, data *string
@@ -108,10 +108,10 @@ func (r *Reader) decode(raw []byte) (Event, error) {
 		return Event{}, err
 	}
 	if interval == nil || code == nil || data == nil {
-		return Event{}, errors.New("want [interval, code, data], got null")
+		return Event{}, errors.New("an event must be [interval, code, data], got null")
 	}
 	if *interval < 0 || *interval > (maxTime-r.at).Seconds() {
-		return Event{}, fmt.Errorf("interval: want seconds from 0 on, at most %s in all", maxTime)
+		return Event{}, fmt.Errorf("interval: must be seconds from 0 on, at most %s in all", maxTime)
 	}
 	r.at += time.Duration(math.Round(*interval*1e6)) * time.Microsecond
 	return Event{At: r.at, Code: Code(*code), Data: *data}, nil

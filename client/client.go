@@ -53,7 +53,7 @@ func New(o Options) (*Client, error) {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "server: must be a URL such as https://sandtrail.example.com")
 	}
 	if strings.ContainsFunc(o.Key, unicode.IsControl) {
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "key: want st_… without line breaks or other control characters")
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "key: must be st_… without line breaks or other control characters")
 	}
 	c := &Client{base: base, options: o, ownHTTP: o.HTTP == nil}
 	if c.ownHTTP {

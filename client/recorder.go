@@ -59,7 +59,7 @@ func (c *Client) Recorder(o RecorderOptions) (*Recorder, error) {
 	case o.Policy == Strict:
 		return r, nil
 	case o.Policy != Spool:
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "recorder: want the policy strict or spool, got %q", o.Policy)
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "recorder: the policy must be strict or spool, got %q", o.Policy)
 	case o.Dir == "":
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "recorder: a spool needs a directory")
 	}

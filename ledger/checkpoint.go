@@ -27,7 +27,7 @@ func (c Checkpoint) text() string {
 func parseCheckpoint(text string) (Checkpoint, error) {
 	lines := strings.Split(text, "\n")
 	if len(lines) < 4 || lines[0] == "" {
-		return Checkpoint{}, errors.New("want the lines origin, size and root hash")
+		return Checkpoint{}, errors.New("a checkpoint must hold the lines origin, size and root hash")
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
 	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] {
@@ -54,7 +54,7 @@ func ParseVerifiers(keys ...string) (Verifiers, error) {
 	for _, key := range keys {
 		verifier, err := note.NewVerifier(key)
 		if err != nil {
-			return Verifiers{}, fmt.Errorf("public key %q: %w; want name+hash+key", key, err)
+			return Verifiers{}, fmt.Errorf("public key %q: %w; it must be name+hash+key", key, err)
 		}
 		v.keys = append(v.keys, verifier)
 	}

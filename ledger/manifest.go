@@ -67,7 +67,7 @@ func parseManifest(text string) (m Manifest, err error) {
 	_, err = fmt.Sscanf(text, manifestType+"\n%s\nformat %s\nrecords %d\nsha256 %s\nlog %d %s\nat %s\n",
 		&m.Origin, &m.Format, &m.Records, &sum, &m.Size, &root, &at)
 	if err != nil {
-		return Manifest{}, errors.New("want a manifest of an export, " + manifestType)
+		return Manifest{}, errors.New("the file must be a manifest of an export, " + manifestType)
 	}
 	hash, err1 := hex.DecodeString(sum)
 	rootHash, err2 := base64.StdEncoding.DecodeString(root)

@@ -111,7 +111,8 @@ func (s Service) mustBe(ctx context.Context, p *place, e *sandtrail.Execution) e
 		return err
 	}
 	return sandtrail.Errorf(sandtrail.CodeConflict,
-		"execution %s is not what was sealed, so that nothing proves it (changed: %s); run sandtrail verify", e.ID, strings.Join(fields, ", "))
+		"execution %s is not what was sealed, so that nothing proves it (changed: %s); verify the ledger", e.ID, strings.Join(fields, ", ")).
+		With(sandtrail.Remedy{Act: sandtrail.ActVerify})
 }
 
 func (p *place) hash() (h Hash) {
@@ -139,7 +140,7 @@ func (s Service) path(ctx context.Context, at place, now time.Time) (Proof, erro
 		err = tlog.CheckRecord(path, c.Size, c.Root, at.leaf, at.hash())
 	}
 	if err != nil {
-		return Proof{}, fmt.Errorf("%w: leaf %d does not lead to the checkpoint of %d leaves (%w); run sandtrail verify", ErrTorn, at.leaf, c.Size, err)
+		return Proof{}, fmt.Errorf("%w: leaf %d does not lead to the checkpoint of %d leaves (%w); verify the ledger", ErrTorn, at.leaf, c.Size, err)
 	}
 	hash := at.hash()
 	return Proof{Leaf: at.leaf, Hash: hash[:], Proof: toBytes(path), Checkpoint: string(signed)}, nil

@@ -47,7 +47,7 @@ func verifyReceipt(raw []byte, trusted Verifiers) (e sandtrail.Execution, c Chec
 		return e, c, fmt.Errorf("not a receipt: %w", err)
 	}
 	if r.Type != ReceiptType {
-		return e, c, fmt.Errorf("want type %q, got %q", ReceiptType, r.Type)
+		return e, c, fmt.Errorf("the type must be %q, got %q", ReceiptType, r.Type)
 	}
 	if c, err = trusted.Open([]byte(r.Checkpoint)); err != nil {
 		return e, c, err

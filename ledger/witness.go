@@ -121,13 +121,13 @@ const maxProof = 63
 func parseAddCheckpoint(request []byte) (old int64, proof []Hash, signed []byte, err error) {
 	head, signed, ok := bytes.Cut(request, []byte("\n\n"))
 	if !ok {
-		return 0, nil, nil, errors.New("want an empty line between the proof and the checkpoint")
+		return 0, nil, nil, errors.New("between the proof and the checkpoint must be an empty line")
 	}
 	lines := strings.Split(string(head), "\n")
 	size, ok := strings.CutPrefix(lines[0], "old ")
 	old, err = strconv.ParseInt(size, 10, 64)
 	if !ok || err != nil || old < 0 {
-		return 0, nil, nil, fmt.Errorf("want the line old and a size first, got %.40q", lines[0])
+		return 0, nil, nil, fmt.Errorf("the first line must be old and a size, got %.40q", lines[0])
 	}
 	if len(lines)-1 > maxProof {
 		return 0, nil, nil, fmt.Errorf("the proof has more than %d hashes", maxProof)

@@ -35,7 +35,7 @@ func ParseMail(server, from string, to []string, now func() time.Time) (Mail, er
 	u, err := url.Parse(server)
 	if err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" {
 		// The URL may hold a password and is not repeated.
-		return Mail{}, fmt.Errorf("mail server: want a URL such as smtp://user:password@mail.example.com:587 or smtps://…")
+		return Mail{}, fmt.Errorf("mail server: must be a URL such as smtp://user:password@mail.example.com:587 or smtps://…")
 	}
 	m := Mail{Server: u, From: from, To: to, Now: now}
 	if len(to) == 0 {
@@ -43,7 +43,7 @@ func ParseMail(server, from string, to []string, now func() time.Time) (Mail, er
 	}
 	for _, address := range append([]string{from}, to...) {
 		if parsed, err := mail.ParseAddress(address); err != nil || parsed.Name != "" {
-			return Mail{}, fmt.Errorf("mail: want an address such as ops@example.com, got %q", address)
+			return Mail{}, fmt.Errorf("mail: must be an address such as ops@example.com, got %q", address)
 		}
 	}
 	return m, nil

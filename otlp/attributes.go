@@ -50,7 +50,7 @@ func (d *reading) read(a *common.KeyValue) error {
 }
 
 func want(what string, v *common.AnyValue) error {
-	return fmt.Errorf("want %s, got %s", what, kind(v))
+	return fmt.Errorf("must be %s, got %s", what, kind(v))
 }
 
 // kind names the type of a value for people.
@@ -165,7 +165,7 @@ func readObject(v *common.AnyValue, into *map[string]any) (err error) {
 		decoder := json.NewDecoder(bytes.NewReader([]byte(value.StringValue)))
 		decoder.UseNumber()
 		if err := decoder.Decode(into); err != nil || *into == nil || decoder.More() {
-			return fmt.Errorf("want a JSON object")
+			return fmt.Errorf("must be a JSON object")
 		}
 		return nil
 	}

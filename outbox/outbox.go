@@ -174,7 +174,8 @@ func (b *Outbox) admit(size int64, path string, raw []byte) error {
 	}
 	if used+size > b.max {
 		return errors.Join(sandtrail.Errorf(sandtrail.CodeTooLarge,
-			"%s is full: %d of %d bytes are waiting; deliver them with \"sandtrail outbox flush\"", b.dir, used, b.max), f.Discard())
+			"%s is full: %d of %d bytes are waiting; deliver them first", b.dir, used, b.max).
+			With(sandtrail.Remedy{Act: sandtrail.ActDeliver}), f.Discard())
 	}
 	return f.Replace(filepath.Base(path))
 }

@@ -124,8 +124,8 @@ func (a *adoption) refuse(context.Context, pgx.Tx) error {
 	if len(a.obstacles) == 0 {
 		return nil
 	}
-	return sandtrail.Errorf(sandtrail.CodeConflict, "table %s cannot be adopted as it is; nothing was changed:\n  - %s\nthen run sandtrail migrate --adopt again",
-		a.old.table(), strings.Join(a.obstacles, "\n  - "))
+	return sandtrail.Errorf(sandtrail.CodeConflict, "table %s cannot be adopted as it is; nothing was changed:\n  - %s\nthen adopt it again",
+		a.old.table(), strings.Join(a.obstacles, "\n  - ")).With(migrateWith("", sandtrail.Option{Name: "adopt"}))
 }
 
 // mapColumns decides what becomes of each column, and looks at every row.
@@ -319,7 +319,7 @@ func (a *adoption) fill(ctx context.Context, tx pgx.Tx, copying bool) error {
 
 // finish remembers where the old table is.
 func (a *adoption) finish(ctx context.Context, tx pgx.Tx) error {
-	a.tell("the old table is kept as %s until sandtrail migrate --adopt --drop-old", a.kept())
+	a.tell("the old table is kept as %s until you drop it", a.kept())
 	value, err := json.Marshal(adopted{Table: a.kept(), View: a.view, Columns: a.keptColumns()})
 	if err != nil {
 		return err

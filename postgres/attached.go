@@ -191,6 +191,6 @@ func (a *adoption) oldName(ctx context.Context, tx pgx.Tx) error {
 			statements = append(statements, strings.ReplaceAll(d.sql, a.l.sql("{logs}"), a.view))
 		}
 	}
-	a.tell("a view %s with the old names of the columns takes the place of the table until sandtrail migrate --adopt --drop-old", a.view)
+	a.tell("a view %s with the old names of the columns takes the place of the table until you drop that", a.view)
 	return a.set(ctx, tx, statements)
 }

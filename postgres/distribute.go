@@ -64,7 +64,7 @@ func distribute(ctx context.Context, tx pgx.Tx, l *layout, step sandtrail.Migrat
 		return err
 	}
 	if len(dropped) > 0 {
-		return sandtrail.Errorf(sandtrail.CodeUnavailable, "a cleanup has not finished; run sandtrail migrate again")
+		return sandtrail.Errorf(sandtrail.CodeUnavailable, "a cleanup has not finished; migrate again").With(sandtrail.Remedy{Act: sandtrail.ActMigrate})
 	}
 	if err := execEach(ctx, tx, strings.SplitAfter(step.SQL, ";\n")...); err != nil {
 		return wrapf(err, "migration %d (%s)", step.Version, step.Name)

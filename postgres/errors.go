@@ -33,8 +33,9 @@ const (
 )
 
 var errNotMigrated = &sandtrail.Error{
-	Code:    sandtrail.CodeUnavailable,
-	Message: "the database has no Sandtrail tables yet: run sandtrail migrate",
+	Code:     sandtrail.CodeUnavailable,
+	Message:  "the database has no Sandtrail tables yet: migrate it",
+	Remedies: []sandtrail.Remedy{{Act: sandtrail.ActMigrate}},
 }
 
 // state is the SQLSTATE of an error of the server, "" for others.
@@ -72,8 +73,14 @@ func wrap(doing string, err error) error {
 	if code == sandtrail.CodeInternal {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	return &sandtrail.Error{Code: code, Message: doing + ": " + message, Private: err.Error(), Err: err}
+	e := &sandtrail.Error{Code: code, Message: doing + ": " + message, Private: err.Error(), Err: err}
+	if message == missingTables {
+		e.With(sandtrail.Remedy{Act: sandtrail.ActMigrate})
+	}
+	return e
 }
+
+const missingTables = "the database lacks tables of Sandtrail; migrate it"
 
 const missingGrant = "the database does not let the user that Sandtrail connects as do this; grant it the right, or connect as the owner of the tables"
 
@@ -89,7 +96,7 @@ func classify(err error) (code sandtrail.Code, message string) {
 	var connect *pgconn.ConnectError
 	switch class := state(err); {
 	case class == undefinedTable || class == invalidSchema:
-		return sandtrail.CodeUnavailable, "the database lacks tables of Sandtrail; run sandtrail migrate"
+		return sandtrail.CodeUnavailable, missingTables
 	case class == insufficientRights:
 		return sandtrail.CodeUnavailable, missingGrant
 	case strings.HasPrefix(class, "08"), strings.HasPrefix(class, "57P"), strings.HasPrefix(class, "53"),

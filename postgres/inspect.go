@@ -112,16 +112,15 @@ func refuseCandidates(ctx context.Context, q querier, o owner, what string, exis
 	if err != nil || len(found) == 0 {
 		return wrapf(err, "look for %s", what)
 	}
-	var b strings.Builder
-	for _, name := range found {
-		fmt.Fprintf(&b, "\n  sandtrail migrate --%s-table %s", what, shellQuote(name))
-	}
-	told := "# makes a new one"
+	told := "makes a new one"
 	if exists {
-		told = "# the one of that name"
+		told = "is the one of that name"
 	}
-	return sandtrail.Errorf(sandtrail.CodeInvalid, "which table holds the %s is not clear; run one of%s\n  sandtrail migrate --%s-table %s   %s\n"+
-		"with the other flags as before", what, b.String(), what, shellQuote(o.Table), told)
+	refusal := sandtrail.Errorf(sandtrail.CodeInvalid, "which table holds the %s is not clear (%s): name it, with the other options as before", what, strings.Join(append(found, o.Table), ", "))
+	for _, name := range found {
+		refusal.With(migrateWith("", sandtrail.Option{Name: what + "-table", Value: name}))
+	}
+	return refusal.With(migrateWith(told, sandtrail.Option{Name: what + "-table", Value: o.Table}))
 }
 
 // keyTypes are the types of id that executions can reference.

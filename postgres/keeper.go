@@ -127,7 +127,8 @@ func (t triggered) free(ctx context.Context, tx pgx.Tx, ids [][16]byte, times []
 		WHERE NOT EXISTS (SELECT FROM {logs} e WHERE e.id = f.id AND e.created_at = f.created_at)`), ids, times)
 	if err == nil && len(lost) > 0 {
 		err = sandtrail.Errorf(sandtrail.CodeConflict,
-			"execution %s was stored before and is gone without having been removed, so that nothing is stored under its id; run sandtrail verify", sandtrail.ID(lost[0]))
+			"execution %s was stored before and is gone without having been removed, so that nothing is stored under its id; verify the ledger", sandtrail.ID(lost[0])).
+			With(sandtrail.Remedy{Act: sandtrail.ActVerify})
 	}
 	return err
 }

@@ -224,7 +224,7 @@ func embedded(l *layout) ([]sandtrail.Migration, error) {
 	slices.SortFunc(list, func(a, b sandtrail.Migration) int { return cmp.Compare(a.Version, b.Version) })
 	for i, m := range list {
 		if m.Version != i+1 {
-			return nil, fmt.Errorf("migration files: want version %d, found %d (%s)", i+1, m.Version, m.Name)
+			return nil, fmt.Errorf("migration files: the next version must be %d, found %d (%s)", i+1, m.Version, m.Name)
 		}
 	}
 	return list, nil

@@ -200,7 +200,7 @@ func TestAdoptKeepsEveryRow(t *testing.T) {
 		"memoryUsed", "cpuUsage", "timedOut", "errorCount", "warningCount", "classesFound", metadata, "createdAt"`, 1))
 
 	_, err := openAt(t, url, postgres.Options{}).Migrate(t.Context(), now)
-	if !errors.Is(err, sandtrail.ErrConflict) || !strings.Contains(err.Error(), "sandtrail migrate --adopt") {
+	if !errors.Is(err, sandtrail.ErrConflict) || !offers(err, "adopt") {
 		t.Fatalf("without adoption: %v, want ErrConflict naming the next step", err)
 	}
 	s := openAt(t, url, postgres.Options{Adopt: true})

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -64,7 +63,7 @@ func findOldLogs(ctx context.Context, q querier, o Options, current string) (*ol
 	case o.Logs.Table == "":
 		return nil, refuseLookalikes(ctx, q, o.Schema)
 	case bare(o.Logs.Table) != logsTable:
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "there is no table %s to adopt: look at --log-table", quoteTable(o.Logs.Table))
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "there is no table %s to adopt: look at the name", quoteTable(o.Logs.Table))
 	}
 	return nil, nil
 }
@@ -88,20 +87,18 @@ func refuseLookalikes(ctx context.Context, q querier, own string) error {
 	if err != nil || len(found) == 0 {
 		return wrap("look for executions", err)
 	}
-	var b strings.Builder
+	refusal := sandtrail.Errorf(sandtrail.CodeConflict,
+		"executions seem to be kept already, in a table of another name (%s): name the one to adopt, or %s to begin with an empty log",
+		strings.Join(found, ", "), logsTable)
 	for _, name := range found {
-		fmt.Fprintf(&b, "\n  sandtrail migrate --adopt --log-table %s   # takes over its rows", shellQuote(name))
+		refusal.With(migrateWith("takes over its rows", sandtrail.Option{Name: "adopt"}, sandtrail.Option{Name: "log-table", Value: name}))
 	}
-	return sandtrail.Errorf(sandtrail.CodeConflict, "executions seem to be kept already, in a table of another name; run one of%s\n"+
-		"  sandtrail migrate --log-table %s   # begins with an empty log", b.String(), logsTable)
+	return refusal.With(migrateWith("begins with an empty log", sandtrail.Option{Name: "log-table", Value: logsTable}))
 }
 
-// shellQuote spells an argument for a shell.
-func shellQuote(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+// migrateWith is a migration with options.
+func migrateWith(note string, options ...sandtrail.Option) sandtrail.Remedy {
+	return sandtrail.Remedy{Act: sandtrail.ActMigrate, Options: options, Note: note}
 }
 
 // readOldLogs describes a table.
@@ -187,8 +184,9 @@ func (o *oldLogs) refusal() error {
 		return err
 	}
 	return sandtrail.Errorf(sandtrail.CodeConflict,
-		"table %s exists already, made by Prisma or another tool: run sandtrail migrate --adopt --dry-run to see what becomes of it, "+
-			"and sandtrail migrate --adopt, which takes over every row in one transaction and keeps the old table aside", o.table())
+		"table %s exists already, made by Prisma or another tool: migrate so that it is adopted", o.table()).With(
+		migrateWith("tells what would become of it", sandtrail.Option{Name: "adopt"}, sandtrail.Option{Name: "dry-run"}),
+		migrateWith("takes over every row in one transaction and keeps the old table aside", sandtrail.Option{Name: "adopt"}))
 }
 
 // unfit is why the table cannot be adopted whatever it holds, nil if it can.
@@ -196,14 +194,14 @@ func (o *oldLogs) unfit() error {
 	switch {
 	case o.keeper != "":
 		return sandtrail.Errorf(sandtrail.CodeConflict,
-			"table %s is that of a Sandtrail whose schema is %s: give --schema %s to work with it", o.table(), o.keeper, o.keeper)
+			"table %s is that of a Sandtrail whose schema is %s: open the store with the schema %s to work with it", o.table(), o.keeper, o.keeper)
 	case !slices.Contains([]string{"r", "p"}, o.kind):
-		return sandtrail.Errorf(sandtrail.CodeConflict, "%s is not a table: name the table that it reads with --log-table", o.table())
+		return sandtrail.Errorf(sandtrail.CodeConflict, "%s is not a table: name the table that it reads as the one to adopt", o.table())
 	case len(o.missing) == 0:
 		return nil
 	}
 	return sandtrail.Errorf(sandtrail.CodeConflict,
 		"table %s exists but is not an execution log (no column for %s): rename the columns to those names or the reference's; "+
-			"where it is something else, rename the table with ALTER TABLE %s RENAME TO …, then run sandtrail migrate again",
+			"where it is something else, rename the table with ALTER TABLE %s RENAME TO …, then migrate again",
 		o.table(), strings.Join(o.missing, ", "), o.table())
 }

@@ -144,8 +144,8 @@ func (s *Store) addPartition(ctx context.Context, l *layout, at time.Time, size 
 			return nil
 		}
 		if oid, err := tableIn(ctx, tx, l, partitionName(w.since)); err != nil || oid != 0 {
-			return cmp.Or[error](err, sandtrail.Errorf(sandtrail.CodeConflict, "table %s.%s is no partition any more: attach it again, or rename it; sandtrail doctor says how",
-				quote(l.Schema), partitionName(w.since)))
+			return cmp.Or[error](err, sandtrail.Errorf(sandtrail.CodeConflict, "table %s.%s is no partition any more: attach it again, or rename it",
+				quote(l.Schema), partitionName(w.since)).With(sandtrail.Remedy{Act: sandtrail.ActExamine, Note: "tells how"}))
 		}
 		return l.keeper().createPartition(ctx, tx, w)
 	})

@@ -49,7 +49,7 @@ func sizeFor(aDay int64) partitionSize {
 // check refuses what is no size; "" says nothing.
 func (z partitionSize) check() error {
 	if z != "" && !slices.Contains([]partitionSize{byDay, byWeek, byMonth, byRate}, z) {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "partitions: want day, week, month or auto, got %q", z)
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "partitions: must be day, week, month or auto, got %q", z)
 	}
 	return nil
 }

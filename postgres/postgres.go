@@ -125,7 +125,7 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil {
 		// The error repeats the URL, which may hold a password.
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "database: want a URL such as postgres://user@host:5432/name")
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "database: must be a URL such as postgres://user@host:5432/name")
 	}
 	values := u.Query()
 	if schema := values.Get("schema"); schema != "" && !values.Has("search_path") {

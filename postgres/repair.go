@@ -22,8 +22,11 @@ func (l *layout) standing(ctx context.Context, q querier) error {
 	if err != nil || ours {
 		return wrap("look for the executions", err)
 	}
-	return &sandtrail.Error{Code: sandtrail.CodeUnavailable, Err: errGone, Message: fmt.Sprintf("the table %s is gone, and its records with it, as after prisma migrate reset: run sandtrail migrate --repair, "+
-		"which begins a new log and keeps the ledger of the old one", l.sql("{logs}"))}
+	return &sandtrail.Error{
+		Code: sandtrail.CodeUnavailable, Err: errGone, Message: fmt.Sprintf("the table %s is gone, and its records with it, as after prisma migrate reset: repair it, "+
+			"which begins a new log and keeps the ledger of the old one", l.sql("{logs}")),
+		Remedies: []sandtrail.Remedy{migrateWith("", sandtrail.Option{Name: "repair"})},
+	}
 }
 
 // errGone marks the error of a table of executions that was dropped.
@@ -53,7 +56,8 @@ func (o *Options) repair(ctx context.Context, tx pgx.Tx, l *layout, now time.Tim
 			return err
 		}
 		if oid == 0 {
-			return sandtrail.Errorf(sandtrail.CodeConflict, "table %s is gone as well: make it first, with prisma migrate dev or deploy, then run sandtrail migrate --repair again", owner.qualified())
+			return sandtrail.Errorf(sandtrail.CodeConflict, "table %s is gone as well: make it first, with prisma migrate dev or deploy, then repair again", owner.qualified()).
+				With(migrateWith("", sandtrail.Option{Name: "repair"}))
 		}
 	}
 	aside := l.Schema + now.UTC().Format("_reset_20060102_150405")

@@ -27,7 +27,7 @@ func TestRepairAfterReset(t *testing.T) {
 	_, migrated := s.Migrate(t.Context(), now)
 	_, listed := s.Executions(t.Context(), sandtrail.Query{}, now)
 	for _, err := range []error{migrated, listed} {
-		if !errors.Is(err, sandtrail.ErrUnavailable) || !strings.Contains(err.Error(), "sandtrail migrate --repair") {
+		if !errors.Is(err, sandtrail.ErrUnavailable) || !offers(err, "repair") {
 			t.Errorf("after the reset: %v, want ErrUnavailable naming the repair", err)
 		}
 	}

@@ -150,11 +150,11 @@ func (o owner) validate() error {
 	var fields []sandtrail.FieldError
 	for path, name := range map[string]string{"model": o.Model, "field": o.Field} {
 		if !prismaName.MatchString(name) {
-			fields = append(fields, sandtrail.FieldError{Path: path, Message: fmt.Sprintf("want letters, digits and _, a letter first, got %q", name)})
+			fields = append(fields, sandtrail.FieldError{Path: path, Message: fmt.Sprintf("must be a name of letters, digits and _, a letter first, got %q", name)})
 		}
 	}
 	if _, ok := keyTypes[o.IDType]; !ok {
-		fields = append(fields, sandtrail.FieldError{Path: "idType", Message: fmt.Sprintf("want text, uuid, smallint, integer or bigint, got %q", o.IDType)})
+		fields = append(fields, sandtrail.FieldError{Path: "idType", Message: fmt.Sprintf("must be text, uuid, smallint, integer or bigint, got %q", o.IDType)})
 	}
 	if fields == nil {
 		return nil

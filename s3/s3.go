@@ -49,7 +49,7 @@ type Bucket struct {
 func Open(address string, getenv func(string) string, now func() time.Time) (*Bucket, error) {
 	name, prefix, _ := strings.Cut(strings.TrimPrefix(address, Scheme), "/")
 	if !strings.HasPrefix(address, Scheme) || name == "" || strings.ContainsAny(name, "?#@:%\\ ") {
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "want an address such as s3://bucket/prefix, got %q", address)
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "a bucket must be an address such as s3://bucket/prefix, got %q", address)
 	}
 	b := &Bucket{
 		address: address, prefix: prefix, now: now,
@@ -73,7 +73,7 @@ func Open(address string, getenv func(string) string, now func() time.Time) (*Bu
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL: want a URL such as https://minio.example.com:9000")
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL: must be a URL such as https://minio.example.com:9000")
 	}
 	b.base = url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimSuffix(u.Path, "/") + "/" + name}
 	return b, nil
@@ -132,7 +132,7 @@ func (b *Bucket) put(ctx context.Context, name string, content io.ReadSeeker, he
 		return b.errorf("read %s back: %w", name, err)
 	}
 	if !slices.Equal(got, sum) {
-		return b.errorf("%s is not there as it was written: SHA-256 %x, want %x", name, got, sum)
+		return b.errorf("%s is not there as it was written: its SHA-256 is %x, it must be %x", name, got, sum)
 	}
 	return nil
 }

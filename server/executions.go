@@ -47,7 +47,7 @@ func (in *FilterInput) filter(ctx context.Context) (sandtrail.Filter, error) {
 			return f, atField("within", err)
 		}
 		if f.Within == 0 {
-			return f, atField("within", errors.New("want more than 0"))
+			return f, atField("within", errors.New("must be more than 0"))
 		}
 	}
 	return f, nil

@@ -257,7 +257,8 @@ func (g *gate) noteUse(known *knownKey) {
 // points at this machine, away from a server without keys.
 func checkLocal(r *http.Request) error {
 	if !isLocalHost(r.Host) {
-		return sandtrail.Errorf(sandtrail.CodeForbidden, "without keys the server answers to localhost only, not to %q; make a key with `sandtrail keys create --role admin`", r.Host)
+		return sandtrail.Errorf(sandtrail.CodeForbidden, "without keys the server answers to localhost only, not to %q; make a key first", r.Host).
+			With(sandtrail.Remedy{Act: sandtrail.ActAddKey, Value: string(sandtrail.RoleAdmin)})
 	}
 	origin := r.Header.Get("Origin")
 	if origin == "" {

@@ -176,7 +176,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // ErrOpenAddress is returned by Serve when anybody on a network could reach a
 // server that has no keys.
-var ErrOpenAddress = errors.New("without keys only a loopback address is served: make one with `sandtrail keys create --role admin`, or listen on 127.0.0.1")
+var ErrOpenAddress = errors.New("without keys only a loopback address is served: make a key first, or listen on 127.0.0.1")
 
 // Serve serves a listener until the context ends, then answers what is in
 // flight and returns. It closes the listener.

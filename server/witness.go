@@ -22,7 +22,7 @@ type Witness interface {
 type noWitness struct{}
 
 func (noWitness) AddCheckpoint(context.Context, []byte, time.Time) ([]byte, error) {
-	return nil, sandtrail.Errorf(sandtrail.CodeNotFound, "this server is no witness: sandtrail serve --witness-of makes it one")
+	return nil, sandtrail.Errorf(sandtrail.CodeNotFound, "this server is no witness: its operator has to start it as one of this log")
 }
 
 const addCheckpointPath = "POST /v1/ledger/witness/add-checkpoint"

@@ -37,7 +37,7 @@ type timestamp struct{ time.Time }
 func (t *timestamp) Scan(src any) (err error) {
 	text, ok := src.(string)
 	if !ok {
-		return fmt.Errorf("want a time as text, got %T", src)
+		return fmt.Errorf("a time must be text, got %T", src)
 	}
 	if strings.HasPrefix(text, "-") && len(text) == len("-")+len(timeLayout) {
 		t.Time, err = sandtrail.ParseTime("-00" + text[1:11] + "T" + text[12:] + "Z")
@@ -68,7 +68,7 @@ type executionID struct{ sandtrail.ID }
 func (id *executionID) Scan(src any) (err error) {
 	text, ok := src.(string)
 	if !ok {
-		return fmt.Errorf("want an id as text, got %T", src)
+		return fmt.Errorf("an id must be text, got %T", src)
 	}
 	id.ID, err = sandtrail.ReadID(text)
 	return err

@@ -44,7 +44,7 @@ func (s *Store) translate(ctx context.Context, what string, err error) error {
 	if errors.As(err, &coded) {
 		return err
 	}
-	unavailable := func(why string) error { return s.unavailable(what+": "+why, err) }
+	unavailable := func(why string) *sandtrail.Error { return s.unavailable(what+": "+why, err) }
 	if isHeld(err) {
 		return sandtrail.Held(err)
 	}
@@ -60,7 +60,7 @@ func (s *Store) translate(ctx context.Context, what string, err error) error {
 	case sqlite3.SQLITE_NOTADB:
 		return unavailable("the file is not an SQLite database; give another path")
 	case sqlite3.SQLITE_CORRUPT:
-		return unavailable("the database file is damaged; restore a backup (sandtrail doctor says what is wrong)")
+		return unavailable("the database file is damaged; restore a backup").With(sandtrail.Remedy{Act: sandtrail.ActExamine, Note: "tells what is wrong"})
 	case sqlite3.SQLITE_TOOBIG:
 		return &sandtrail.Error{Code: sandtrail.CodeTooLarge, Message: what + ": a value is too large", Private: err.Error(), Err: err}
 	case sqlite3.SQLITE_ERROR:
@@ -81,11 +81,11 @@ func (s *Store) behind(ctx context.Context) (pending int) {
 }
 
 func (s *Store) errPending(n int) error {
-	return s.unavailable(fmt.Sprintf("the database lacks %d migrations; run sandtrail migrate", n), nil)
+	return s.unavailable(fmt.Sprintf("the database lacks %d migrations; migrate it", n), nil).With(sandtrail.Remedy{Act: sandtrail.ActMigrate})
 }
 
 // unavailable keeps from callers where the file is and what the driver says.
-func (s *Store) unavailable(message string, cause error) error {
+func (s *Store) unavailable(message string, cause error) *sandtrail.Error {
 	e := &sandtrail.Error{Code: sandtrail.CodeUnavailable, Message: message, Private: s.path, Err: cause}
 	if cause != nil {
 		e.Private += ": " + cause.Error()

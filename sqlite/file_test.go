@@ -108,7 +108,7 @@ func TestWithoutMigration(t *testing.T) {
 	for what, err := range map[string]error{
 		"ping": s.Ping(t.Context()), "put": s.PutStrategy(t.Context(), sandtrail.Strategy{ID: "s", Name: "S"}),
 	} {
-		if !errors.Is(err, sandtrail.ErrUnavailable) || !strings.Contains(err.Error(), "sandtrail migrate") {
+		if !errors.Is(err, sandtrail.ErrUnavailable) || !strings.Contains(err.Error(), "migrate it") {
 			t.Errorf("%s: got %v, want it to say how to migrate", what, err)
 		}
 	}

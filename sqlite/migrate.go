@@ -117,8 +117,8 @@ func checkForeign(ctx context.Context, tx *sql.Tx) error {
 		for _, column := range owner.columns {
 			if len(present) > 0 && !slices.Contains(present, column) {
 				return sandtrail.Errorf(sandtrail.CodeConflict,
-					"table %s exists already and has no column %s: add it with ALTER TABLE %s ADD COLUMN %s TEXT, then run sandtrail migrate again",
-					owner.table, column, owner.table, column)
+					"table %s exists already and has no column %s: add it with ALTER TABLE %s ADD COLUMN %s TEXT, then migrate again",
+					owner.table, column, owner.table, column).With(sandtrail.Remedy{Act: sandtrail.ActMigrate})
 			}
 		}
 	}
@@ -126,7 +126,8 @@ func checkForeign(ctx context.Context, tx *sql.Tx) error {
 	present, err := columnsOf(ctx, tx, logs)
 	if err == nil && len(present) > 0 {
 		err = sandtrail.Errorf(sandtrail.CodeConflict,
-			"table %s exists already, made by another tool: rename it with ALTER TABLE %s RENAME TO …, then run sandtrail migrate again", logs, logs)
+			"table %s exists already, made by another tool: rename it with ALTER TABLE %s RENAME TO …, then migrate again", logs, logs).
+			With(sandtrail.Remedy{Act: sandtrail.ActMigrate})
 	}
 	return err
 }

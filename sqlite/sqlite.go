@@ -76,7 +76,7 @@ var _ sandtrail.Database = (*Store)(nil)
 // only, where there is none. It does not touch the schema: call Migrate.
 func Open(ctx context.Context, path string, options Options) (*Store, error) {
 	if path == "" || path == ":memory:" {
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "want the path of a database file, got %q", path)
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "database: must be the path of a file, got %q", path)
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -311,10 +312,14 @@ func refused(k *kit) {
 	k.refuse(invalid, good, draft("nobody", "s", noon), good, draft("U", "s ", noon))
 	batch := k.admit(good, draft("nobody", "s", noon))
 	_, err := k.db.Append(k.ctx, batch)
-	for _, want := range []string{"[1].userId", `"nobody"`, "users add"} {
+	for _, want := range []string{"[1].userId", `"nobody"`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			k.Errorf("the error does not mention %s: %v", want, err)
 		}
+	}
+	var refused *sandtrail.Error
+	if !errors.As(err, &refused) || !cmp.Equal(refused.Remedies, []sandtrail.Remedy{{Act: sandtrail.ActAddUser, Value: "nobody"}}) {
+		k.Errorf("the error does not offer to add the user: %+v", refused)
 	}
 	if all := k.walk(sandtrail.Query{}); len(all) != 0 {
 		k.Errorf("%d records of refused batches are stored", len(all))

@@ -95,11 +95,11 @@ func (c *benchCmd) check(d *deps) error {
 		"--days": c.Days, "--batch": c.Batch, "--rounds": c.Rounds,
 	} {
 		if n < 1 {
-			return sandtrail.Errorf(sandtrail.CodeInvalid, "%s: want at least 1, got %d", flag, n)
+			return sandtrail.Errorf(sandtrail.CodeInvalid, "%s: must be at least 1, got %d", flag, n)
 		}
 	}
 	if c.Batch > sandtrail.MaxBatch {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "--batch: want at most %d, got %d", sandtrail.MaxBatch, c.Batch)
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--batch: must be at most %d, got %d", sandtrail.MaxBatch, c.Batch)
 	}
 	return nil
 }

@@ -163,7 +163,7 @@ func report(w io.Writer, err error) int {
 	if errors.As(err, &quiet) {
 		return int(quiet)
 	}
-	fmt.Fprintf(w, "sandtrail: %s\n", human.VisibleLines(describe(err)))
+	fmt.Fprintf(w, "sandtrail: %s\n", human.VisibleLines(describe(err)+advice(err)))
 	return statusOf(err)
 }
 

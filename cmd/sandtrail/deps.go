@@ -296,7 +296,13 @@ func (d *deps) secrets() (values []string) {
 }
 
 func (d *deps) warn(format string, args ...any) {
-	fmt.Fprintf(d.err, "sandtrail: warning: %s\n", human.VisibleLines(fmt.Sprintf(format, args...)))
+	text := fmt.Sprintf(format, args...)
+	for _, arg := range args {
+		if err, ok := arg.(error); ok {
+			text += advice(err)
+		}
+	}
+	fmt.Fprintf(d.err, "sandtrail: warning: %s\n", human.VisibleLines(text))
 }
 
 // say writes a line on standard output.

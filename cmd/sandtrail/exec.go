@@ -163,7 +163,7 @@ func (c *execCmd) check() error {
 	case c.DeliverWait <= 0:
 		return invalid("--deliver-wait: must be more than 0, such as 5s")
 	case c.RecordOutput < 0:
-		return invalid("--record-output: want a number of bytes")
+		return invalid("--record-output: must be a number of bytes")
 	case c.RecordSession && c.Type != string(sandtrail.Terminal):
 		return invalid("--record-session: a session belongs to --type TERMINAL, not %s", c.Type)
 	case c.RequireVerdict && c.Type == string(sandtrail.Terminal):
@@ -171,17 +171,17 @@ func (c *execCmd) check() error {
 	case c.RecordInput && !c.RecordSession:
 		return invalid("--record-input: give --record-session too")
 	case c.SessionLimit < 1:
-		return invalid("--session-limit: want 1 MiB or more, got %d", c.SessionLimit)
+		return invalid("--session-limit: must be 1 MiB or more, got %d", c.SessionLimit)
 	case slices.ContainsFunc(c.PassEnv, func(name string) bool { return name == "" || strings.Contains(name, "=") }):
-		return invalid("--pass-env: want the name of a variable alone, such as AWS_REGION")
+		return invalid("--pass-env: must be the name of a variable alone, such as AWS_REGION")
 	case slices.ContainsFunc(c.PassFD, func(fd int) bool { return !isOpen(fd) }):
-		return invalid("--pass-fd: want open file descriptors of 3 or higher, got %d", c.PassFD)
+		return invalid("--pass-fd: must be an open file descriptor of 3 or higher, got %d", c.PassFD)
 	case c.RecordFD != 0 && slices.Contains(c.PassFD, c.RecordFD):
 		return invalid("--pass-fd: %d is --record-fd, and the command may not write its own record", c.RecordFD)
 	case c.RecordFD >= 3 && !isOpen(c.RecordFD):
 		return invalid("--record-fd: %d is not an open file descriptor", c.RecordFD)
 	case c.RecordFD != 0 && c.RecordFD < 3:
-		return invalid("--record-fd: want 3 or higher, got %d; 0 to 2 are the command's", c.RecordFD)
+		return invalid("--record-fd: must be 3 or higher, got %d; 0 to 2 are the command's", c.RecordFD)
 	}
 	if c.RecordFile != "" {
 		if info, err := os.Stat(filepath.Dir(c.RecordFile)); err != nil || !info.IsDir() {

@@ -50,7 +50,7 @@ func (m *moment) UnmarshalText(text []byte) error {
 	ago, err := sandtrail.ParseDuration(s)
 	if err != nil {
 		return sandtrail.Errorf(sandtrail.CodeInvalid,
-			"want a duration back from now such as 7d or 1h30m, a date such as 2026-11-24 or a time such as 2026-11-24T09:30:00Z, got %q", s)
+			"must be a duration back from now such as 7d or 1h30m, a date such as 2026-11-24 or a time such as 2026-11-24T09:30:00Z, got %q", s)
 	}
 	m.ago = ago
 	return nil
@@ -75,7 +75,7 @@ type webAddress string
 func (a *webAddress) UnmarshalText(text []byte) error {
 	u, err := url.Parse(string(text))
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "want a URL such as https://example.com/alerts")
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "must be a URL such as https://example.com/alerts")
 	}
 	*a = webAddress(text)
 	return nil
@@ -130,7 +130,7 @@ type filterFlags struct {
 func (f filterFlags) query(now time.Time) (sandtrail.Query, error) {
 	// The store takes 0 for its default.
 	if f.Limit < 1 || f.Limit > sandtrail.MaxLimit {
-		return sandtrail.Query{}, sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: want 1 to %d, got %d", sandtrail.MaxLimit, f.Limit)
+		return sandtrail.Query{}, sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: must be 1 to %d, got %d", sandtrail.MaxLimit, f.Limit)
 	}
 	return sandtrail.Query{Filter: f.filter(now), Limit: f.Limit, Cursor: f.Cursor}, nil
 }

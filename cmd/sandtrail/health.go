@@ -23,7 +23,7 @@ func (healthCmd) Examples() []string {
 // Run prints how a strategy fares lately.
 func (c *healthCmd) Run(ctx context.Context, d *deps) error {
 	if c.Last < 1 || c.Last > sandtrail.MaxHealthLast {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "--last: want 1 to %d, got %d", sandtrail.MaxHealthLast, c.Last)
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--last: must be 1 to %d, got %d", sandtrail.MaxHealthLast, c.Last)
 	}
 	store, err := d.analyst(ctx)
 	if err != nil {

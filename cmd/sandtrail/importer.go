@@ -217,7 +217,7 @@ func (im *importer) refusal(batch []pending, err error) (int, error) {
 	if first == len(batch) {
 		return -1, err
 	}
-	return first, im.place(batch[first], &sandtrail.Error{Code: e.Code, Message: e.Message, Fields: fields, Err: e.Err})
+	return first, im.place(batch[first], &sandtrail.Error{Code: e.Code, Message: e.Message, Fields: fields, Remedies: e.Remedies, Err: e.Err})
 }
 
 // splitIndex takes the place in the batch off a path; a batch of one has

@@ -79,8 +79,9 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 		Users: c.users(), Strategies: c.strategies(), Partitions: c.Partitions,
 		Adopt: c.Adopt, Repair: c.Repair, Logs: postgres.LogTable{Table: c.LogTable}, ExtraColumns: strings.TrimPrefix(c.ExtraColumns, "keep"),
 	}
+	adopted := false
 	if c.Output == "table" {
-		options.Report = func(line string) { _ = d.say("  %s", line) }
+		options.Report = func(line string) { adopted = true; _ = d.say("  %s", line) }
 	}
 	d.makes = !c.Status && !c.DryRun
 	database, err := d.database(ctx, options)
@@ -100,7 +101,11 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 		return err
 	}
 	applied, err := database.Migrate(ctx, now)
-	return errors.Join(c.report(d, applied, err == nil), err)
+	err = errors.Join(c.report(d, applied, err == nil), err)
+	if adopted && err == nil {
+		err = d.say("The old table is dropped by: sandtrail migrate --adopt --drop-old")
+	}
+	return err
 }
 
 // tell shows the migrations of a database, all of them where there is none yet.

@@ -108,7 +108,7 @@ type waiting struct {
 // Run prints what waits.
 func (c *outboxListCmd) Run(d *deps) error {
 	if c.Limit < 1 {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: want 1 or more, got %d", c.Limit)
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: must be 1 or more, got %d", c.Limit)
 	}
 	box, err := c.existing(d)
 	if err != nil {

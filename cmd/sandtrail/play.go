@@ -44,9 +44,9 @@ func (c *playCmd) Run(ctx context.Context, d *deps) error {
 	case (c.ID == "") == (c.File == ""):
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "play: give the id of an execution or --file, one of them")
 	case !(c.Speed > 0 && c.Speed <= 1e6): // also NaN
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "--speed: want more than 0, up to 1000000")
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--speed: must be more than 0, up to 1000000")
 	case c.IdleLimit < 0:
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "--idle-limit: want 0 or more")
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--idle-limit: must be 0 or more")
 	}
 	file, differs, err := c.open(ctx, d)
 	if err != nil {

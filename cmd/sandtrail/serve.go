@@ -114,7 +114,8 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	stopJobs()
 	<-ended
 	if errors.Is(err, server.ErrOpenAddress) {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "--listen %s: %w", c.Listen, err)
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--listen %s: %w", c.Listen, err).
+			With(sandtrail.Remedy{Act: sandtrail.ActAddKey, Value: string(sandtrail.RoleAdmin)})
 	}
 	if err == nil {
 		log.Info("stopped")

@@ -26,7 +26,7 @@ func (alertHistoryCmd) Examples() []string {
 // Run prints when rules began to fire and ended, and who was told.
 func (c *alertHistoryCmd) Run(ctx context.Context, d *deps) error {
 	if c.Limit < 1 || c.Limit > sandtrail.MaxLimit {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: want 1 to %d, got %d", sandtrail.MaxLimit, c.Limit)
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: must be 1 to %d, got %d", sandtrail.MaxLimit, c.Limit)
 	}
 	alerts, err := d.alerts(ctx)
 	if err != nil {

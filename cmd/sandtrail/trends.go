@@ -34,7 +34,7 @@ const maxDays = 4000
 // Run prints the buckets, newest first.
 func (c *trendsCmd) Run(ctx context.Context, d *deps) error {
 	if c.Days < 1 || c.Days > maxDays {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "--days: want 1 to %d, got %d", maxDays, c.Days)
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--days: must be 1 to %d, got %d", maxDays, c.Days)
 	}
 	location, err := sandtrail.ParseLocation(c.TZ)
 	if err != nil {

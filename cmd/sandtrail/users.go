@@ -72,7 +72,7 @@ type pageFlags struct {
 
 func (f pageFlags) query() (sandtrail.OwnerQuery, error) {
 	if f.Limit < 1 || f.Limit > sandtrail.MaxLimit {
-		return sandtrail.OwnerQuery{}, sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: want 1 to %d, got %d", sandtrail.MaxLimit, f.Limit)
+		return sandtrail.OwnerQuery{}, sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: must be 1 to %d, got %d", sandtrail.MaxLimit, f.Limit)
 	}
 	return sandtrail.OwnerQuery{Limit: f.Limit, Cursor: f.Cursor}, nil
 }

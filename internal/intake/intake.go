@@ -234,7 +234,7 @@ func (r *Reader) nextValue() ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case c != '{':
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "want a JSON object, got %q", c)
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "must be a JSON object, got %q", c)
 	}
 	return r.object()
 }
@@ -263,7 +263,7 @@ func (r *Reader) nextElement() error {
 	case c == ']':
 		return r.finish()
 	}
-	return notJSON("want a comma or the end of the array, got %q", c)
+	return notJSON("an element of an array must be followed by a comma or the end, got %q", c)
 }
 
 func (r *Reader) finish() error {

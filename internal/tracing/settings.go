@@ -72,7 +72,7 @@ func read(getenv func(string) string) (settings, error) {
 }
 
 func refuse(name, want, got string) error {
-	return sandtrail.Errorf(sandtrail.CodeInvalid, "%s: want %s, got %q", name, want, got)
+	return sandtrail.Errorf(sandtrail.CodeInvalid, "%s: must be %s, got %q", name, want, got)
 }
 
 type environment func(string) string
@@ -94,7 +94,7 @@ func (env environment) endpoint() (string, error) {
 	}
 	u, err := url.Parse(value)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", sandtrail.Errorf(sandtrail.CodeInvalid, "%s: want a URL such as %s", name, localCollector)
+		return "", sandtrail.Errorf(sandtrail.CodeInvalid, "%s: must be a URL such as %s", name, localCollector)
 	}
 	if name == commonPrefix+"ENDPOINT" {
 		u = u.JoinPath(tracesPath)
@@ -114,7 +114,7 @@ func (env environment) header() (http.Header, error) {
 		field, text, ok := strings.Cut(part, "=")
 		text, err := url.PathUnescape(strings.TrimSpace(text))
 		if field = strings.TrimSpace(field); !ok || field == "" || err != nil {
-			return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "%s: want name=value, separated by commas, with values encoded as in URLs", name)
+			return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "%s: must be name=value, separated by commas, with values encoded as in URLs", name)
 		}
 		header.Add(field, text)
 	}

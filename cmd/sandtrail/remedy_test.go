@@ -1,0 +1,64 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/sandtrail/sandtrail"
+)
+
+// TestRemediesAreCommands pastes the command of each remedy into a shell, with
+// hostile names, and has the grammar read what the shell made of it.
+func TestRemediesAreCommands(t *testing.T) {
+	var all []sandtrail.Remedy
+	for _, act := range []sandtrail.Act{sandtrail.ActMigrate, sandtrail.ActVerify, sandtrail.ActExamine, sandtrail.ActDeliver} {
+		all = append(all, sandtrail.Remedy{Act: act})
+	}
+	all = append(all, sandtrail.Remedy{Act: sandtrail.ActAddKey, Value: string(sandtrail.RoleAdmin)})
+	for _, name := range []string{"ada", "two words", "o'brien", "$(touch x)", "-rf", "--name", "a;b"} {
+		all = append(all, sandtrail.Remedy{Act: sandtrail.ActAddUser, Value: name}, sandtrail.Remedy{Act: sandtrail.ActAddStrategy, Value: name},
+			sandtrail.Remedy{Act: sandtrail.ActMigrate, Options: []sandtrail.Option{{Name: "adopt"}, {Name: "log-table", Value: "T" + name}}})
+	}
+	for _, option := range []string{"repair", "dry-run", "users-table", "strategies-table"} {
+		all = append(all, sandtrail.Remedy{Act: sandtrail.ActMigrate, Options: []sandtrail.Option{{Name: option, Value: strings.Repeat("t", strings.Count(option, "-table"))}}})
+	}
+	for _, r := range all {
+		line := wording(r)
+		out, err := exec.Command("sh", "-c", `sandtrail() { printf '%s\0' "$@"; }; `+line).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		args := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+		var c cli
+		parser := kong.Must(&c, numbers()...)
+		if _, err := parser.Parse(args); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+		if r.Act == sandtrail.ActAddUser && c.Users.Add.ID != r.Value {
+			t.Errorf("%s adds user %q, want %q", line, c.Users.Add.ID, r.Value)
+		}
+		if n := len(r.Options); n == 2 && c.Migrate.LogTable != r.Options[1].Value {
+			t.Errorf("%s names the table %q", line, c.Migrate.LogTable)
+		}
+	}
+}
+
+// TestAdviceIsBounded keeps a batch of strangers from filling the screen.
+func TestAdviceIsBounded(t *testing.T) {
+	err := &sandtrail.Error{Code: sandtrail.CodeInvalid}
+	for _, id := range strings.Split(strings.Repeat("u,", 3*maxAdvice), ",") {
+		err.With(sandtrail.Remedy{Act: sandtrail.ActAddUser, Value: id})
+	}
+	if got := strings.Count(advice(err), "\n"); got != 3 {
+		t.Errorf("the same remedy is offered more than once:\n%s", advice(err))
+	}
+	for i := range 3 * maxAdvice {
+		err.With(sandtrail.Remedy{Act: sandtrail.ActAddUser, Value: strings.Repeat("x", i+1)})
+	}
+	if got := strings.Count(advice(err), "\n"); got != maxAdvice+2 {
+		t.Errorf("%d lines:\n%s", got, advice(err))
+	}
+}

@@ -1,0 +1,45 @@
+package sandtrail
+
+import "slices"
+
+// Act is what mends an error.
+type Act string
+
+// The acts.
+const (
+	ActMigrate     Act = "migrate"      // apply the store's migrations
+	ActVerify      Act = "verify"       // compare the executions with the ledger
+	ActExamine     Act = "examine"      // ask the store for its checks
+	ActDeliver     Act = "deliver"      // deliver what waits in the outbox
+	ActAddUser     Act = "add_user"     // put the user that Value names
+	ActAddStrategy Act = "add_strategy" // put the strategy that Value names
+	ActAddKey      Act = "add_key"      // make a key of the role that Value names
+)
+
+// Remedy is one way to mend an error. An error names the act; a program words
+// it as its own command, button or call.
+type Remedy struct {
+	Act   Act
+	Value string // the id of what is to be added
+	// Options are those of the store's migration that the act takes, by the
+	// names they have in Options, such as "adopt".
+	Options []Option
+	Note    string // what comes of it, where there is a choice
+}
+
+// Option is an option of an act; Value is "" for those that are on or off.
+type Option struct{ Name, Value string }
+
+// With adds remedies to an error, each once.
+func (e *Error) With(remedies ...Remedy) *Error {
+	for _, r := range remedies {
+		if !slices.ContainsFunc(e.Remedies, r.same) {
+			e.Remedies = append(e.Remedies, r)
+		}
+	}
+	return e
+}
+
+func (r Remedy) same(other Remedy) bool {
+	return r.Act == other.Act && r.Value == other.Value && slices.Equal(r.Options, other.Options)
+}
