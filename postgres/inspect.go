@@ -32,10 +32,16 @@ func survey(ctx context.Context, q querier, o Options) (*layout, error) {
 		*logsSchema = old.schema
 	}
 	users, err := surveyOwner(ctx, q, *logsSchema, "users", withDefaults(old.named("user_id", o.Users), "users", "email"))
+	if err == nil {
+		err = old.agreeOwner("user_id", users, o.Users)
+	}
 	if err != nil {
 		return nil, err
 	}
 	strategies, err := surveyOwner(ctx, q, *logsSchema, "strategies", withDefaults(old.named("strategy_id", o.Strategies), "strategies", ""))
+	if err == nil {
+		err = old.agreeOwner("strategy_id", strategies, o.Strategies)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +96,9 @@ func surveyOwner(ctx context.Context, q querier, current, what string, t OwnerTa
 			return owner{}, err
 		}
 	}
+	if columns == nil && t.At != "" {
+		return owner{}, contradicts(t.At, "the database has no table %s; run prisma migrate deploy or dev first", quoteTable(t.Table))
+	}
 	if columns == nil { // to be made
 		if found.Name == "" {
 			found.Name = "name"
@@ -132,6 +141,11 @@ func (o *owner) check(what string, t OwnerTable, columns map[string]column) erro
 	refuse := func(format string, args ...any) error {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "table %s: %s", o.qualified(), fmt.Sprintf(format, args...))
 	}
+	for _, said := range []string{t.ID, t.Email, t.Name} {
+		if _, ok := columns[said]; t.At != "" && said != "" && !ok {
+			return contradicts(t.At, "table %s has no column %q (there are %s)", o.qualified(), said, namesOf(columns))
+		}
+	}
 	id, ok := columns[t.ID]
 	if !ok {
 		return refuse("no column %q; name the key column with --%s-id, or the right table with --%s-table", t.ID, what, what)
@@ -145,6 +159,9 @@ func (o *owner) check(what string, t OwnerTable, columns map[string]column) erro
 			t.ID, o.qualified(), quote(t.ID))
 	}
 	o.Type = id.typ
+	if err := o.agreeType(t); err != nil {
+		return err
+	}
 	if _, ok := columns[t.Email]; t.Email != "" && !ok {
 		return refuse("no column %q; name the column of the address with --%s-email (there are %s)", t.Email, what, namesOf(columns))
 	}

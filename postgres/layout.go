@@ -175,6 +175,14 @@ func (l *layout) agree(o Options) error {
 				"%s: the database was migrated with %q, not %q; leave the name out", c.what, c.is, c.given)
 		}
 	}
+	for _, c := range []struct {
+		said OwnerTable
+		is   owner
+	}{{o.Users, l.Users}, {o.Strategies, l.Strategies}} {
+		if err := c.is.agreeType(c.said); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

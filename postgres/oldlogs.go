@@ -59,9 +59,16 @@ func findOldLogs(ctx context.Context, q querier, o Options, current string) (*ol
 	}
 	switch {
 	case oid != 0:
-		return readOldLogs(ctx, q, oid, o.Logs.Columns)
+		old, err := readOldLogs(ctx, q, oid, o.Logs.Columns)
+		if err == nil {
+			err = old.agree(o.Logs)
+		}
+		return old, err
 	case o.Logs.Table == "":
 		return nil, refuseLookalikes(ctx, q, o.Schema)
+	case bare(o.Logs.Table) != logsTable && o.Logs.At != "":
+		return nil, contradicts(o.Logs.At, `there is no table %s; run prisma migrate deploy or dev first, or give the model @@map("%s"), which is Sandtrail's (sandtrail prisma --addition prints it)`,
+			quoteTable(o.Logs.Table), logsTable)
 	case bare(o.Logs.Table) != logsTable:
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "there is no table %s to adopt: look at the name", quoteTable(o.Logs.Table))
 	}
@@ -183,10 +190,14 @@ func (o *oldLogs) refusal() error {
 	if err := o.unfit(); err != nil {
 		return err
 	}
+	options := []sandtrail.Option{{Name: "adopt"}}
+	if o.name != logsTable {
+		options = append(options, sandtrail.Option{Name: "log-table", Value: o.schema + "." + o.name})
+	}
 	return sandtrail.Errorf(sandtrail.CodeConflict,
 		"table %s exists already, made by Prisma or another tool: migrate so that it is adopted", o.table()).With(
-		migrateWith("tells what would become of it", sandtrail.Option{Name: "adopt"}, sandtrail.Option{Name: "dry-run"}),
-		migrateWith("takes over every row in one transaction and keeps the old table aside", sandtrail.Option{Name: "adopt"}))
+		migrateWith("tells what would become of it", append(options, sandtrail.Option{Name: "dry-run"})...),
+		migrateWith("takes over every row in one transaction and keeps the old table aside", options...))
 }
 
 // unfit is why the table cannot be adopted whatever it holds, nil if it can.

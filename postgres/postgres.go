@@ -59,6 +59,12 @@ type OwnerTable struct {
 	ID    string // "id"
 	Email string // "email"; of users only
 	Name  string // "name"
+	// Type is what the key has to be: "text", which varchar is too, "uuid",
+	// "smallint", "integer", "bigint". "": whatever it is.
+	Type string
+	// At is where an application's schema says all this, such as
+	// "schema.prisma:12"; the table has to exist then. "": the caller says it.
+	At string
 
 	chosen bool // the table was named, or a foreign key names it
 }
@@ -69,6 +75,8 @@ type LogTable struct {
 	// Columns are its names of our columns where it has neither the reference's
 	// field names nor ours: "user_id" → "owner".
 	Columns map[string]string
+	// At is where an application's schema says this; "": the caller says it.
+	At string
 }
 
 // Store is a sandtrail.Database on PostgreSQL.

@@ -5,6 +5,7 @@
 package prisma
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -103,7 +104,7 @@ type owner struct {
 
 func (o Options) plan() (plan, error) {
 	p := plan{
-		schema:     fallback(o.Schema, "public"),
+		schema:     cmp.Or(o.Schema, "public"),
 		users:      o.Users.withDefaults("User", "users"),
 		strategies: o.Strategies.withDefaults("Strategy", "strategies"),
 	}
@@ -122,13 +123,13 @@ func (o Options) plan() (plan, error) {
 }
 
 func (o Owner) withDefaults(model, table string) owner {
-	o.Model = fallback(o.Model, model)
-	o.Field = fallback(o.Field, "id")
-	o.Table = fallback(o.Table, table)
-	o.ID = fallback(o.ID, "id")
-	o.Email = fallback(o.Email, "email")
-	o.Name = fallback(o.Name, "name")
-	o.IDType = fallback(o.IDType, "text")
+	o.Model = cmp.Or(o.Model, model)
+	o.Field = cmp.Or(o.Field, "id")
+	o.Table = cmp.Or(o.Table, table)
+	o.ID = cmp.Or(o.ID, "id")
+	o.Email = cmp.Or(o.Email, "email")
+	o.Name = cmp.Or(o.Name, "name")
+	o.IDType = cmp.Or(o.IDType, "text")
 	schema, name, qualified := strings.Cut(o.Table, ".")
 	if !qualified {
 		schema, name = "public", o.Table
@@ -160,11 +161,4 @@ func (o owner) validate() error {
 		return nil
 	}
 	return &sandtrail.Error{Code: sandtrail.CodeInvalid, Message: "prisma", Fields: fields}
-}
-
-func fallback(value, otherwise string) string {
-	if value == "" {
-		return otherwise
-	}
-	return value
 }

@@ -21,6 +21,7 @@ type migrateCmd struct {
 	DryRun bool `xor:"what" help:"Print the SQL of the pending migrations and change nothing."`
 	Adopt  bool `help:"PostgreSQL: take over a table of executions that Prisma made, with every row and what hangs on it. With --dry-run, tell what becomes of it."`
 
+	PrismaSchema string `placeholder:"FILE" help:"PostgreSQL: read the tables, keys and columns of users, strategies and executions in this Prisma schema (a file, or a folder of them), and compare them with the database's."`
 	LogTable     string `placeholder:"TABLE" help:"PostgreSQL: the table to adopt (default sandbox_execution_logs); a schema may precede it: app.RunLog."`
 	ExtraColumns string `enum:",keep,metadata" default:"" placeholder:"keep|metadata" help:"With --adopt: what becomes of its columns that are none of the record's: columns of the log (keep, the default) or keys of the metadata."`
 	Repair       bool   `help:"PostgreSQL: begin a new log where the table of executions was dropped from outside, as prisma migrate reset does; the old one's ledger is kept."`
@@ -57,7 +58,7 @@ func (migrateCmd) Examples() []string {
 		"sandtrail migrate --db postgres://app@localhost/app",
 		"sandtrail migrate --db postgres://app@localhost/app --dry-run",
 		`sandtrail migrate --db postgres://app@localhost/app --users-table User --strategies-table Strategy`,
-		"sandtrail migrate --db postgres://app@localhost/app --adopt --dry-run",
+		"sandtrail migrate --db postgres://app@localhost/app --prisma-schema prisma/schema.prisma --adopt --dry-run",
 		"sandtrail migrate --db postgres://app@localhost/app --adopt --log-table RunLog",
 	}
 }
@@ -68,9 +69,9 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(db, "sqlite:") && (c.Adopt || c.Repair || c.LogTable != "" || c.Partitions != "" || c.ownerTables != ownerTables{}) {
+	if strings.HasPrefix(db, "sqlite:") && (c.Adopt || c.Repair || c.PrismaSchema != "" || c.LogTable != "" || c.Partitions != "" || c.ownerTables != ownerTables{}) {
 		return sandtrail.Errorf(sandtrail.CodeInvalid,
-			"--adopt, --repair, --log-table, --partitions and other names of tables and columns are for PostgreSQL; on SQLite the tables are users and strategies")
+			"--adopt, --repair, --prisma-schema, --log-table, --partitions and other names of tables and columns are for PostgreSQL; on SQLite the tables are users and strategies")
 	}
 	if !c.Adopt && (c.ExtraColumns != "" || c.DropOld) {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--extra-columns and --drop-old belong to --adopt")
@@ -80,12 +81,18 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 		Adopt: c.Adopt, Repair: c.Repair, Logs: postgres.LogTable{Table: c.LogTable}, ExtraColumns: strings.TrimPrefix(c.ExtraColumns, "keep"),
 	}
 	adopted := false
+	if err := c.readPrisma(&options); err != nil {
+		return err
+	}
 	if c.Output == "table" {
 		options.Report = func(line string) { adopted = true; _ = d.say("  %s", line) }
 	}
 	d.makes = !c.Status && !c.DryRun
 	database, err := d.database(ctx, options)
 	trail, _ := database.(*postgres.Store)
+	if err == nil && c.PrismaSchema != "" {
+		err = c.tellDeclared(ctx, d, trail)
+	}
 	switch {
 	case err == nil && c.DropOld:
 		return dropOld(ctx, d, trail)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/rclone/gofakes3"
 	"github.com/rclone/gofakes3/s3mem"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -88,7 +89,7 @@ func runScript(t *testing.T, file, database string, vars ...string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status, "lines": lines, "draft": draft,
+			"status": status, "lines": lines, "draft": draft, "sql": otherClient,
 		},
 		RequireUniqueNames: true,
 	})
@@ -126,6 +127,19 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
+}
+
+// otherClient has another client of the PostgreSQL database run a file's statements:
+//
+//	sql FILE
+func otherClient(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sql FILE")
+	}
+	conn, err := pgx.Connect(context.Background(), ts.Getenv("SANDTRAIL_DB"))
+	ts.Check(err)
+	ts.Defer(func() { conn.Close(context.Background()) })
+	ts.Check(pgtest.ExecAll(context.Background(), conn, ts.ReadFile(args[0])))
 }
 
 // lines checks how many lines the last command printed:
