@@ -150,3 +150,31 @@ func TestLibrariesNameNoCommands(t *testing.T) {
 		t.Errorf("only %d messages were found; how are errors made?", seen)
 	}
 }
+
+// advises recognises words that tell what a value has to be, or what to do.
+var advises = regexp.MustCompile(`(?i)\b(must|may be|may have|may hold|holds at most|takes?|exclude|belongs? to|before|` +
+	`add|adopt|archive|ask|attach|begin|change|check|choose|compare|continue|delete|deliver|examine|give|go on|grant|is tried again|leave|listen|look|make|mend|migrate|move|name|narrow|open|put|redirect|rename|repair|repeat|restart|restore|revoke|run|say|send|set|sign in|split|start|take|try|use|verify|wait|write)\b`)
+
+// TestErrorsSayWhatToDo looks at every error with a code of its own: its words
+// say what must be otherwise, or its cause ends it and does. Who is told that
+// something does not exist knows what to do, and faults of Sandtrail's own are
+// answered with the request's id.
+func TestErrorsSayWhatToDo(t *testing.T) {
+	for _, s := range program(t) {
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) < 2 {
+				return true
+			}
+			code, text := nameOf(call.Args[0]), ""
+			if !strings.HasPrefix(code, "Code") || code == "CodeNotFound" || code == "CodeInternal" {
+				return true
+			}
+			s.texts(call.Args[1], func(_ token.Position, part string) { text += part })
+			if text != "" && !advises.MatchString(text) && !strings.Contains(text, "%w") && !strings.HasSuffix(strings.TrimSpace(text), "%s") && !strings.HasSuffix(text, ": ") {
+				t.Errorf("%v: %q: say what to do", s.files.Position(n.Pos()), text)
+			}
+			return true
+		})
+	}
+}

@@ -87,11 +87,11 @@ func (w Witness) AddCheckpoint(ctx context.Context, request []byte, now time.Tim
 
 // ErrForked is returned for a checkpoint that does not continue the one that
 // was seen.
-var ErrForked = sandtrail.Errorf(sandtrail.CodeInvalid, "the checkpoint does not continue the one seen before: the log was cut or rewritten")
+var ErrForked = sandtrail.Errorf(sandtrail.CodeInvalid, "the checkpoint does not continue the one seen before: the log was cut or rewritten; compare it with a copy kept elsewhere")
 
 func continues(next, seen Checkpoint, proof []Hash) error {
 	if next.Size < seen.Size {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "the checkpoint is of %d leaves, the proof begins at %d", next.Size, seen.Size)
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "the checkpoint is of %d entries, the proof begins at %d: send a later checkpoint", next.Size, seen.Size)
 	}
 	ok := len(proof) == 0
 	if seen.Size > 0 && next.Size > seen.Size {

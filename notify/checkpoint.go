@@ -80,7 +80,7 @@ func (w Witness) Publish(ctx context.Context, c Checkpoint) error {
 		}
 		old = seen
 	}
-	return sandtrail.Errorf(sandtrail.CodeUnavailable, "the witness %s learns of checkpoints faster than we can prove", w.URL)
+	return sandtrail.Errorf(sandtrail.CodeUnavailable, "the witness %s learns of checkpoints faster than we can prove; it is tried again", w.URL)
 }
 
 // add posts a request. It returns the size that the witness has seen when the

@@ -17,7 +17,7 @@ type Examiner interface {
 type noExaminer struct{}
 
 func (noExaminer) Doctor(context.Context, sandtrail.Depth, time.Time) ([]sandtrail.Check, error) {
-	return nil, sandtrail.Errorf(sandtrail.CodeUnavailable, "this server's store cannot be examined")
+	return nil, sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no examination: examine its store where that is")
 }
 
 func (s *Server) registerExamination() {

@@ -196,7 +196,7 @@ func bearer(r *http.Request) (secret string, given bool) {
 }
 
 func (g *gate) lookUp(ctx context.Context, secret string) (*knownKey, error) {
-	invalid := sandtrail.Errorf(sandtrail.CodeUnauthorized, "the key is not valid: unknown, expired or revoked")
+	invalid := sandtrail.Errorf(sandtrail.CodeUnauthorized, "the key is not valid: unknown, expired or revoked; ask for another")
 	if g.keys == nil || !sandtrail.IsSecret(secret) {
 		return nil, invalid
 	}
@@ -263,12 +263,12 @@ func checkLocal(r *http.Request) error {
 	origin := r.Header.Get("Origin")
 	if origin == "" {
 		if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
-			return sandtrail.Errorf(sandtrail.CodeForbidden, "without keys the server does not answer pages of other sites")
+			return sandtrail.Errorf(sandtrail.CodeForbidden, "without keys the server does not answer pages of other sites; make a key for them")
 		}
 		return nil
 	}
 	if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
-		return sandtrail.Errorf(sandtrail.CodeForbidden, "without keys the server does not answer pages of other sites, such as %q", origin)
+		return sandtrail.Errorf(sandtrail.CodeForbidden, "without keys the server does not answer pages of other sites, such as %q; make a key for them", origin)
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func (s *Server) admit(pattern string, route route, w http.ResponseWriter, r *ht
 	}
 	c, err := s.gate.identify(r)
 	if err == nil && route.grants&c.grant() == 0 {
-		err = sandtrail.Errorf(sandtrail.CodeForbidden, "a key with the role %s may not do this", describeRole(c))
+		err = sandtrail.Errorf(sandtrail.CodeForbidden, "a key with the role %s may not do this; ask for one with another role", describeRole(c))
 	}
 	switch sandtrail.CodeOf(err) {
 	case sandtrail.CodeUnauthorized, sandtrail.CodeForbidden:

@@ -41,7 +41,7 @@ func (v *view) adminPage(title, path string) (adminFrame, error) {
 		return adminFrame{}, sandtrail.Errorf(sandtrail.CodeNotFound, "This server shows no administration.")
 	}
 	if !v.who.audits() {
-		return adminFrame{}, sandtrail.Errorf(sandtrail.CodeForbidden, "This page is for administrators and auditors.")
+		return adminFrame{}, sandtrail.Errorf(sandtrail.CodeForbidden, "This page is for administrators and auditors. Sign in with a key of one of them.")
 	}
 	f := adminFrame{frame: v.frame(title, "admin")}
 	for _, tab := range []choice{

@@ -149,7 +149,7 @@ func (v *view) identify() (done bool, err error) {
 	return true, nil
 }
 
-var errSignIn = sandtrail.Errorf(sandtrail.CodeUnauthorized, "not signed in, or the session has ended")
+var errSignIn = sandtrail.Errorf(sandtrail.CodeUnauthorized, "not signed in, or the session has ended: sign in")
 
 var errWriteOnly = sandtrail.Errorf(sandtrail.CodeForbidden,
 	"This key can only write. Use one made with --role read, auditor or admin.")

@@ -17,7 +17,7 @@ type keyring struct {
 	now  func() time.Time
 }
 
-var errBadKey = sandtrail.Errorf(sandtrail.CodeUnauthorized, "That key is not known, or it was revoked or has expired.")
+var errBadKey = sandtrail.Errorf(sandtrail.CodeUnauthorized, "That key is not known, or it was revoked or has expired. Ask for another.")
 
 // Authenticate is part of Authenticator.
 func (k keyring) Authenticate(ctx context.Context, secret string) (Principal, error) {

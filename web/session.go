@@ -96,7 +96,7 @@ func recording(v *view) error {
 			return fmt.Errorf("read the session: %w", err)
 		}
 		if hex.EncodeToString(sum.Sum(nil)) != s.SHA256 {
-			return sandtrail.Errorf(sandtrail.CodeConflict, "The recording is another one than the execution names: its SHA-256 differs.")
+			return sandtrail.Errorf(sandtrail.CodeConflict, "The recording is another one than the execution names: its SHA-256 differs. Put the right one in its place.")
 		}
 		h.Set("ETag", `"`+s.SHA256+`"`)
 	}

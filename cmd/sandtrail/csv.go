@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -66,7 +67,8 @@ func convertCSV(to io.Writer, from io.Reader, columns map[string]csvColumn) erro
 	for i, name := range head {
 		head[i] = strings.TrimPrefix(name, "\ufeff")
 		if _, known := columns[head[i]]; !known {
-			return sandtrail.Errorf(sandtrail.CodeInvalid, "line 1: unknown column %q", head[i])
+			return sandtrail.Errorf(sandtrail.CodeInvalid, "line 1: unknown column %q; take it out, or name it as one of %s", head[i],
+				strings.Join(slices.Sorted(maps.Keys(columns)), ", "))
 		}
 	}
 	if _, err := io.WriteString(to, "\n"); err != nil {
