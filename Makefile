@@ -7,8 +7,8 @@ setup: ## install what the tests need and is missing
 	scripts/setup
 
 .PHONY: build
-build: ## build bin/sandtrail, one static binary
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+build: ## build bin/sandtrail and the small bin/sandtrail-exec, both static
+	scripts/build
 
 .PHONY: format
 format: ## format all Go files

@@ -64,9 +64,24 @@ var edges = []edge{
 	{"recorder", "durable", "opens files that the command may have exchanged"},
 	{"recorder", "asciicast", "records terminal sessions"},
 	{"recorder", "internal/pty", "runs sessions on pseudo-terminals"},
-	{"recorder", "github.com/godbus/dbus/v5", "asks systemd for a cgroup of its own"},
+	{"recorder/systemd", "github.com/godbus/dbus/v5", "asks systemd for a cgroup"},
 	{"recorder", "golang.org/x/sys", "process groups, subreaper, rusage"},
 	{"recorder", "golang.org/x/term", "makes the terminal around a session raw"},
+	{"internal/cmdline", ".", "reads durations as the domain writes them"},
+	{"runner", ".", "what it records are drafts"},
+	{"runner", "api", "the exit status of an error"},
+	{"runner", "client", "tells an address of a server from one that is none"},
+	{"runner", "durable", "writes the record to a file in place of a store"},
+	{"runner", "internal/cmdline", "durations as flags"},
+	{"runner", "internal/human", "shows what would change a terminal"},
+	{"runner", "outbox", "keeps records until the store has them"},
+	{"runner", "recorder", "runs and measures the command"},
+	{"runner", "golang.org/x/sys", "keeps the command away from descriptors that are not its"},
+	{"cmd/sandtrail-exec", ".", "hands a server over as where records go"},
+	{"cmd/sandtrail-exec", "client", "delivers to a server"},
+	{"cmd/sandtrail-exec", "internal/cmdline", "flags, without the parser of the large program"},
+	{"cmd/sandtrail-exec", "runner", "all that it does"},
+	{"cmd/sandtrail-exec", "golang.org/x/term", "tells whether it is used from a terminal"},
 	{"internal/filelock", "golang.org/x/sys", "the locks of Windows"},
 	{"internal/pty", "golang.org/x/sys", "the calls that make pseudo-terminals"},
 	{"outbox", "internal/filelock", "its processes take turns"},
@@ -127,8 +142,10 @@ var edges = []edge{
 	{"cmd/sandtrail", "github.com/parquet-go/parquet-go", "the columnar export"},
 	{"cmd/sandtrail", "api", "prints the shapes of the HTTP answers as JSON"},
 	{"cmd/sandtrail", "examples", "what the demo runs"},
-	{"cmd/sandtrail", "golang.org/x/sys", "keeps the command away from exec's own descriptors"},
-	{"cmd/sandtrail", "recorder", "exec runs and measures commands"},
+	{"cmd/sandtrail", "runner", "exec, and the outbox that it shares with the other commands"},
+	{"cmd/sandtrail", "recorder", "the demo runs and measures commands"},
+	{"cmd/sandtrail", "recorder/systemd", "gives both a cgroup where systemd has one"},
+	{"cmd/sandtrail", "internal/cmdline", "durations as flags"},
 	{"cmd/sandtrail", "asciicast", "play replays sessions"},
 	{"cmd/sandtrail", "s3", "archives in buckets"},
 	{"cmd/sandtrail", "outbox", "exec keeps records until the store has them"},
@@ -176,6 +193,25 @@ func TestEveryRoomIsDescribed(t *testing.T) {
 		}
 		if !strings.Contains(string(page), "`"+room+"`") {
 			t.Errorf("docs/architecture.md does not say what `%s` is for", room)
+		}
+	}
+}
+
+// TestTheSmallProgramStaysSmall wants none of what made the large program
+// large, or what costs a start of its own.
+func TestTheSmallProgramStaysSmall(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "./cmd/sandtrail-exec").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for _, path := range strings.Fields(string(out)) {
+		_, module, found := strings.Cut(path, "/")
+		known := strings.HasPrefix(path, modulePath) || strings.HasPrefix(path, "golang.org/x/") || strings.HasPrefix(path, "vendor/")
+		if found && strings.Contains(strings.TrimSuffix(path, module), ".") && !known {
+			t.Errorf("it links %s", path)
+		}
+		if slices.Contains([]string{"regexp", "text/template", "time/tzdata", "database/sql", modulePath + "/sqlite", modulePath + "/postgres", modulePath + "/server"}, path) {
+			t.Errorf("it links %s", path)
 		}
 	}
 }

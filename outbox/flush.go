@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,9 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
@@ -205,8 +204,22 @@ func (f *flushing) known(parcels []*parcel, why error) (others []*parcel) {
 	return others
 }
 
-// ofOwner is the place of an owner in a batch, or in a record alone.
-var ofOwner = regexp.MustCompile(`^(?:.*\[(\d+)\]\.)?(userId|strategyId)$`)
+// ownerIn reads the place of a fault: the number of a record in its batch, 0
+// for one alone, and which of its owners is at fault; "": none.
+func ownerIn(path string) (at int, owner string) {
+	record, owner, inBatch := strings.Cut(path, "].")
+	if !inBatch {
+		record, owner = "[0", path
+	}
+	if owner != "userId" && owner != "strategyId" {
+		return 0, ""
+	}
+	at, err := strconv.Atoi(record[strings.LastIndexByte(record, '[')+1:])
+	if err != nil {
+		return 0, ""
+	}
+	return at, owner
+}
 
 // learn takes from an error which owners the store does not know.
 func (f *flushing) learn(parcels []*parcel, err error) {
@@ -215,12 +228,12 @@ func (f *flushing) learn(parcels []*parcel, err error) {
 		return
 	}
 	for _, field := range e.Fields {
-		m := ofOwner.FindStringSubmatch(field.Path)
-		if m == nil {
+		at, owner := ownerIn(field.Path)
+		if owner == "" {
 			return // something else is wrong with them
 		}
-		if at, err := strconv.Atoi(cmp.Or(m[1], "0")); err == nil && at < len(parcels) {
-			f.unknown[ownerKeys(parcels[at].draft)[m[2]]] = true
+		if 0 <= at && at < len(parcels) {
+			f.unknown[ownerKeys(parcels[at].draft)[owner]] = true
 		}
 	}
 }

@@ -48,9 +48,16 @@ type Command struct {
 	// it becomes a child subreaper, so that orphans are found, measured and
 	// reaped even where no cgroup can be had.
 	OwnProcess bool
+	// StartScope is how systemd is asked for a cgroup, where OwnProcess is set
+	// and none is at hand: systemd.StartScope, which links D-Bus. Nil: it is not.
+	StartScope ScopeStarter
 	// Method forces a way of measuring. "": the best that the host offers.
 	Method Method
 }
+
+// ScopeStarter asks the systemd behind the socket of a message bus for a scope
+// around a process, and waits for the answer as long as the patience lasts.
+type ScopeStarter func(bus, name string, pid int, patience time.Duration) error
 
 // Terminal is how a command is run on a pseudo-terminal. Its standard output
 // and error are one, and arrive at Command.Stdout. If Command.Stdin is a

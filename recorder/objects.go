@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -39,12 +38,43 @@ type searcher struct {
 	why          string                     // of the first that could not be read
 }
 
-// escapes are the sequences that colour a terminal.
-var escapes = regexp.MustCompile("\x1b\\[[0-9;:?]*[ -/]*[@-~]")
+// withoutEscapes leaves out the sequences that colour a terminal.
+func withoutEscapes(output []byte) []byte {
+	plain := make([]byte, 0, len(output))
+	for {
+		at := bytes.Index(output, []byte("\x1b["))
+		if at < 0 {
+			return append(plain, output...)
+		}
+		plain = append(plain, output[:at]...)
+		output = output[at:]
+		length := escapeLength(output)
+		if length == 0 {
+			plain, output = append(plain, output[0]), output[1:]
+		}
+		output = output[length:]
+	}
+}
+
+// escapeLength is the length of the control sequence that an output begins
+// with; 0: it is none.
+func escapeLength(output []byte) int {
+	at := len("\x1b[")
+	for at < len(output) && bytes.IndexByte([]byte("0123456789;:?"), output[at]) >= 0 {
+		at++
+	}
+	for at < len(output) && ' ' <= output[at] && output[at] <= '/' {
+		at++
+	}
+	if at == len(output) || output[at] < '@' || output[at] > '~' {
+		return 0
+	}
+	return at + 1
+}
 
 func (s *searcher) search() search {
 	if bytes.IndexByte(s.output, 0x1b) >= 0 {
-		s.output = escapes.ReplaceAll(s.output, nil)
+		s.output = withoutEscapes(s.output)
 	}
 	s.brokenFrom, s.last = -1, len(bytes.TrimSpace(s.output))-1
 	for at := 0; ; {

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail/internal/testneed"
+	"github.com/sandtrail/sandtrail/recorder/systemd"
 )
 
 // host is a machine with a unified hierarchy, a session that may make no
@@ -59,7 +60,11 @@ func (h host) read(name string) string {
 // stand puts this process into a cgroup.
 func (h host) stand(group string) { h.write("proc/self/cgroup", "0::"+group+"\n") }
 
-func (h host) manager() manager { return findManager(h.root, "", 1000) }
+func (h host) manager() manager {
+	m := findManager(h.root, "", 1000)
+	m.start = systemd.StartScope
+	return m
+}
 
 // bus runs a message bus where the user's is.
 func (h host) bus() {
@@ -97,7 +102,7 @@ func (h host) systemd(answer func(asked) *dbus.Error) {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { conn.Close() })
-	start := func(name, mode string, properties []unitProperty, auxiliary []auxiliaryUnit) (dbus.ObjectPath, *dbus.Error) {
+	start := func(name, mode string, properties []property, auxiliary []unit) (dbus.ObjectPath, *dbus.Error) {
 		call := asked{name, mode, map[string]any{}, len(auxiliary)}
 		for _, p := range properties {
 			call.Properties[p.Name] = p.Value.Value()
@@ -121,6 +126,17 @@ func (h host) makeScope(name string) {
 	h.write(scope+"/cgroup.subtree_control", "")
 	h.write(scope+"/recorder/cgroup.procs", "")
 	h.stand(slice + name)
+}
+
+// property and unit are arguments of StartTransientUnit.
+type property struct {
+	Name  string
+	Value dbus.Variant
+}
+
+type unit struct {
+	Name       string
+	Properties []property
 }
 
 func TestSystemdDelegatesAScope(t *testing.T) {

@@ -4,15 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/godbus/dbus/v5"
 )
 
 // manager is a systemd that can be asked to delegate a cgroup to us: the
@@ -21,6 +18,7 @@ type manager struct {
 	bus      string        // its socket; "": there is none
 	proc     string        // where we see which cgroup we are in
 	patience time.Duration // for each step
+	start    ScopeStarter  // nil: it is asked for nothing
 }
 
 // scopePatience is how long a manager may take. Usually it is some
@@ -47,11 +45,11 @@ func findManager(root, runtimeDir string, uid int) manager {
 // which others can be made; with controllers if there is no error. It is worth
 // asking only where the unified hierarchy has a memory controller.
 func (m manager) delegate(h hierarchies) (dir string, err error) {
-	if m.bus == "" || !slices.Contains(words(filepath.Join(h.v2Mount, "cgroup.controllers")), "memory") {
+	if m.bus == "" || m.start == nil || !slices.Contains(words(filepath.Join(h.v2Mount, "cgroup.controllers")), "memory") {
 		return "", fmt.Errorf("no systemd that could delegate a cgroup")
 	}
 	name := fmt.Sprintf("%s%d.scope", groupPrefix, os.Getpid())
-	if err := m.startScope(name, os.Getpid()); err != nil {
+	if err := m.start(m.bus, name, os.Getpid(), m.patience); err != nil {
 		return "", fmt.Errorf("ask systemd for a scope: %w", err)
 	}
 	// The answer came when the job was queued; it is done when we are there.
@@ -62,44 +60,6 @@ func (m manager) delegate(h hierarchies) (dir string, err error) {
 		return "", fmt.Errorf("systemd did not move us into %s", name)
 	}
 	return dir, settleIn(dir)
-}
-
-// unitProperty and auxiliaryUnit are arguments of StartTransientUnit.
-type unitProperty struct {
-	Name  string
-	Value dbus.Variant
-}
-
-type auxiliaryUnit struct {
-	Name       string
-	Properties []unitProperty
-}
-
-// startScope makes a transient scope of a process that runs already, as
-// systemd-run --scope does.
-func (m manager) startScope(name string, pid int) error {
-	socket, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: m.bus, Net: "unix"})
-	if err != nil {
-		return err
-	}
-	defer socket.Close()
-	if err := socket.SetDeadline(time.Now().Add(m.patience)); err != nil {
-		return err
-	}
-	conn, err := dbus.ConnectUnix(socket)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	properties := []unitProperty{
-		{"Description", dbus.MakeVariant("Runs that sandtrail records")},
-		{"PIDs", dbus.MakeVariant([]uint32{uint32(pid)})},
-		{"Delegate", dbus.MakeVariant(true)},
-		{"CollectMode", dbus.MakeVariant("inactive-or-failed")}, // nothing stays of it when we are gone
-	}
-	// A manager whose answer never comes ends with the deadline.
-	return conn.Object("org.freedesktop.systemd1", "/org/freedesktop/systemd1").Call(
-		"org.freedesktop.systemd1.Manager.StartTransientUnit", 0, name, "fail", properties, []auxiliaryUnit{}).Err
 }
 
 // settleIn moves this process into a leaf of its scope: only a group without

@@ -63,7 +63,9 @@ func managerFor(c Command) manager {
 	if !c.OwnProcess {
 		return manager{}
 	}
-	return findManager("/", os.Getenv("XDG_RUNTIME_DIR"), os.Getuid())
+	m := findManager("/", os.Getenv("XDG_RUNTIME_DIR"), os.Getuid())
+	m.start = c.StartScope
+	return m
 }
 
 // start starts the command inside the tree, under the limits. The command may

@@ -12,6 +12,7 @@ import (
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/runner"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
 
@@ -121,7 +122,7 @@ func mustBeEmpty(ctx context.Context, database sandtrail.Database) error {
 
 func openPlain(ctx context.Context, target string, database sandtrail.Database, withTable bool) (bench.Plain, error) {
 	if _, embedded := database.(*sqlite.Store); embedded {
-		path, err := sqlitePath(target)
+		path, err := runner.SQLitePath(target)
 		if err != nil {
 			return nil, err
 		}

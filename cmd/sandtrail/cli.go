@@ -10,9 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/sandtrail/sandtrail"
-	"github.com/sandtrail/sandtrail/api"
-	"github.com/sandtrail/sandtrail/internal/human"
+	"github.com/sandtrail/sandtrail/runner"
 )
 
 // cli is the grammar of the command line: one field per command.
@@ -98,7 +96,7 @@ func parserOf(grammar any, d *deps) (*kong.Kong, error) {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Help(printHelp),
 		kong.ExplicitGroups(groups()),
-		kong.Vars{"version": versionLine()},
+		kong.Vars{"version": runner.VersionLine("sandtrail")},
 	)...)
 }
 
@@ -146,47 +144,10 @@ const (
 	statusFinding     = 1 // an alert fires, a check failed, a removal is refused
 	statusUsage       = 2 // usage or input
 	statusUnavailable = 3 // the store or server is out of reach
-	statusInterrupted = 130
 )
 
 // exitStatus ends the program with a status, after everything was said.
-type exitStatus int
-
-func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+type exitStatus = runner.ExitStatus
 
 // report tells a person what went wrong and returns the exit status.
-func report(w io.Writer, err error) int {
-	if err == nil {
-		return 0
-	}
-	var quiet exitStatus
-	if errors.As(err, &quiet) {
-		return int(quiet)
-	}
-	fmt.Fprintf(w, "sandtrail: %s\n", human.VisibleLines(describe(err)+advice(err)))
-	return statusOf(err)
-}
-
-func statusOf(err error) int {
-	if errors.Is(err, context.Canceled) {
-		return statusInterrupted
-	}
-	return api.MeaningOf(sandtrail.CodeOf(err)).Exit
-}
-
-// describe writes an error for a person; several fields get a line each.
-func describe(err error) string {
-	if errors.Is(err, context.Canceled) {
-		return "interrupted"
-	}
-	var e *sandtrail.Error
-	if !errors.As(err, &e) || len(e.Fields) < 2 || e.Error() != err.Error() {
-		return err.Error()
-	}
-	var b strings.Builder
-	b.WriteString(e.Message + ":")
-	for _, f := range e.Fields {
-		b.WriteString("\n  " + (&sandtrail.Error{Fields: []sandtrail.FieldError{f}}).Error())
-	}
-	return b.String()
-}
+func report(w io.Writer, err error) int { return runner.Report(w, "sandtrail", err) }

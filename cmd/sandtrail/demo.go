@@ -17,6 +17,7 @@ import (
 	bundled "github.com/sandtrail/sandtrail/examples"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/recorder"
+	"github.com/sandtrail/sandtrail/recorder/systemd"
 )
 
 type demoCmd struct {
@@ -180,7 +181,7 @@ func (s *show) playable() (playable, missing []bundled.Example) {
 func (s *show) run(ctx context.Context, e bundled.Example, u sandtrail.User) (recorder.Result, error) {
 	command := recorder.Command{
 		Args: e.Args, Dir: s.dir, Timeout: e.Timeout, Grace: 200 * time.Millisecond,
-		Limits: recorder.Limits{MemoryMiB: e.MemoryMiB}, OwnProcess: true,
+		Limits: recorder.Limits{MemoryMiB: e.MemoryMiB}, OwnProcess: true, StartScope: systemd.StartScope,
 	}
 	if e.Source != "" {
 		command.Source = filepath.Join(s.dir, e.Source)

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,20 +14,14 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
-	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/recorder/systemd"
+	"github.com/sandtrail/sandtrail/runner"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
 
 // globals are the flags of every command.
-type globals struct {
-	DB     string `name:"db" placeholder:"URL" help:"Database: sqlite:FILE or postgres://… ($$SANDTRAIL_DB; default sqlite:sandtrail.db)."`
-	Schema string `placeholder:"NAME" env:"SANDTRAIL_SCHEMA" help:"PostgreSQL schema of Sandtrail's own tables (default sandtrail)."`
-	Server string `placeholder:"URL" help:"Work with a running server in place of a database ($$SANDTRAIL_SERVER)."`
-	Key    string `placeholder:"KEY" env:"SANDTRAIL_KEY" help:"Key for the server."`
-}
-
-const defaultDB = "sqlite:sandtrail.db"
+type globals = runner.Target
 
 // deps is what commands work with. It opens the store when it is first asked
 // for.
@@ -52,54 +42,18 @@ type deps struct {
 }
 
 // target tells which database or server the flags and the environment mean.
-// A flag overrides the environment.
-func (d *deps) target() (db, server string, err error) {
-	if d.DB != "" && d.Server != "" {
-		return "", "", sandtrail.Errorf(sandtrail.CodeInvalid, "--db and --server exclude each other: give one")
-	}
-	if d.DB != "" || d.Server != "" {
-		return d.DB, d.Server, nil
-	}
-	if server := d.getenv("SANDTRAIL_SERVER"); server != "" {
-		return "", server, nil
-	}
-	if db := d.getenv("SANDTRAIL_DB"); db != "" {
-		return db, "", nil
-	}
-	return defaultDB, "", nil
-}
-
-// checkTarget refuses a target that can never be opened, before anything is done
-// for it. It connects to nothing.
-func (d *deps) checkTarget() error {
-	db, server, err := d.target()
-	if err != nil {
-		return err
-	}
-	if server != "" {
-		c, err := client.Open(server, d.Key)
-		if err != nil {
-			return err
-		}
-		return c.Close()
-	}
-	return checkDatabase(db)
-}
+func (d *deps) target() (db, server string, err error) { return d.Resolve(d.getenv) }
 
 // targetDigest tells one store from another without its password.
-func (d *deps) targetDigest() string {
-	db, server, _ := d.target() // opening the store reports it
-	target := db + server
-	if path, err := sqlitePath(target); err == nil && strings.HasPrefix(target, "sqlite:") {
-		if abs, err := filepath.Abs(path); err == nil {
-			target = "sqlite:" + abs
-		}
-	} else if u, err := url.Parse(target); err == nil {
-		u.User = url.User(u.User.Username())
-		target = u.String()
+func (d *deps) targetDigest() string { return d.Digest(d.getenv) }
+
+// program is what a run is recorded with.
+func (d *deps) program() *runner.Program {
+	return &runner.Program{
+		Name: "sandtrail", In: d.in, Out: d.out, Err: d.err, Terminal: d.inTTY && d.outTTY, Getenv: d.getenv, Now: d.now, Target: d.globals,
+		Open:       func(ctx context.Context) (sandtrail.Appender, error) { return d.store(ctx) },
+		StartScope: systemd.StartScope,
 	}
-	sum := sha256.Sum256([]byte(target))
-	return hex.EncodeToString(sum[:8])
 }
 
 // store is the store that the command works with: ready to use when embedded.
@@ -167,34 +121,14 @@ var makers = []string{
 	"users add", "users import",
 }
 
-// checkDatabase refuses what names no database. The target may hold a password:
-// only its beginning is repeated.
-func checkDatabase(target string) error {
-	switch scheme, _, _ := strings.Cut(target, ":"); scheme {
-	case "sqlite":
-		_, err := sqlitePath(target)
-		return err
-	case "postgres", "postgresql":
-		if _, err := url.Parse(target); err != nil { // the error repeats the target
-			return sandtrail.Errorf(sandtrail.CodeInvalid, "--db: must be a URL such as postgres://user@host:5432/name")
-		}
-		return nil
-	case "file":
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "--db: must be sqlite:FILE for a file, without file: and what stands behind ?")
-	default:
-		return sandtrail.Errorf(sandtrail.CodeInvalid,
-			"--db: must be sqlite:FILE or postgres://user@host:5432/name, not something that begins with %.20q", scheme)
-	}
-}
-
 func openDatabase(ctx context.Context, target string, options postgres.Options, embedded sqlite.Options) (sandtrail.Database, error) {
-	if err := checkDatabase(target); err != nil {
+	if err := runner.CheckDatabase(target); err != nil {
 		return nil, err
 	}
 	if !strings.HasPrefix(target, "sqlite:") {
 		return postgres.Open(ctx, target, options)
 	}
-	path, err := sqlitePath(target)
+	path, err := runner.SQLitePath(target)
 	if err != nil {
 		return nil, err
 	}
@@ -207,21 +141,6 @@ func openDatabase(ctx context.Context, target string, options postgres.Options, 
 		return nil, err
 	}
 	return database, nil
-}
-
-// sqlitePath is the file of a target that begins with sqlite:. SQLite's own
-// URIs, which Prisma writes too, say more than a path: they are refused.
-func sqlitePath(target string) (string, error) {
-	path := strings.TrimPrefix(strings.TrimPrefix(target, "sqlite:"), "//")
-	plain, _, parameters := strings.Cut(strings.TrimPrefix(path, "file:"), "?")
-	if parameters || strings.HasPrefix(path, "file:") {
-		return "", sandtrail.Errorf(sandtrail.CodeInvalid,
-			"--db: must be sqlite:FILE, without file: and what stands behind ?, as in sqlite:%s", strings.TrimPrefix(plain, "//"))
-	}
-	if path == "" || path == ":memory:" {
-		return "", sandtrail.Errorf(sandtrail.CodeInvalid, "--db: must name a file, as in sqlite:sandtrail.db")
-	}
-	return path, nil
 }
 
 // migrateEmbedded brings a file up to date. Where the command makes no
@@ -282,28 +201,7 @@ func (d *deps) analyst(ctx context.Context) (sandtrail.Store, error) {
 	return store, err
 }
 
-// secrets are what of the flags others may not read.
-func (d *deps) secrets() (values []string) {
-	if d.Key != "" {
-		values = append(values, d.Key)
-	}
-	for _, address := range []string{d.DB, d.Server} {
-		if u, err := url.Parse(address); err == nil && u.User != nil || strings.Contains(address, "password=") {
-			values = append(values, address)
-		}
-	}
-	return values
-}
-
-func (d *deps) warn(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	for _, arg := range args {
-		if err, ok := arg.(error); ok {
-			text += advice(err)
-		}
-	}
-	fmt.Fprintf(d.err, "sandtrail: warning: %s\n", human.VisibleLines(text))
-}
+func (d *deps) warn(format string, args ...any) { d.program().Warn(format, args...) }
 
 // say writes a line on standard output.
 func (d *deps) say(format string, args ...any) error {

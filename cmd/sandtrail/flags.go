@@ -6,20 +6,15 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/cmdline"
+	"github.com/sandtrail/sandtrail/runner"
 )
 
 // duration is a length of time such as 90d.
-type duration time.Duration
+type duration = cmdline.Duration
 
-// UnmarshalText reads a flag.
-func (v *duration) UnmarshalText(text []byte) error {
-	length, err := sandtrail.ParseDuration(string(text))
-	*v = duration(length)
-	return err
-}
-
-// millis are its whole milliseconds, nil when it was not given.
-func (v *duration) millis() *int {
+// millis are the whole milliseconds of a duration, nil when it was not given.
+func millis(v *duration) *int {
 	if v == nil {
 		return nil
 	}
@@ -108,7 +103,7 @@ func (s selection) filter(now time.Time) sandtrail.Filter {
 		UserID: s.User, StrategyID: s.Strategy,
 		Type:  sandtrail.ExecutionType(strings.ToUpper(s.Type)),
 		Since: s.Since.exact, Within: s.Since.ago, Until: s.Until.at(now),
-		MinTime: s.MinTime.millis(), MaxTime: s.MaxTime.millis(), MinMemory: s.MinMemory, MaxMemory: s.MaxMemory,
+		MinTime: millis(s.MinTime), MaxTime: millis(s.MaxTime), MinMemory: s.MinMemory, MaxMemory: s.MaxMemory,
 	}
 	if filter.Within == 0 {
 		filter.Since = s.Since.at(now) // 0 is no time at all, not all of it
@@ -167,11 +162,4 @@ func (f periodFlags) periods(others time.Duration) (sandtrail.Periods, error) {
 }
 
 // retentionFlag says how old records may be.
-type retentionFlag struct {
-	Retention duration `default:"90d" env:"SANDTRAIL_RETENTION" help:"Refuse records older than this; 0 takes any age."`
-}
-
-// admission applies the rules of the record as of now.
-func (f retentionFlag) admission(now time.Time) sandtrail.Admission {
-	return sandtrail.Periods{Keep: time.Duration(f.Retention)}.Admission(now)
-}
+type retentionFlag = runner.RetentionFlag

@@ -170,7 +170,7 @@ func (im *importer) flush(ctx context.Context) error {
 // that was refused, -1 when the fault is not in a record.
 func (im *importer) commit(ctx context.Context, batch []pending) (refused int, err error) {
 	admitted := make([]sandtrail.Admitted, 0, len(batch))
-	admission := im.admission.admission(im.deps.now())
+	admission := im.admission.Admission(im.deps.now())
 	for i, p := range batch {
 		// A lone record without id is a new one, however often it comes.
 		if p.draft.ID.IsZero() && !im.single() {

@@ -10,6 +10,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/ledger"
+	"github.com/sandtrail/sandtrail/runner"
 )
 
 // ledgerCmd is about the keys and checkpoints of the ledger.
@@ -30,7 +31,7 @@ func (f ledgerKeyFlag) path(d *deps) (string, error) {
 	}
 	db, _, err := d.target()
 	if err == nil && strings.HasPrefix(db, "sqlite:") {
-		path, err := sqlitePath(db)
+		path, err := runner.SQLitePath(db)
 		return path + ".ledger-key", err
 	}
 	return "sandtrail.ledger-key", err

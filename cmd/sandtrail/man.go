@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/sandtrail/sandtrail/runner"
 )
 
 type manCmd struct{}
@@ -17,7 +19,7 @@ func (manCmd) Examples() []string { return []string{"sandtrail man | man -l -"} 
 func (manCmd) Run(d *deps) error {
 	p := &manual{Writer: bufio.NewWriter(d.out)}
 	model := d.parser.Model
-	p.line(`.TH SANDTRAIL 1 "" "` + roff(buildVersion()) + `" "User Commands"`)
+	p.line(`.TH SANDTRAIL 1 "" "` + roff(runner.BuildVersion()) + `" "User Commands"`)
 	p.section("NAME", `sandtrail \- audit trail for code sandboxes`)
 	p.section("SYNOPSIS", `.B sandtrail`, `.I command`, `[\fIflags\fR]`)
 	p.section("DESCRIPTION", roff(model.Help))

@@ -2,10 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -13,73 +9,15 @@ import (
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/outbox"
-	"github.com/sandtrail/sandtrail/recorder"
+	"github.com/sandtrail/sandtrail/runner"
 )
 
 // outboxFlag says where records wait.
-type outboxFlag struct {
-	Outbox string `placeholder:"DIR" env:"SANDTRAIL_OUTBOX" help:"Where records wait that could not be delivered (default: one per database or server, in the user's state directory)."`
-}
-
-// open opens the outbox of the store that the flags mean.
-func (f outboxFlag) open(d *deps) (*outbox.Outbox, error) { return f.openFor(d, 0) }
-
-// openFor opens it for deliveries that try so many records again that the store
-// would not take before; 0: all.
-func (f outboxFlag) openFor(d *deps, retries int) (*outbox.Outbox, error) {
-	dir := f.Outbox
-	if dir == "" {
-		var err error
-		if dir, err = d.outboxDir(); err != nil {
-			return nil, err
-		}
-	}
-	return outbox.Open(dir, outbox.Options{Now: d.now, Retries: retries})
-}
+type outboxFlag struct{ runner.OutboxFlag }
 
 // existing is the outbox if there is one already, nil where nothing ever
 // waited: asking makes none.
-func (f outboxFlag) existing(d *deps) (*outbox.Outbox, error) {
-	dir := f.Outbox
-	if dir == "" {
-		var err error
-		if dir, err = d.outboxDir(); err != nil {
-			return nil, nil // a machine without a home has no outbox
-		}
-	}
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return f.open(d)
-}
-
-// outboxDir is the default outbox. Each store has its own, so that no record
-// ends in another than the one it was meant for.
-func (d *deps) outboxDir() (string, error) {
-	state, err := d.stateDir("the outbox", "--outbox")
-	return filepath.Join(state, "outbox", d.targetDigest()), err
-}
-
-// stateDir is where the user's files of Sandtrail are kept between calls.
-func (d *deps) stateDir(what, flag string) (string, error) {
-	state := d.getenv("XDG_STATE_HOME")
-	if state == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", sandtrail.Errorf(sandtrail.CodeInvalid, "no place for %s: set %s, XDG_STATE_HOME or HOME", what, flag)
-		}
-		state = filepath.Join(home, ".local", "state")
-	}
-	return filepath.Join(state, "sandtrail"), nil
-}
-
-// deliverWaiting turns the traces of lost runs into records and brings to the
-// store what the outbox holds, as far as the context allows.
-func (d *deps) deliverWaiting(ctx context.Context, box *outbox.Outbox, sessions string, store sandtrail.Appender, admission sandtrail.Admission) (outbox.Delivery, error) {
-	_, sweepErr := box.Sweep(recorder.LostRun(sessions))
-	done, err := box.Flush(ctx, store, admission)
-	return done, errors.Join(sweepErr, err)
-}
+func (f outboxFlag) existing(d *deps) (*outbox.Outbox, error) { return f.Existing(d.program()) }
 
 type outboxCmd struct {
 	List  outboxListCmd  `cmd:"" help:"Show the records that wait for delivery."`
@@ -178,7 +116,7 @@ func (outboxFlushCmd) Examples() []string {
 
 // Run delivers what waits.
 func (c *outboxFlushCmd) Run(ctx context.Context, d *deps) error {
-	box, err := c.open(d)
+	box, err := c.Open(d.program(), 0)
 	if err != nil {
 		return err
 	}
@@ -192,7 +130,7 @@ func (c *outboxFlushCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	done, err := d.deliverWaiting(ctx, box, sessions, store, c.admission(d.now()))
+	done, err := runner.DeliverWaiting(ctx, box, sessions, store, c.Admission(d.now()))
 	d.maintain(ctx)
 	if done.Why != nil {
 		d.warn("%s left waiting: %v", human.Plural(int64(done.Stayed), "record"), done.Why)
@@ -222,7 +160,7 @@ func (outboxRetryCmd) Examples() []string {
 // Run puts what was refused back among what waits, and delivers that. What is
 // refused again is set aside again.
 func (c *outboxRetryCmd) Run(ctx context.Context, d *deps) error {
-	box, err := c.open(d)
+	box, err := c.Open(d.program(), 0)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/runner"
 )
 
 // TestRemediesAreCommands pastes the command of each remedy into a shell, with
@@ -26,7 +27,7 @@ func TestRemediesAreCommands(t *testing.T) {
 		all = append(all, sandtrail.Remedy{Act: sandtrail.ActMigrate, Options: []sandtrail.Option{{Name: option, Value: strings.Repeat("t", strings.Count(option, "-table"))}}})
 	}
 	for _, r := range all {
-		line := wording(r)
+		line := runner.RemedyCommand(r)
 		out, err := exec.Command("sh", "-c", `sandtrail() { printf '%s\0' "$@"; }; `+line).Output()
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)
@@ -43,22 +44,5 @@ func TestRemediesAreCommands(t *testing.T) {
 		if n := len(r.Options); n == 2 && c.Migrate.LogTable != r.Options[1].Value {
 			t.Errorf("%s names the table %q", line, c.Migrate.LogTable)
 		}
-	}
-}
-
-// TestAdviceIsBounded keeps a batch of strangers from filling the screen.
-func TestAdviceIsBounded(t *testing.T) {
-	err := &sandtrail.Error{Code: sandtrail.CodeInvalid}
-	for _, id := range strings.Split(strings.Repeat("u,", 3*maxAdvice), ",") {
-		err.With(sandtrail.Remedy{Act: sandtrail.ActAddUser, Value: id})
-	}
-	if got := strings.Count(advice(err), "\n"); got != 3 {
-		t.Errorf("the same remedy is offered more than once:\n%s", advice(err))
-	}
-	for i := range 3 * maxAdvice {
-		err.With(sandtrail.Remedy{Act: sandtrail.ActAddUser, Value: strings.Repeat("x", i+1)})
-	}
-	if got := strings.Count(advice(err), "\n"); got != maxAdvice+2 {
-		t.Errorf("%d lines:\n%s", got, advice(err))
 	}
 }

@@ -22,7 +22,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"sandtrail": func() { os.Exit(start(testClock)) }})
+	testscript.Main(m, map[string]func(){"sandtrail": func() {
+		if len(os.Args) > 1 && os.Args[1] == "exec" && os.Getenv(smallServerEnv) != "" {
+			becomeSmall(os.Args[2:])
+		}
+		os.Exit(start(testClock))
+	}, "sandtrail-exec": func() { becomeSmall(os.Args[1:]) }})
 }
 
 // clockEnv tells the programs that tests start how far to move their clock, such
@@ -43,9 +48,10 @@ func TestOnSQLite(t *testing.T) {
 
 func TestOnPostgreSQL(t *testing.T) {
 	pgtest.Server(t)
-	newDatabase := func(t *testing.T) string { return pgtest.New(t) }
-	runScripts(t, newDatabase, "testdata/script", "testdata/script/postgres")
+	runScripts(t, newPostgreSQL, "testdata/script", "testdata/script/postgres")
 }
+
+func newPostgreSQL(t *testing.T) string { return pgtest.New(t) }
 
 func runScripts(t *testing.T, newDatabase func(*testing.T) string, dirs ...string) {
 	for _, dir := range dirs {
@@ -56,7 +62,11 @@ func runScripts(t *testing.T, newDatabase func(*testing.T) string, dirs ...strin
 		for _, file := range files {
 			t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 				t.Parallel()
-				runScript(t, file, newDatabase(t))
+				var vars []string
+				if filepath.Base(file) == "small.txtar" {
+					vars = []string{smallEnv + "=" + small(t)}
+				}
+				runScript(t, file, newDatabase(t), vars...)
 			})
 		}
 	}

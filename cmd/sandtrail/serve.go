@@ -14,6 +14,7 @@ import (
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/outbox"
 	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/runner"
 	"github.com/sandtrail/sandtrail/server"
 	"github.com/sandtrail/sandtrail/sqlite"
 	"github.com/sandtrail/sandtrail/worker"
@@ -62,7 +63,7 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	traces, err := tracing.Open(ctx, d.getenv, buildVersion(), log)
+	traces, err := tracing.Open(ctx, d.getenv, runner.BuildVersion(), log)
 	if err != nil {
 		return err
 	}
@@ -160,7 +161,7 @@ func (c *serveCmd) config(store serviceStore, rules []sandtrail.Rule, periods sa
 		Writers: writers,
 		Store:   store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store, Examiner: store,
 		Rules: rules, Retention: periods, Limits: server.Limits{Rate: c.RateLimit},
-		Log: log, Now: d.now, Version: buildVersion(),
+		Log: log, Now: d.now, Version: runner.BuildVersion(),
 	}
 }
 

@@ -13,21 +13,13 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/recorder"
+	"github.com/sandtrail/sandtrail/runner"
 )
 
-// sessionsFlag says where recorded sessions are, each in a file named by the
-// id of its execution.
-type sessionsFlag struct {
-	SessionDir string `placeholder:"DIR" env:"SANDTRAIL_SESSIONS" help:"Where recorded sessions are, each as ID.cast (default: in the user's state directory)."`
-}
+// sessionsFlag says where recorded sessions are.
+type sessionsFlag struct{ runner.SessionsFlag }
 
-func (f sessionsFlag) sessionDir(d *deps) (string, error) {
-	if f.SessionDir != "" {
-		return filepath.Abs(f.SessionDir)
-	}
-	state, err := d.stateDir("sessions", "--session-dir")
-	return filepath.Join(state, "sessions"), err
-}
+func (f sessionsFlag) sessionDir(d *deps) (string, error) { return f.Dir(d.program()) }
 
 func sessionPath(dir string, id sandtrail.ID) string {
 	return filepath.Join(dir, recorder.SessionName(id))

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"runtime/debug"
-	"strings"
+
+	"github.com/sandtrail/sandtrail/runner"
 )
 
 type versionCmd struct{}
@@ -12,53 +12,7 @@ type versionCmd struct{}
 func (versionCmd) Examples() []string { return []string{"sandtrail version", "sandtrail --version"} }
 
 // Run prints the version, the commit and its time, and what built it.
-func (versionCmd) Run(d *deps) error { return d.say("%s", versionLine()) }
-
-// versionLine is what tells one build from another.
-func versionLine() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "sandtrail unknown"
-	}
-	parts := []string{"sandtrail " + moduleVersion(info)}
-	if commit := setting(info, "vcs.revision"); commit != "" {
-		if setting(info, "vcs.modified") == "true" {
-			commit += " with changes"
-		}
-		parts = append(parts, "commit "+commit, setting(info, "vcs.time"))
-	}
-	return strings.Join(append(parts, info.GoVersion), ", ")
-}
-
-// buildVersion is the module's version, or the commit it was built from.
-func buildVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	version := moduleVersion(info)
-	if commit := setting(info, "vcs.revision"); commit != "" && version == "devel" {
-		version += " " + commit
-	}
-	return version + " " + info.GoVersion
-}
-
-func moduleVersion(info *debug.BuildInfo) string {
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	return "devel"
-}
-
-// setting is a setting of the build, "" where it is not known.
-func setting(info *debug.BuildInfo, key string) string {
-	for _, s := range info.Settings {
-		if s.Key == key {
-			return s.Value
-		}
-	}
-	return ""
-}
+func (versionCmd) Run(d *deps) error { return d.say("%s", runner.VersionLine("sandtrail")) }
 
 type helpCmd struct {
 	Command []string `arg:"" optional:"" help:"A command, such as users add."`

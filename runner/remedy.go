@@ -1,4 +1,4 @@
-package main
+package runner
 
 import (
 	"errors"
@@ -26,7 +26,7 @@ func advice(err error) string {
 			b.WriteString("\n  … and " + human.Count(int64(len(e.Remedies)-i)) + " more")
 			break
 		}
-		b.WriteString("\n  " + wording(r))
+		b.WriteString("\n  " + RemedyCommand(r))
 		if r.Note != "" {
 			b.WriteString("   # " + r.Note)
 		}
@@ -34,8 +34,8 @@ func advice(err error) string {
 	return b.String()
 }
 
-// wording is a remedy as a command.
-func wording(r sandtrail.Remedy) string {
+// RemedyCommand is a remedy as a command for a shell.
+func RemedyCommand(r sandtrail.Remedy) string {
 	words := append([]string{"sandtrail"}, map[sandtrail.Act][]string{
 		sandtrail.ActMigrate:     {"migrate"},
 		sandtrail.ActVerify:      {"verify"},

@@ -1,4 +1,4 @@
-package main
+package runner
 
 import (
 	"encoding/json"
@@ -12,9 +12,9 @@ import (
 	"github.com/sandtrail/sandtrail/durable"
 )
 
-func (c *execCmd) writesRecord() bool { return c.RecordFile != "" || c.RecordFD != 0 }
+func (f *Flags) writesRecord() bool { return f.RecordFile != "" || f.RecordFD != 0 }
 
-// handOver is where exec's record goes when that is no store. It is decided
+// handOver is where the record goes when that is no store. It is decided
 // before the start, so that nothing the command does can change it.
 type handOver struct {
 	folder *durable.Folder // nil: to a descriptor, or nowhere
@@ -24,13 +24,13 @@ type handOver struct {
 
 // handOver looks whether the record can be written. A file is written once the
 // command has ended, whole, in place of what has its name then.
-func (c *execCmd) handOver(*deps) (h handOver, err error) {
-	h.fd = c.RecordFD
-	if c.RecordFile == "" {
+func (f *Flags) handOver() (h handOver, err error) {
+	h.fd = f.RecordFD
+	if f.RecordFile == "" {
 		return h, nil
 	}
-	h.name = filepath.Base(c.RecordFile)
-	if h.folder, err = durable.Open(filepath.Dir(c.RecordFile)); err != nil {
+	h.name = filepath.Base(f.RecordFile)
+	if h.folder, err = durable.Open(filepath.Dir(f.RecordFile)); err != nil {
 		return h, sandtrail.Errorf(sandtrail.CodeInvalid, "--record-file: %w", err)
 	}
 	if err = h.folder.CheckTarget(h.name); errors.Is(err, durable.ErrNotRegular) {
@@ -76,9 +76,9 @@ func (h handOver) write(draft sandtrail.Draft, patience time.Duration) error {
 	}
 	written := make(chan error, 1)
 	go func() {
-		f := os.NewFile(uintptr(h.fd), "--record-fd")
-		_, err := f.Write(raw)
-		written <- errors.Join(err, f.Close())
+		to := os.NewFile(uintptr(h.fd), "--record-fd")
+		_, err := to.Write(raw)
+		written <- errors.Join(err, to.Close())
 	}()
 	select {
 	case err = <-written:

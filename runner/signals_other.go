@@ -1,10 +1,10 @@
 //go:build !linux
 
-package main
+package runner
 
 import "os"
 
-// What exec asks of the system where it runs commands, which is on Linux.
+// What a run asks of the system where it runs commands, which is on Linux.
 
 func forwarded() []os.Signal { return nil }
 
