@@ -319,16 +319,6 @@ func (g *group) number(controller, file, key string) (value *int64) {
 	return value
 }
 
-func (g *group) memoryPeak() *int64 {
-	switch g.method {
-	case CgroupV2:
-		return g.number("", "memory.peak", "")
-	case CgroupHybrid, CgroupV1:
-		return g.number("memory", "memory.max_usage_in_bytes", "")
-	}
-	return nil
-}
-
 func (g *group) cpuTime() *time.Duration {
 	unit, n := time.Microsecond, g.number("", "cpu.stat", "usage_usec")
 	if g.method == CgroupV1 {

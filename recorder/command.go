@@ -141,7 +141,8 @@ type Result struct {
 
 	Method        Method         // "": nothing was measured
 	CPUTime       *time.Duration // of the whole tree; nil: not known
-	MemoryPeak    *int64         // bytes, of the whole tree; nil: not known
+	MemoryPeak    *int64         // bytes that the whole tree held, page cache apart; nil: not known
+	GroupPeak     *int64         // bytes charged to its cgroup, page cache and all; nil: not known
 	ProcessesPeak *int64         // processes and threads at one time; nil: not known (only cgroup v2 tells)
 	OOMKills      int            // processes killed for memory
 	LeftBehind    int            // processes that outlived the main one and were ended

@@ -91,6 +91,7 @@ type runMetadata struct {
 	Container       string         `json:"container,omitempty"`
 	CPUTime         *float64       `json:"cpuTime"`
 	MemoryPeakBytes *int64         `json:"memoryPeakBytes"`
+	CgroupPeakBytes *int64         `json:"cgroupPeakBytes,omitempty"`
 	ProcessesPeak   *int64         `json:"processesPeak"`
 	Method          *Method        `json:"method"`
 	OOMKills        int            `json:"oomKills,omitempty"`
@@ -117,8 +118,9 @@ func (r Result) runMetadata() runMetadata {
 	m := runMetadata{
 		Status: r.Status, ExitCode: r.ExitCode, Signal: optional(r.Signal),
 		Command: storable(r.Command), Args: r.Args, Container: r.Container,
-		CPUTime: milliseconds(r.CPUTime), MemoryPeakBytes: r.MemoryPeak, ProcessesPeak: r.ProcessesPeak,
-		Method: optional(r.Method), OOMKills: r.OOMKills, LeftBehind: r.LeftBehind, Escaped: r.Escaped,
+		CPUTime: milliseconds(r.CPUTime), MemoryPeakBytes: r.MemoryPeak, CgroupPeakBytes: r.GroupPeak,
+		ProcessesPeak: r.ProcessesPeak,
+		Method:        optional(r.Method), OOMKills: r.OOMKills, LeftBehind: r.LeftBehind, Escaped: r.Escaped,
 		Limits: limitsMetadata{
 			Memory: r.Limits.MemoryMiB, CPUs: r.Limits.CPUs, Pids: r.Limits.Pids, NotEnforced: r.NotEnforced,
 		},

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/sandtrail/sandtrail/recorder"
 )
@@ -33,6 +34,9 @@ const (
 
 // held is open as long as this process lives.
 var held *os.File
+
+// sharedFile is memory that the processes of shareAmong have in common.
+var sharedFile *os.File
 
 func TestMain(m *testing.M) {
 	role := os.Getenv(roleVariable)
@@ -53,6 +57,13 @@ func TestMain(m *testing.M) {
 var roles = map[string]func(args []string){
 	"allocate":    func(args []string) { allocate(number(args[0])) },
 	"allocate4":   func(args []string) { together(4, "allocate", args[0]) },
+	"write-file":  func(args []string) { writeFile(args[0], number(args[1])) },
+	"read-file":   func(args []string) { readFile(args[0]) },
+	"map-file":    func(args []string) { mapFile(args[0]) },
+	"share4":      func(args []string) { shareAmong(4, number(args[0])) },
+	"shared":      func([]string) { shared() },
+	"huge":        func(args []string) { huge(number(args[0])) },
+	"spike":       func(args []string) { spike(number(args[0]), number(args[1])) },
 	"burn":        func(args []string) { burn(number(args[0]), number(args[1])) },
 	"sleep":       func([]string) { <-time.After(300 * time.Millisecond) },
 	"daemon":      daemon,
@@ -88,15 +99,128 @@ func tell(what string, value int64) { fmt.Println(what, value) }
 // allocate touches as many MiB, tells, and waits for the end of its input, so
 // that several can be there at once.
 func allocate(mib int) {
+	mem := anonymous(mib)
+	touch(mem)
+	tell("memory", ownMemory())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// anonymous maps as many MiB.
+func anonymous(mib int) []byte {
 	mem, err := syscall.Mmap(-1, 0, mib<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
 		panic(err)
 	}
+	return mem
+}
+
+func touch(mem []byte) (sum byte) {
 	for i := 0; i < len(mem); i += 4096 {
-		mem[i] = 1
+		mem[i]++
+		sum += mem[i]
+	}
+	return sum
+}
+
+// writeFile writes as many MiB. On a tmpfs they are memory that it holds.
+func writeFile(path string, mib int) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		panic(err)
+	}
+	chunk := make([]byte, 1<<20)
+	for range mib {
+		if _, err := f.Write(chunk); err != nil {
+			panic(err)
+		}
+	}
+	held := ownMemory()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(path, &fs); err != nil {
+		panic(err)
+	}
+	if fs.Type == unix.TMPFS_MAGIC {
+		held += int64(mib) << 20
+	}
+	tell("memory", held)
+}
+
+func readFile(path string) {
+	f, err := os.Open(path)
+	if err != nil {
+		panic(err)
+	}
+	if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{f}, make([]byte, 1<<20)); err != nil {
+		panic(err)
 	}
 	tell("memory", ownMemory())
+}
+
+func mapFile(path string) {
+	f, err := os.Open(path)
+	if err != nil {
+		panic(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		panic(err)
+	}
+	mem, err := syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		panic(err)
+	}
+	var sum byte
+	for i := 0; i < len(mem); i += 4096 {
+		sum += mem[i]
+	}
+	tell("memory", ownMemory()+int64(sum))
+}
+
+// shareAmong has n processes touch the same memory, all of them at once.
+func shareAmong(n, mib int) {
+	fd, err := unix.MemfdCreate("shared", 0)
+	if err != nil {
+		panic(err)
+	}
+	sharedFile = os.NewFile(uintptr(fd), "shared")
+	if err := sharedFile.Truncate(int64(mib) << 20); err != nil {
+		panic(err)
+	}
+	tell("memory", int64(mib)<<20)
+	together(n, "shared")
+}
+
+// shared touches the memory of descriptor 3.
+func shared() {
+	f := os.NewFile(3, "shared")
+	info, err := f.Stat()
+	if err != nil {
+		panic(err)
+	}
+	mem, err := syscall.Mmap(3, 0, int(info.Size()), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	if err != nil {
+		panic(err)
+	}
+	touch(mem)
+	tell("memory", ownMemory())
 	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+func huge(mib int) {
+	mem := anonymous(mib)
+	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE) // refused where the kernel has none
+	touch(mem)
+	tell("memory", ownMemory())
+}
+
+// spike holds as many MiB for as many ms, and lives on for a while without.
+func spike(mib, ms int) {
+	mem := anonymous(mib)
+	touch(mem)
+	tell("memory", ownMemory())
+	<-time.After(time.Duration(ms) * time.Millisecond)
+	_ = syscall.Munmap(mem)
+	<-time.After(100 * time.Millisecond)
 }
 
 // ownMemory is what this process holds for itself, in bytes.
@@ -119,6 +243,9 @@ func together(n int, role string, args ...string) {
 	for range n {
 		cmd := exec.Command(os.Args[0], args...)
 		cmd.Env = append(os.Environ(), roleVariable+"="+role)
+		if sharedFile != nil {
+			cmd.ExtraFiles = []*os.File{sharedFile}
+		}
 		in, _ := cmd.StdinPipe()
 		out, _ := cmd.StdoutPipe()
 		if err := cmd.Start(); err != nil {

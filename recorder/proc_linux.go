@@ -27,7 +27,10 @@ type sampler struct {
 	orphans func() []int // children of this process that it did not start
 	seen    map[process]bool
 
-	peak int64 // the most memory that was in use in any sample, bytes
+	last map[int]memory // of the processes, in the last sample
+	peak int64          // the most memory that was held in any sample, bytes
+	mark int64          // the highest high-water mark of a process, bytes
+	file int64          // the largest share of mapped files of a process, bytes
 }
 
 func newSampler(root int, orphans func() []int) *sampler {
@@ -65,16 +68,23 @@ func (s *sampler) members() []int {
 }
 
 // sample measures the memory of the given processes. What they share with each
-// other (code, libraries) is counted once, as the largest share of any. A
-// process alone also has a high-water mark, which no sample can miss.
+// other is counted once, as the largest share of any; files that they map are
+// not. A process alone also has a high-water mark, which no sample can miss, but
+// mapped files are part of it: those of this sample and the last are taken off.
 func (s *sampler) sample(pids []int) {
 	var private, shared, alone int64
+	now := make(map[int]memory, len(pids))
 	for _, pid := range pids {
-		m := readMemory(pid)
+		m, last := readMemory(pid), s.last[pid]
 		private += m.anon
-		shared = max(shared, m.file+m.shmem)
-		alone = max(alone, m.highWater)
+		shared = max(shared, m.shmem)
+		if m.highWater > last.highWater {
+			alone = max(alone, m.highWater-max(m.file, last.file))
+		}
+		s.mark, s.file = max(s.mark, m.highWater), max(s.file, m.file)
+		now[pid] = m
 	}
+	s.last = now
 	s.peak = max(s.peak, private+shared, alone)
 }
 

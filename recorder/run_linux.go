@@ -59,7 +59,7 @@ func Run(ctx context.Context, c Command) (Result, error) {
 
 // withoutFigures takes back what is true of a container's client only.
 func (r *Result) withoutFigures() {
-	r.Method, r.CPUTime, r.MemoryPeak, r.ProcessesPeak = "", nil, nil, nil
+	r.Method, r.CPUTime, r.MemoryPeak, r.GroupPeak, r.ProcessesPeak = "", nil, nil, nil, nil
 	for name, set := range map[string]bool{"memory": r.Limits.MemoryMiB > 0, "cpus": r.Limits.CPUs > 0, "pids": r.Limits.Pids > 0} {
 		if set {
 			r.NotEnforced = append(r.NotEnforced, name)

@@ -16,6 +16,7 @@ import (
 // tree is the command's main process and everything that comes of it.
 type tree struct {
 	group   *group   // nil: no cgroup could be had
+	gauge   *gauge   // nil: the group does not measure memory
 	sampler *sampler // nil before the start
 	reaper  *reaper  // nil: this process is no subreaper
 	method  Method
@@ -42,7 +43,7 @@ func newTree(c Command) (*tree, error) {
 		t.group = newGroup(findHierarchies("/proc/self"), c.Method, managerFor(c))
 	}
 	if t.group != nil {
-		t.method = t.group.method
+		t.method, t.gauge = t.group.method, newGauge(t.group)
 	} else if c.Method != "" && c.Method != Sampling {
 		return nil, fmt.Errorf("this host offers no %s", c.Method)
 	}
@@ -108,8 +109,9 @@ func (t *tree) startOnThread(cmd *exec.Cmd, l Limits, started chan<- error) {
 			// The group may have refused, for lack of a permission that only
 			// trying tells, or the program: without a group the program alone
 			// can.
+			t.gauge.close()
 			_ = t.group.remove()
-			t.group, t.method = nil, Sampling
+			t.group, t.gauge, t.method = nil, nil, Sampling
 			cmd = copyOf(cmd)
 			cmd.SysProcAttr.UseCgroupFD = false
 		}
@@ -183,7 +185,9 @@ func (t *tree) members() []int {
 const ticksPerLook = 10
 
 func (t *tree) sample() {
-	if t.group == nil || t.group.method == CgroupSampling {
+	if t.gauge != nil {
+		t.gauge.look()
+	} else {
 		t.sampler.sample(t.members())
 	}
 	if t.ticks++; t.ticks%ticksPerLook == 0 {
@@ -280,7 +284,7 @@ func (t *tree) measure(r *Result, state *os.ProcessState) {
 	r.Method = t.method
 	r.escape(t.escaped)
 	if t.group != nil {
-		r.MemoryPeak, r.CPUTime = t.group.memoryPeak(), t.group.cpuTime()
+		r.CPUTime = t.group.cpuTime()
 		r.ProcessesPeak, r.OOMKills = t.group.processesPeak(), t.group.oomKills()
 	} else if state != nil && (t.reaper != nil || r.LeftBehind == 0) {
 		// Without a subreaper the time of what was left behind went to init.
@@ -290,19 +294,27 @@ func (t *tree) measure(r *Result, state *os.ProcessState) {
 		}
 		r.CPUTime = &cpu
 	}
-	if t.group != nil && t.group.method != CgroupSampling {
+	if t.gauge != nil {
+		t.gauge.look()
+		r.MemoryPeak, r.GroupPeak = measuredBytes(t.gauge.held), measuredBytes(t.gauge.peak)
 		return
 	}
 	peak := t.sampler.peak
 	// The kernel's own mark starts at our size, not at 0: it speaks of the
 	// command only above that, and what is behind both is counted in haste.
 	const imprecision = 1 << 20
-	if mark := usage.Maxrss << 10; mark > t.ownPeak+imprecision {
-		peak = max(peak, mark)
+	if mark := usage.Maxrss << 10; mark > max(t.ownPeak, t.sampler.mark)+imprecision {
+		peak = max(peak, mark-t.sampler.file)
 	}
-	if peak > 0 {
-		r.MemoryPeak = &peak
+	r.MemoryPeak = measuredBytes(peak)
+}
+
+// measuredBytes is nil for 0: something that runs holds memory.
+func measuredBytes(n int64) *int64 {
+	if n <= 0 {
+		return nil
 	}
+	return &n
 }
 
 // close removes what the tree needed. All its processes are gone.
@@ -312,6 +324,7 @@ func (t *tree) close() error {
 		signal.Stop(t.buried)
 		t.reaper.bury()
 	}
+	t.gauge.close()
 	if t.group != nil {
 		return t.group.remove()
 	}

@@ -4,15 +4,19 @@ package recorder_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sandtrail/sandtrail/recorder"
 )
@@ -26,13 +30,73 @@ var workloads = []struct {
 	role   string
 	args   []string
 }{
-	{"200 MiB in one process", "memory", "allocate", []string{"200"}},
-	{"60 MiB in each of four", "memory", "allocate4", []string{"60"}},
-	{"200 MiB in a daemonised grandchild", "memory", "daemon", []string{"allocate", "200"}},
+	{"100 MiB in one process", "memory", "allocate", []string{"100"}},
+	{"40 MiB in each of four", "memory", "allocate4", []string{"40"}},
+	{"100 MiB in a daemonised grandchild", "memory", "daemon", []string{"allocate", "100"}},
+	{"40 MiB written to a file", "memory", "write-file", []string{onDisk, "40"}},
+	{"40 MiB of a file read", "memory", "read-file", []string{onDisk}},
+	{"40 MiB of a file mapped and read", "memory", "map-file", []string{onDisk}},
+	{"40 MiB shared by four processes", "memory", "share4", []string{"40"}},
+	{"40 MiB on a tmpfs", "memory", "write-file", []string{onTmpfs, "40"}},
+	{"100 MiB in huge pages, where the kernel gives them", "memory", "huge", []string{"100"}},
+	{"100 MiB for 20 ms", "memory", "spike", []string{"100", "20"}},
 	{"500 ms in one thread", "cpu", "burn", []string{"1", "500"}},
 	{"800 ms in four threads", "cpu", "burn", []string{"4", "800"}},
 	{"500 ms in a daemonised grandchild", "cpu", "daemon", []string{"burn", "1", "500"}},
 	{"nothing but sleep, 300 ms", "cpu", "sleep", nil},
+}
+
+// Arguments in whose place a workload gets the path of a file.
+const (
+	onDisk  = "@disk"
+	onTmpfs = "@tmpfs"
+)
+
+// file makes the file that a workload is about, of 40 MiB unless it is to be in
+// memory.
+func file(t *testing.T, where string) *os.File {
+	t.Helper()
+	dir := ""
+	for _, candidate := range map[string][]string{onDisk: {os.TempDir(), "/var/tmp"}, onTmpfs: {"/dev/shm", os.TempDir()}}[where] {
+		var fs unix.Statfs_t
+		if err := unix.Statfs(candidate, &fs); err == nil && (fs.Type == unix.TMPFS_MAGIC) == (where == onTmpfs) {
+			dir = candidate
+			break
+		}
+	}
+	if dir == "" {
+		t.Fatalf("there is no directory for %s", where)
+	}
+	f, err := os.CreateTemp(dir, "sandtrail-truth-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		f.Close()
+		_ = os.Remove(f.Name())
+	})
+	if where == onDisk {
+		_, err = f.Write(make([]byte, 40<<20))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// forget takes a file out of the page cache, so that whoever reads it next is
+// charged for it, or empties it if it is in memory.
+func forget(t *testing.T, f *os.File, where string) {
+	t.Helper()
+	var err error
+	if where == onTmpfs {
+		err = f.Truncate(0)
+	} else {
+		err = errors.Join(f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // truth adds up what the processes of a workload told about themselves.
@@ -91,9 +155,17 @@ func TestFiguresAreTrue(t *testing.T) {
 	fmt.Fprintln(&table, "| workload | method | true | Sandtrail | GNU time |\n|---|---|--:|--:|--:|")
 	for _, w := range workloads {
 		name := map[string]string{"memory": "MiB", "cpu": "ms"}[w.figure]
-		gnu := gnuTime(t, w.role, w.args, w.figure)
+		args := slices.Clone(w.args)
+		prepare := func() {}
+		if len(args) > 0 && strings.HasPrefix(args[0], "@") {
+			f := file(t, w.args[0])
+			args[0], prepare = f.Name(), func() { forget(t, f, w.args[0]) }
+		}
+		prepare()
+		gnu := gnuTime(t, w.role, args, w.figure)
 		for _, method := range methods(t) {
-			c := self(w.role, w.args...)
+			prepare()
+			c := self(w.role, args...)
 			c.Env = append(c.Env, "TELL_CPU=1")
 			c.Method, c.OwnProcess = method, true
 			out := output(&c)

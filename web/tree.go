@@ -102,7 +102,7 @@ type fact struct{ Name, Value string }
 // runNames are the members of metadata.run that have a name for people.
 var runNames = map[string]string{
 	"status": "Status", "exitCode": "Exit code", "signal": "Signal", "command": "Command", "cpuTime": "CPU time",
-	"memoryPeakBytes": "Memory peak", "method": "Measured by", "limits": "Limits",
+	"memoryPeakBytes": "Memory peak", "cgroupPeakBytes": "Peak with page cache", "method": "Measured by", "limits": "Limits",
 	"processesPeak": "Processes at peak", "sourceBytes": "Source size",
 }
 
@@ -140,7 +140,7 @@ func runValue(n node) string {
 		switch n.Key {
 		case "cpuTime", "timeout":
 			return formatMillis(&number)
-		case "memoryPeakBytes":
+		case "memoryPeakBytes", "cgroupPeakBytes":
 			return formatMemory(new(number / (1 << 20)))
 		case "memory":
 			return formatMemory(&number)
