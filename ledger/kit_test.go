@@ -81,6 +81,7 @@ type memory struct {
 	order     []sandtrail.ID // of the records that came lawfully
 	earlier   *memory        // a copy to go back to
 	published *[][]byte      // checkpoints kept outside
+	closed    []ClosedLog
 }
 
 func newMemory() *memory {
@@ -156,6 +157,7 @@ func (m *memory) Put(_ context.Context, w Written) error {
 	return nil
 }
 
+func (m *memory) Closed(context.Context) ([]ClosedLog, error)      { return m.closed, nil }
 func (m *memory) Renames(context.Context) ([]StoredRename, error)  { return nil, nil }
 func (m *memory) PendingRenames(context.Context) ([]Rename, error) { return nil, nil }
 

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"iter"
+	"time"
 
 	"github.com/sandtrail/sandtrail"
 )
@@ -19,10 +20,21 @@ type Source interface {
 	Removals(ctx context.Context) iter.Seq2[StoredRemoval, error]
 	// Checkpoints yields the signed checkpoints that the store keeps.
 	Checkpoints(ctx context.Context) iter.Seq2[[]byte, error]
+	// Closed lists the logs that were here before this one, the last first.
+	Closed(ctx context.Context) ([]ClosedLog, error)
 	// Pending tells what was written but is not in the ledger yet.
 	Pending(ctx context.Context) (map[sandtrail.ID]Pending, error)
 	// IDs yields the id of every stored record, in any order.
 	IDs(ctx context.Context) iter.Seq2[sandtrail.ID, error]
+}
+
+// ClosedLog is a log that ended when its records were dropped as a whole. The
+// checkpoints that were signed for it contradict the log that began then.
+type ClosedLog struct {
+	At     time.Time  `json:"at"`     // when it was closed and the next one began
+	How    string     `json:"how"`    // what happened, and which statement closed it
+	Leaves int64      `json:"leaves"` // 0: its ledger is not kept
+	Tiles  TileReader `json:"-"`      // of its ledger
 }
 
 // StoredRemoval is the data of a removal's leaf and the hash that the tree has

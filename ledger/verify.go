@@ -30,6 +30,7 @@ const (
 	Inserted     FindingKind = "inserted"      // there, but not in the log
 	Truncated    FindingKind = "truncated"     // the log is shorter than a checkpoint says
 	Forked       FindingKind = "forked"        // the log is not the one a checkpoint was signed for
+	Reset        FindingKind = "reset"         // a checkpoint is of a log that was closed before this one
 	BadSignature FindingKind = "bad-signature" // no key we know signed the checkpoint
 )
 
@@ -52,6 +53,7 @@ type Summary struct {
 	Reasons     map[string]int64 `json:"reasons"`     // removed records by reason
 	Renames     int64            `json:"renames"`     // of users and strategies, whose records are verified by their former ids
 	FindingsN   int64            `json:"findingCount"`
+	Closed      []ClosedLog      `json:"closed,omitempty"` // logs that were here before this one, the last first
 }
 
 // Outcome is what is remembered of the verification.
@@ -81,7 +83,7 @@ type Verification struct {
 func Verify(ctx context.Context, src Source, v Verification) (Summary, error) {
 	w := &verifier{Verification: v, src: src, sum: Summary{Reasons: map[string]int64{}}}
 	w.live, w.stored = newMultisets()
-	steps := []func(context.Context) error{w.readPending, w.readRemovals, w.readRenames, w.readCheckpoints, w.walk, w.searchInserted}
+	steps := []func(context.Context) error{w.readPending, w.readRemovals, w.readRenames, w.readClosed, w.readCheckpoints, w.walk, w.searchInserted}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return Summary{}, fmt.Errorf("verify: %w", err)
@@ -101,12 +103,13 @@ type verifier struct {
 	removals    map[int64]bool // by leaf, until met in the log; true: authentic. Of renames, too
 	renames     renames
 	removed     bitmap
-	checkpoints map[int64][]Checkpoint // by size
-	since       int64                  // leaves that were verified before
-	live        multiset               // ids of the leaves that no removal accounts for
-	stored      multiset               // ids of the records
-	reported    bitmap                 // leaves with a finding
-	done        int64                  // leaves
+	checkpoints map[int64][]Checkpoint   // by size
+	former      map[Checkpoint]ClosedLog // the logs of checkpoints that are not of this one
+	since       int64                    // leaves that were verified before
+	live        multiset                 // ids of the leaves that no removal accounts for
+	stored      multiset                 // ids of the records
+	reported    bitmap                   // leaves with a finding
+	done        int64                    // leaves
 }
 
 func (w *verifier) find(f Finding) {
@@ -158,7 +161,7 @@ func (w *verifier) readRenames(ctx context.Context) (err error) {
 }
 
 func (w *verifier) readCheckpoints(ctx context.Context) error {
-	w.checkpoints = map[int64][]Checkpoint{}
+	w.checkpoints, w.former = map[int64][]Checkpoint{}, map[Checkpoint]ClosedLog{}
 	for _, signed := range w.Outside {
 		w.addCheckpoint(signed, "outside")
 	}
@@ -187,6 +190,7 @@ func (w *verifier) addCheckpoint(signed []byte, where string) int64 {
 	case err != nil:
 		w.find(Finding{Kind: Altered, Detail: fmt.Sprintf("%s checkpoint: %v", where, err)})
 	default:
+		w.trace(c)
 		w.checkpoints[c.Size] = append(w.checkpoints[c.Size], c)
 		return c.Size
 	}

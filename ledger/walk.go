@@ -87,8 +87,8 @@ func (w *verifier) compareCheckpoints(j *job, tree *frontier) {
 			j.agree++
 			continue
 		}
-		j.find(Finding{Kind: Forked, Detail: fmt.Sprintf(
-			"the first %d leaves have root %s, a signed checkpoint says %s: the log was rewritten after it", c.Size, tree.root(), c.Root)})
+		j.find(w.explained(c, Finding{Kind: Forked, Detail: fmt.Sprintf(
+			"the first %d leaves have root %s, a signed checkpoint says %s: the log was rewritten after it", c.Size, tree.root(), c.Root)}))
 	}
 }
 
@@ -136,8 +136,8 @@ func (w *verifier) endOfLog(size int64) {
 	for at, checkpoints := range w.checkpoints {
 		for _, c := range checkpoints {
 			if at > size {
-				w.find(Finding{Kind: Truncated, Detail: fmt.Sprintf(
-					"the log ends after %d leaves, a signed checkpoint counts %d", size, c.Size)})
+				w.find(w.explained(c, Finding{Kind: Truncated, Detail: fmt.Sprintf(
+					"the log ends after %d leaves, a signed checkpoint counts %d", size, c.Size)}))
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ledger"
 )
 
 // standing fails when the table of executions is gone while the tables derived
@@ -60,7 +61,7 @@ func (o *Options) repair(ctx context.Context, tx pgx.Tx, l *layout, now time.Tim
 				With(migrateWith("", sandtrail.Option{Name: "repair"}))
 		}
 	}
-	aside := l.Schema + now.UTC().Format("_reset_20060102_150405")
+	aside := l.Schema + now.UTC().Format(resetAt)
 	if _, err := tx.Exec(ctx, fmt.Sprintf("ALTER SCHEMA %s RENAME TO %s", quote(l.Schema), quote(aside))); err != nil {
 		return wrap("set the old log aside", err)
 	}
@@ -101,10 +102,46 @@ func (o *Options) closeOld(ctx context.Context, tx pgx.Tx, l *layout, now time.T
 	return wrap("note the repair", err)
 }
 
+// Closed is part of ledger.Source.
+func (b *book) Closed(ctx context.Context) (closed []ledger.ClosedLog, err error) {
+	schemas, err := closedLogs(ctx, b.tx, b.l)
+	for _, schema := range schemas {
+		c := ledger.ClosedLog{At: closedAt(schema)}
+		old := &book{tx: b.tx, l: newLayout(schema, b.l.LogsSchema, b.l.Users, b.l.Strategies)}
+		oid, err := relationOf(ctx, b.tx, schema+".ledger_tiles")
+		if err != nil {
+			return nil, err
+		}
+		kept := "its ledger is kept in schema " + schema
+		if oid == 0 {
+			kept = "its ledger, schema " + schema + ", was dropped since"
+		} else if c.Leaves, err = old.Size(ctx); err != nil {
+			return nil, err
+		}
+		c.How = "its table had been dropped from outside, as prisma migrate reset does, and sandtrail migrate --repair closed it; " + kept
+		c.Tiles = func(id ledger.TileID) ([]byte, error) { return old.Tile(ctx, id) }
+		closed = append(closed, c)
+	}
+	return closed, err
+}
+
+// resetAt is how the schema of a closed log says when it was closed.
+const resetAt = "_reset_20060102_150405"
+
+func closedAt(schema string) time.Time {
+	at, _ := time.Parse(resetAt, schema[max(0, len(schema)-len(resetAt)):]) // repair named it
+	return at
+}
+
+// closedLogs are the schemas of the logs that repairs have closed, the last first.
+func closedLogs(ctx context.Context, q querier, l *layout) ([]string, error) {
+	closed, err := scanAll(ctx, q, pgx.RowTo[string], l.sql("SELECT jsonb_array_elements_text(value) FROM {schema}.settings WHERE name = 'closed'"))
+	return closed, wrap("read settings", err)
+}
+
 // checkClosed tells of logs that a repair has closed.
 func (s *Store) checkClosed(ctx context.Context, l *layout) (checks []sandtrail.Check, err error) {
-	closed, err := scanAll(ctx, s.pool, pgx.RowTo[string],
-		l.sql("SELECT jsonb_array_elements_text(value) FROM {schema}.settings WHERE name = 'closed'"))
+	closed, err := closedLogs(ctx, s.pool, l)
 	for _, schema := range closed {
 		checks = append(checks, sandtrail.Check{
 			Name: "closed log", OK: true,

@@ -305,6 +305,9 @@ func (b *book) Checkpoints(ctx context.Context) iter.Seq2[[]byte, error] {
 	}, `SELECT signed FROM sandtrail_ledger_checkpoints ORDER BY id`)
 }
 
+// Closed is part of ledger.Source. A database file has one log.
+func (b *book) Closed(context.Context) ([]ledger.ClosedLog, error) { return nil, nil }
+
 // IDs is part of ledger.Source.
 func (b *book) IDs(ctx context.Context) iter.Seq2[sandtrail.ID, error] {
 	return stream(ctx, b.tx, func(scan func(...any) error) (sandtrail.ID, error) {

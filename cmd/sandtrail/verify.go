@@ -204,7 +204,7 @@ func (v *verified) find(f ledger.Finding) {
 func (v *verified) print(d *deps, form string) error {
 	f := finding[ledger.Finding]{
 		whole: v, rows: v.Findings, columns: findingColumns(),
-		empty: "✓ Nothing was altered, inserted or removed without a trace.\n" + v.counts(), foot: v.counts(),
+		empty: v.clean() + "\n" + v.counts(), foot: v.counts(),
 	}
 	if err := print(d, form, f); err != nil {
 		return err
@@ -213,6 +213,14 @@ func (v *verified) print(d *deps, form string) error {
 		return exitStatus(statusFinding)
 	}
 	return nil
+}
+
+// clean words that nothing was found, which is said of this log alone.
+func (v *verified) clean() string {
+	if len(v.Closed) == 0 {
+		return "✓ Nothing was altered, inserted or removed without a trace."
+	}
+	return "✓ Since " + exactTime(&v.Closed[0].At) + " nothing was altered, inserted or removed without a trace."
 }
 
 // counts words the summary.
@@ -234,7 +242,11 @@ func (v *verified) counts() string {
 	if v.Unchecked > 0 {
 		fmt.Fprintf(&b, "; %s were not checked, because no public key is known here", human.Count(int64(v.Unchecked)))
 	}
-	return b.String() + "."
+	b.WriteString(".")
+	for _, c := range v.Closed {
+		fmt.Fprintf(&b, "\nA log before it, of %s entries, was closed at %s: %s.", human.Count(c.Leaves), exactTime(&c.At), c.How)
+	}
+	return b.String()
 }
 
 func findingColumns() []table.Column[ledger.Finding] {
