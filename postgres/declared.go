@@ -14,12 +14,13 @@ import (
 // schema says (Options.Users.At and so on). Where it is otherwise the error is
 // of CodeInvalid and names both. Nothing is changed.
 func (s *Store) Declared(ctx context.Context) (lines []string, err error) {
+	options := s.options
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		l, remembered, err := s.options.destination(ctx, tx)
+		l, remembered, err := options.destination(ctx, tx)
 		if err != nil {
 			return err
 		}
-		lines = l.declared(s.options, remembered)
+		lines = l.declared(options, remembered)
 		return nil
 	})
 	return lines, wrap("compare with the schema", err)
