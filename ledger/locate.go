@@ -103,7 +103,7 @@ func (s Service) LeafRefs(ctx context.Context, records []sandtrail.Execution) ([
 				return fmt.Errorf("%w: the tile of leaf %d is cut", ErrTorn, at.leaf)
 			}
 			refs[i] = &LeafRef{Leaf: at.leaf, Hash: tiles[n][offset : offset+tlog.HashSize], Salt: at.entry.Salt[:]}
-			if len(all) > 0 {
+			if len(all.all) > 0 {
 				refs[i].SealedAs = all.ownersOf(leaf{at.leaf, at.entry, Hash(refs[i].Hash)}, e)
 			}
 		}

@@ -100,9 +100,9 @@ type Owners struct {
 }
 
 // ownersOf is LeafRef.SealedAs.
-func (all renames) ownersOf(l leaf, e sandtrail.Execution) *Owners {
+func (r renames) ownersOf(l leaf, e sandtrail.Execution) *Owners {
 	user, strategy := e.UserID, e.StrategyID
-	if same, _, _ := all.sealedAs(l, &e, nil); !same || e.UserID == user && e.StrategyID == strategy {
+	if same, _, _ := r.sealedAs(l, &e, nil); !same || e.UserID == user && e.StrategyID == strategy {
 		return nil
 	}
 	return &Owners{e.UserID, e.StrategyID}

@@ -116,10 +116,21 @@ type RenameReader interface {
 	PendingRenames(ctx context.Context) ([]Rename, error)
 }
 
-// renames are those that are authentic, the newest first, with their leaves.
-type renames []struct {
+// renames are those that are authentic, with what they are looked up by.
+type renames struct {
+	all     []sealedRename // the newest first
+	byOwner map[owner][]int
+}
+
+type sealedRename struct {
 	Rename
 	leaf int64
+}
+
+// owner is a user or a strategy by an id that it has or had.
+type owner struct {
+	subject sandtrail.Subject
+	id      string
 }
 
 // pendingLeaf is in place of the leaf of a rename that is not in the log yet:
@@ -127,72 +138,73 @@ type renames []struct {
 const pendingLeaf = 1<<63 - 1
 
 // readRenames reads renames. Those that are not what was sealed go to bad.
-func readRenames(ctx context.Context, src RenameReader, bad func(StoredRename)) (all renames, err error) {
+func readRenames(ctx context.Context, src RenameReader, bad func(StoredRename)) (renames, error) {
 	stored, err := src.Renames(ctx)
 	if err != nil {
-		return nil, err
+		return renames{}, err
 	}
+	var all []sealedRename
 	for _, s := range stored {
 		r, err := s.open()
 		if err != nil {
 			bad(s)
 			continue
 		}
-		all = append(all, struct {
-			Rename
-			leaf int64
-		}{r, s.Leaf})
+		all = append(all, sealedRename{r, s.Leaf})
 	}
 	pending, err := src.PendingRenames(ctx)
 	for _, r := range pending {
-		all = append(all, struct {
-			Rename
-			leaf int64
-		}{r, pendingLeaf})
+		all = append(all, sealedRename{r, pendingLeaf})
 	}
-	slices.Reverse(all)
-	return all, err
+	return newRenames(all), err
 }
 
-// before lists what an owner may have been called when a leaf was sealed, the
-// present id first.
-func (all renames) before(subject sandtrail.Subject, id string, leaf int64) []string {
-	names := []string{id}
-	for _, r := range all {
-		if r.leaf <= leaf {
-			break
-		}
-		if r.Subject == subject && r.To == id {
-			id = r.From
-			names = append(names, id)
-		}
+// newRenames takes renames in the order in which they were done.
+func newRenames(all []sealedRename) renames {
+	slices.Reverse(all)
+	r := renames{all, map[owner][]int{}}
+	for i, rename := range all {
+		from, to := owner{rename.Subject, rename.From}, owner{rename.Subject, rename.To}
+		r.byOwner[from] = append(r.byOwner[from], i)
+		r.byOwner[to] = append(r.byOwner[to], i)
 	}
-	return names
+	return r
+}
+
+// at is the id that an owner had when a leaf was sealed. It is not known for an
+// owner that took its id later, when another one had left it.
+func (r renames) at(leaf int64, o owner) (id string, known bool) {
+	for after := -1; ; {
+		touching := r.byOwner[o]
+		i, _ := slices.BinarySearch(touching, after+1)
+		if i == len(touching) || r.all[touching[i]].leaf <= leaf {
+			return o.id, true
+		}
+		after = touching[i]
+		if r.all[after].To != o.id {
+			return "", false
+		}
+		o.id = r.all[after].From
+	}
 }
 
 // sealedAs gives a record the owners under which it was sealed, and reports
-// whether it then is what was sealed. If not, it is left as it is, and the
-// fields are those in which it differs most likely.
-func (all renames) sealedAs(l leaf, record *sandtrail.Execution, buf []byte) (same bool, fields []string, _ []byte) {
-	same, fields, buf = l.entry.compare(record, l.hash, buf)
-	if same || len(all) == 0 {
-		return same, fields, buf
+// whether it then is what was sealed. If not, it keeps its owners, and the
+// fields are those in which it differs.
+func (r renames) sealedAs(l leaf, record *sandtrail.Execution, buf []byte) (same bool, fields []string, _ []byte) {
+	if len(r.all) == 0 {
+		return l.entry.compare(record, l.hash, buf)
 	}
 	user, strategy := record.UserID, record.StrategyID
-	for _, u := range all.before(sandtrail.Users, user, l.index) {
-		for _, s := range all.before(sandtrail.Strategies, strategy, l.index) {
-			record.UserID, record.StrategyID = u, s
-			var differing []string
-			if same, differing, buf = l.entry.compare(record, l.hash, buf); same {
-				return true, nil, buf
-			}
-			if len(differing) < len(fields) {
-				fields = differing
-			}
-		}
+	formerUser, knowsUser := r.at(l.index, owner{sandtrail.Users, user})
+	formerStrategy, knowsStrategy := r.at(l.index, owner{sandtrail.Strategies, strategy})
+	record.UserID, record.StrategyID = formerUser, formerStrategy
+	same, fields, buf = l.entry.compare(record, l.hash, buf)
+	if !same || !knowsUser || !knowsStrategy {
+		record.UserID, record.StrategyID = user, strategy
+		return false, fields, buf
 	}
-	record.UserID, record.StrategyID = user, strategy
-	return false, fields, buf
+	return true, nil, buf
 }
 
 // SpentRenames lists the leaves of those renames whose names nothing stored

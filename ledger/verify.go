@@ -152,7 +152,7 @@ func (w *verifier) readRenames(ctx context.Context) (err error) {
 		w.find(Finding{Kind: Altered, Leaf: &s.Leaf, Detail: errNotRename.Error()})
 		w.removals[s.Leaf] = false
 	})
-	for _, r := range w.renames {
+	for _, r := range w.renames.all {
 		if w.sum.Renames++; r.leaf != pendingLeaf {
 			w.removals[r.leaf] = true
 		}

@@ -147,13 +147,13 @@ func (s *step) seal(ctx context.Context, tx *sql.Tx, now time.Time) (done bool, 
 		return false, err
 	}
 	var sealed int64
-	var more bool
-	if err := tx.QueryRowContext(ctx, `SELECT seq, EXISTS (SELECT 1 FROM sandtrail_feed f WHERE f.seq > s.seq)
-		FROM sandtrail_ledger_sealed s`).Scan(&sealed, &more); err != nil {
+	var more, renamed bool
+	if err := tx.QueryRowContext(ctx, `SELECT seq, EXISTS (SELECT 1 FROM sandtrail_feed f WHERE f.seq > s.seq),
+		EXISTS (SELECT 1 FROM sandtrail_ledger_renamed) FROM sandtrail_ledger_sealed s`).Scan(&sealed, &more, &renamed); err != nil {
 		return false, err
 	}
 	switch {
-	case size != s.size || sealed != s.sealed || more && !s.came():
+	case size != s.size || sealed != s.sealed || (more || renamed) && !s.came():
 		return false, nil
 	case !s.came():
 		return true, b.sealRemovals(ctx, now)

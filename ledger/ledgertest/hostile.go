@@ -151,11 +151,20 @@ var attacks = []attack{
 		_, err := o.Store.Append(o.Context(), []sandtrail.Admitted{{Execution: e}})
 		check(o, err)
 		o.records = append(o.records, e)
+		return o.give(e, renamed)
+	}},
+	{name: "give one back to the id that its user had before, which another has now", do: func(o *operator) (expectation, func()) {
+		e := o.pick()
+		o.renameUser(e.UserID)
+		return o.give(e, e.UserID)
+	}},
+	{name: "give one to somebody who had the id of its user for a while", do: func(o *operator) (expectation, func()) {
+		e := o.pick()
+		former := e.UserID
+		o.renameUser(former)
 		o.publish()
-		backup := o.backup("sandbox_execution_logs")
-		o.Behind(o, fmt.Sprintf(`UPDATE sandbox_execution_logs SET user_id = '%s' WHERE id = '%s'`, renamed, e.ID))
-		o.changed = "userId"
-		return expectation{e.ID.String(): ledger.Altered}, func() { backup(); o.changed = "" }
+		o.Act(o, Act{RenameUser: former, To: "passing"}, Act{RenameUser: "passing", To: former}) // the one who got the id
+		return o.give(e, o.renameUser(former))
 	}},
 	{name: "delete a rename", do: func(o *operator) (expectation, func()) {
 		renamed := o.renameUser(o.pick().UserID)
@@ -240,6 +249,15 @@ var attacks = []attack{
 			fmt.Sprintf(`DELETE FROM %[1]spages WHERE n = (SELECT max(n) FROM %[1]spages)`, o.Tables))
 		return expectation{"": ledger.Truncated, o.records[len(o.records)-1].ID.String(): ledger.Inserted}, backup
 	}},
+}
+
+// give gives a sealed record to another user.
+func (o *operator) give(e sandtrail.Execution, user string) (expectation, func()) {
+	o.publish()
+	backup := o.backup("sandbox_execution_logs")
+	o.Behind(o, fmt.Sprintf(`UPDATE sandbox_execution_logs SET user_id = '%s' WHERE id = '%s'`, user, e.ID))
+	o.changed = "userId"
+	return expectation{e.ID.String(): ledger.Altered}, func() { backup(); o.changed = "" }
 }
 
 // sealAgain removes a record past the triggers and lets it come back as it was.
