@@ -120,6 +120,9 @@ func (q Query) Plan(now time.Time) (Plan, error) {
 			plan.Filter.Since = since
 		}
 	}
+	if plan.Filter.Until.Year() > maxYear {
+		plan.Filter.Until = time.Time{} // no store has anything later
+	}
 	if q.Cursor != "" {
 		if err := plan.resume(q.Cursor); err != nil {
 			p.add("cursor", "%v", err)

@@ -57,6 +57,18 @@ func TestPlanFillsIn(t *testing.T) {
 	}
 }
 
+// TestPlanEndsNoLaterThanDatabases asks for what lies before an instant that no
+// database takes.
+func TestPlanEndsNoLaterThanDatabases(t *testing.T) {
+	newest := time.Date(294276, 12, 31, 23, 59, 59, 999e6, time.UTC)
+	for _, until := range []time.Time{newest, newest.Add(time.Millisecond)} {
+		plan, err := sandtrail.Query{Filter: sandtrail.Filter{Until: until}}.Plan(noon)
+		if want := until.Equal(newest); err != nil || plan.Filter.Until.IsZero() == want {
+			t.Errorf("until %s is %s, %v", until, plan.Filter.Until, err)
+		}
+	}
+}
+
 // TestCursorKeepsItsWindow reads the second page an hour after the first.
 func TestCursorKeepsItsWindow(t *testing.T) {
 	q := sandtrail.Query{Filter: sandtrail.Filter{Within: time.Hour, UserID: "u"}}

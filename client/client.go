@@ -199,6 +199,9 @@ func cause(err error) error {
 func (c *Client) request(ctx context.Context, request call, body encoded) (*http.Request, error) {
 	segments := make([]string, len(request.path))
 	for i, segment := range request.path {
+		if segment == "" {
+			return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "an address cannot name what has an empty id: ask the database in place of a server")
+		}
 		segments[i] = url.PathEscape(segment)
 	}
 	u := *c.base

@@ -68,9 +68,6 @@ func draftOf(a sandtrail.Admitted) sandtrail.Draft {
 
 // Execution returns one record.
 func (c *Client) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
-	if id.IsZero() {
-		return sandtrail.Execution{}, sandtrail.Errorf(sandtrail.CodeNotFound, "no execution has the zero id")
-	}
 	return get[sandtrail.Execution](ctx, c, nil, "v1", "executions", id.String())
 }
 

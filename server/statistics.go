@@ -21,9 +21,10 @@ func (s *Server) registerStatistics() {
 	register(s, operation("GET /v1/ranking", "ranking", "Users or strategies that stand out", "Of all times where since and until are left out."), s.ranking)
 }
 
-// IDInput is the part of a call that names a user or a strategy.
+// IDInput is the part of a call that names a user or a strategy. An
+// application's ids may be longer than those that calls can make.
 type IDInput struct {
-	ID string `path:"id" maxLength:"255"`
+	ID string `path:"id"`
 }
 
 func (s *Server) strategyStats(ctx context.Context, in *IDInput) (*body[sandtrail.StrategyStats], error) {

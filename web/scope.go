@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -190,13 +191,18 @@ func (s scope) neighbours(ctx context.Context, e sandtrail.Execution) (older, ne
 // following finds the oldest execution of the filter that is newer than e.
 // Stores list the newest first, so it looks for a stretch of time behind e
 // that holds some, but not more than fit on a page: from lo, up to which there
-// is none, to hi, below over, up to which there are too many.
+// is none, to hi, below over, up to which there are too many. They are in
+// milliseconds, since other clients write times of any year.
 func (s scope) following(ctx context.Context, f sandtrail.Filter, e sandtrail.Execution) (*sandtrail.Execution, error) {
 	f.Since = e.CreatedAt
-	end := s.now.Add(sandtrail.MaxClockSkew)
-	lo, hi, over := time.Duration(0), time.Minute, 1000*sandtrail.DefaultRetention
+	start, end := e.CreatedAt.UnixMilli(), s.now.Add(sandtrail.MaxClockSkew).UnixMilli()
+	lo, hi, over := int64(0), time.Minute.Milliseconds(), int64(math.MaxInt64)
 	for {
-		f.Until = e.CreatedAt.Add(hi)
+		f.Until = time.UnixMilli(start + hi)
+		whole := over == math.MaxInt64 && start+hi > end
+		if whole { // up to the newest of all, though it be of the future
+			f.Until = time.Time{}
+		}
 		page, err := s.executions(ctx, sandtrail.Query{Filter: f, Limit: sampled})
 		if err != nil {
 			return nil, err
@@ -208,17 +214,23 @@ func (s scope) following(ctx context.Context, f sandtrail.Filter, e sandtrail.Ex
 			}
 		}
 		switch {
-		case first == nil && !f.Until.Before(end):
+		case first == nil && whole:
 			return nil, nil
-		case first == nil:
-			lo, hi = hi, min(12*hi, (hi+over)/2)
-		case page.NextCursor == "" || hi-lo <= time.Millisecond:
+		case first != nil && (page.NextCursor == "" || hi-lo <= 1):
 			return first, nil
+		case whole:
+			over = first.CreatedAt.UnixMilli() + 1 - start
+			hi = between(lo, over)
+		case first == nil:
+			lo, hi = hi, min(12*hi, between(hi, over))
 		default:
-			hi, over = lo+(hi-lo)/2, hi
+			hi, over = between(lo, hi), hi
 		}
 	}
 }
+
+// between is behind lo and, where there is room, before over.
+func between(lo, over int64) int64 { return lo + max(1, (over-lo)/2) }
 
 // before orders executions by time, then id.
 func before(a, b sandtrail.Execution) bool {

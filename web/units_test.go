@@ -1,14 +1,17 @@
 package web
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"net/url"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/human"
@@ -88,10 +91,10 @@ func TestFilterForm(t *testing.T) {
 					paths = append(paths, f.Path)
 				}
 			}
-			if diff := cmp.Diff(test.bad, paths); diff != "" {
+			if diff := gocmp.Diff(test.bad, paths); diff != "" {
 				t.Errorf("problems: %s", diff)
 			}
-			if diff := cmp.Diff(test.want, got); diff != "" && test.bad == nil {
+			if diff := gocmp.Diff(test.want, got); diff != "" && test.bad == nil {
 				t.Error(diff)
 			}
 		})
@@ -107,7 +110,7 @@ func TestTreeKeepsOrderAndDigits(t *testing.T) {
 		}},
 		{Key: "big", Value: "12345678901234567890", Kind: "number"},
 	}}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -121,7 +124,7 @@ func TestRunFactsLeaveOutWhatIsNotKnown(t *testing.T) {
 	for i := range facts {
 		facts[i].Value = plain(facts[i].Value)
 	}
-	if diff := cmp.Diff(want, facts); diff != "" || sha256 != "" {
+	if diff := gocmp.Diff(want, facts); diff != "" || sha256 != "" {
 		t.Errorf("sha256 %q\n%s", sha256, diff)
 	}
 }
@@ -161,7 +164,7 @@ func TestSummariseIsWhatStoresSay(t *testing.T) {
 	got := summarise("s-0024", found)
 	// Stores may answer percentiles from sketches.
 	got.Percentiles, want.Percentiles = sandtrail.Percentiles{}, sandtrail.Percentiles{}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 })); diff != "" {
+	if diff := gocmp.Diff(want, got, gocmp.Comparer(func(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 })); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -184,6 +187,50 @@ func TestNeighboursAreThoseOfTheList(t *testing.T) {
 		}
 		if i == 0 && newer != nil || i > 0 && (newer == nil || newer.ID != all[i-1].ID) {
 			t.Errorf("%d: newer is %v", i, newer)
+		}
+	}
+}
+
+// TestNeighboursOfAnyYear looks at executions with times that other clients of a
+// database can write, further apart than a duration can say.
+func TestNeighboursOfAnyYear(t *testing.T) {
+	store := emptyStore(t)
+	if err := errors.Join(store.PutUser(t.Context(), sandtrail.User{ID: "u", Email: "u@example.com"}),
+		store.PutStrategy(t.Context(), sandtrail.Strategy{ID: "s", Name: "S"})); err != nil {
+		t.Fatal(err)
+	}
+	var batch []sandtrail.Admitted
+	for _, year := range []int{-1000, 1, 1582, 2026, 9999} {
+		for i := range 2 * sampled {
+			at := time.Date(year, 1, 1, 0, 0, 0, i/3*int(time.Millisecond), time.UTC)
+			batch = append(batch, sandtrail.Admitted{Execution: sandtrail.Execution{
+				ID: sandtrail.NewID(now), UserID: "u", StrategyID: "s", Type: sandtrail.Validation, CreatedAt: at,
+			}})
+		}
+	}
+	if _, err := store.Append(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	s := scope{store: store, now: now}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	all := make([]sandtrail.Execution, len(batch))
+	for i := range batch {
+		all[i] = batch[i].Execution
+	}
+	slices.SortFunc(all, func(a, b sandtrail.Execution) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), slices.Compare(a.ID[:], b.ID[:]))
+	})
+	for i := 2*sampled - 1; i < len(all); i += 2 * sampled {
+		older, newer, err := s.neighbours(ctx, all[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if older == nil || older.ID != all[i-1].ID {
+			t.Errorf("older than %s of %s is %v", all[i].ID, all[i].CreatedAt, older)
+		}
+		if last := i == len(all)-1; last != (newer == nil) || !last && newer.ID != all[i+1].ID {
+			t.Errorf("newer than %s of %s is %v", all[i].ID, all[i].CreatedAt, newer)
 		}
 	}
 }
