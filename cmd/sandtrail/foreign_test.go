@@ -317,9 +317,21 @@ func (d *doors) pages() {
 func (d *doors) commands(where ...string) {
 	d.Helper()
 	for _, args := range [][]string{
-		{"list", "--limit", "1000"}, {"failures", "--within", "9999d"}, {"trends"}, {"trends", "--days", "365"}, {"users", "list"}, {"strategies", "list"},
-		{"alert", "check"}, {"alert", "history"}, {"hold", "list"}, {"keys", "list"}, {"cleanup", "--dry-run"},
-		{"export"}, {"export", "--format", "csv"}, {"export", "--format", "parquet"}, {"export", "--format", "ocsf"},
+		{"list", "--limit", "1000"},
+		{"failures", "--within", "9999d"},
+		{"trends"},
+		{"trends", "--days", "365"},
+		{"users", "list"},
+		{"strategies", "list"},
+		{"alert", "check"},
+		{"alert", "history"},
+		{"hold", "list"},
+		{"keys", "list"},
+		{"cleanup", "--dry-run"},
+		{"export"},
+		{"export", "--format", "csv"},
+		{"export", "--format", "parquet"},
+		{"export", "--format", "ocsf"},
 	} {
 		d.command(where, 0, args...)
 	}
