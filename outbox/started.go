@@ -18,9 +18,10 @@ import (
 // Trace is the trace of a run that has begun: a file that its recorder keeps
 // locked as long as it lives, and touches to say until when it did.
 type Trace struct {
-	file *os.File
-	path string
-	id   sandtrail.ID
+	file  *os.File
+	path  string
+	id    sandtrail.ID
+	begun time.Time // by the wall clock and the monotonic one
 }
 
 // Beat is how often a recorder should call Trace.Beat.
@@ -31,9 +32,10 @@ const Beat = time.Second
 // the finished record must carry too. The trace outlives the recorder's death,
 // not a power failure: it is not synced, so that starting stays cheap.
 func (b *Outbox) Begin(d sandtrail.Draft) (*Trace, error) {
-	d.CreatedAt = sandtrail.Millisecond(b.now())
+	begun := b.now()
+	d.CreatedAt = sandtrail.Millisecond(begun)
 	if d.ID.IsZero() {
-		d.ID = sandtrail.NewID(b.now())
+		d.ID = sandtrail.NewID(begun)
 	}
 	raw, err := encode([]sandtrail.Draft{d})
 	if err != nil {
@@ -43,7 +45,7 @@ func (b *Outbox) Begin(d sandtrail.Draft) (*Trace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("leave a trace of the run: %w", err)
 	}
-	t := &Trace{file: f, path: b.tracePath(d.ID), id: d.ID}
+	t := &Trace{file: f, path: b.tracePath(d.ID), id: d.ID, begun: begun}
 	// Locked before it has its name, so that no sweep takes it for dead.
 	err = filelock.Lock(f)
 	if err == nil {
@@ -70,9 +72,11 @@ func (b *Outbox) tracePath(id sandtrail.ID) string {
 // ID is the id of the run's record.
 func (t *Trace) ID() sandtrail.ID { return t.id }
 
-// Beat notes that the run goes on.
+// Beat notes that the run goes on. A wall clock that has been set meanwhile
+// changes no duration: only the monotonic one is asked.
 func (t *Trace) Beat(now time.Time) error {
-	return os.Chtimes(t.path, now, now)
+	seen := t.begun.Add(now.Sub(t.begun))
+	return os.Chtimes(t.path, seen, seen)
 }
 
 // Finish keeps the record of the run beside its trace while it is being

@@ -10,9 +10,14 @@ import (
 // PythonClasses lists the classes that a Python source declares at module
 // level, in order, each once, without running it: the names that
 // ast.parse(source).body holds as ClassDef. A source with errors gives what
-// can be made out.
+// can be made out; one whose text cannot be told, because of its encoding
+// (PEP 263), gives nil.
 func PythonClasses(source []byte) []string {
-	s := scanner{src: bytes.TrimPrefix(source, []byte("\xef\xbb\xbf"))}
+	text, ok := decodePython(source)
+	if !ok {
+		return nil
+	}
+	s := scanner{src: text}
 	classes := []string{}
 	for s.at < len(s.src) {
 		if name := s.logicalLine(); name != "" {

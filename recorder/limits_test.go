@@ -4,8 +4,10 @@ package recorder_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,6 +116,26 @@ func TestForkBombIsBounded(t *testing.T) {
 	})
 }
 
+// A single process is enough for a program that starts none.
+func TestOneProcessKeepsTheOtherLimits(t *testing.T) {
+	enforcing(t, "pids", func(t *testing.T, prepare func(recorder.Command) recorder.Command) {
+		c := prepare(recorder.Command{Args: []string{"sh", "-c", "exit 7"}})
+		c.Limits = recorder.Limits{Pids: 1, MemoryMiB: 100, CPUs: 1}
+		if r := record(t, c); r.ExitStatus() != 7 || len(r.NotEnforced) > 0 || r.Method != c.Method {
+			t.Errorf("exit status %d by %s, not enforced: %v", r.ExitStatus(), r.Method, r.NotEnforced)
+		}
+	})
+}
+
+func TestRealTimeSignalsHaveNamesAndNumbers(t *testing.T) {
+	for number, name := range map[int]string{34: "SIGRTMIN", 37: "SIGRTMIN+3", 64: "SIGRTMIN+30"} {
+		r := record(t, shell("kill -"+strconv.Itoa(number)+" $$"))
+		if r.Status != recorder.Signaled || r.Signal != name || r.ExitStatus() != 128+number {
+			t.Errorf("signal %d: %s by %q, exit status %d", number, r.Status, r.Signal, r.ExitStatus())
+		}
+	}
+}
+
 func TestCPULimit(t *testing.T) {
 	enforcing(t, "cpus", func(t *testing.T, prepare func(recorder.Command) recorder.Command) {
 		c := prepare(self("burn", "1", "200"))
@@ -166,4 +188,16 @@ func TestRecorderThatGrowsStaysOutOfTheFigures(t *testing.T) {
 	}
 	close(stop)
 	growing.Wait()
+}
+
+func TestLargeSourceIsToldOf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "large.py")
+	if err := errors.Join(os.WriteFile(path, []byte("class A: pass\n"), 0o600), os.Truncate(path, recorder.MaxSourceBytes+1)); err != nil {
+		t.Fatal(err)
+	}
+	c := shell("exit 0")
+	c.Source = path
+	if r := record(t, c); r.Source != nil || !hasWarning(r, "SOURCE") {
+		t.Errorf("got %+v, %+v", r.Source, r.Warnings)
+	}
 }

@@ -17,12 +17,12 @@ import (
 type Source struct {
 	SHA256  string // hexadecimal
 	Bytes   int64
-	Classes []string // nil: it is not Python, nobody looked
+	Classes []string // nil: it is not Python, or in an encoding that is not read
 }
 
-// maxScanBytes bounds the Python source that is looked at for classes; all of
-// any source is hashed.
-const maxScanBytes = 16 << 20
+// MaxSourceBytes bounds the source that is read: a larger one is neither hashed
+// nor looked at for classes, and the record says so.
+const MaxSourceBytes = 64 << 20
 
 func readSource(path string) (Source, error) {
 	f, err := durable.OpenNamed(path)
@@ -30,15 +30,17 @@ func readSource(path string) (Source, error) {
 		return Source{}, err
 	}
 	defer f.Close()
-	var text bytes.Buffer
-	hash := sha256.New()
-	n, err := io.Copy(io.MultiWriter(hash, &limitedBuffer{&text, maxScanBytes}), f)
+	text, err := io.ReadAll(io.LimitReader(f, MaxSourceBytes+1))
 	if err != nil {
 		return Source{}, fmt.Errorf("read the source: %w", err)
 	}
-	s := Source{SHA256: hex.EncodeToString(hash.Sum(nil)), Bytes: n}
-	if n <= maxScanBytes && isPython(path, text.Bytes()) {
-		s.Classes = PythonClasses(text.Bytes())
+	if len(text) > MaxSourceBytes {
+		return Source{}, fmt.Errorf("it is larger than %d MiB, and is neither hashed nor looked at", MaxSourceBytes>>20)
+	}
+	hash := sha256.Sum256(text)
+	s := Source{SHA256: hex.EncodeToString(hash[:]), Bytes: int64(len(text))}
+	if isPython(path, text) {
+		s.Classes = PythonClasses(text)
 	}
 	return s, nil
 }
@@ -47,17 +49,4 @@ func isPython(path string, text []byte) bool {
 	firstLine, _, _ := bytes.Cut(text, []byte("\n"))
 	return slices.Contains([]string{".py", ".pyi", ".pyw"}, strings.ToLower(filepath.Ext(path))) ||
 		bytes.HasPrefix(firstLine, []byte("#!")) && bytes.Contains(firstLine, []byte("python"))
-}
-
-// limitedBuffer keeps the beginning of what is written to it.
-type limitedBuffer struct {
-	buf  *bytes.Buffer
-	left int
-}
-
-func (l *limitedBuffer) Write(p []byte) (int, error) {
-	kept := p[:min(l.left, len(p))]
-	l.left -= len(kept)
-	l.buf.Write(kept)
-	return len(p), nil
 }

@@ -136,12 +136,15 @@ func (t *tree) startInGroup(cmd *exec.Cmd, l Limits) (left bool, err error) {
 		cmd.SysProcAttr.UseCgroupFD = true
 		cmd.SysProcAttr.CgroupFD = int(t.group.v2.Fd())
 	}
+	over := t.group.allowStart(l.Pids)
 	leave, err := t.group.enter()
 	if err == nil {
 		t.begun = time.Now() // joining is no part of the run
 		err = cmd.Start()
 	}
-	return leave() == nil, err
+	left = leave() == nil
+	over()
+	return left, err
 }
 
 // copyOf is the command before its start, which happens once.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -30,7 +31,7 @@ func (r *Result) verdict(state *os.ProcessState, c cause) {
 	signal := syscall.Signal(-1)
 	if ws.Signaled() {
 		signal = ws.Signal()
-		r.Signal = unix.SignalName(signal)
+		r.Signal = signalName(signal)
 	} else {
 		code := ws.ExitStatus()
 		r.ExitCode = &code
@@ -77,7 +78,32 @@ func (r *Result) escape(escaped map[process]string) {
 	r.warn("ESCAPED", "%d processes left the run's cgroup, where neither figures nor limits hold: %s", len(escaped), strings.Join(names, ", "))
 }
 
-func signalNumber(name string) int { return int(unix.SignalNum(name)) }
+// firstRealTime is SIGRTMIN as the C library counts: it keeps 32 and 33.
+const firstRealTime, lastRealTime = 34, 64
+
+// signalName also names real-time signals, as SIGRTMIN+n.
+func signalName(s syscall.Signal) string {
+	name := unix.SignalName(s)
+	switch {
+	case name != "":
+	case s == firstRealTime:
+		return "SIGRTMIN"
+	case s > firstRealTime && s <= lastRealTime:
+		return "SIGRTMIN+" + strconv.Itoa(int(s)-firstRealTime)
+	default:
+		return "SIG" + strconv.Itoa(int(s))
+	}
+	return name
+}
+
+func signalNumber(name string) int {
+	for s := syscall.Signal(1); s <= lastRealTime; s++ {
+		if signalName(s) == name {
+			return int(s)
+		}
+	}
+	return 0
+}
 
 // waitStatus is how the process ended, as the kernel says.
 func waitStatus(state *os.ProcessState) syscall.WaitStatus {

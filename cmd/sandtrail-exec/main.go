@@ -39,6 +39,9 @@ func start(now func() time.Time) int {
 }
 
 func run(ctx context.Context, args []string, now func() time.Time) error {
+	if err := runner.CheckText(args); err != nil {
+		return err
+	}
 	var f flags
 	if done, err := f.read(args); done || err != nil {
 		return err

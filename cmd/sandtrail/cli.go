@@ -122,6 +122,9 @@ func run(ctx context.Context, args []string, d *deps) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	if err := runner.CheckText(args); err != nil {
+		return report(d.err, err)
+	}
 	parser, flags, err := newParser(args, d)
 	if err != nil {
 		return report(d.err, err)
