@@ -105,7 +105,7 @@ var edges = []edge{
 	{"worker", "notify", "the alert loop sends what it finds"},
 
 	{"server", ".", "serves any store"},
-	{"server", "ledger", "publishes checkpoints, tiles, proofs and receipts"},
+	{"server", "ledger", "publishes checkpoints, tiles, proofs, receipts and manifests"},
 	{"server", "api", "writes what the client reads"},
 	{"server", "otlp", "reads OpenTelemetry's log records"},
 	{"server", "golang.org/x/sync", "runs the server's loops together"},

@@ -32,6 +32,11 @@ func (p Page[T]) Next() string {
 	return *p.NextCursor
 }
 
+// ExportEnd is the last line of an export with a manifest.
+type ExportEnd struct {
+	Manifest string `json:"manifest"` // signed, of the lines before it
+}
+
 // Appended answers an append.
 type Appended struct {
 	Accepted   int64          `json:"accepted" doc:"Records stored by this request."`

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -49,6 +51,52 @@ func (c *Client) file(ctx context.Context, path ...string) ([]byte, error) {
 // ErrNotFound as Receipt does.
 func (c *Client) Proof(ctx context.Context, id sandtrail.ID) (ledger.Proof, error) {
 	return get[ledger.Proof](ctx, c, nil, "v1", "ledger", "proof", id.String())
+}
+
+// Tile returns hashes of the log's tree, 32 bytes each: as many of a tile's as
+// width says, or ErrNotFound.
+func (c *Client) Tile(ctx context.Context, id ledger.TileID, width int) ([]byte, error) {
+	return c.file(ctx, append([]string{"v1", "ledger"}, strings.Split(id.Path(width), "/")...)...)
+}
+
+// Removals lists the removals in the log.
+func (c *Client) Removals(ctx context.Context) ([]ledger.StoredRemoval, error) {
+	page, err := get[api.Page[ledger.StoredRemoval]](ctx, c, nil, "v1", "ledger", "removals")
+	return page.Items, err
+}
+
+// Renames lists the renames in the log.
+func (c *Client) Renames(ctx context.Context) ([]ledger.StoredRename, error) {
+	page, err := get[api.Page[ledger.StoredRename]](ctx, c, nil, "v1", "ledger", "renames")
+	return page.Items, err
+}
+
+// ExportSealed uses a line of NDJSON for every execution that a filter selects, newest
+// first, which says where it is in the ledger, and returns the signed manifest of
+// all lines. As Export it is in the access log and is not repeated.
+func (c *Client) ExportSealed(ctx context.Context, f sandtrail.Filter, use func(line []byte) error) (manifest []byte, err error) {
+	query := filterValues(f)
+	query.text("manifest", "true")
+	request := call{method: http.MethodGet, path: []string{"v1", "export"}, query: url.Values(query)}
+	response, err := c.send(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	for in := bufio.NewReader(response.Body); ; {
+		line, err := in.ReadBytes('\n')
+		if err != nil { // also io.EOF: the manifest comes last
+			return nil, cutShort(ctx, request, err)
+		}
+		if bytes.HasPrefix(line, []byte(`{"manifest":`)) {
+			var end api.ExportEnd
+			err := json.Unmarshal(line, &end)
+			return []byte(end.Manifest), err
+		}
+		if err := use(line); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // Stream uses each execution that the filter selects once it is committed, in the

@@ -16,5 +16,5 @@ func (b *bitmap) set(first, last int64) {
 }
 
 func (b bitmap) has(leaf int64) bool {
-	return leaf/64 < int64(len(b)) && b[leaf/64]&(1<<(leaf%64)) != 0
+	return leaf >= 0 && leaf/64 < int64(len(b)) && b[leaf/64]&(1<<(leaf%64)) != 0
 }

@@ -181,28 +181,40 @@ func (x *exportVerifier) lines(file io.Reader) error {
 }
 
 func (x *exportVerifier) line(line []byte) {
-	var sealed struct{ Ledger *LeafRef }
-	var e sandtrail.Execution
-	if err := errors.Join(json.Unmarshal(line, &sealed), json.Unmarshal(line, &e)); err != nil {
+	e, ref, err := parseExported(line)
+	if err != nil {
 		x.sum.Altered++
 		x.find(Finding{Kind: Altered, Detail: fmt.Sprintf("line %d is not a record: %v", x.sum.Records, err)})
 		return
 	}
-	ref := sealed.Ledger
 	if ref == nil {
 		x.sum.Unsealed++
 		return
+	}
+	if hash, ok := ref.seal(e); ok && bytes.Equal(hash[:], ref.Hash) {
+		x.sum.Intact++
+		return
+	}
+	x.sum.Altered++
+	x.find(Finding{Kind: Altered, ID: e.ID.String(), Leaf: &ref.Leaf, Detail: fmt.Sprintf("line %d is not what was sealed", x.sum.Records)})
+}
+
+// parseExported is the inverse of AppendExported.
+func parseExported(line []byte) (e sandtrail.Execution, ref *LeafRef, err error) {
+	var sealed struct{ Ledger *LeafRef }
+	err = errors.Join(json.Unmarshal(line, &sealed), json.Unmarshal(line, &e))
+	return e, sealed.Ledger, err
+}
+
+// seal computes the hash of the leaf that a record says is its own.
+func (ref *LeafRef) seal(e sandtrail.Execution) (Hash, bool) {
+	if len(ref.Salt) != len(Salt{}) {
+		return Hash{}, false
 	}
 	e.User, e.Strategy = nil, nil
 	if ref.SealedAs != nil {
 		e.UserID, e.StrategyID = ref.SealedAs.UserID, ref.SealedAs.StrategyID
 	}
-	if len(ref.Salt) == len(Salt{}) {
-		if _, hash := Seal(e, Salt(ref.Salt)); bytes.Equal(hash[:], ref.Hash) {
-			x.sum.Intact++
-			return
-		}
-	}
-	x.sum.Altered++
-	x.find(Finding{Kind: Altered, ID: e.ID.String(), Leaf: &ref.Leaf, Detail: fmt.Sprintf("line %d is not what was sealed", x.sum.Records)})
+	_, hash := Seal(e, Salt(ref.Salt))
+	return hash, true
 }

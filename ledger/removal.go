@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // Removal is the leaf that accounts for removed records.
@@ -61,7 +63,19 @@ func (r Removal) Marshal() []byte {
 	return b
 }
 
-var errNotRemoval = errors.New("not the data of a removal")
+var (
+	errNotRemoval     = errors.New("not the data of a removal")
+	errRemovalAltered = errors.New("a removal is not what was sealed")
+)
+
+// open reads the removal, if it is what the tree has.
+func (s StoredRemoval) open() (Removal, error) {
+	removal, err := ParseRemoval(s.Data)
+	if err != nil || tlog.RecordHash(s.Data) != s.Hash {
+		return Removal{}, errRemovalAltered
+	}
+	return removal, nil
+}
 
 // ParseRemoval is the inverse of Marshal. Anything that Marshal does not make
 // is an error.

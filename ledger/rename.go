@@ -25,10 +25,10 @@ type Rename struct {
 // StoredRename is the leaf of a rename and what opens it. The leaf only commits
 // to the names, so that they can be erased.
 type StoredRename struct {
-	Leaf    int64
-	Data    []byte // of the leaf
-	Opening []byte // nil: the names are erased
-	Hash    Hash   // that the tree has for the leaf
+	Leaf    int64  `json:"leaf"`              // its index
+	Data    []byte `json:"data"`              // of the leaf, base64
+	Opening []byte `json:"opening,omitempty"` // base64; nil: the names are erased
+	Hash    Hash   `json:"-"`                 // that the tree has for the leaf
 }
 
 // subjects are the bytes for them in a leaf.

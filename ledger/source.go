@@ -40,9 +40,9 @@ type ClosedLog struct {
 // StoredRemoval is the data of a removal's leaf and the hash that the tree has
 // for it.
 type StoredRemoval struct {
-	Leaf int64
-	Data []byte
-	Hash Hash
+	Leaf int64  `json:"leaf"` // its index
+	Data []byte `json:"data"` // base64
+	Hash Hash   `json:"-"`
 }
 
 // Pending counts what has happened to an id since the ledger last took changes

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/mod/sumdb/tlog"
-
 	"github.com/sandtrail/sandtrail"
 )
 
@@ -45,6 +43,9 @@ type Summary struct {
 	Altered  int64 `json:"altered"`
 	Inserted int64 `json:"inserted"`
 	Unsealed int64 `json:"unsealed"` // written so recently that the log has not taken them in
+	// Meanwhile counts entries that the log took in while VerifyPublished read:
+	// they are in the tree, and what they are of was not compared.
+	Meanwhile int64 `json:"meanwhile,omitempty"`
 
 	Leaves      int64            `json:"leaves"`      // of the log
 	Root        string           `json:"root"`        // of the log, base64
@@ -132,9 +133,9 @@ func (w *verifier) readRemovals(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		removal, err := ParseRemoval(stored.Data)
-		if err != nil || tlog.RecordHash(stored.Data) != stored.Hash {
-			w.find(Finding{Kind: Altered, Leaf: &stored.Leaf, Detail: "a removal is not what was sealed"})
+		removal, err := stored.open()
+		if err != nil {
+			w.find(Finding{Kind: Altered, Leaf: &stored.Leaf, Detail: err.Error()})
 			w.removals[stored.Leaf] = false
 			continue
 		}

@@ -87,9 +87,14 @@ func (w *verifier) compareCheckpoints(j *job, tree *frontier) {
 			j.agree++
 			continue
 		}
-		j.find(w.explained(c, Finding{Kind: Forked, Detail: fmt.Sprintf(
-			"the first %d leaves have root %s, a signed checkpoint says %s: the log was rewritten after it", c.Size, tree.root(), c.Root)}))
+		j.find(w.explained(c, forked(c, tree.root())))
 	}
+}
+
+// forked is the finding that leaves have another root than a checkpoint says.
+func forked(c Checkpoint, root Hash) Finding {
+	return Finding{Kind: Forked, Detail: fmt.Sprintf(
+		"the first %d leaves have root %s, a signed checkpoint says %s: the log was rewritten after it", c.Size, root, c.Root)}
 }
 
 // expect decides what should be there for a leaf.

@@ -11,16 +11,36 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
 )
 
 type exportInput struct {
 	FilterInput
-	Format string `query:"format" enum:"ndjson,csv" default:"ndjson"`
+	Format   string `query:"format" enum:"ndjson,csv" default:"ndjson"`
+	Manifest bool   `query:"manifest" doc:"Of ndjson, and not for a key that is bound to one user: each line then says where its execution is in the ledger, and one more line, {\"manifest\":\"…\"}, is the signed manifest of those before it."`
+}
+
+// check refuses a manifest where there can be none.
+func (in *exportInput) check(ctx context.Context, s *Server) error {
+	switch _, without := s.cfg.Ledger.(noLedger); {
+	case !in.Manifest:
+		return nil
+	case in.Format != "ndjson":
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "manifest: must be asked for with format=ndjson; of %s none is signed", in.Format)
+	case callerOf(ctx).userID != "":
+		return sandtrail.Errorf(sandtrail.CodeForbidden, "a key that is bound to one user gets no manifest: ask for the receipt of each execution")
+	case without:
+		return errNoLedger
+	}
+	return nil
 }
 
 // export streams everything that the filter selects, newest first.
 func (s *Server) export(ctx context.Context, in *exportInput) (*huma.StreamResponse, error) {
 	filter, err := in.filter(ctx)
+	if err == nil {
+		err = in.check(ctx, s)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -33,13 +53,34 @@ func (s *Server) export(ctx context.Context, in *exportInput) (*huma.StreamRespo
 		_, w := humago.Unwrap(c)
 		out := newIdleWriter(w, s.cfg.Limits.IdleTime)
 		write := exportHeader(w, out, in.Format)
-		if err := s.exportPages(ctx, q, first, write); err != nil {
+		if in.Manifest {
+			write = nil
+		}
+		if err := s.exportAll(ctx, q, first, out, write); err != nil {
 			s.logger(ctx).Warn("export stopped", "error", err)
 			// The status is sent already: a connection cut short is the one
 			// way left to say that this is not all.
 			panic(http.ErrAbortHandler)
 		}
 	}}, nil
+}
+
+// exportAll writes what a query selects; without a way to write it, lines with
+// their places in the ledger and the manifest behind them.
+func (s *Server) exportAll(ctx context.Context, q sandtrail.Query, first sandtrail.Page, out io.Writer, write func([]sandtrail.Execution) error) error {
+	if write != nil {
+		return s.exportPages(ctx, q, first, write)
+	}
+	x := s.cfg.Ledger.Export(out, "ndjson")
+	err := s.exportPages(ctx, q, first, func(page []sandtrail.Execution) error { return x.Lines(ctx, page) })
+	if err != nil {
+		return err
+	}
+	signed, err := x.Manifest(ctx, s.now())
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(api.ExportEnd{Manifest: string(signed)})
 }
 
 func (s *Server) exportPages(ctx context.Context, q sandtrail.Query, page sandtrail.Page, write func([]sandtrail.Execution) error) error {

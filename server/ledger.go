@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -19,6 +21,10 @@ type Ledger interface {
 	Proof(ctx context.Context, e sandtrail.Execution, now time.Time) (ledger.Proof, error)
 	Receipt(ctx context.Context, e sandtrail.Execution, now time.Time) (ledger.Receipt, error)
 	Tile(ctx context.Context, path string) ([]byte, error)
+	Removals(ctx context.Context) ([]ledger.StoredRemoval, error)
+	Renames(ctx context.Context) ([]ledger.StoredRename, error)
+	// Export begins an export with a manifest.
+	Export(to io.Writer, format string) *ledger.Export
 }
 
 func (s *Server) registerLedger() {
@@ -34,6 +40,13 @@ func (s *Server) registerLedger() {
 		Description: "Level, number and width, such as 0/x001/234 or 1/000.p/17.",
 	}}
 	s.documentFile(tile, "application/octet-stream")
+
+	register(s, operation("GET /v1/ledger/removals", "getRemovals", "List the removals in the ledger",
+		"In the order of their leaves, each with the data of its leaf: when, why, by whom, and the leaves of the executions that it removed. "+
+			"SHA-256 of a zero byte and the data is the hash that the tiles have for the leaf."), s.removals)
+	register(s, operation("GET /v1/ledger/renames", "getRenames", "List the renames in the ledger",
+		"Users and strategies that got another id, in the order of their leaves: the data of the leaf, which commits to both ids, "+
+			"and what opens it, left out once the ids are erased."), s.renames)
 
 	proof := operation("GET /v1/ledger/proof/{id}", "getProof", "Prove that an execution is in the ledger",
 		"The path from its leaf to a checkpoint. A record is sealed seconds after its commit; before that there is no proof.")
@@ -66,6 +79,11 @@ var errNoLedger = sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no l
 func (noLedger) Checkpoint(context.Context, time.Time) ([]byte, error) { return nil, errNoLedger }
 func (noLedger) Tile(context.Context, string) ([]byte, error)          { return nil, errNoLedger }
 
+func (noLedger) Removals(context.Context) ([]ledger.StoredRemoval, error) { return nil, errNoLedger }
+
+func (noLedger) Renames(context.Context) ([]ledger.StoredRename, error) { return nil, errNoLedger }
+func (noLedger) Export(io.Writer, string) *ledger.Export                { return nil }
+
 func (noLedger) Proof(context.Context, sandtrail.Execution, time.Time) (ledger.Proof, error) {
 	return ledger.Proof{}, errNoLedger
 }
@@ -82,6 +100,16 @@ func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request) {
 func (s *Server) tile(w http.ResponseWriter, r *http.Request) {
 	hashes, err := s.cfg.Ledger.Tile(r.Context(), "tile/"+r.PathValue("path"))
 	s.sendFile(w, r, "application/octet-stream", hashes, err)
+}
+
+func (s *Server) removals(ctx context.Context, _ *struct{}) (*body[api.Page[ledger.StoredRemoval]], error) {
+	all, err := s.cfg.Ledger.Removals(ctx)
+	return answer(api.NewPage(all, ""), err)
+}
+
+func (s *Server) renames(ctx context.Context, _ *struct{}) (*body[api.Page[ledger.StoredRename]], error) {
+	all, err := s.cfg.Ledger.Renames(ctx)
+	return answer(api.NewPage(all, ""), err)
 }
 
 func (s *Server) sendFile(w http.ResponseWriter, r *http.Request, form string, content []byte, err error) {

@@ -72,6 +72,8 @@ var routeTable = map[string]route{
 
 	"GET /v1/ledger/checkpoint":     {grants: seers},
 	"GET /v1/ledger/tile/{path...}": {grants: seers},
+	"GET /v1/ledger/removals":       {grants: seers},
+	"GET /v1/ledger/renames":        {grants: seers},
 	"GET /v1/ledger/proof/{id}":     {grants: readers},
 	"GET /v1/ledger/receipt/{id}":   {grants: readers},
 	addCheckpointPath:               {grants: byAnybody},

@@ -105,7 +105,7 @@ type archiveFile struct {
 	known map[sandtrail.ID]bool // archived before
 	parts int                   // files of the week that are there
 	temp  *durable.File
-	out   *manifested
+	out   *ledger.Export
 	rows  exporter
 }
 
@@ -117,8 +117,8 @@ func (a archiver) begin(ctx context.Context, week time.Time) (f *archiveFile, er
 	if f.temp, err = a.depot.temp(); err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
-	f.out = &manifested{service: a.service, format: "parquet", to: f.temp, hash: sha256.New()}
-	f.rows = f.out.exporter(ctx)
+	f.out = a.service.Export(f.temp, "parquet")
+	f.rows = manifestExporter(ctx, f.out, "parquet")
 	return f, nil
 }
 
@@ -167,15 +167,15 @@ func (a archiver) finish(ctx context.Context, f *archiveFile) error {
 	if f == nil {
 		return nil
 	}
-	if err := f.rows.close(); err != nil || f.out.records == 0 {
+	if err := f.rows.close(); err != nil || f.out.Records == 0 {
 		return errors.Join(err, f.temp.Discard())
 	}
-	signed, err := f.out.manifest(ctx, a.now())
+	signed, err := f.out.Manifest(ctx, a.now())
 	if err != nil {
 		return err
 	}
 	name := archiveName(f.week, f.parts)
-	waiting := waitingManifest(name, f.out.hash.Sum(nil))
+	waiting := waitingManifest(name, f.out.Sum())
 	if err = a.depot.replace(ctx, waiting, signed); err == nil {
 		err = a.depot.put(ctx, name, f.temp)
 	}

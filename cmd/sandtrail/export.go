@@ -13,6 +13,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/ledger"
 )
 
 type exportCmd struct {
@@ -47,6 +48,9 @@ func (c *exportCmd) Run(ctx context.Context, d *deps) error {
 	if c.Format == "parquet" && c.To == "" && d.outTTY {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "parquet is not for terminals: redirect standard output to a file, or give --to")
 	}
+	if err := c.checkServer(d); err != nil {
+		return err
+	}
 	if c.To != "" {
 		return c.toFile(ctx, d)
 	}
@@ -60,17 +64,20 @@ func (c *exportCmd) Run(ctx context.Context, d *deps) error {
 // write writes what the flags select at a time, behind what is written already,
 // and returns the manifest of the whole, if one is asked for.
 func (c *exportCmd) write(ctx context.Context, d *deps, to io.Writer, at time.Time, so written) (signed []byte, err error) {
-	out := exporters[c.Format](to)
-	var m *manifested
-	if c.Manifest != "" {
-		if m, err = c.manifested(ctx, d, to, so); err != nil {
-			return nil, err
-		}
-		out = m.exporter(ctx)
-	}
 	store, err := d.store(ctx)
 	if err != nil {
 		return nil, err
+	}
+	out := exporters[c.Format](to)
+	var m *ledger.Export
+	if c.Manifest != "" {
+		if server, ok := store.(*client.Client); ok {
+			return fromServer(ctx, server, c.filter(at), to)
+		}
+		if m, err = c.manifested(ctx, d, to, so); err != nil {
+			return nil, err
+		}
+		out = manifestExporter(ctx, m, c.Format)
 	}
 	if so.end == 0 && out.begin != nil {
 		if err := out.begin(); err != nil {
@@ -86,7 +93,7 @@ func (c *exportCmd) write(ctx context.Context, d *deps, to io.Writer, at time.Ti
 	if err != nil || m == nil {
 		return nil, err
 	}
-	return m.manifest(ctx, d.now())
+	return m.Manifest(ctx, d.now())
 }
 
 // filter is what the flags select at a time.

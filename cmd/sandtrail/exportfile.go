@@ -63,7 +63,7 @@ func (c *exportCmd) toFile(ctx context.Context, d *deps) error {
 	if err == nil {
 		err = f.finish()
 	}
-	if err != nil && scans[c.Format] != nil {
+	if err != nil && scans[c.Format] != nil && !c.serverSigns(d) {
 		d.warn("%s is not whole: the same command with --resume goes on with it", c.To)
 	}
 	return errors.Join(err, f.Close())

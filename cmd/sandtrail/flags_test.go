@@ -84,10 +84,9 @@ var unproved = []string{
 
 // refusedAtServers are the commands that refuse a server, with every flag.
 var refusedAtServers = map[string]string{
-	"migrate":       "works on the database itself",
+	"migrate":       "migrate changes tables, for which a server has no call",
 	"serve":         "works on the database itself",
 	"archive .":     "works on the database itself",
-	"verify":        "works on the database itself",
 	"ledger rotate": "the key is a file beside the server",
 	"ledger key":    "the key is a file beside the server",
 	"bench":         "bench measures a database, not a server",

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/runner"
@@ -44,6 +45,15 @@ func (ledgerKeyFlag) noServer(d *deps) error {
 	}
 	return sandtrail.Errorf(sandtrail.CodeInvalid,
 		"the key is a file beside the server, and is not here: run this where the server runs, without --server and SANDTRAIL_SERVER")
+}
+
+// noKeyFile refuses a key file for what a server signs with its own key. One that
+// the environment names is left aside.
+func (f ledgerKeyFlag) noKeyFile(d *deps) error {
+	if f.LedgerKey == "" || f.LedgerKey == d.getenv("SANDTRAIL_LEDGER_KEY") {
+		return nil
+	}
+	return sandtrail.Errorf(sandtrail.CodeInvalid, "--ledger-key: the server signs with the key that it was started with: leave it out")
 }
 
 // ensure reads the key, and makes one where there is none.
@@ -103,16 +113,30 @@ func (ledgerCheckpointCmd) Examples() []string {
 
 // Run signs what the log has grown to.
 func (c *ledgerCheckpointCmd) Run(ctx context.Context, d *deps) error {
-	service, err := c.service(ctx, d)
-	if err != nil {
-		return err
-	}
-	signed, err := service.Checkpoint(ctx, d.now())
+	signed, err := c.sign(ctx, d)
 	if err != nil {
 		return err
 	}
 	_, err = d.out.Write(signed)
 	return err
+}
+
+func (c *ledgerCheckpointCmd) sign(ctx context.Context, d *deps) ([]byte, error) {
+	store, err := d.store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if server, ok := store.(*client.Client); ok {
+		if err := c.noKeyFile(d); err != nil {
+			return nil, err
+		}
+		return server.Checkpoint(ctx)
+	}
+	service, err := c.service(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return service.Checkpoint(ctx, d.now())
 }
 
 type ledgerKeyCmd struct{ ledgerKeyFlag }

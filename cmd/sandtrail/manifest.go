@@ -2,28 +2,72 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"hash"
 	"io"
 	"os"
-	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
 // manifested begins an export with a manifest, behind what is written already.
-func (c *exportCmd) manifested(ctx context.Context, d *deps, to io.Writer, so written) (*manifested, error) {
+func (c *exportCmd) manifested(ctx context.Context, d *deps, to io.Writer, so written) (*ledger.Export, error) {
 	service, err := c.service(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	m := &manifested{service: service, format: c.Format, to: to, hash: sha256.New(), records: so.records}
+	x := service.Export(to, c.Format)
 	if so.content != nil {
-		_, err = io.Copy(m.hash, so.content)
+		err = x.Resume(so.content, so.records)
 	}
-	return m, err
+	return x, err
+}
+
+// manifestExporter counts the records, and says of each line of NDJSON where it is
+// in the ledger.
+func manifestExporter(ctx context.Context, x *ledger.Export, format string) exporter {
+	inner := exporters[format](x)
+	if format == "ndjson" {
+		inner.write = func(executions []sandtrail.Execution) error { return x.Lines(ctx, executions) }
+		return inner
+	}
+	write := inner.write
+	inner.write = func(executions []sandtrail.Execution) error {
+		x.Records += int64(len(executions))
+		return write(executions)
+	}
+	return inner
+}
+
+// serverSigns reports whether a manifest is asked for that a server has to sign.
+func (c *exportCmd) serverSigns(d *deps) bool {
+	_, server, err := d.target()
+	return err == nil && server != "" && c.Manifest != ""
+}
+
+// checkServer refuses a manifest that a server cannot sign.
+func (c *exportCmd) checkServer(d *deps) error {
+	switch {
+	case !c.serverSigns(d):
+		return nil
+	case c.Format != "ndjson":
+		return sandtrail.Errorf(sandtrail.CodeInvalid,
+			"--format %s: a server signs manifests of ndjson only: leave --format out, or give --db in place of --server", c.Format)
+	case c.Resume:
+		return sandtrail.Errorf(sandtrail.CodeInvalid,
+			"--resume: a server signs the manifest of what it sends at once: begin again without --resume")
+	}
+	return c.noKeyFile(d)
+}
+
+// fromServer writes the lines that a server sends, and returns the manifest that it
+// signed for them.
+func fromServer(ctx context.Context, server *client.Client, filter sandtrail.Filter, to io.Writer) ([]byte, error) {
+	return server.ExportSealed(ctx, filter, func(line []byte) error {
+		_, err := to.Write(line)
+		return err
+	})
 }
 
 // putManifest keeps a manifest that was asked for.
@@ -35,68 +79,6 @@ func (c *exportCmd) putManifest(signed []byte) error {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--manifest: %w", err)
 	}
 	return nil
-}
-
-// manifested hashes and counts what is exported.
-type manifested struct {
-	service ledger.Service
-	format  string
-	to      io.Writer
-	hash    hash.Hash
-	records int64
-}
-
-// Write implements io.Writer.
-func (m *manifested) Write(b []byte) (int, error) {
-	n, err := m.to.Write(b)
-	m.hash.Write(b[:n])
-	return n, err
-}
-
-// exporter counts the records, and says of each line of NDJSON where it is in
-// the ledger.
-func (m *manifested) exporter(ctx context.Context) exporter {
-	inner := exporters[m.format](m)
-	if m.format == "ndjson" {
-		inner.write = func(executions []sandtrail.Execution) error { return m.lines(ctx, executions) }
-	}
-	return exporter{
-		begin: inner.begin,
-		write: func(executions []sandtrail.Execution) error {
-			m.records += int64(len(executions))
-			return inner.write(executions)
-		},
-		close: inner.close,
-	}
-}
-
-func (m *manifested) lines(ctx context.Context, executions []sandtrail.Execution) error {
-	refs, err := m.service.LeafRefs(ctx, executions)
-	if err != nil {
-		return err
-	}
-	var lines []byte
-	for i, e := range executions {
-		if lines, err = ledger.AppendExported(lines, e, refs[i]); err != nil {
-			return err
-		}
-	}
-	_, err = m.Write(lines)
-	return err
-}
-
-func (m *manifested) manifest(ctx context.Context, now time.Time) ([]byte, error) {
-	signed, err := m.service.Checkpoint(ctx, now)
-	if err != nil {
-		return nil, err
-	}
-	c, err := m.service.Keys.Open(signed)
-	if err != nil {
-		return nil, err
-	}
-	return m.service.Keys.SignManifest(ledger.Manifest{
-		Format: m.format, Records: m.records, SHA256: [sha256.Size]byte(m.hash.Sum(nil)), Size: c.Size, Root: c.Root, At: now,
-	})
 }
 
 // export checks an exported file against its manifest.

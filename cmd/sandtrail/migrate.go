@@ -65,9 +65,13 @@ func (migrateCmd) Examples() []string {
 
 // Run applies, lists or prints migrations.
 func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
-	db, _, err := d.target()
+	db, server, err := d.target()
 	if err != nil {
 		return err
+	}
+	if server != "" {
+		return sandtrail.Errorf(sandtrail.CodeInvalid,
+			"migrate changes tables, for which a server has no call: run it at the database with --db, without --server and SANDTRAIL_SERVER")
 	}
 	if strings.HasPrefix(db, "sqlite:") && (c.Adopt || c.Repair || c.PrismaSchema != "" || c.LogTable != "" || c.Partitions != "" || c.ownerTables != ownerTables{}) {
 		return sandtrail.Errorf(sandtrail.CodeInvalid,

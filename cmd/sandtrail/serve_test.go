@@ -50,7 +50,7 @@ func startServe(t *testing.T, db string, flags ...string) serving {
 // bare is an environment without variables.
 func bare(out, err io.Writer) *deps {
 	return &deps{
-		in: strings.NewReader(""), out: out, err: err, now: time.Now,
+		in: strings.NewReader(""), out: out, err: err, now: time.Now, wait: wait,
 		getenv: func(string) string { return "" },
 	}
 }

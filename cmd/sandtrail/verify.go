@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/ledger"
@@ -34,9 +35,15 @@ func (verifyCmd) Examples() []string {
 		"sandtrail verify",
 		"sandtrail verify --since checkpoint-2026-11-23.txt",
 		"sandtrail verify --checkpoint checkpoint-2026-11-24.txt --public-key example.com/audit+1f2e3d4c+AX…",
+		"sandtrail verify --server https://sandtrail.example.com --public-key example.com/audit+1f2e3d4c+AX…",
 		"sandtrail verify --export executions.ndjson --manifest manifest.txt --public-key example.com/audit+1f2e3d4c+AX…",
 		"sandtrail verify --receipt receipt.json --public-key example.com/audit+1f2e3d4c+AX…",
 	}
+}
+
+// Help is shown by --help.
+func (verifyCmd) Help() string {
+	return "With --server the log and the records are read from the server and compared here; give the log's public key, which sandtrail ledger key prints beside the server."
 }
 
 // Run compares the records with the ledger; any finding is exit status 1.
@@ -48,23 +55,21 @@ func (c *verifyCmd) Run(ctx context.Context, d *deps) error {
 	if c.Receipt != "" || c.Export != "" {
 		return c.offline(d, trusted)
 	}
-	log, err := d.ledgerOf(ctx)
+	v := verified{Findings: []ledger.Finding{}}
+	verification, err := c.verification(trusted, &v)
 	if err != nil {
 		return err
 	}
-	v := verified{Findings: []ledger.Finding{}}
-	verification := ledger.Verification{Trusted: trusted, Report: v.add}
-	for _, path := range c.Checkpoint {
-		signed, err := os.ReadFile(path)
-		if err != nil {
-			return invalid(err)
-		}
-		verification.Outside = append(verification.Outside, signed)
+	store, err := d.store(ctx)
+	if err != nil {
+		return err
 	}
-	if c.Since != "" {
-		if verification.Since, err = os.ReadFile(c.Since); err != nil {
-			return invalid(err)
-		}
+	if server, ok := store.(*client.Client); ok {
+		return c.published(ctx, d, server, verification, &v)
+	}
+	log, err := d.ledgerOf(ctx)
+	if err != nil {
+		return err
 	}
 	bar, err := d.leavesBar(ctx, log)
 	if err != nil {
@@ -83,6 +88,23 @@ func (c *verifyCmd) Run(ctx context.Context, d *deps) error {
 	return v.print(d, c.Output)
 }
 
+// verification is what the flags ask for.
+func (c *verifyCmd) verification(trusted ledger.Verifiers, v *verified) (ledger.Verification, error) {
+	verification := ledger.Verification{Trusted: trusted, Report: v.add}
+	for _, path := range c.Checkpoint {
+		signed, err := os.ReadFile(path)
+		if err != nil {
+			return verification, invalid(err)
+		}
+		verification.Outside = append(verification.Outside, signed)
+	}
+	var err error
+	if c.Since != "" {
+		verification.Since, err = os.ReadFile(c.Since)
+	}
+	return verification, invalid(err)
+}
+
 // trusted are the public keys that the caller names and those of the key file,
 // if there is one.
 func (c *verifyCmd) trusted(d *deps) (ledger.Verifiers, error) {
@@ -97,7 +119,11 @@ func (c *verifyCmd) trusted(d *deps) (ledger.Verifiers, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) || c.LedgerKey != "" {
 		return ledger.Verifiers{}, invalid(err)
 	}
-	if len(public) == 0 && (c.Receipt != "" || c.Export != "" || c.Since != "" || len(c.Checkpoint) > 0) {
+	_, server, err := d.target()
+	if err != nil {
+		return ledger.Verifiers{}, err
+	}
+	if len(public) == 0 && (server != "" || c.Receipt != "" || c.Export != "" || c.Since != "" || len(c.Checkpoint) > 0) {
 		return ledger.Verifiers{}, sandtrail.Errorf(sandtrail.CodeInvalid,
 			"no public key is known here: give --public-key, as printed by sandtrail ledger key, or --ledger-key")
 	}
@@ -108,6 +134,8 @@ func (c *verifyCmd) trusted(d *deps) (ledger.Verifiers, error) {
 // offline checks a file of the caller's, which needs no database.
 func (c *verifyCmd) offline(d *deps, trusted ledger.Verifiers) error {
 	switch {
+	case d.Server != "":
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--server: a receipt or an export is checked here, without a server: leave it out")
 	case c.Receipt != "" && c.Export != "":
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--receipt and --export exclude each other: check one after the other")
 	case c.Since != "":
@@ -187,6 +215,8 @@ const maxListed = 10_000
 type verified struct {
 	ledger.Summary
 	Findings []ledger.Finding `json:"findings"`
+	// NotChecked says what a server could not show; nil: the database was read.
+	NotChecked []string `json:"notChecked,omitempty"`
 }
 
 func (v *verified) add(f ledger.Finding) {
@@ -205,6 +235,10 @@ func (v *verified) print(d *deps, form string) error {
 	f := finding[ledger.Finding]{
 		whole: v, rows: v.Findings, columns: findingColumns(),
 		empty: v.clean() + "\n" + v.counts(), foot: v.counts(),
+	}
+	if v.NotChecked != nil {
+		f.foot = v.published()
+		f.empty = "✓ The server shows the log that it signed, and each record that it shows is the one that was sealed.\n" + f.foot
 	}
 	if err := print(d, form, f); err != nil {
 		return err
