@@ -83,8 +83,9 @@ type renamedRecord struct {
 }
 
 func (r renamedRecord) accountedFor(all renames) bool {
-	return slices.Contains(all.before(sandtrail.Users, r.now.UserID, r.leaf), r.then.UserID) &&
-		slices.Contains(all.before(sandtrail.Strategies, r.now.StrategyID, r.leaf), r.then.StrategyID)
+	user, knowsUser := all.at(r.leaf, owner{sandtrail.Users, r.now.UserID})
+	strategy, knowsStrategy := all.at(r.leaf, owner{sandtrail.Strategies, r.now.StrategyID})
+	return knowsUser && knowsStrategy && r.then == Owners{user, strategy}
 }
 
 func (p *publishedVerifier) verify(ctx context.Context, again func(context.Context) error) error {
@@ -241,12 +242,13 @@ func (p *publishedVerifier) place(e sandtrail.Execution, ref *LeafRef) error {
 	return err
 }
 
-// rename notes the rename that a record needs, if it is not known yet.
+// rename notes a record that needs a rename which is not known yet.
 func (p *publishedVerifier) rename(e sandtrail.Execution, ref *LeafRef) {
-	if ref.SealedAs == nil {
-		return
+	now := Owners{e.UserID, e.StrategyID}
+	r := renamedRecord{e.ID, ref.Leaf, now, now}
+	if ref.SealedAs != nil {
+		r.then = *ref.SealedAs
 	}
-	r := renamedRecord{e.ID, ref.Leaf, Owners{e.UserID, e.StrategyID}, *ref.SealedAs}
 	if !r.accountedFor(p.known) {
 		p.renamed = append(p.renamed, r)
 	}
@@ -354,7 +356,7 @@ func (sealedRenames) PendingRenames(context.Context) ([]Rename, error)  { return
 // commit counts what the accounts say, and reports what they leave open.
 func (p *publishedVerifier) commit(a *accounts) {
 	s := &p.sum
-	s.Reasons, s.Renames, s.Leaves, s.Root = a.reasons, int64(len(a.renames)), p.tree.size, p.tree.root().String()
+	s.Reasons, s.Renames, s.Leaves, s.Root = a.reasons, int64(len(a.renames.all)), p.tree.size, p.tree.root().String()
 	for _, f := range a.findings {
 		p.find(f)
 	}
@@ -365,7 +367,7 @@ func (p *publishedVerifier) commit(a *accounts) {
 		}
 		p.wrong(Finding{
 			Kind: Altered, ID: r.id.String(), Leaf: &r.leaf,
-			Detail: fmt.Sprintf("it was sealed with user %q and strategy %q, and no rename in the log accounts for that", r.then.UserID, r.then.StrategyID),
+			Detail: fmt.Sprintf("it was sealed with user %q and strategy %q, and the renames in the log do not account for that", r.then.UserID, r.then.StrategyID),
 		})
 	}
 	for leaf := range p.tree.size {
