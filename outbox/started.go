@@ -96,6 +96,9 @@ func (b *Outbox) Finish(t *Trace, d sandtrail.Draft) error {
 		err = os.Rename(f.Name(), finishedPath(b.tracePath(t.id)))
 	}
 	if err != nil {
+		if f != nil {
+			_ = os.Remove(f.Name())
+		}
 		return fmt.Errorf("keep the record of the run: %w", err)
 	}
 	return nil

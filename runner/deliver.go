@@ -17,11 +17,15 @@ func (r *run) keep(ctx context.Context, draft sandtrail.Draft) error {
 		return nil
 	}
 	err := r.box.Finish(r.trace, draft)
-	if !r.settle(ctx, draft) && err == nil {
-		r.Warn("it stays in %s, beside the run's trace: the next call tries again", r.box.Dir())
-		return nil
+	if r.settle(ctx, draft) {
+		return errors.Join(err, r.endTrace())
 	}
-	return errors.Join(err, r.endTrace())
+	if err != nil { // the disk is full, for instance
+		r.Warn("the run's trace alone stays in %s: the next call records the run as lost", r.box.Dir())
+		return err
+	}
+	r.Warn("it stays in %s, beside the run's trace: the next call tries again", r.box.Dir())
+	return nil
 }
 
 // settle brings the record to the store, or, when that is not to be done now,
