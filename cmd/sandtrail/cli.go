@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/runner"
 )
 
@@ -137,6 +138,9 @@ func run(ctx context.Context, args []string, d *deps) int {
 		return report(d.err, usage(parser, args, err))
 	}
 	d.globals, d.parser, d.makes = *flags, parser, slices.Contains(makers, pathOf(parsed.Selected()))
+	if err := d.slip(parsed); err != nil {
+		return report(d.err, sandtrail.Errorf(sandtrail.CodeInvalid, "%w (see %s --help)", err, parsed.Selected().FullPath()))
+	}
 	parsed.Bind(d)
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return report(d.err, errors.Join(parsed.Run(), d.close()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"io"
 	"slices"
 	"time"
@@ -48,7 +49,7 @@ func (c *exportCmd) Run(ctx context.Context, d *deps) error {
 	if c.Format == "parquet" && c.To == "" && d.outTTY {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "parquet is not for terminals: redirect standard output to a file, or give --to")
 	}
-	if err := c.checkServer(d); err != nil {
+	if err := errors.Join(c.check(d.now()), c.checkServer(d)); err != nil {
 		return err
 	}
 	if c.To != "" {

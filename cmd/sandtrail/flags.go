@@ -127,7 +127,7 @@ func (f filterFlags) query(now time.Time) (sandtrail.Query, error) {
 	if f.Limit < 1 || f.Limit > sandtrail.MaxLimit {
 		return sandtrail.Query{}, sandtrail.Errorf(sandtrail.CodeInvalid, "--limit: must be 1 to %d, got %d", sandtrail.MaxLimit, f.Limit)
 	}
-	return sandtrail.Query{Filter: f.filter(now), Limit: f.Limit, Cursor: f.Cursor}, nil
+	return sandtrail.Query{Filter: f.filter(now), Limit: f.Limit, Cursor: f.Cursor}, f.check(now)
 }
 
 // again is what to add to the command for the next page.

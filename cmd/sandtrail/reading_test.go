@@ -15,17 +15,6 @@ import (
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 )
 
-// leaves are the commands of the command line.
-func leaves(node *kong.Node) (all []*kong.Node) {
-	if len(node.Children) == 0 {
-		return []*kong.Node{node}
-	}
-	for _, child := range node.Children {
-		all = append(all, leaves(child)...)
-	}
-	return all
-}
-
 // needs are what commands must be given, besides flags that are required.
 var needs = map[string][]string{
 	"show": {"last"}, "play": {"last"}, "archive": {"."},

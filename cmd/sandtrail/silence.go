@@ -90,6 +90,9 @@ func (alertSilenceCmd) Examples() []string {
 
 // Run makes a silence and prints its id alone, for scripts.
 func (c *alertSilenceCmd) Run(ctx context.Context, d *deps) error {
+	if c.For <= 0 {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--for: must be longer than 0, such as 2h")
+	}
 	alerts, err := d.alerts(ctx)
 	if err != nil {
 		return err

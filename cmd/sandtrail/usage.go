@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -23,7 +24,9 @@ func usage(parser *kong.Kong, args []string, err error) error {
 		node = parse.Context.Selected()
 		command = node.FullPath()
 	}
-	if better := mistype(parser.Model.Node, args); better != "" {
+	better := cmp.Or(mistype(parser.Model.Node, args), misplaced(parser.Model.Node, args),
+		second(node, err.Error()), otherCase(node, err.Error()))
+	if better != "" {
 		err = errors.New(better)
 	} else if takesOnlyFlags(node) && strings.HasPrefix(err.Error(), "unexpected argument ") {
 		err = fmt.Errorf("%w: %s takes flags only, such as %s", err, command, strings.Join(likelyFlags(node), ", "))
@@ -56,9 +59,17 @@ func mistype(node *kong.Node, args []string) string {
 			if i++; i == len(args) || args[i] == "--" {
 				return fmt.Sprintf("%s: a value is missing, as in %s", name, flagUse(f))
 			}
+			if negative(args[i]) {
+				return fmt.Sprintf("%s: must not be negative, as %s is; write it as in %s", name, args[i], flagUse(f))
+			}
 		}
 	}
 	return ""
+}
+
+// negative reports whether a word is a number or a duration below zero.
+func negative(word string) bool {
+	return len(word) > 1 && word[0] == '-' && word[1] >= '0' && word[1] <= '9'
 }
 
 // pathOf names a command as it is typed, without the program's name.
