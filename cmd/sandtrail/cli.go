@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -66,30 +67,42 @@ func groups() []kong.Group {
 // examples is implemented by commands; each line is a command to try.
 type examples interface{ Examples() []string }
 
-// execOnly is the part of the grammar that exec needs. It stands before
-// commands whose cost it is not to raise, and the whole takes milliseconds to
-// build.
-type execOnly struct {
-	globals
-
-	Exec execCmd `cmd:"" help:"Run a command, measure it and record it."`
-}
-
 // newParser makes the grammar for the arguments and says where its global
-// flags will be.
+// flags will be. Where the first of them is a command its grammar suffices: the
+// whole takes as long to build as everything else at the start.
 func newParser(args []string, d *deps) (*kong.Kong, *globals, error) {
-	if len(args) > 0 && args[0] == "exec" {
-		c := &execOnly{}
-		parser, err := parserOf(c, d)
-		return parser, &c.globals, err
-	}
 	c := &cli{}
+	if len(args) > 0 {
+		if command := c.command(args[0]); command != nil {
+			c := &struct{ globals }{}
+			parser, err := parserOf(c, d, command)
+			return parser, &c.globals, err
+		}
+	}
 	parser, err := parserOf(c, d)
 	return parser, &c.globals, err
 }
 
-func parserOf(grammar any, d *deps) (*kong.Kong, error) {
-	return kong.New(grammar, append(numbers(),
+// wholeGrammar are the commands that look at all the others.
+var wholeGrammar = []string{"completion", "help", "man"}
+
+// command is the part of the grammar that a command needs; nil: the whole.
+func (c *cli) command(name string) kong.Option {
+	if slices.Contains(wholeGrammar, name) {
+		return nil
+	}
+	grammar := reflect.ValueOf(c).Elem()
+	for i := range grammar.NumField() {
+		field := grammar.Type().Field(i)
+		if _, ok := field.Tag.Lookup("cmd"); ok && strings.ToLower(field.Name) == name {
+			return kong.DynamicCommand(name, field.Tag.Get("help"), field.Tag.Get("group"), grammar.Field(i).Addr().Interface())
+		}
+	}
+	return nil
+}
+
+func parserOf(grammar any, d *deps, more ...kong.Option) (*kong.Kong, error) {
+	return kong.New(grammar, append(append(numbers(), more...),
 		kong.Name("sandtrail"),
 		kong.Description("An audit trail for code sandboxes: who ran what, when, with what result and at what cost."),
 		kong.Writers(d.out, d.err),
