@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/sandtrail/sandtrail"
 )
@@ -69,8 +70,11 @@ func (d declaration) field(name string) (declared, bool) {
 }
 
 // words are those of Prisma's language; blanks and comments stand between them.
-var words = regexp.MustCompile(`^(?:[ \t\r\f]|//[^\n]*|(?s:/\*.*?\*/))*` +
-	`(\n|"(?:[^"\\\n]|\\.)*"|@@|[\p{L}\p{N}_-][\p{L}\p{N}_.-]*|[@{}()\[\]:,?=!]|$)`)
+// They are compiled when they are needed, which most commands never do.
+var words = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:[ \t\r\f]|//[^\n]*|(?s:/\*.*?\*/))*` +
+		`(\n|"(?:[^"\\\n]|\\.)*"|@@|[\p{L}\p{N}_-][\p{L}\p{N}_.-]*|[@{}()\[\]:,?=!]|$)`)
+})
 
 // reader reads a schema word by word. After a fault it is at the end.
 type reader struct {
@@ -99,7 +103,7 @@ func (r *reader) next() {
 	if r.word == "\n" {
 		r.line++
 	}
-	at := words.FindStringSubmatchIndex(r.rest)
+	at := words().FindStringSubmatchIndex(r.rest)
 	if at == nil {
 		line, _, _ := strings.Cut(strings.TrimLeft(r.rest, " \t\r\f"), "\n")
 		r.fail("want a word of Prisma's language, got %.40q", line)
@@ -136,12 +140,14 @@ func (r *reader) take(want string) {
 	r.next()
 }
 
-var name = regexp.MustCompile(`^[\p{L}\p{N}_-][\p{L}\p{N}_.-]*$`)
+var name = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[\p{L}\p{N}_-][\p{L}\p{N}_.-]*$`)
+})
 
 // identifier goes past a name and returns it.
 func (r *reader) identifier(what string) string {
 	word := r.word
-	if !name.MatchString(word) {
+	if !name().MatchString(word) {
 		r.fail("want %s, got %q", what, word)
 		return ""
 	}
