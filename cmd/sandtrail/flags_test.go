@@ -2,14 +2,18 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -56,6 +60,7 @@ var observed = map[string]observation{
 	"alert check --threshold": more("alert check", "--threshold 99"), "alert check --min-sample": more("alert check --threshold 1", "--min-sample 99"),
 	"alert check --output": more("alert check", "-o json"), "alert history --output": more("alert history", "-o json"),
 	"alert history --limit": more("alert history", "--limit 0"), "alert silences --output": more("alert silences", "-o json"),
+	"verify --output": more("verify --ledger-key "+verifierKey, "-o json"), "verify --receipt": more("verify --ledger-key "+verifierKey, "--receipt flags.go"),
 	"users list --limit": more("users list", "--limit 1"), "users list --cursor": more("users list", "--cursor ada"), "users list --output": more("users list", "-o json"),
 	"users show --output": more("users show ada", "-o json"), "strategies show --output": more("strategies show other", "-o json"),
 	"strategies list --limit": more("strategies list", "--limit 1"), "strategies list --cursor": more("strategies list", "--cursor momentum"),
@@ -65,21 +70,57 @@ var observed = map[string]observation{
 	"cleanup --keep-strategy": more("cleanup --dry-run --older-than 1m", "--keep-strategy momentum=0"),
 }
 
+// alone are the flags of commands that need no seeded store, or change what they
+// find. The calls, with ; between them, are made in an empty folder and on a copy of
+// the seeded SQLite file; they must answer differently.
+var alone = map[string]observation{
+	"hold add --strategy":        {"hold add --user ada --reason case; hold list -o csv", "hold add --strategy momentum --reason case; hold list -o csv"},
+	"hold remove --strategy":     more("hold add --strategy momentum --reason case; hold remove", "--strategy momentum"),
+	"ledger rotate --ledger-key": more("ledger key --ledger-key key; ledger rotate", "--ledger-key key"),
+	"outbox list --limit":        more(undelivered+undelivered+"outbox list --outbox box -o ndjson", "--limit 1"),
+	"exec --cpus":                {"exec --user ada --strategy momentum -- true; show last -o json", "exec --user ada --strategy momentum --cpus 0.5 -- true; show last -o json"},
+	"exec --pids":                {"exec --user ada --strategy momentum -- true; show last -o json", "exec --user ada --strategy momentum --pids 50 -- true; show last -o json"},
+
+	"prisma --logs-in":          more("prisma", "--logs-in app"),
+	"prisma --users-table":      more("prisma", "--users-table app_users"),
+	"prisma --users-id":         more("prisma", "--users-id uid"),
+	"prisma --users-email":      more("prisma", "--users-email mail"),
+	"prisma --users-name":       more("prisma", "--users-name called"),
+	"prisma --users-model":      more("prisma", "--users-model Account"),
+	"prisma --users-field":      more("prisma", "--users-field uid"),
+	"prisma --users-type":       more("prisma", "--users-type uuid"),
+	"prisma --strategies-table": more("prisma", "--strategies-table plans"),
+	"prisma --strategies-id":    more("prisma", "--strategies-id sid"),
+	"prisma --strategies-name":  more("prisma", "--strategies-name called"),
+	"prisma --strategies-model": more("prisma", "--strategies-model Plan"),
+	"prisma --strategies-field": more("prisma", "--strategies-field sid"),
+	"prisma --strategies-type":  more("prisma", "--strategies-type integer"),
+}
+
+// undelivered leaves an execution in an outbox.
+const undelivered = "exec --user ada --strategy momentum --server http://127.0.0.1:1 --outbox box -- true; "
+
+// onPostgreSQL are the flags of migrate, on an empty database. On SQLite they are
+// refused.
+var onPostgreSQL = map[string]observation{
+	"migrate --users-id":        more("migrate --dry-run", "--users-id uid"),
+	"migrate --users-email":     more("migrate --dry-run", "--users-email mail"),
+	"migrate --users-name":      more("migrate --dry-run", "--users-name called"),
+	"migrate --strategies-id":   more("migrate --dry-run", "--strategies-id sid"),
+	"migrate --strategies-name": more("migrate --dry-run", "--strategies-name called"),
+	"migrate --log-table":       more("migrate --adopt --dry-run", "--log-table runs"),
+}
+
+// ofServer are the flags of serve that TestFlagsOfServe sees at work.
+var ofServer = []string{
+	"serve --retention", "serve --keep-type", "serve --keep-strategy", "serve --rules", "serve --ledger-key",
+	"serve --checkpoint-dir", "serve --checkpoint-every",
+}
+
 // unproved are the flags that no test of this command gives: the packages that
 // they are handed to have tests of their own. It is to become shorter.
 var unproved = []string{
-	"bench --days", "bench --seed", "demo --listen", "exec --cpus", "exec --pids", "exec --retention", "hold add --strategy",
-	"hold remove --strategy", "ledger rotate --ledger-key", "migrate --drop-old", "migrate --extra-columns", "migrate --log-table",
-	"migrate --strategies-id", "migrate --strategies-name", "migrate --users-email", "migrate --users-name",
-	"outbox flush --retention", "outbox flush --wait", "outbox list --limit", "outbox retry --outbox", "outbox retry --session-dir",
-	"outbox retry --wait", "prisma --logs-in", "prisma --strategies-field", "prisma --strategies-id", "prisma --strategies-model",
-	"prisma --strategies-name", "prisma --strategies-table", "prisma --strategies-type", "prisma --users-email",
-	"prisma --users-field", "prisma --users-id", "prisma --users-model", "prisma --users-name", "prisma --users-table",
-	"prisma --users-type", "serve --archive", "serve --checkpoint-dir", "serve --checkpoint-every", "serve --checkpoint-webhook",
-	"serve --checkpoint-witness", "serve --keep-strategy", "serve --keep-type", "serve --ledger-key", "serve --mail-from",
-	"serve --mail-server", "serve --mail-to", "serve --outbox", "serve --rate-limit", "serve --retention", "serve --rules",
-	"serve --session-dir", "serve --tls-cert", "serve --tls-key", "serve --verify-every", "serve --webhook-form",
-	"serve --webhook-secret", "serve --witness-of", "verify --output", "verify --receipt",
+	"bench --days", "bench --seed", "demo --listen", "exec --retention", "migrate --drop-old", "migrate --extra-columns", "outbox flush --retention", "outbox flush --wait", "outbox retry --outbox", "outbox retry --session-dir", "outbox retry --wait", "serve --archive", "serve --checkpoint-webhook", "serve --checkpoint-witness", "serve --mail-from", "serve --mail-server", "serve --mail-to", "serve --outbox", "serve --rate-limit", "serve --session-dir", "serve --tls-cert", "serve --tls-key", "serve --verify-every", "serve --webhook-form", "serve --webhook-secret", "serve --witness-of",
 }
 
 // refusedAtServers are the commands that refuse a server, with every flag.
@@ -113,17 +154,28 @@ func TestEveryFlagIsHonouredOrRefused(t *testing.T) {
 			if f.Hidden || slices.Contains(globalFlags, f.Name) {
 				continue
 			}
-			_, seen := observed[row]
+			seen := observes(row)
 			if !seen && !slices.Contains(unproved, row) && !slices.ContainsFunc(lines, gives(f)) {
 				t.Errorf("%s has no row: say what proves that it is honoured, or how it is refused", row)
 			}
 		}
 	}
-	for _, row := range slices.Concat(slices.Collect(maps.Keys(observed)), unproved) {
+	for _, row := range slices.Concat(slices.Collect(maps.Keys(observed)), slices.Collect(maps.Keys(alone)),
+		slices.Collect(maps.Keys(onPostgreSQL)), ofServer, unproved) {
 		if !known[row] {
 			t.Errorf("%s is no flag", row)
 		}
 	}
+}
+
+// observes reports whether a test below sees a flag at work.
+func observes(row string) bool {
+	for _, table := range []map[string]observation{observed, alone, onPostgreSQL} {
+		if _, ok := table[row]; ok {
+			return true
+		}
+	}
+	return slices.Contains(ofServer, row)
 }
 
 func allScripts(t *testing.T) []string {
@@ -174,6 +226,8 @@ func TestFlagsAreSeenAtWork(t *testing.T) {
 	database := pgtest.New(t)
 	command(t, 0, "migrate", "--db", database)
 	seedFlags(t, database)
+	command(t, 0, "ledger", "key", "--ledger-key", verifierKey)
+	t.Cleanup(func() { os.Remove(verifierKey) })
 	served := startServe(t, file)
 	for mode, target := range map[string][]string{"SQLite": {"--db", file}, "PostgreSQL": {"--db", database}, "server": {"--server", served.url}} {
 		t.Run(mode, func(t *testing.T) {
@@ -189,6 +243,96 @@ func TestFlagsAreSeenAtWork(t *testing.T) {
 		status := run(t.Context(), append(strings.Fields(call), "--server", served.url), bare(&out, &complaint))
 		if status != statusUsage || !strings.Contains(complaint.String(), want) || out.Len() > 0 {
 			t.Errorf("%s --server: status %d, want %d and to read %q: %s%s", call, status, statusUsage, want, &out, &complaint)
+		}
+	}
+}
+
+// verifierKey is a file that verify reads a key from, in the folder of the tests.
+const verifierKey = "flags_test.ledger-key"
+
+// TestFlagsAlone makes the observations that need a store of their own.
+func TestFlagsAlone(t *testing.T) {
+	seeded := filepath.Join(t.TempDir(), "seeded.db")
+	seedFlags(t, "sqlite:"+seeded)
+	content, err := os.ReadFile(seeded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for row, o := range alone {
+		t.Run(row, func(t *testing.T) {
+			if without, with := calls(t, o.without, content), calls(t, o.with, content); without == with {
+				t.Errorf("dropped: %s and %s both answer\n%s", o.without, o.with, with)
+			}
+		})
+	}
+	empty := pgtest.New(t)
+	for row, o := range onPostgreSQL {
+		if without, with := answer(t, o.without, []string{"--db", empty}), answer(t, o.with, []string{"--db", empty}); without == with {
+			t.Errorf("%s is dropped: sandtrail %s and sandtrail %s both answer\n%s", row, o.without, o.with, with)
+		}
+		if got := answer(t, o.with, []string{"--db", "sqlite:" + seeded}); !strings.HasPrefix(got, "2 ") || !strings.Contains(got, "are for PostgreSQL") {
+			t.Errorf("%s on SQLite: %s", row, got)
+		}
+	}
+}
+
+// calls is what several calls answer on a copy of a database, without what differs
+// from one time to the next.
+func calls(t *testing.T, all string, database []byte) (said string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("copy.db", database, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, call := range strings.Split(all, "; ") {
+		name, rest, runs := strings.Cut(call, " -- ")
+		target := " --db sqlite:copy.db"
+		if strings.Contains(call, "--server") {
+			target = ""
+		}
+		if name += target; runs {
+			name += " -- " + rest
+		}
+		said += answer(t, name, nil)
+	}
+	return regexp.MustCompile(`[0-9a-f]{8,}[-0-9a-f]*|\d+(\.\d+)?`).ReplaceAllString(strings.NewReplacer(`"cpus":0.5`, "cpus", `"pids":50`, "pids").Replace(said), "#")
+}
+
+// TestFlagsOfServe starts a server with flags, and sees in its answers and files that
+// they are honoured.
+func TestFlagsOfServe(t *testing.T) {
+	t.Chdir(t.TempDir())
+	rules := `[{"name":"too-slow","metric":"p95Time","window":"1h","threshold":9000}]`
+	if err := errors.Join(os.WriteFile("rules.json", []byte(rules), 0o600), os.Mkdir("published", 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	seedFlags(t, "sqlite:flags.db")
+	served := startServe(t, "sqlite:flags.db", "--retention", "33d", "--keep-type", "TERMINAL=44d", "--keep-strategy", "momentum=55d",
+		"--rules", "rules.json", "--ledger-key", "elsewhere", "--checkpoint-dir", "published", "--checkpoint-every", "1s")
+	for path, wants := range map[string][]string{"/v1/retention": {"33d", "44d", "55d"}, "/v1/alerts": {"too-slow"}} {
+		response, err := http.Get(served.url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		for _, want := range wants {
+			if err != nil || !strings.Contains(string(body), want) {
+				t.Errorf("%s lacks %s: %v %s", path, want, err, body)
+			}
+		}
+	}
+	if _, err := os.Stat("elsewhere"); err != nil {
+		t.Errorf("--ledger-key: %v", err)
+	}
+	for deadline := time.After(time.Minute); ; { // the first is published within the second
+		if published, err := os.ReadDir("published"); err != nil || len(published) > 0 {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatal("--checkpoint-dir, --checkpoint-every: nothing was published within a minute")
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
