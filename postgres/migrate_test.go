@@ -215,7 +215,7 @@ func TestAdoptKeepsEveryRow(t *testing.T) {
 		t.Errorf("migrated again: %v", applied)
 	}
 	_, err = openAt(t, url, postgres.Options{Schema: "other", Adopt: true}).Migrate(t.Context(), now)
-	if !errors.Is(err, sandtrail.ErrConflict) || !strings.Contains(err.Error(), "--schema sandtrail") {
+	if !errors.Is(err, sandtrail.ErrConflict) || !strings.Contains(err.Error(), "the schema sandtrail") {
 		t.Errorf("adopted from Sandtrail itself: %v, want ErrConflict naming its schema", err)
 	}
 }
