@@ -2,16 +2,19 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,6 +81,9 @@ var alone = map[string]observation{
 	"hold remove --strategy":     more("hold add --strategy momentum --reason case; hold remove", "--strategy momentum"),
 	"ledger rotate --ledger-key": more("ledger key --ledger-key key; ledger rotate", "--ledger-key key"),
 	"outbox list --limit":        more(undelivered+undelivered+"outbox list --outbox box -o ndjson", "--limit 1"),
+	"outbox flush --retention":   more(undelivered+"outbox flush --outbox box", "--retention 1ms"),
+	"outbox flush --wait":        more(undelivered+"outbox flush --outbox box", "--wait 0"),
+	"exec --retention":           {undelivered + "exec --user ada --strategy momentum --outbox box -- true; list -o csv", undelivered + "exec --user ada --strategy momentum --outbox box --retention 1ms -- true; list -o csv"},
 	"exec --cpus":                {"exec --user ada --strategy momentum -- true; show last -o json", "exec --user ada --strategy momentum --cpus 0.5 -- true; show last -o json"},
 	"exec --pids":                {"exec --user ada --strategy momentum -- true; show last -o json", "exec --user ada --strategy momentum --pids 50 -- true; show last -o json"},
 
@@ -115,12 +121,14 @@ var onPostgreSQL = map[string]observation{
 var ofServer = []string{
 	"serve --retention", "serve --keep-type", "serve --keep-strategy", "serve --rules", "serve --ledger-key",
 	"serve --checkpoint-dir", "serve --checkpoint-every",
+	"serve --tls-cert", "serve --tls-key", "serve --rate-limit", "serve --verify-every", "serve --webhook-form", "serve --webhook-secret",
+	"serve --checkpoint-webhook",
 }
 
 // unproved are the flags that no test of this command gives: the packages that
 // they are handed to have tests of their own. It is to become shorter.
 var unproved = []string{
-	"bench --days", "bench --seed", "demo --listen", "exec --retention", "migrate --drop-old", "migrate --extra-columns", "outbox flush --retention", "outbox flush --wait", "outbox retry --outbox", "outbox retry --session-dir", "outbox retry --wait", "serve --archive", "serve --checkpoint-webhook", "serve --checkpoint-witness", "serve --mail-from", "serve --mail-server", "serve --mail-to", "serve --outbox", "serve --rate-limit", "serve --session-dir", "serve --tls-cert", "serve --tls-key", "serve --verify-every", "serve --webhook-form", "serve --webhook-secret", "serve --witness-of",
+	"bench --days", "bench --seed", "demo --listen", "migrate --drop-old", "migrate --extra-columns", "outbox retry --outbox", "outbox retry --session-dir", "outbox retry --wait", "serve --archive", "serve --checkpoint-witness", "serve --mail-from", "serve --mail-server", "serve --mail-to", "serve --outbox", "serve --session-dir", "serve --witness-of",
 }
 
 // refusedAtServers are the commands that refuse a server, with every flag.
@@ -325,14 +333,75 @@ func TestFlagsOfServe(t *testing.T) {
 	if _, err := os.Stat("elsewhere"); err != nil {
 		t.Errorf("--ledger-key: %v", err)
 	}
-	for deadline := time.After(time.Minute); ; { // the first is published within the second
-		if published, err := os.ReadDir("published"); err != nil || len(published) > 0 {
-			return
+	eventually(t, "--checkpoint-dir, --checkpoint-every", func() bool {
+		published, err := os.ReadDir("published")
+		return err != nil || len(published) > 0
+	})
+}
+
+// TestOutwardFlagsOfServe sees those at work that are about connections.
+func TestOutwardFlagsOfServe(t *testing.T) {
+	t.Chdir(t.TempDir())
+	certificate, key := selfSigned(t, 1)
+	rules := `[{"name":"any","metric":"failureRate","window":"1h","threshold":1,"minSample":1}]`
+	for name, content := range map[string][]byte{"cert.pem": certificate, "key.pem": key, "rules.json": []byte(rules)} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
 		}
+	}
+	var got sync.Map // bodies by path
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.Header.Get("Sandtrail-Signature") != "" {
+			got.Store(r.URL.Path, string(body))
+		}
+	}))
+	t.Cleanup(receiver.Close)
+	seedFlags(t, "sqlite:flags.db")
+	secret := strings.TrimSpace(command(t, 0, "keys", "create", "--role", "admin", "--db", "sqlite:flags.db"))
+	served := startServe(t, "sqlite:flags.db", "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--rate-limit", "1", "--verify-every", "1s",
+		"--rules", "rules.json", "--webhook", receiver.URL+"/alert", "--webhook-form", "slack", "--webhook-secret", "s",
+		"--checkpoint-webhook", receiver.URL+"/checkpoint", "--checkpoint-every", "1s")
+	insecure := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(insecure.CloseIdleConnections)
+	ask := func(path string) (int, string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https"+strings.TrimPrefix(served.url, "http")+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+secret)
+		response, err := (&http.Client{Transport: insecure}).Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(body)
+	}
+	eventually(t, "--rate-limit", func() bool { status, _ := ask("/v1/users"); return status == http.StatusTooManyRequests })
+	eventually(t, "--verify-every", func() bool {
+		_, metrics := ask("/metrics")
+		return strings.Contains(metrics, "sandtrail_ledger_verification_findings 0")
+	})
+	for flag, path := range map[string]string{"--checkpoint-webhook, --webhook-secret": "/checkpoint", "--webhook-form, --webhook-secret": "/alert"} {
+		eventually(t, flag, func() bool { _, ok := got.Load(path); return ok })
+	}
+	if body, _ := got.Load("/alert"); !strings.Contains(body.(string), `"text"`) {
+		t.Errorf("--webhook-form slack: %s", body)
+	}
+}
+
+// eventually waits until something is so, a minute at most.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.After(time.Minute); !so(); {
 		select {
 		case <-deadline:
-			t.Fatal("--checkpoint-dir, --checkpoint-every: nothing was published within a minute")
-		case <-time.After(50 * time.Millisecond):
+			t.Fatalf("%s: not seen at work within a minute", what)
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
