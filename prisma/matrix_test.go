@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
@@ -44,7 +45,7 @@ type application struct {
 
 func field(name, kind string) func(string) string {
 	return func(model string) string {
-		var lines []string
+		name, lines := name, []string(nil)
 		for line := range strings.Lines(model) {
 			if words := strings.Fields(line); len(words) > 1 && words[0] == name {
 				line = "  " + name + " " + kind + "\n"
@@ -65,6 +66,7 @@ var applications = []application{
 	{name: "text keys, no log", key: "text"},
 	{name: "text keys, unmapped", key: "text", unmapped: true, log: true},
 	{name: "text keys, unmapped, no log", key: "text", unmapped: true},
+	{name: "cuid keys, unmapped", key: "cuid", unmapped: true, log: true},
 	{name: "uuid keys", key: "uuid", log: true},
 	{name: "uuid keys, unmapped", key: "uuid", unmapped: true, log: true},
 	{name: "integer keys", key: "integer", log: true},
@@ -95,9 +97,12 @@ func (a application) at() string { return strings.TrimPrefix(a.schema+".", ".") 
 
 // owners are the models of users and strategies.
 func (a application) owners() string {
-	kind, native := map[string]string{"text": "String", "uuid": "String", "integer": "Int", "bigint": "BigInt"}[a.key], ""
-	if a.key == "uuid" {
+	kind, native := map[string]string{"text": "String", "cuid": "String", "uuid": "String", "integer": "Int", "bigint": "BigInt"}[a.key], ""
+	switch a.key {
+	case "uuid":
 		native = " @db.Uuid"
+	case "cuid":
+		native = " @default(cuid())"
 	}
 	place := func(table string) (attributes string) {
 		if !a.unmapped {
@@ -144,7 +149,7 @@ func (a application) before(t *testing.T) string {
 	raw, err := os.ReadFile("testdata/reference/model.prisma")
 	check(t, err)
 	model := string(raw)
-	kind := map[string]string{"text": "String", "uuid": "String @db.Uuid", "integer": "Int", "bigint": "BigInt"}[a.key]
+	kind := map[string]string{"text": "String", "cuid": "String", "uuid": "String @db.Uuid", "integer": "Int", "bigint": "BigInt"}[a.key]
 	model = field("userId", kind)(field("strategyId", kind)(model))
 	if a.unmapped {
 		model = strings.Replace(model, "  @@map(\"sandbox_execution_logs\")\n", "", 1)
@@ -165,10 +170,14 @@ func (a application) after(t *testing.T) string {
 	if a.unmapped {
 		users, strategies = "User", "Strategy"
 	}
+	key := a.key
+	if key == "cuid" {
+		key = "text"
+	}
 	addition, err := prisma.Addition(prisma.Options{
 		Schema:     a.schema,
-		Users:      prisma.Owner{Table: a.at() + users, IDType: a.key},
-		Strategies: prisma.Owner{Table: a.at() + strategies, IDType: a.key},
+		Users:      prisma.Owner{Table: a.at() + users, IDType: key},
+		Strategies: prisma.Owner{Table: a.at() + strategies, IDType: key},
 	})
 	check(t, err)
 	return followed(t, a.owners(), addition)
@@ -196,7 +205,7 @@ func (a application) fill(t *testing.T, conn *pgx.Conn, rows int) {
 		users, strategies, logs = `"User"`, `"Strategy"`, `"SandboxExecutionLog"`
 	}
 	key := map[string]string{
-		"text": "'k' || %s", "uuid": "('00000000-0000-4000-8000-' || lpad((%s)::text, 12, '0'))::uuid", "integer": "%s", "bigint": "9007199254740993 + %s",
+		"text": "'k' || %s", "cuid": "'c' || lpad((%s)::text, 24, '0')", "uuid": "('00000000-0000-4000-8000-' || lpad((%s)::text, 12, '0'))::uuid", "integer": "%s", "bigint": "9007199254740993 + %s",
 	}[a.key]
 	statements := []string{
 		fmt.Sprintf("INSERT INTO %s%s (id, email) SELECT %s, 'u' || n || '@example.com' FROM generate_series(0, 9) n", a.at(), users, fmt.Sprintf(key, "n")),
@@ -236,13 +245,14 @@ func TestApplicationsMoveIn(t *testing.T) {
 	source, err := filepath.Abs("testdata/app")
 	check(t, err)
 	nodetest.Install(t, source)
+	processes := startTenants(t)
 	for _, a := range applications {
 		t.Run(a.name, func(t *testing.T) {
 			url := pgtest.New(t)
 			conn, err := pgx.Connect(t.Context(), url)
 			check(t, err)
 			t.Cleanup(func() { conn.Close(context.Background()) })
-			e := startEngine(t, url)
+			e := tenant{processes, url}
 			before := a.before(t)
 			if a.schema != "" {
 				_, err := conn.Exec(t.Context(), "CREATE SCHEMA "+a.schema)
@@ -251,7 +261,7 @@ func TestApplicationsMoveIn(t *testing.T) {
 			e.push(t, before)
 			e.noDrift(t, before)
 			a.fill(t, conn, rows)
-			a.moveIn(t, conn, url, map[bool]int{true: rows}[a.log])
+			a.moveIn(t, conn, e, map[bool]int{true: rows}[a.log])
 			e.noDrift(t, a.after(t), a.external()...)
 		})
 	}
@@ -270,8 +280,12 @@ func (a application) external() []string {
 	return external
 }
 
-func (a application) moveIn(t *testing.T, conn *pgx.Conn, url string, rows int) {
+func (a application) moveIn(t *testing.T, conn *pgx.Conn, e tenant, rows int) {
 	t.Helper()
+	url, clients := e.url, t.TempDir()
+	packages, err := filepath.Abs("testdata/app/node_modules")
+	check(t, err)
+	check(t, os.Symlink(packages, filepath.Join(clients, "node_modules")))
 	if a.schema != "" && !a.log {
 		url += "?search_path=" + a.schema
 	}
@@ -289,8 +303,18 @@ func (a application) moveIn(t *testing.T, conn *pgx.Conn, url string, rows int) 
 		_, err := conn.Exec(t.Context(), a.mend)
 		check(t, err)
 	}
-	_, err := s.Migrate(t.Context(), now)
+	var asked any
+	if a.log {
+		e.generate(t, clients+"/before", a.before(t))
+		asked = e.queries(t, a, clients+"/before", now, a.names())
+	}
+	_, err = s.Migrate(t.Context(), now)
 	check(t, err)
+	e.generate(t, clients+"/after", a.after(t))
+	answered := e.queries(t, a, clients+"/after", now, nil)
+	if diff := gocmp.Diff(asked, answered); a.log && diff != "" {
+		t.Errorf("the reference's queries answer otherwise than before (-before +after):\n%s", diff)
+	}
 	var n int
 	check(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM "+a.at()+"sandbox_execution_logs").Scan(&n))
 	if n != rows {
@@ -308,6 +332,11 @@ func (a application) moveIn(t *testing.T, conn *pgx.Conn, url string, rows int) 
 	if len(users.Items) != 10 {
 		t.Fatalf("%d users, want 10", len(users.Items))
 	}
+	examined(t, s)
+	e.call(t, "owners", map[string]any{
+		"dir": clients + "/after", "url": e.url, "user": a.id(1), "strategy": a.id(1), "newUser": a.id(70), "newStrategy": a.id(70),
+		"goneUser": a.id(2), "goneStrategy": a.id(2),
+	}, &struct{}{})
 	examined(t, s)
 	_, err = s.DeleteUser(t.Context(), users.Items[3].ID)
 	check(t, err)
@@ -335,16 +364,40 @@ func examined(t *testing.T, s *postgres.Store) {
 	check(t, err)
 }
 
-// schemaEngine is Prisma's schema engine, asked without the command line.
-type schemaEngine struct {
-	calls   *json.Encoder
-	answers *bufio.Scanner
-	calling int
+// id is a key of a user or strategy, as JavaScript.
+func (a application) id(n int) string {
+	return fmt.Sprintf(map[string]string{
+		"text": "'k%d'", "cuid": "'c%024d'", "uuid": "'00000000-0000-4000-8000-%012d'", "integer": "%d", "bigint": "9007199254740993n + %dn",
+	}[a.key], n)
 }
 
-func startEngine(t *testing.T, url string) *schemaEngine {
+// names are those of the table and columns before, in the reference's SQL.
+func (a application) names() map[string]string {
+	table := "sandbox_execution_logs"
+	if a.unmapped {
+		table = `"SandboxExecutionLog"`
+	}
+	return map[string]string{
+		"sandbox_execution_logs": table, "created_at": `"createdAt"`, "execution_time": `"executionTime"`, "memory_used": `"memoryUsed"`,
+	}
+}
+
+// tenants is a process that runs Prisma's schema engine and clients for many
+// applications.
+type tenants struct {
+	calls   *json.Encoder
+	answers *bufio.Scanner
+}
+
+// tenant is one of them, by its database.
+type tenant struct {
+	*tenants
+	url string
+}
+
+func startTenants(t *testing.T) *tenants {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), engine, "--datasource", `{"url":"`+url+`"}`)
+	cmd := exec.CommandContext(t.Context(), "node", "testdata/app/engine/applications.mjs")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	check(t, err)
@@ -355,37 +408,75 @@ func startEngine(t *testing.T, url string) *schemaEngine {
 		in.Close()
 		_ = cmd.Wait() // the test's context ends it
 	})
-	e := &schemaEngine{calls: json.NewEncoder(in), answers: bufio.NewScanner(out)}
-	e.answers.Buffer(nil, 1<<20)
-	return e
+	p := &tenants{calls: json.NewEncoder(in), answers: bufio.NewScanner(out)}
+	p.answers.Buffer(nil, 64<<20)
+	return p
 }
 
-// call asks the engine and decodes its result; what it prints on the way is
-// returned.
-func (e *schemaEngine) call(t *testing.T, method string, params map[string]any, result any) (printed string) {
+// call asks the process and decodes its result.
+func (p *tenants) call(t *testing.T, call string, params map[string]any, result any) {
 	t.Helper()
-	e.calling++
-	check(t, e.calls.Encode(map[string]any{"jsonrpc": "2.0", "id": e.calling, "method": method, "params": params}))
-	for e.answers.Scan() {
-		var answer struct {
-			Method string
-			Params struct{ Content string }
-			Result json.RawMessage
-			Error  *struct{ Message string }
-		}
-		check(t, json.Unmarshal(e.answers.Bytes(), &answer))
-		switch {
-		case answer.Error != nil:
-			t.Fatalf("%s: %s", method, answer.Error.Message)
-		case answer.Method == "print":
-			printed += answer.Params.Content
-			continue
-		}
-		check(t, json.Unmarshal(answer.Result, result))
-		return printed
+	params["call"] = call
+	check(t, p.calls.Encode(params))
+	if !p.answers.Scan() {
+		t.Fatalf("%s: no answer: %v", call, p.answers.Err())
 	}
-	t.Fatalf("%s: no answer: %v", method, e.answers.Err())
-	return ""
+	var answer struct {
+		Result json.RawMessage
+		Error  string
+	}
+	check(t, json.Unmarshal(p.answers.Bytes(), &answer))
+	if answer.Error != "" {
+		t.Fatalf("%s: %s", call, answer.Error)
+	}
+	check(t, json.Unmarshal(answer.Result, result))
+}
+
+// generate makes the client of a schema in a folder.
+func (e tenant) generate(t *testing.T, dir, schema string) {
+	t.Helper()
+	e.call(t, "generate", map[string]any{"dir": dir, "schema": schema}, &struct{}{})
+}
+
+// queries are the answers to the reference's queries, with converted values in
+// the form that adoption gives them.
+func (e tenant) queries(t *testing.T, a application, dir string, now time.Time, names map[string]string) any {
+	t.Helper()
+	var answers any
+	e.call(t, "queries", map[string]any{
+		"dir": dir, "url": e.url, "schema": a.schema, "user": a.id(1), "strategy": a.id(1), "now": now.UnixMilli(), "names": names,
+	}, &answers)
+	if a.log && len(answers.(map[string]any)["failures"].([]any)) == 0 {
+		t.Error("the queries find no failures")
+	}
+	return converted(answers)
+}
+
+// converted brings values that adoption converts into one form.
+func converted(value any) any {
+	switch value := value.(type) {
+	case []any:
+		for i := range value {
+			value[i] = converted(value[i])
+		}
+	case map[string]any:
+		delete(value, "runnerHost") // the model that is printed lacks it
+		for name, v := range value {
+			value[name] = converted(v)
+		}
+		if list, ok := value["classesFound"].([]any); ok {
+			value["classesFound"] = strings.Trim(strings.ReplaceAll(fmt.Sprint(list), " ", ","), "[]")
+		}
+		if number, ok := value["avg_memory"].(float64); ok { // of a column of floats
+			value["avg_memory"] = fmt.Sprint(number)
+		}
+		if text, ok := value["metadata"].(string); ok {
+			var object any
+			_ = json.Unmarshal([]byte(text), &object) // nil where it is no JSON
+			value["metadata"] = object
+		}
+	}
+	return value
 }
 
 func files(schema string) []map[string]string {
@@ -400,24 +491,32 @@ func filters(external []string) map[string]any {
 }
 
 // push is prisma db push.
-func (e *schemaEngine) push(t *testing.T, schema string) {
+func (e tenant) push(t *testing.T, schema string) {
 	t.Helper()
 	var pushed struct{ ExecutedSteps int }
-	e.call(t, "schemaPush", map[string]any{"force": false, "schema": map[string]any{"files": files(schema)}, "filters": filters(nil)}, &pushed)
+	e.engine(t, "schemaPush", map[string]any{"force": false, "schema": map[string]any{"files": files(schema)}, "filters": filters(nil)}, &pushed)
 	if pushed.ExecutedSteps == 0 {
 		t.Fatal("nothing was pushed")
 	}
 }
 
-// noDrift compares the database with a schema, as prisma migrate does.
-func (e *schemaEngine) noDrift(t *testing.T, schema string, external ...string) {
+func (e tenant) engine(t *testing.T, method string, params map[string]any, result any) {
 	t.Helper()
-	var diff struct{ ExitCode int }
-	printed := e.call(t, "diff", map[string]any{
+	e.call(t, "engine", map[string]any{"url": e.url, "method": method, "params": params}, result)
+}
+
+// noDrift compares the database with a schema, as prisma migrate does.
+func (e tenant) noDrift(t *testing.T, schema string, external ...string) {
+	t.Helper()
+	var diff struct {
+		ExitCode int
+		Stdout   string
+	}
+	e.engine(t, "diff", map[string]any{
 		"from": map[string]any{"tag": "schemaDatasource", "files": files(schema), "configDir": "."}, "to": map[string]any{"tag": "schemaDatamodel", "files": files(schema)},
 		"script": false, "exitCode": true, "shadowDatabaseUrl": nil, "filters": filters(external),
 	}, &diff)
 	if diff.ExitCode != 0 {
-		t.Errorf("drift:\n%s", printed)
+		t.Errorf("drift:\n%s", diff.Stdout)
 	}
 }

@@ -1,0 +1,92 @@
+// Applications of many schemas in one process: for each line {"call", …} of
+// standard input an answer {"result"} or {"error"}.
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+import { dirname, join } from "node:path";
+import ts from "typescript";
+import { PrismaPg } from "@prisma/adapter-pg";
+import { engine } from "./engine.mjs";
+
+const require = createRequire(import.meta.url);
+const { generateClient, getDMMF } = require("@prisma/client-generator-js");
+const runtime = dirname(require.resolve("@prisma/client/runtime/client"));
+const source = readFileSync(new URL("../src/reference.ts", import.meta.url), "utf8");
+
+/** What prisma generate does, without the second that starting it takes. */
+async function generate({ dir, schema }) {
+  mkdirSync(dir, { recursive: true });
+  const schemaPath = join(dir, "schema.prisma");
+  const place = { value: dir, fromEnvVar: null };
+  await generateClient({
+    datamodel: schema, schemaPath, outputDir: dir, runtimeBase: runtime, runtimeSourcePath: runtime,
+    generator: {
+      name: "client", provider: { value: "prisma-client-js", fromEnvVar: null }, output: place, config: {},
+      binaryTargets: [], previewFeatures: [], sourceFilePath: schemaPath, isCustomOutput: true,
+    },
+    dmmf: await getDMMF({ datamodel: [[schemaPath, schema]] }),
+    datasources: [{ name: "db", provider: "postgresql", activeProvider: "postgresql", url: place, schemas: [], sourceFilePath: schemaPath }],
+    binaryPaths: {}, copyRuntime: false, engineVersion: "0", clientVersion: "7.10.0", activeProvider: "postgresql", compilerBuild: "fast",
+  });
+}
+
+/** The reference's queries about an application's own ids, at a time that stands still. */
+async function reference(prisma, { user, strategy, now, names }) {
+  let text = source
+    .replaceAll("'user-id'", user).replaceAll("'strategy-id'", strategy)
+    .replaceAll("Date.now()", now).replaceAll("NOW()", `to_timestamp(${now / 1000})`);
+  for (const [ours, theirs] of Object.entries(names ?? {})) text = text.replaceAll(ours, theirs);
+  const { outputText } = ts.transpileModule(text, { compilerOptions: { target: "ES2022", module: "ESNext" } });
+  return (await import("data:text/javascript," + encodeURIComponent(outputText))).reference(prisma);
+}
+
+/** Every answer that the reference's queries give. */
+async function queries(prisma, params) {
+  const { recent, strategyStats, failures, trends, getUserSandboxStats, getStrategyHealthMetrics } = await reference(prisma, params);
+  const [user, strategy] = [eval(params.user), eval(params.strategy)];
+  const answers = {
+    recent: await recent(), strategyStats: await strategyStats(), failures: await failures(), trends: await trends(),
+    userStats: await getUserSandboxStats(user), strategyHealth: await getStrategyHealthMetrics(strategy),
+  };
+  answers.failures.sort((a, b) => (a.id < b.id ? -1 : 1)); // the reference asks for no order
+  return answers;
+}
+
+/** A user and a strategy are renamed, others deleted. */
+async function owners(prisma, { user, strategy, newUser, newStrategy, goneUser, goneStrategy }) {
+  const of = (id) => ({ where: { id: eval(id) } });
+  await prisma.user.update({ ...of(user), data: { id: eval(newUser) } });
+  await prisma.strategy.update({ ...of(strategy), data: { id: eval(newStrategy) } });
+  await prisma.user.delete(of(goneUser));
+  await prisma.strategy.delete(of(goneStrategy));
+}
+
+async function withClient({ dir, url, schema }, act) {
+  const { PrismaClient } = require(dir);
+  const options = schema && { options: `-c search_path=${schema}` };
+  const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: url, ...options }) });
+  return act(prisma).finally(() => prisma.$disconnect());
+}
+
+const engines = new Map();
+
+const calls = {
+  generate,
+  queries: (params) => withClient(params, (prisma) => queries(prisma, params)),
+  owners: (params) => withClient(params, (prisma) => owners(prisma, params)),
+  engine: async ({ url, method, params }) => {
+    if (!engines.has(url)) engines.set(url, await engine(url));
+    return engines.get(url)[method](params);
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { call, ...params } = JSON.parse(line);
+  let answer;
+  try {
+    answer = { result: (await calls[call](params)) ?? {} };
+  } catch (error) {
+    answer = { error: String(error?.message ?? error) };
+  }
+  process.stdout.write(JSON.stringify(answer, (_, value) => (typeof value === "bigint" ? String(value) : value)) + "\n");
+}
