@@ -24,8 +24,8 @@ type Problem struct {
 
 	// How far a request came before it stopped.
 	Line       *int64 `json:"line,omitempty" doc:"NDJSON only: the line, counted from 1, that the import stopped at. Every line before it is stored; none from it on is."`
-	Accepted   *int64 `json:"accepted,omitempty" doc:"NDJSON only: records stored before that line."`
-	Duplicates *int64 `json:"duplicates,omitempty" doc:"NDJSON only: records before that line that were stored already."`
+	Accepted   *int64 `json:"accepted,omitempty" doc:"NDJSON only: executions stored before that line."`
+	Duplicates *int64 `json:"duplicates,omitempty" doc:"NDJSON only: executions before that line that were stored already."`
 	Deleted    *int64 `json:"deleted,omitempty" doc:"Cleanup only: executions deleted before it was interrupted."`
 }
 

@@ -39,9 +39,9 @@ type ExportEnd struct {
 
 // Appended answers an append.
 type Appended struct {
-	Accepted   int64          `json:"accepted" doc:"Records stored by this request."`
-	Duplicates int64          `json:"duplicates" doc:"Records that were stored already, or stand twice in the request."`
-	IDs        []sandtrail.ID `json:"ids" doc:"One id per record, in order. null for NDJSON of more than 10000 records."`
+	Accepted   int64          `json:"accepted" doc:"Executions stored by this request."`
+	Duplicates int64          `json:"duplicates" doc:"Executions that were stored already, or stand twice in the request."`
+	IDs        []sandtrail.ID `json:"ids" doc:"One id per execution, in order. null for NDJSON of more than 10000 executions."`
 }
 
 // Deleted answers a removal.
@@ -105,7 +105,7 @@ type OwnerStrategy struct {
 type NewKey struct {
 	Name      string         `json:"name,omitempty" example:"ci"`
 	Role      sandtrail.Role `json:"role" enum:"ingest,read,auditor,admin"`
-	UserID    string         `json:"userId,omitempty" doc:"read only: the key sees this user's records alone."`
+	UserID    string         `json:"userId,omitempty" doc:"read only: the key sees this user's executions alone."`
 	ExpiresIn string         `json:"expiresIn,omitempty" doc:"A length of time from now; never if left out." example:"30d"`
 }
 

@@ -51,7 +51,7 @@ func (r *run) settle(ctx context.Context, draft sandtrail.Draft) bool {
 		err = done.Why
 	}
 	if err != nil {
-		r.Warn("records of earlier runs still wait in %s: %v", r.box.Dir(), err)
+		r.Warn("earlier executions still wait in %s: %v", r.box.Dir(), err)
 	}
 	return true
 }
@@ -74,19 +74,19 @@ func (r *run) deliver(ctx context.Context, draft sandtrail.Draft, admission sand
 // because it belongs there. It reports whether there is no more to be done.
 func (r *run) put(draft sandtrail.Draft, why error) (settled bool) {
 	if r.box == nil {
-		r.Warn("the record is lost: %v", why)
+		r.Warn("the execution is lost: %v", why)
 		return true
 	}
 	_, err := r.box.Put(draft)
 	switch {
 	case sandtrail.CodeOf(err) == sandtrail.CodeTooLarge:
-		r.warnOf("the record is lost: ", why, err)
+		r.warnOf("the execution is lost: ", why, err)
 		return true
 	case err != nil:
-		r.warnOf("the record could not be delivered, nor put into the outbox: ", why, err)
+		r.warnOf("the execution could not be delivered, nor put into the outbox: ", why, err)
 		return false
 	case why != nil:
-		r.Warn("the record waits in %s: %v", r.box.Dir(), why)
+		r.Warn("the execution waits in %s: %v", r.box.Dir(), why)
 	}
 	return true
 }

@@ -30,7 +30,7 @@ type Flags struct {
 
 	PassEnv    []string `placeholder:"NAME" help:"Pass this variable on although it is one of Sandtrail's own: SANDTRAIL_*, AWS_*, OTEL_* and those of PostgreSQL's clients are kept from the command. Can be repeated."`
 	PassFD     []int    `name:"pass-fd" placeholder:"N" help:"Pass this open file descriptor on, 3 or higher; others are not inherited. Can be repeated."`
-	RecordFile string   `xor:"record" placeholder:"FILE" help:"Write the record as JSON to this file in place of a store."`
+	RecordFile string   `xor:"record" placeholder:"FILE" help:"Write the execution as JSON to this file in place of a store."`
 	RecordFD   int      `name:"record-fd" xor:"record" placeholder:"N" help:"The same to this open file descriptor, 3 or higher."`
 
 	RecordSession bool `help:"Record what is seen on the terminal as an asciicast; with --type TERMINAL."`
@@ -39,7 +39,7 @@ type Flags struct {
 	SessionsFlag
 
 	OutboxFlag
-	DeliverWait cmdline.Duration `default:"5s" help:"How long delivery may take before the record is left to the next call."`
+	DeliverWait cmdline.Duration `default:"5s" help:"How long delivery may take before the execution is left to the next call."`
 	RetentionFlag
 
 	Command []string `arg:"" optional:"" passthrough:"partial" help:"The command, behind --."`

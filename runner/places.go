@@ -14,7 +14,7 @@ import (
 
 // OutboxFlag says where records wait.
 type OutboxFlag struct {
-	Outbox string `placeholder:"DIR" env:"SANDTRAIL_OUTBOX" help:"Where records wait that could not be delivered (default: one per database or server, in the user's state directory)."`
+	Outbox string `placeholder:"DIR" env:"SANDTRAIL_OUTBOX" help:"Where executions wait that could not be delivered (default: one per database or server, in the user's state directory)."`
 }
 
 // dir is the outbox of the store that the program means. Each store has its
@@ -80,7 +80,7 @@ func (p *Program) stateDir(what, flag string) (string, error) {
 
 // RetentionFlag says how old records may be.
 type RetentionFlag struct {
-	Retention cmdline.Duration `default:"90d" env:"SANDTRAIL_RETENTION" help:"Refuse records older than this; 0 takes any age."`
+	Retention cmdline.Duration `default:"90d" env:"SANDTRAIL_RETENTION" help:"Refuse executions older than this; 0 takes any age."`
 }
 
 // Admission applies the rules of the record as of now.

@@ -15,9 +15,9 @@ import (
 	"github.com/sandtrail/sandtrail/api"
 )
 
-const aboutAPI = `The audit trail of code sandboxes: records of runs, and answers about them.
+const aboutAPI = `The audit trail of code sandboxes: executions, and answers about them.
 
-Send a key as ` + "`Authorization: Bearer st_…`" + `. Its role says what it may do: ingest writes records and nothing else; read sees everything, or one user's records when it is bound to a user; auditor reads, exports, verifies and sees the access log, and changes nothing; admin may do everything. A server without keys answers this machine only.
+Send a key as ` + "`Authorization: Bearer st_…`" + `. Its role says what it may do: ingest writes executions and nothing else; read sees everything, or one user's executions when it is bound to a user; auditor reads, exports, verifies and sees the access log, and changes nothing; admin may do everything. A server without keys answers this machine only.
 
 Times are RFC 3339, kept in UTC to the millisecond. null means not measured, or a rate or an average over nothing. Errors are problem documents (RFC 9457) whose errors name every place at fault. Bodies may be gzip or zstd. 429 and 503 come with Retry-After.`
 
@@ -71,7 +71,7 @@ func (s *Server) documentAppend() {
 	op := operation("POST /v1/executions", "appendExecutions", "Store executions", appendText)
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 		"application/json":     {Schema: &huma.Schema{OneOf: []*huma.Schema{record, {Type: huma.TypeArray, Items: record}}}},
-		"application/x-ndjson": {Schema: &huma.Schema{Type: huma.TypeString, Description: "One record a line."}},
+		"application/x-ndjson": {Schema: &huma.Schema{Type: huma.TypeString, Description: "One execution a line."}},
 	}}
 	op.Responses = map[string]*huma.Response{
 		"201": {Description: "Stored: durable and visible to every reader.", Content: map[string]*huma.MediaType{
@@ -82,7 +82,7 @@ func (s *Server) documentAppend() {
 	s.api.OpenAPI().AddOperation(&op)
 }
 
-const appendText = `One record, an array of up to 10000, or NDJSON of any length. It is answered after the commit.
+const appendText = `One execution, an array of up to 10000, or NDJSON of any length. It is answered after the commit.
 
 A JSON body is stored whole or not at all. NDJSON is committed as it comes; at a fault everything before the faulty line is stored and nothing from it on, and the problem's line says where.
 
@@ -95,7 +95,7 @@ type newExecution struct {
 	UserID        string          `json:"userId" maxLength:"255" example:"u1"`
 	StrategyID    string          `json:"strategyId" maxLength:"255" example:"s1"`
 	Type          string          `json:"executionType" enum:"VALIDATION,TERMINAL"`
-	Success       bool            `json:"success" doc:"A run that timed out did not succeed."`
+	Success       bool            `json:"success" doc:"An execution that timed out did not succeed."`
 	ExecutionTime int             `json:"executionTime" minimum:"0" maximum:"2147483647" doc:"Wall time in milliseconds." example:"1204"`
 	MemoryUsed    *int            `json:"memoryUsed,omitempty" nullable:"true" minimum:"0" doc:"Peak of the process tree in MiB; null if not measured."`
 	CPUUsage      *float64        `json:"cpuUsage,omitempty" nullable:"true" minimum:"0" doc:"Percent, 100 for one core; null if not measured."`
@@ -104,7 +104,7 @@ type newExecution struct {
 	WarningCount  *int            `json:"warningCount,omitempty" nullable:"true" minimum:"0" doc:"The number of metadata.warnings if left out."`
 	Classes       []string        `json:"classesFound,omitempty" doc:"An array, or a comma-separated string; null if nobody looked."`
 	Metadata      json.RawMessage `json:"metadata,omitempty" doc:"A JSON object of up to 64 KiB."`
-	CreatedAt     *string         `json:"createdAt,omitempty" nullable:"true" format:"date-time" doc:"End of the run; now if left out."`
+	CreatedAt     *string         `json:"createdAt,omitempty" nullable:"true" format:"date-time" doc:"When the execution ended; now if left out."`
 }
 
 //go:embed docs.html.tmpl

@@ -26,7 +26,7 @@ func (s *Server) registerExamination() {
 }
 
 type examineInput struct {
-	Deep bool `query:"deep" doc:"Compare what is derived with the records; reads all of them."`
+	Deep bool `query:"deep" doc:"Compare what is derived with the executions; reads all of them."`
 }
 
 func (s *Server) examine(ctx context.Context, in *examineInput) (*body[api.Page[sandtrail.Check]], error) {

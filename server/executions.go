@@ -72,16 +72,16 @@ func (s *Server) registerExecutions() {
 	s.documentAppend()
 
 	register(s, operation("GET /v1/executions", "listExecutions", "List executions",
-		"Newest first. Walking all pages meets every record once that was there from the first page to the last."),
+		"Newest first. Walking all pages meets every execution once that was there from the first page to the last."),
 		s.listExecutions)
 	register(s, operation("GET /v1/executions/{id}", "getExecution", "Read one execution", ""), s.getExecution)
 
 	register(s, streaming(operation("GET "+streamPath, "streamExecutions", "Follow executions as they are committed",
-		"Server-sent events, one for each committed record, whoever wrote it. The data of an event is the record; its id is the place to go on from."),
+		"Server-sent events, one for each committed execution, whoever wrote it. The data of an event is the execution; its id is the place to go on from."),
 		"text/event-stream"), s.streamExecutions)
 	register(s, streaming(operation("GET /v1/export", "exportExecutions", "Export executions",
-		"Newest first, of any number. A connection that is cut short means that records are missing: "+
-			"go on with until one millisecond after the createdAt of the last whole record, and leave out what you have."),
+		"Newest first, of any number. A connection that is cut short means that executions are missing: "+
+			"go on with until one millisecond after the createdAt of the last whole execution, and leave out what you have."),
 		"application/x-ndjson", "text/csv"), s.export)
 }
 

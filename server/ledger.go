@@ -49,11 +49,11 @@ func (s *Server) registerLedger() {
 			"and what opens it, left out once the ids are erased."), s.renames)
 
 	proof := operation("GET /v1/ledger/proof/{id}", "getProof", "Prove that an execution is in the ledger",
-		"The path from its leaf to a checkpoint. A record is sealed seconds after its commit; before that there is no proof.")
+		"The path from its ledger entry to a checkpoint. An execution is sealed seconds after its commit; before that there is no proof.")
 	proof.Middlewares = append(proof.Middlewares, uncompressed)
 	register(s, proof, s.proof)
 	register(s, operation("GET /v1/ledger/receipt/{id}", "getReceipt", "Read the receipt of an execution",
-		"Record, proof and checkpoint in one file, which sandtrail verify --receipt checks without any server."), s.receipt)
+		"Execution, proof and checkpoint in one file, which sandtrail verify --receipt checks without any server."), s.receipt)
 }
 
 // uncompressed spares an answer that is small and mostly hashes.

@@ -19,10 +19,10 @@ import (
 type cli struct {
 	globals
 
-	Demo     demoCmd     `cmd:"" group:"record" help:"Record real runs of bundled examples and show what can be learnt from them."`
+	Demo     demoCmd     `cmd:"" group:"record" help:"Record real executions of bundled examples and show what can be learnt from them."`
 	Exec     execCmd     `cmd:"" group:"record" help:"Run a command, measure it and record it."`
-	Outbox   outboxCmd   `cmd:"" group:"record" help:"Show and deliver the records that wait."`
-	Record   recordCmd   `cmd:"" group:"record" help:"Store records from a file or a pipe."`
+	Outbox   outboxCmd   `cmd:"" group:"record" help:"Show and deliver the executions that wait in the outbox."`
+	Record   recordCmd   `cmd:"" group:"record" help:"Store executions from a file or a pipe."`
 	List     listCmd     `cmd:"" group:"read" help:"Show executions, newest first."`
 	Show     showCmd     `cmd:"" group:"read" help:"Show one execution with its findings."`
 	Play     playCmd     `cmd:"" group:"read" help:"Replay the recorded session of an execution."`
@@ -41,7 +41,7 @@ type cli struct {
 	Hold       holdCmd       `cmd:"" group:"keep" help:"Keep users and strategies from every removal."`
 	Cleanup    cleanupCmd    `cmd:"" group:"keep" help:"Delete old executions."`
 	Migrate    migrateCmd    `cmd:"" group:"keep" help:"Create or update the tables."`
-	Verify     verifyCmd     `cmd:"" group:"keep" help:"Compare every record with the ledger."`
+	Verify     verifyCmd     `cmd:"" group:"keep" help:"Compare every execution with the ledger."`
 	Ledger     ledgerCmd     `cmd:"" group:"keep" help:"Checkpoints and keys of the ledger."`
 	Doctor     doctorCmd     `cmd:"" group:"keep" help:"Examine the database."`
 

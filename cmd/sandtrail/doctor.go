@@ -14,7 +14,7 @@ import (
 )
 
 type doctorCmd struct {
-	Deep bool `help:"Compare what is derived with the records; reads all of them."`
+	Deep bool `help:"Compare what is derived with the executions; reads all of them."`
 	outboxFlag
 	output
 }

@@ -25,7 +25,7 @@ type exportCmd struct {
 	To     string `placeholder:"FILE" help:"Write there, in place of standard output, and give the file its name when it is whole."`
 	Resume bool   `help:"Go on with the file of --to where the same export was interrupted."`
 
-	Manifest string `placeholder:"FILE" help:"Write a signed manifest of the export there; lines of ndjson then say where their record is in the ledger."`
+	Manifest string `placeholder:"FILE" help:"Write a signed manifest of the export there; lines of ndjson then say where their execution is in the ledger."`
 	ledgerKeyFlag
 }
 

@@ -18,8 +18,8 @@ type keysCmd struct {
 }
 
 type keysCreateCmd struct {
-	Role    string    `required:"" enum:"ingest,read,auditor,admin" placeholder:"ROLE" help:"ingest (writes records, nothing else), read, auditor (reads, exports, verifies) or admin."`
-	User    string    `placeholder:"ID" help:"read: sees this user's records alone."`
+	Role    string    `required:"" enum:"ingest,read,auditor,admin" placeholder:"ROLE" help:"ingest (writes executions, nothing else), read, auditor (reads, exports, verifies) or admin."`
+	User    string    `placeholder:"ID" help:"read: sees this user's executions alone."`
 	Name    string    `placeholder:"NAME" help:"What the key is for."`
 	Expires *duration `placeholder:"DURATION" help:"Valid for so long, such as 30d; for ever if left out."`
 }

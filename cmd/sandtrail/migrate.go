@@ -23,7 +23,7 @@ type migrateCmd struct {
 
 	PrismaSchema string `placeholder:"FILE" help:"PostgreSQL: read the tables, keys and columns of users, strategies and executions in this Prisma schema (a file, or a folder of them), and compare them with the database's."`
 	LogTable     string `placeholder:"TABLE" help:"PostgreSQL: the table to adopt (default sandbox_execution_logs); a schema may precede it: app.RunLog."`
-	ExtraColumns string `enum:",keep,metadata" default:"" placeholder:"keep|metadata" help:"With --adopt: what becomes of its columns that are none of the record's: columns of the log (keep, the default) or keys of the metadata."`
+	ExtraColumns string `enum:",keep,metadata" default:"" placeholder:"keep|metadata" help:"With --adopt: what becomes of its columns that are none of an execution's: columns of the log (keep, the default) or keys of the metadata."`
 	Repair       bool   `help:"PostgreSQL: begin a new log where the table of executions was dropped from outside, as prisma migrate reset does; the old one's ledger is kept."`
 	DropOld      bool   `help:"With --adopt: drop the old table, which adoption has kept aside."`
 

@@ -20,9 +20,9 @@ type outboxFlag struct{ runner.OutboxFlag }
 func (f outboxFlag) existing(d *deps) (*outbox.Outbox, error) { return f.Existing(d.program()) }
 
 type outboxCmd struct {
-	List  outboxListCmd  `cmd:"" help:"Show the records that wait for delivery."`
-	Flush outboxFlushCmd `cmd:"" help:"Deliver the records that wait."`
-	Retry outboxRetryCmd `cmd:"" help:"Deliver the records that were refused, and those that wait."`
+	List  outboxListCmd  `cmd:"" help:"Show the executions that wait for delivery."`
+	Flush outboxFlushCmd `cmd:"" help:"Deliver the executions that wait."`
+	Retry outboxRetryCmd `cmd:"" help:"Deliver the executions that were refused, and those that wait."`
 }
 
 type outboxListCmd struct {
@@ -84,7 +84,7 @@ func draftColumns(now time.Time) []table.Column[sandtrail.Draft] {
 
 // wordState tells what a listing does not show.
 func wordState(s outbox.State) string {
-	parts := []string{human.Plural(int64(s.Waiting), "record") + " waiting"}
+	parts := []string{human.Plural(int64(s.Waiting), "execution") + " waiting"}
 	for _, part := range []struct {
 		n    int
 		what string
@@ -133,7 +133,7 @@ func (c *outboxFlushCmd) Run(ctx context.Context, d *deps) error {
 	done, err := runner.DeliverWaiting(ctx, box, sessions, store, c.Admission(d.now()))
 	d.maintain(ctx)
 	if done.Why != nil {
-		d.warn("%s left waiting: %v", human.Plural(int64(done.Stayed), "record"), done.Why)
+		d.warn("%s left waiting: %v", human.Plural(int64(done.Stayed), "execution"), done.Why)
 	}
 	if done.Refused+done.Damaged > 0 {
 		d.warn("%d refused and %d damaged were set aside in %s", done.Refused, done.Damaged, box.Dir())
@@ -141,7 +141,7 @@ func (c *outboxFlushCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	if err := d.say("Delivered %s.", human.Plural(int64(done.Delivered), "record")); err != nil {
+	if err := d.say("Delivered %s.", human.Plural(int64(done.Delivered), "execution")); err != nil {
 		return err
 	}
 	if done.Stayed > 0 {

@@ -13,10 +13,10 @@ import (
 )
 
 type recordCmd struct {
-	File         string `arg:"" optional:"" default:"-" help:"File of records, - for standard input: one JSON object, an array, or one object per line (NDJSON), gzip and zstd understood, or CSV as export writes it."`
+	File         string `arg:"" optional:"" default:"-" help:"File of executions, - for standard input: one JSON object, an array, or one object per line (NDJSON), gzip and zstd understood, or CSV as export writes it."`
 	FromLine     int    `default:"1" help:"Skip the lines before this one."`
-	Import       string `placeholder:"NAME" help:"Name of this import. Records without id get one made from the name, the line's number and its content, so that reading the same lines again stores nothing twice. A file is named by its path."`
-	CreateOwners bool   `help:"Make the users and strategies that are not there yet, as the records tell of them."`
+	Import       string `placeholder:"NAME" help:"Name of this import. Executions without id get one made from the name, the line's number and its content, so that reading the same lines again stores nothing twice. A file is named by its path."`
+	CreateOwners bool   `help:"Make the users and strategies that are not there yet, as the executions tell of them."`
 	retentionFlag
 }
 
@@ -57,7 +57,7 @@ func (c *recordCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return im.explain(err)
 	}
-	return d.say("Stored %s%s.", human.Plural(im.accepted, "record"), im.known())
+	return d.say("Stored %s%s.", human.Plural(im.accepted, "execution"), im.known())
 }
 
 // source is where records come from.
@@ -116,7 +116,7 @@ func (im *importer) explain(err error) error {
 	}
 	next := im.committed + 1
 	fmt.Fprintf(im.deps.err, "sandtrail: %s stored%s, up to line %d; nothing of what follows is.\n",
-		human.Plural(im.accepted, "record"), im.known(), im.committed)
+		human.Plural(im.accepted, "execution"), im.known(), im.committed)
 	if im.anonymous && im.source.name == "" {
 		fmt.Fprintf(im.deps.err, "sandtrail: to go on, run the same command with --from-line %d.\n", next)
 	} else {

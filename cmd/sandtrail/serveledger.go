@@ -21,7 +21,7 @@ type ledgerFlags struct {
 	CheckpointWitness []webAddress `env:"SANDTRAIL_CHECKPOINT_WITNESS" placeholder:"URL" help:"Have each witnessed there, such as by https://other/v1/ledger/witness; may be given more than once."`
 	WitnessOf         []string     `env:"SANDTRAIL_WITNESS_OF" placeholder:"KEY" help:"Be a witness of the log with this public key; may be given more than once."`
 	Archive           archivePlace `env:"SANDTRAIL_ARCHIVE" placeholder:"DIR" help:"Write whole weeks there, to a directory or s3://BUCKET/PREFIX, before --retention deletes them."`
-	VerifyEvery       duration     `default:"24h" env:"SANDTRAIL_VERIFY_EVERY" help:"Compare the records with the ledger this often; 0 never does."`
+	VerifyEvery       duration     `default:"24h" env:"SANDTRAIL_VERIFY_EVERY" help:"Compare the executions with the ledger this often; 0 never does."`
 }
 
 // service is the ledger of a store. Where the key's file was not named and

@@ -20,7 +20,7 @@ import (
 
 type verifyCmd struct {
 	Checkpoint []string `type:"existingfile" placeholder:"FILE" help:"Checkpoint that was kept outside the database. May be repeated."`
-	Since      string   `type:"existingfile" placeholder:"FILE" help:"Checkpoint up to which all was verified before: older records are counted, and not read again."`
+	Since      string   `type:"existingfile" placeholder:"FILE" help:"Checkpoint up to which all was verified before: older executions are counted, and not read again."`
 	Receipt    string   `type:"existingfile" placeholder:"FILE" help:"Check a receipt instead; needs no database."`
 	Export     string   `type:"existingfile" placeholder:"FILE" and:"export" help:"Check an exported file instead; needs no database."`
 	Manifest   string   `type:"existingfile" placeholder:"FILE" and:"export" help:"The manifest that was written with it."`

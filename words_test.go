@@ -1,0 +1,149 @@
+package sandtrail_test
+
+import (
+	"encoding/json"
+	"go/ast"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// retired are words that users do not meet, and the one word for the same thing.
+var retired = []struct {
+	word *regexp.Regexp
+	use  string
+}{
+	{regexp.MustCompile(`(?i)\b(a|an|the|one|each|every|per|whole|committed|of|older|stores?|refuse|writes|these|their|no|more|user's|waiting) records?\b|\brecord's\b|^Records\b|\brecords (that|stored|waiting|wait|are)\b`), "execution"},
+	{regexp.MustCompile(`(?i)\b(a|an|the|one|each|every|last|real|earlier|of|failed) runs?\b`), "execution"},
+	{regexp.MustCompile(`(?i)\bdrafts?\b`), "execution"},
+	{regexp.MustCompile(`(?i)\bleaf\b|\b(of|the|all|%d|%s) leaves\b`), "ledger entry"},
+	{regexp.MustCompile(`(?i)\b(half|nearly all|almost all) within\b`), "p50, p95, p99"},
+	{regexp.MustCompile(`(?i)\bprobes?\b`), "health check"},
+	{regexp.MustCompile(`(?i)\bspool(s|ed)?\b`), "outbox"},
+	{regexp.MustCompile(`(?i)\bnot (yet )?sealed\b`), "unsealed"},
+	{regexp.MustCompile(`(?i)\bcrash(ed|es)?\b`), "failed, not timed out"},
+}
+
+// TestOneWordForOneThing reads the texts that users meet: the help of commands
+// and flags, the description of the HTTP interface, the templates of the page.
+func TestOneWordForOneThing(t *testing.T) {
+	seen := 0
+	look := func(where, text string) {
+		seen++
+		text = logRecords.ReplaceAllString(text, "OTLP")
+		for _, r := range retired {
+			if found := r.word.FindString(text); found != "" {
+				t.Errorf("%s: %q in %q: the word is %s", where, found, text, r.use)
+			}
+		}
+	}
+	for _, s := range program(t) {
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if field, ok := n.(*ast.Field); ok && field.Tag != nil {
+				tag, _ := strconv.Unquote(field.Tag.Value)
+				for _, key := range []string{"help", "doc"} {
+					if text := reflect.StructTag(tag).Get(key); text != "" {
+						look(s.files.Position(field.Pos()).String(), text)
+					}
+				}
+			}
+			return true
+		})
+	}
+	eachDescription(t, look)
+	eachTemplate(t, look)
+	if seen < 600 {
+		t.Errorf("only %d texts were found", seen)
+	}
+}
+
+// logRecords are OpenTelemetry's.
+var logRecords = regexp.MustCompile(`(?i)\blog records?\b`)
+
+// eachDescription reads the OpenAPI document that a test of the server compares
+// with what it serves.
+func eachDescription(t *testing.T, look func(where, text string)) {
+	t.Helper()
+	content, err := os.ReadFile("server/testdata/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document any
+	if err := json.Unmarshal(content, &document); err != nil {
+		t.Fatal(err)
+	}
+	var walk func(path string, value any)
+	walk = func(path string, value any) {
+		switch value := value.(type) {
+		case map[string]any:
+			for key, inner := range value {
+				if text, ok := inner.(string); ok && (key == "description" || key == "summary") {
+					look("openapi.json "+path, text)
+				}
+				walk(path+"/"+key, inner)
+			}
+		case []any:
+			for _, inner := range value {
+				walk(path, inner)
+			}
+		}
+	}
+	walk("", document)
+}
+
+var (
+	inline = regexp.MustCompile(`</?(code|b|i|em|strong|a|span|small|abbr)\b[^>]*>`)
+	action = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
+	hidden = regexp.MustCompile(`(?s)<(style|script)\b.*?</(style|script)>|<!--.*?-->`)
+	tag    = regexp.MustCompile(`(?s)<[^>]*>`)
+	spoken = regexp.MustCompile(`\b(aria-label|title|placeholder|alt)="([^"]*)"`)
+)
+
+// eachTemplate reads what a template shows and what it has read aloud.
+func eachTemplate(t *testing.T, look func(where, text string)) {
+	t.Helper()
+	files, err := filepath.Glob("web/templates/*/*.html")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no templates: %v", err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := inline.ReplaceAllString(hidden.ReplaceAllString(action.ReplaceAllString(string(content), "…"), ""), "")
+		for _, found := range spoken.FindAllStringSubmatch(page, -1) {
+			look(file, found[2])
+		}
+		for _, text := range strings.Split(tag.ReplaceAllString(page, "\x00"), "\x00") {
+			if text = strings.TrimSpace(text); text != "" {
+				look(file, text)
+			}
+		}
+	}
+}
+
+// TestFilterSaysWhatCrashedMeans keeps the choice of the page, whose value is
+// crashed, from being shown without its meaning.
+func TestFilterSaysWhatCrashedMeans(t *testing.T) {
+	page, err := os.ReadFile("web/templates/pages/executions.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if option := regexp.MustCompile(`<option value="crashed"[^>]*>[^<]*`).FindString(action.ReplaceAllString(string(page), "")); !strings.HasSuffix(option, ">failed, not timed out") {
+		t.Errorf("the filter offers %q", option)
+	}
+	filter, err := os.ReadFile("web/filter.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(filter)) {
+		if strings.Contains(line, "crashed") && strings.Contains(line, `errors.New("`) && !strings.Contains(line, "crashed (failed, not timed out)") {
+			t.Errorf("a message offers crashed without its meaning: %s", line)
+		}
+	}
+}
