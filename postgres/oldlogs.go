@@ -67,7 +67,7 @@ func findOldLogs(ctx context.Context, q querier, o Options, current string) (*ol
 	case o.Logs.Table == "":
 		return nil, refuseLookalikes(ctx, q, o.Schema)
 	case bare(o.Logs.Table) != logsTable && o.Logs.At != "":
-		return nil, contradicts(o.Logs.At, `there is no table %s; run prisma migrate deploy or dev first, or give the model @@map("%s"), which is Sandtrail's (sandtrail prisma --addition prints it)`,
+		return nil, contradicts(o.Logs.At, `there is no table %s; run prisma migrate deploy or dev first, or give the model @@map("%s"), which is Sandtrail's`,
 			quoteTable(o.Logs.Table), logsTable)
 	case bare(o.Logs.Table) != logsTable:
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "there is no table %s to adopt: look at the name", quoteTable(o.Logs.Table))

@@ -111,7 +111,7 @@ func (s schema) postgres() error {
 	for _, d := range s.declarations {
 		provider, ok := d.settings["provider"]
 		if d.kind == "datasource" && ok && provider.text != "postgresql" && provider.text != "postgres" {
-			return sandtrail.Errorf(sandtrail.CodeInvalid, "%s: the schema is of %s, and Sandtrail shares a database on PostgreSQL only", d.at, provider.text)
+			return sandtrail.Errorf(sandtrail.CodeInvalid, "%s: the schema is of %s, and Sandtrail shares a database on PostgreSQL only: leave the schema out", d.at, provider.text)
 		}
 	}
 	return nil
@@ -240,7 +240,7 @@ func (s schema) relation(d declaration, f declared) (r reference, ok bool) {
 // choose tells how to say which of several models is meant.
 func (s schema) choose(what, option string, models []declaration) error {
 	if len(models) == 0 {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "the schema has no model of %s whose key (@id) is one field", what)
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "the schema has no model of %s whose key (@id) is one field: add one", what)
 	}
 	var names []string
 	refusal := sandtrail.Errorf(sandtrail.CodeInvalid, "")
@@ -280,7 +280,7 @@ func (r reference) found() (Found, error) {
 	m := r.model
 	key, ok := m.field(r.key)
 	if !ok {
-		return Found{}, sandtrail.Errorf(sandtrail.CodeInvalid, "%s: model %s has no field %s, which the executions refer to", m.at, m.name, r.key)
+		return Found{}, sandtrail.Errorf(sandtrail.CodeInvalid, "%s: model %s has no field %s, which the executions refer to: add it", m.at, m.name, r.key)
 	}
 	kind, err := key.keyType()
 	if err != nil {
@@ -315,5 +315,5 @@ func (f declared) keyType() (string, error) {
 	if kind, ok := declaredTypes[declared]; ok {
 		return kind, nil
 	}
-	return "", sandtrail.Errorf(sandtrail.CodeInvalid, "%s: the key %s is %s, and executions can refer to text, varchar, uuid and integer keys only", f.at, f.name, declared)
+	return "", sandtrail.Errorf(sandtrail.CodeInvalid, "%s: the key %s is %s; it must be text, varchar, uuid or an integer, for executions to refer to it", f.at, f.name, declared)
 }

@@ -106,7 +106,7 @@ func (r *reader) next() {
 	at := words().FindStringSubmatchIndex(r.rest)
 	if at == nil {
 		line, _, _ := strings.Cut(strings.TrimLeft(r.rest, " \t\r\f"), "\n")
-		r.fail("want a word of Prisma's language, got %.40q", line)
+		r.fail("here must be a word of Prisma's language, got %.40q", line)
 		return
 	}
 	r.line += strings.Count(r.rest[:at[2]], "\n") // in comments
@@ -134,7 +134,7 @@ func (r *reader) skipLines() bool {
 // take goes past a word that has to be there.
 func (r *reader) take(want string) {
 	if r.word != want {
-		r.fail("want %q, got %q", want, r.word)
+		r.fail("here must be %q, got %q", want, r.word)
 		return
 	}
 	r.next()
@@ -148,7 +148,7 @@ var name = sync.OnceValue(func() *regexp.Regexp {
 func (r *reader) identifier(what string) string {
 	word := r.word
 	if !name().MatchString(word) {
-		r.fail("want %s, got %q", what, word)
+		r.fail("here must be %s, got %q", what, word)
 		return ""
 	}
 	r.next()
@@ -182,7 +182,7 @@ func (r *reader) member(d *declaration) {
 		d.fields = append(d.fields, r.field())
 	}
 	if r.word != "\n" && r.word != "}" {
-		r.fail("want the end of the line, got %q", r.word)
+		r.fail("here must be the end of the line, got %q", r.word)
 	}
 }
 
@@ -232,7 +232,7 @@ func (r *reader) arguments() map[string]argument {
 		if r.skipLines(); r.word == "," {
 			r.next()
 		} else if r.word != ")" {
-			r.fail("want , or ), got %q", r.word)
+			r.fail("a value must be followed by , or ), got %q", r.word)
 		}
 	}
 	r.take(")")
@@ -249,7 +249,7 @@ func (r *reader) argument() (a argument) {
 	switch {
 	case strings.HasPrefix(r.word, `"`):
 		if json.Unmarshal([]byte(r.word), &a.text) != nil {
-			r.fail("want a text, got %s", r.word)
+			r.fail("here must be a text, got %s", r.word)
 		}
 		r.next()
 	case r.word == "[":
