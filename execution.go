@@ -55,38 +55,6 @@ type Execution struct {
 	Strategy *Strategy `json:"strategy,omitempty"`
 }
 
-// MarshalJSON writes an answer. Another client's createdAt may be of a year
-// that RFC 3339 has no room for: see Time.
-func (e Execution) MarshalJSON() ([]byte, error) {
-	type plain Execution
-	if isRFC3339(e.CreatedAt) {
-		return EncodeJSON(plain(e))
-	}
-	return EncodeJSON(struct {
-		plain
-		CreatedAt Time `json:"createdAt"`
-	}{plain(e), Time{e.CreatedAt}})
-}
-
-// UnmarshalJSON reads an answer.
-func (e *Execution) UnmarshalJSON(raw []byte) error {
-	type plain Execution
-	if json.Unmarshal(raw, (*plain)(e)) != nil {
-		into := struct {
-			*plain
-			CreatedAt Time `json:"createdAt"`
-		}{plain: (*plain)(e)}
-		if err := json.Unmarshal(raw, &into); err != nil {
-			return err
-		}
-		e.CreatedAt = into.CreatedAt.Time
-	}
-	if string(e.Metadata) == "null" {
-		e.Metadata = nil
-	}
-	return nil
-}
-
 // EncodeJSON is json.Marshal without its escapes for HTML, so that metadata
 // arrives byte by byte as it was stored.
 func EncodeJSON(value any) ([]byte, error) {

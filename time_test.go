@@ -37,15 +37,3 @@ func TestTimesOfAnyYear(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkMarshalExecution(b *testing.B) {
-	e := sandtrail.Execution{
-		ID: sandtrail.NewID(noon), UserID: "user-1", StrategyID: "strategy-1", Type: sandtrail.Validation, CreatedAt: noon,
-		Metadata: json.RawMessage(`{"run":{"command":"python3 strategy.py","exitCode":0},"errors":[{"severity":"error","message":"` + strings.Repeat("x", 300) + `"}]}`),
-	}
-	for b.Loop() {
-		if _, err := sandtrail.EncodeJSON(e); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -57,6 +57,27 @@ func TestHoldsBindAgainstReplace(t *testing.T) {
 	}
 }
 
+// TestHeldOwnersSayWhy deletes held owners that have no executions.
+func TestHeldOwnersSayWhy(t *testing.T) {
+	s, other := withOther(t)
+	if err := other("INSERT INTO users (id, email) VALUES ('u', 'u')", "INSERT INTO strategies (id, name) VALUES ('s', 's')"); err != nil {
+		t.Fatal(err)
+	}
+	for subject, id := range map[sandtrail.Subject]string{sandtrail.Users: "u", sandtrail.Strategies: "s"} {
+		hold := sandtrail.Hold{Subject: subject, SubjectID: id, Reason: "r", CreatedBy: "cli", CreatedAt: noon}
+		if err := s.PutHold(t.Context(), hold); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for statement, want := range map[string]string{
+		"DELETE FROM users": "a legal hold keeps this user", "DELETE FROM strategies": "a legal hold keeps this strategy",
+	} {
+		if err := other(statement); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", statement, err, want)
+		}
+	}
+}
+
 // withOther is a store and another client of its file, with the driver's
 // defaults but for foreign keys.
 func withOther(t *testing.T) (sandtrail.Database, func(...string) error) {
