@@ -43,7 +43,7 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 		return checks, wrap("doctor", err)
 	}
 	checks = append(checks, append(aside, closed...)...)
-	examinations := []func(context.Context, *layout, time.Time) (sandtrail.Check, error){s.checkAhead, s.checkDetached, s.checkStrays, s.checkLedger}
+	examinations := []func(context.Context, *layout, time.Time) (sandtrail.Check, error){s.checkAhead, s.checkDetached, s.checkStrays, s.checkSnapshots, s.checkLedger}
 	if l.Distributed != nil {
 		examinations = append(examinations, s.checkCluster)
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail"
 )
 
 // OpenTraced is Open for tests that look at the statements.
@@ -73,4 +75,9 @@ func MigrateTo(ctx context.Context, s *Store, now time.Time, version int) error 
 		}
 	}
 	return nil
+}
+
+// SnapshotsOlder is the examination of sessions that keep old snapshots.
+func (s *Store) SnapshotsOlder(ctx context.Context, age time.Duration) (sandtrail.Check, error) {
+	return s.snapshotsOlder(ctx, age)
 }
