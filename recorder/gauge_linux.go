@@ -90,9 +90,8 @@ func (m *gauge) look() {
 			m.reset = ""
 		}
 	}
-	held, ok2 := m.heldNow()
-	usage, ok3 := number(m.usage)
-	if !ok || !ok2 || !ok3 {
+	held, usage, ok2 := m.now()
+	if !ok || !ok2 {
 		return
 	}
 	rest := max(usage-held, 0)
@@ -105,6 +104,22 @@ func (m *gauge) look() {
 	if m.reset != "" {
 		m.marked = 0
 	}
+}
+
+// now reads both figures of one moment: again if the usage changed meanwhile, as
+// it does where the recorder had to wait for a core in between.
+func (m *gauge) now() (held, usage int64, ok bool) {
+	const tries, tolerated = 4, 1 << 20
+	for range tries {
+		before, ok1 := number(m.usage)
+		var ok2, ok3 bool
+		held, ok2 = m.heldNow()
+		usage, ok3 = number(m.usage)
+		if ok = ok1 && ok2 && ok3; !ok || max(usage-before, before-usage) <= tolerated {
+			break
+		}
+	}
+	return held, usage, ok
 }
 
 func (m *gauge) heldNow() (held int64, ok bool) {
