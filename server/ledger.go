@@ -42,10 +42,10 @@ func (s *Server) registerLedger() {
 	s.documentFile(tile, "application/octet-stream")
 
 	register(s, operation("GET /v1/ledger/removals", "getRemovals", "List the removals in the ledger",
-		"In the order of their leaves, each with the data of its leaf: when, why, by whom, and the leaves of the executions that it removed. "+
-			"SHA-256 of a zero byte and the data is the hash that the tiles have for the leaf."), s.removals)
+		"In the order of their ledger entries, each with the data of its entry: when, why, by whom, and the entries of the executions that it removed. "+
+			"SHA-256 of a zero byte and the data is the hash that the tiles have for the entry."), s.removals)
 	register(s, operation("GET /v1/ledger/renames", "getRenames", "List the renames in the ledger",
-		"Users and strategies that got another id, in the order of their leaves: the data of the leaf, which commits to both ids, "+
+		"Users and strategies that got another id, in the order of their ledger entries: the data of the entry, which commits to both ids, "+
 			"and what opens it, left out once the ids are erased."), s.renames)
 
 	proof := operation("GET /v1/ledger/proof/{id}", "getProof", "Prove that an execution is in the ledger",
