@@ -106,8 +106,12 @@ func second(node *kong.Node, message string) string {
 	if !found || node.Parent == nil {
 		return ""
 	}
-	for n := node.Parent; n != nil; n = n.Parent {
-		for _, sibling := range n.Children {
+	whole, _, err := newParser(nil, &deps{}) // the one at hand may be of one command
+	if err != nil {
+		return ""
+	}
+	for _, siblings := range [][]*kong.Node{node.Parent.Children, whole.Model.Children} {
+		for _, sibling := range siblings {
 			if sibling.Name == word {
 				return fmt.Sprintf("two commands, %s and %s: give one at a time", node.FullPath(), sibling.FullPath())
 			}
