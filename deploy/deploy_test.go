@@ -137,7 +137,8 @@ func TestDebianPackage(t *testing.T) {
 	}
 	listing := output(t, exec.Command(dpkg, "-c", packages[0]))
 	for _, want := range []string{
-		`-rwxr-xr-x root/root .* ./usr/bin/sandtrail`, `-rw-r--r-- root/root .* ./lib/systemd/system/sandtrail.service`,
+		`-rwxr-xr-x root/root .* ./usr/bin/sandtrail`, `-rwxr-xr-x root/root .* ./usr/bin/sandtrail-exec`,
+		`-rw-r--r-- root/root .* ./usr/share/man/man1/sandtrail-exec.1.gz`, `-rw-r--r-- root/root .* ./lib/systemd/system/sandtrail.service`,
 		`-rw-r--r-- root/root .* ./etc/default/sandtrail`, `-rw-r--r-- root/root .* ./usr/share/sandtrail/sandtrail.rules.yml`,
 		`-rw-r--r-- root/root .* ./usr/share/doc/sandtrail/copyright`, `-rw-r--r-- root/root .* ./usr/share/man/man1/sandtrail.1.gz`,
 		`-rw-r--r-- root/root .* ./usr/share/bash-completion/completions/sandtrail`,
@@ -168,12 +169,27 @@ func TestDebianPackage(t *testing.T) {
 	program := filepath.Join(root, "usr/bin/sandtrail")
 	output(t, exec.Command(program, "version"))
 	isStatic(t, program)
+	isSmall(t, filepath.Join(root, "usr/bin/sandtrail-exec"))
 	installed("--purge", "sandtrail")
 	for _, left := range []string{program, filepath.Join(root, "etc/default/sandtrail")} {
 		if _, err := os.Stat(left); !os.IsNotExist(err) {
 			t.Errorf("%s after it was purged: %v", left, err)
 		}
 	}
+}
+
+// isSmall checks the recorder for images of sandboxes.
+func isSmall(t *testing.T, program string) {
+	t.Helper()
+	isStatic(t, program)
+	info, err := os.Stat(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if limit := int64(6 << 20); info.Size() > limit {
+		t.Errorf("%s has %d bytes, %d are allowed", program, info.Size(), limit)
+	}
+	output(t, exec.Command(program, "--version"))
 }
 
 // asRoot is a program that may change owners and roots.
