@@ -2,14 +2,30 @@ package recorder
 
 import (
 	"bytes"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// coding finds the declaration of an encoding in a comment (PEP 263).
-var coding = regexp.MustCompile(`^[ \t\f]*#.*?coding[:=][ \t]*([-_.a-zA-Z0-9]+)`)
+// codingIn is the encoding that a line declares in a comment (PEP 263); "": none.
+func codingIn(line []byte) string {
+	comment, is := bytes.CutPrefix(bytes.TrimLeft(line, " \t\f"), []byte("#"))
+	for is {
+		var found bool
+		if _, comment, found = bytes.Cut(comment, []byte("coding")); !found || len(comment) == 0 {
+			return ""
+		}
+		if comment[0] != ':' && comment[0] != '=' {
+			continue
+		}
+		name := bytes.TrimLeft(comment[1:], " \t")
+		rest := bytes.TrimLeft(name, "-_.abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+		if len(rest) < len(name) {
+			return string(name[:len(name)-len(rest)])
+		}
+	}
+	return ""
+}
 
 // decodePython returns a source in UTF-8 without its byte order mark. It reads
 // UTF-8, Latin-1, and whatever is plain ASCII in an encoding that extends it.
@@ -41,8 +57,8 @@ func declaredEncoding(text []byte) string {
 		} else {
 			text = nil
 		}
-		if found := coding.FindSubmatch(line); found != nil {
-			name := strings.ReplaceAll(strings.ToLower(string(found[1])), "_", "-")
+		if found := codingIn(line); found != "" {
+			name := strings.ReplaceAll(strings.ToLower(found), "_", "-")
 			if name == "utf8" || name == "u8" || name == "utf-8" || strings.HasPrefix(name, "utf-8-") {
 				return "utf-8"
 			}
