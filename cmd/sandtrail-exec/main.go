@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, now func() time.Time) error {
 	}
 	_, server, err := f.Resolve(os.Getenv)
 	if err != nil {
-		return err
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "%w (see %s --help)", err, name)
 	}
 	if server != "" {
 		p.Open = func(context.Context) (sandtrail.Appender, error) { return client.Open(server, f.Key) }
