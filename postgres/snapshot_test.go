@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,10 +89,29 @@ func TestDoctorSaysWhereCommitsAreNotDurable(t *testing.T) {
 	deepCheck(t, s)
 }
 
+// fetches notes how many rows each FETCH of a cursor gave: what is held at once.
+type fetches struct{ rows []int64 }
+
+func (f *fetches) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+
+func (f *fetches) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	if strings.HasPrefix(data.CommandTag.String(), "FETCH ") {
+		f.rows = append(f.rows, data.CommandTag.RowsAffected())
+	}
+}
+
 // The counts of a week of many users move without all of them in memory.
 func TestRetireInSteps(t *testing.T) {
-	s, url := open(t)
-	const users = 5000
+	_, url := open(t)
+	held := &fetches{}
+	s, err := postgres.OpenTraced(t.Context(), url, held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const users, step = 5000, 2000
 	other := foreign(t, url)
 	putOwners(t, s, 1)
 	exec(t, other, "INSERT INTO users (id, email) SELECT 'm' || i, 'm' || i FROM generate_series(1, $1) i", users)
@@ -105,6 +125,9 @@ func TestRetireInSteps(t *testing.T) {
 	}
 	if n, err := s.DropWeek(t.Context(), old); err != nil || n != users {
 		t.Errorf("dropped %d, %v; want %d", n, err, users)
+	}
+	if len(held.rows) < users/step || slices.Max(held.rows) > step {
+		t.Errorf("took %v days of subjects at a time, want at most %d of over %d", held.rows, step, users)
 	}
 	stats, err := s.UserStats(t.Context(), "m77")
 	if err != nil || stats.TotalExecutions != 0 {
