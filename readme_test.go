@@ -1,7 +1,11 @@
 package sandtrail_test
 
 import (
+	"go/doc"
+	"go/parser"
+	"go/token"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -24,5 +28,30 @@ func TestProgramInReadme(t *testing.T) {
 	}
 	if want := "```go\n" + strings.ReplaceAll("\n"+program, "\n\t", "\n")[1:] + "\n```\n"; !strings.Contains(string(readme), want) {
 		t.Errorf("README.md lacks\n%s", want)
+	}
+}
+
+// TestEveryDoorHasAnExample wants the packages that programs begin with to show
+// themselves by an example that runs: go vet compiles those without an output,
+// and runs none of them.
+func TestEveryDoorHasAnExample(t *testing.T) {
+	for _, dir := range []string{".", "sqlite", "postgres", "client", "recorder", "ledger"} {
+		paths, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var runs bool
+		for _, path := range paths {
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range doc.Examples(file) {
+				runs = runs || e.Output != ""
+			}
+		}
+		if !runs {
+			t.Errorf("%s: no Example with an output", dir)
+		}
 	}
 }

@@ -396,17 +396,6 @@ func BenchmarkVerify(b *testing.B) {
 	b.ReportMetric(float64(bytes)/n, "B/record")
 }
 
-func ExampleVerify() {
-	m := newMemory()
-	keys, _ := GenerateKeys(randomBytes{rand.New(rand.NewPCG(1, 1))}, "example.com/audit")
-	sum, _ := Verify(context.Background(), m, Verification{
-		Trusted: keys.Verifiers,
-		Report:  func(f Finding) { fmt.Println(f.Kind, f.ID, f.Detail) },
-	})
-	fmt.Println(sum.Records, "records,", sum.FindingsN, "findings")
-	// Output: 0 records, 0 findings
-}
-
 // TestSince: an increment reads no record before an earlier checkpoint, and
 // still tells which of them are gone or were added.
 func TestSince(t *testing.T) {

@@ -3,12 +3,15 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger/ledgertest"
 	"github.com/sandtrail/sandtrail/postgres"
 )
@@ -18,7 +21,18 @@ func TestMain(m *testing.M) {
 	if ledgertest.Child(stepped) {
 		return
 	}
-	goleak.VerifyTestMain(m)
+	drop, err := pgtest.Examples("^Example$")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := drop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		os.Exit(code)
+	}))
 }
 
 // stepped opens a database; its steps are messages to the server, applied when

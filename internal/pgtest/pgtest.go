@@ -34,7 +34,26 @@ func New(t testing.TB) string {
 	if coordinator := os.Getenv(CitusEnv); coordinator != "" {
 		return newDistributed(t, coordinator, name)
 	}
-	return create(t, name, "")
+	return lend(t, name, "")
+}
+
+// ExampleEnv names the variable in which Examples find the URL of a database.
+const ExampleEnv = "DATABASE_URL"
+
+// Examples is New for the Examples of a package, which have no testing.TB:
+// TestMain calls it. It returns the function that drops their database. Without
+// PostgreSQL on the machine those that match the pattern are left out, and it
+// fails where CI=true.
+func Examples(pattern string) (drop func() error, err error) {
+	server, err := shared()
+	if err != nil {
+		return func() error { return nil }, testneed.LeaveOut(pattern, fmt.Errorf("pgtest: %w", err))
+	}
+	url, drop, err := create(server.url, randomName(), "")
+	if err != nil {
+		return nil, err
+	}
+	return drop, os.Setenv(ExampleEnv, url)
 }
 
 // Copy creates a database as New does, with what another one of the same
@@ -45,17 +64,31 @@ func Copy(t testing.TB, template string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return create(t, randomName(), " TEMPLATE "+strings.TrimPrefix(u.Path, "/"))
+	return lend(t, randomName(), " TEMPLATE "+strings.TrimPrefix(u.Path, "/"))
 }
 
 func randomName() string { return "test_" + strings.ToLower(rand.Text()[:16]) }
 
-func create(t testing.TB, name, options string) string {
+// lend creates a database that is dropped when the test ends.
+func lend(t testing.TB, name, options string) string {
 	t.Helper()
-	server := Server(t)
-	exec(t, server, "CREATE DATABASE "+name+options)
-	t.Cleanup(func() { exec(t, server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
-	return at(server, name)
+	database, drop, err := create(Server(t), name, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := drop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return database
+}
+
+func create(server, name, options string) (database string, drop func() error, err error) {
+	if err := execAt(server, "CREATE DATABASE "+name+options); err != nil {
+		return "", nil, err
+	}
+	return at(server, name), func() error { return execAt(server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") }, nil
 }
 
 // at is the URL of a database of a server.
