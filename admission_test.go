@@ -50,6 +50,7 @@ func TestAdmitRefuses(t *testing.T) {
 			[]string{"userId", "strategyId", "executionType", "success", "executionTime"},
 		},
 		"user too long":     {func(d *sandtrail.Draft) { d.UserID = strings.Repeat("ü", 128) }, []string{"userId"}},
+		"blank user":        {func(d *sandtrail.Draft) { d.UserID = " " }, []string{"userId"}},
 		"user with NUL":     {func(d *sandtrail.Draft) { d.UserID = "a\x00b" }, []string{"userId"}},
 		"strategy no UTF-8": {func(d *sandtrail.Draft) { d.StrategyID = "\xff" }, []string{"strategyId"}},
 		"unknown type":      {func(d *sandtrail.Draft) { d.Type = "validation" }, []string{"executionType"}},

@@ -2,6 +2,7 @@ package sandtrail
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -57,12 +58,18 @@ func (s Strategy) Validate() error {
 
 // checkKey applies the rules of an identifier chosen by the application.
 func checkKey(p *problems, path, value string) {
-	if value == "" {
+	switch {
+	case value == "":
 		p.add(path, "required")
-		return
+	case strings.TrimFunc(value, unseen) == "":
+		p.add(path, "must have a character that can be seen, got %q", value)
+	default:
+		checkText(p, path, value, MaxKeyBytes)
 	}
-	checkText(p, path, value, MaxKeyBytes)
 }
+
+// unseen reports a blank, or a character that only formats others.
+func unseen(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
 
 func checkText(p *problems, path, value string, limit int) {
 	switch {

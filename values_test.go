@@ -109,6 +109,9 @@ func TestOwnersRefused(t *testing.T) {
 		want []string
 	}{
 		"empty user":        {sandtrail.User{}.Validate(), []string{"id", "email"}},
+		"blank user":        {sandtrail.User{ID: " \t", Email: "a@b"}.Validate(), []string{"id"}},
+		"unseen user":       {sandtrail.User{ID: "\u200b\u00a0", Email: "a@b"}.Validate(), []string{"id"}},
+		"blank strategy":    {sandtrail.Strategy{ID: " ", Name: "S"}.Validate(), []string{"id"}},
 		"no address":        {sandtrail.User{ID: "u", Email: "nobody"}.Validate(), []string{"email"}},
 		"no domain":         {sandtrail.User{ID: "u", Email: "nobody@"}.Validate(), []string{"email"}},
 		"no mailbox":        {sandtrail.User{ID: "u", Email: "@example.com"}.Validate(), []string{"email"}},

@@ -54,7 +54,7 @@ func (c *alertCheckCmd) rule() sandtrail.Rule {
 func (c *alertCheckCmd) Run(ctx context.Context, d *deps) error {
 	rule := c.rule()
 	if rule.Window <= 0 {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "--within: must be more than 0")
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--within: must be more than 0, such as 1h")
 	}
 	store, err := d.analyst(ctx)
 	if err != nil {

@@ -27,7 +27,9 @@ func (failuresCmd) Examples() []string {
 func (c *failuresCmd) Run(ctx context.Context, d *deps) error {
 	flags := c.filterFlags
 	if !flags.Since.given {
-		flags.Since = c.Within
+		if flags.Since = c.Within; c.Within.exact.IsZero() && c.Within.ago == 0 {
+			return sandtrail.Errorf(sandtrail.CodeInvalid, "--within: must be more than 0, such as 1h, or a date")
+		}
 	}
 	q, err := flags.query(d.now())
 	if err != nil {
