@@ -93,10 +93,18 @@ type procStat struct {
 	state byte
 	ppid  int
 	pgrp  int
+	flags uint64 // PF_… of the kernel
 	start uint64
 }
 
 func (p procStat) alive() bool { return p.state != 'Z' && p.state != 'X' }
+
+// exiting reports whether the process is about to end: it runs none of its
+// program any more, and the kernel shows it at the root of every cgroup v1.
+func (p procStat) exiting() bool {
+	const pfExiting = 0x4
+	return p.flags&pfExiting != 0
+}
 
 func readStat(pid int) (procStat, bool) {
 	raw, err := os.ReadFile(procPath(pid, "stat"))
@@ -112,9 +120,10 @@ func readStat(pid int) (procStat, bool) {
 	}
 	ppid, _ := strconv.Atoi(fields[1])
 	pgrp, _ := strconv.Atoi(fields[2])
+	flags, _ := strconv.ParseUint(fields[6], 10, 64)
 	start, err := strconv.ParseUint(fields[19], 10, 64)
 	name := string(raw[begin+1 : end])
-	return procStat{name: name, state: fields[0][0], ppid: ppid, pgrp: pgrp, start: start}, err == nil
+	return procStat{name: name, state: fields[0][0], ppid: ppid, pgrp: pgrp, flags: flags, start: start}, err == nil
 }
 
 // children lists the direct children of a process, zombies too.

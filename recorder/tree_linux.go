@@ -204,7 +204,11 @@ func (t *tree) findEscaped() {
 		return
 	}
 	for _, pid := range t.sampler.members() {
-		if stat, ok := readStat(pid); ok && stat.alive() && !t.group.holds(pid) {
+		if t.group.holds(pid) {
+			continue
+		}
+		// Read afterwards: a process that ends meanwhile has not left.
+		if stat, ok := readStat(pid); ok && stat.alive() && !stat.exiting() {
 			t.escaped[process{pid, stat.start}] = stat.name
 		}
 	}

@@ -75,7 +75,7 @@ func (r *Result) escape(escaped map[process]string) {
 	for _, e := range r.Escaped {
 		names = append(names, fmt.Sprintf("%s (%d)", e.Command, e.PID))
 	}
-	r.warn("ESCAPED", "%d processes left the run's cgroup, where neither figures nor limits hold: %s", len(escaped), strings.Join(names, ", "))
+	r.warn("ESCAPED", "%d of the run's processes left its cgroup, and with it the figures and limits: %s", len(escaped), strings.Join(names, ", "))
 }
 
 // firstRealTime is SIGRTMIN as the C library counts: it keeps 32 and 33.
