@@ -3,12 +3,9 @@
 package prisma_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -19,7 +16,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
-	"github.com/sandtrail/sandtrail/internal/nodetest"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -37,6 +33,7 @@ type application struct {
 	unmapped bool   // its models name the tables
 	schema   string // of the database; "": public
 	log      bool   // it has executions already
+	prisma   string // an older version of its client
 	change   func(model string) string
 	mend     string // SQL that the refusal asks for
 	refused  string // a part of it
@@ -74,6 +71,8 @@ var applications = []application{
 	{name: "integer keys, unmapped", key: "integer", unmapped: true, log: true},
 	{name: "bigint keys in another schema", key: "bigint", schema: "app", log: true},
 	{name: "text keys in another schema, unmapped", key: "text", schema: "app", unmapped: true, log: true},
+	{name: "Prisma 6, unmapped", key: "text", unmapped: true, log: true, prisma: "6"},
+	{name: "Prisma 5, unmapped", key: "text", unmapped: true, log: true, prisma: "5"},
 	{
 		name: "an extra column", key: "text", log: true, change: field("runnerHost", "String?"),
 		check: `SELECT bool_and("runnerHost" = 'x') FROM sandbox_execution_logs`,
@@ -242,9 +241,7 @@ func TestApplicationsMoveIn(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv(matrixEnv)); err == nil {
 		rows = n
 	}
-	source, err := filepath.Abs("testdata/app")
-	check(t, err)
-	nodetest.Install(t, source)
+	application{}.packages(t)
 	processes := startTenants(t)
 	for _, a := range applications {
 		t.Run(a.name, func(t *testing.T) {
@@ -283,8 +280,7 @@ func (a application) external() []string {
 func (a application) moveIn(t *testing.T, conn *pgx.Conn, e tenant, rows int) {
 	t.Helper()
 	url, clients := e.url, t.TempDir()
-	packages, err := filepath.Abs("testdata/app/node_modules")
-	check(t, err)
+	packages := a.packages(t)
 	check(t, os.Symlink(packages, filepath.Join(clients, "node_modules")))
 	if a.schema != "" && !a.log {
 		url += "?search_path=" + a.schema
@@ -305,15 +301,21 @@ func (a application) moveIn(t *testing.T, conn *pgx.Conn, e tenant, rows int) {
 	}
 	var asked any
 	if a.log {
-		e.generate(t, clients+"/before", a.before(t))
+		e.generate(t, a.prisma, clients+"/before", a.before(t))
 		asked = e.queries(t, a, clients+"/before", now, a.names())
 	}
-	_, err = s.Migrate(t.Context(), now)
+	_, err := s.Migrate(t.Context(), now)
 	check(t, err)
-	e.generate(t, clients+"/after", a.after(t))
+	e.generate(t, a.prisma, clients+"/after", a.after(t))
 	answered := e.queries(t, a, clients+"/after", now, nil)
 	if diff := gocmp.Diff(asked, answered); a.log && diff != "" {
 		t.Errorf("the reference's queries answer otherwise than before (-before +after):\n%s", diff)
+	}
+	if a.log && a.unmapped { // a view has the table's old name
+		answered = e.queries(t, a, clients+"/before", now, a.names())
+		if diff := gocmp.Diff(asked, answered); diff != "" {
+			t.Errorf("the client made before answers otherwise (-before +after):\n%s", diff)
+		}
 	}
 	var n int
 	check(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM "+a.at()+"sandbox_execution_logs").Scan(&n))
@@ -379,144 +381,5 @@ func (a application) names() map[string]string {
 	}
 	return map[string]string{
 		"sandbox_execution_logs": table, "created_at": `"createdAt"`, "execution_time": `"executionTime"`, "memory_used": `"memoryUsed"`,
-	}
-}
-
-// tenants is a process that runs Prisma's schema engine and clients for many
-// applications.
-type tenants struct {
-	calls   *json.Encoder
-	answers *bufio.Scanner
-}
-
-// tenant is one of them, by its database.
-type tenant struct {
-	*tenants
-	url string
-}
-
-func startTenants(t *testing.T) *tenants {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "node", "testdata/app/engine/applications.mjs")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	check(t, err)
-	out, err := cmd.StdoutPipe()
-	check(t, err)
-	check(t, cmd.Start())
-	t.Cleanup(func() {
-		in.Close()
-		_ = cmd.Wait() // the test's context ends it
-	})
-	p := &tenants{calls: json.NewEncoder(in), answers: bufio.NewScanner(out)}
-	p.answers.Buffer(nil, 64<<20)
-	return p
-}
-
-// call asks the process and decodes its result.
-func (p *tenants) call(t *testing.T, call string, params map[string]any, result any) {
-	t.Helper()
-	params["call"] = call
-	check(t, p.calls.Encode(params))
-	if !p.answers.Scan() {
-		t.Fatalf("%s: no answer: %v", call, p.answers.Err())
-	}
-	var answer struct {
-		Result json.RawMessage
-		Error  string
-	}
-	check(t, json.Unmarshal(p.answers.Bytes(), &answer))
-	if answer.Error != "" {
-		t.Fatalf("%s: %s", call, answer.Error)
-	}
-	check(t, json.Unmarshal(answer.Result, result))
-}
-
-// generate makes the client of a schema in a folder.
-func (e tenant) generate(t *testing.T, dir, schema string) {
-	t.Helper()
-	e.call(t, "generate", map[string]any{"dir": dir, "schema": schema}, &struct{}{})
-}
-
-// queries are the answers to the reference's queries, with converted values in
-// the form that adoption gives them.
-func (e tenant) queries(t *testing.T, a application, dir string, now time.Time, names map[string]string) any {
-	t.Helper()
-	var answers any
-	e.call(t, "queries", map[string]any{
-		"dir": dir, "url": e.url, "schema": a.schema, "user": a.id(1), "strategy": a.id(1), "now": now.UnixMilli(), "names": names,
-	}, &answers)
-	if a.log && len(answers.(map[string]any)["failures"].([]any)) == 0 {
-		t.Error("the queries find no failures")
-	}
-	return converted(answers)
-}
-
-// converted brings values that adoption converts into one form.
-func converted(value any) any {
-	switch value := value.(type) {
-	case []any:
-		for i := range value {
-			value[i] = converted(value[i])
-		}
-	case map[string]any:
-		delete(value, "runnerHost") // the model that is printed lacks it
-		for name, v := range value {
-			value[name] = converted(v)
-		}
-		if list, ok := value["classesFound"].([]any); ok {
-			value["classesFound"] = strings.Trim(strings.ReplaceAll(fmt.Sprint(list), " ", ","), "[]")
-		}
-		if number, ok := value["avg_memory"].(float64); ok { // of a column of floats
-			value["avg_memory"] = fmt.Sprint(number)
-		}
-		if text, ok := value["metadata"].(string); ok {
-			var object any
-			_ = json.Unmarshal([]byte(text), &object) // nil where it is no JSON
-			value["metadata"] = object
-		}
-	}
-	return value
-}
-
-func files(schema string) []map[string]string {
-	return []map[string]string{{"path": "schema.prisma", "content": schema}}
-}
-
-func filters(external []string) map[string]any {
-	if external == nil {
-		external = []string{}
-	}
-	return map[string]any{"externalTables": external, "externalEnums": []string{}}
-}
-
-// push is prisma db push.
-func (e tenant) push(t *testing.T, schema string) {
-	t.Helper()
-	var pushed struct{ ExecutedSteps int }
-	e.engine(t, "schemaPush", map[string]any{"force": false, "schema": map[string]any{"files": files(schema)}, "filters": filters(nil)}, &pushed)
-	if pushed.ExecutedSteps == 0 {
-		t.Fatal("nothing was pushed")
-	}
-}
-
-func (e tenant) engine(t *testing.T, method string, params map[string]any, result any) {
-	t.Helper()
-	e.call(t, "engine", map[string]any{"url": e.url, "method": method, "params": params}, result)
-}
-
-// noDrift compares the database with a schema, as prisma migrate does.
-func (e tenant) noDrift(t *testing.T, schema string, external ...string) {
-	t.Helper()
-	var diff struct {
-		ExitCode int
-		Stdout   string
-	}
-	e.engine(t, "diff", map[string]any{
-		"from": map[string]any{"tag": "schemaDatasource", "files": files(schema), "configDir": "."}, "to": map[string]any{"tag": "schemaDatamodel", "files": files(schema)},
-		"script": false, "exitCode": true, "shadowDatabaseUrl": nil, "filters": filters(external),
-	}, &diff)
-	if diff.ExitCode != 0 {
-		t.Errorf("drift:\n%s", diff.Stdout)
 	}
 }

@@ -5,7 +5,6 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { dirname, join } from "node:path";
 import ts from "typescript";
-import { PrismaPg } from "@prisma/adapter-pg";
 import { engine } from "./engine.mjs";
 
 const require = createRequire(import.meta.url);
@@ -61,11 +60,16 @@ async function owners(prisma, { user, strategy, newUser, newStrategy, goneUser, 
   await prisma.strategy.delete(of(goneStrategy));
 }
 
+/** Acts by the client in a folder, with the packages of its version. */
 async function withClient({ dir, url, schema }, act) {
+  const require = createRequire(join(dir, "index.js"));
+  const { Pool } = require("pg");
+  const { PrismaPg } = require("@prisma/adapter-pg");
   const { PrismaClient } = require(dir);
   const options = schema && { options: `-c search_path=${schema}` };
-  const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: url, ...options }) });
-  return act(prisma).finally(() => prisma.$disconnect());
+  const pool = new Pool({ connectionString: url, ...options }); // Prisma 5 takes no less
+  const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
+  return act(prisma).finally(() => prisma.$disconnect()).finally(() => pool.end());
 }
 
 const engines = new Map();
