@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -167,4 +168,68 @@ func TestPartitionDroppedMeanwhile(t *testing.T) {
 	if n, err := s.CountPartitions(t.Context(), tx); err != nil || n != all-1 {
 		t.Errorf("got %d partitions, %v; want %d of %d", n, err, all-1, all)
 	}
+}
+
+// Rows of many times gone by fill the catalog up to its bound. Those beyond
+// wait in the default partition, where every question finds them.
+func TestRowsBeyondTheBoundOfPartitions(t *testing.T) {
+	if pgtest.OnCitus() {
+		t.Skip("partitions are made there in another way")
+	}
+	t.Parallel()
+	s, url := open(t)
+	putOwners(t, s, 1)
+	conn := foreign(t, url)
+	const bound = 500
+	// Empty ones that are partitioned in turn have no files, and are made quickly.
+	exec(t, conn, fmt.Sprintf(`DO $$ BEGIN FOR i IN 1..%d LOOP
+		EXECUTE format('CREATE TABLE sandtrail.%%I PARTITION OF sandbox_execution_logs FOR VALUES FROM (%%L) TO (%%L) PARTITION BY RANGE (created_at)',
+			to_char(date '2026-11-23' - 7 * i, '"logs_"YYYYMMDD'), date '2026-11-23' - 7 * i, date '2026-11-30' - 7 * i);
+		END LOOP; END $$`, bound-1-len(partitionsOf(t, s))))
+	var batch []sandtrail.Admitted
+	for i := range 20 { // in no order
+		batch = append(batch, execution(time.Date(1950+(i*7)%20, time.Month(1+i%12), 1, 0, 0, i, 0, time.UTC)))
+	}
+	waiting := func() int { return value[int](t, conn, "SELECT count(*) FROM sandtrail.logs_default") }
+	check := func(partitions, inDefault int, want []sandtrail.Admitted) {
+		t.Helper()
+		if got := len(partitionsOf(t, s)); got != partitions {
+			t.Errorf("%d partitions, want %d", got, partitions)
+		}
+		if got := waiting(); got != inDefault {
+			t.Errorf("%d rows wait for a partition, want %d", got, inDefault)
+		}
+		checkListed(t, s, want, now)
+		stats, err := s.UserStats(t.Context(), "u0")
+		if err != nil || stats.TotalExecutions != int64(len(want)) {
+			t.Errorf("%d executions by the statistics, %v; want %d", stats.TotalExecutions, err, len(want))
+		}
+	}
+	inOrder := func(list []sandtrail.Admitted) []sandtrail.Admitted {
+		return slices.SortedFunc(slices.Values(list), func(a, b sandtrail.Admitted) int {
+			return a.Execution.CreatedAt.Compare(b.Execution.CreatedAt)
+		})
+	}
+	appendAll(t, s, batch...)
+	check(bound, 19, inOrder(batch))
+	if err := s.Maintain(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	check(bound, 19, inOrder(batch))
+
+	exec(t, conn, "DROP TABLE sandtrail.logs_20200106, sandtrail.logs_20200113")
+	if err := s.Maintain(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	check(bound, 17, inOrder(batch))
+	old := time.Date(1960, 1, 1, 0, 0, 0, 0, time.UTC)
+	left := slices.DeleteFunc(slices.Clone(batch), func(a sandtrail.Admitted) bool { return a.Execution.CreatedAt.Before(old) })
+	if n, err := s.Cleanup(t.Context(), sandtrail.Before(old)); err != nil || n != int64(len(batch)-len(left)) {
+		t.Errorf("deleted %d, %v; want %d", n, err, len(batch)-len(left))
+	}
+	if err := s.Maintain(t.Context(), now); err != nil { // there is room again
+		t.Fatal(err)
+	}
+	check(bound, 7, inOrder(left))
+	deepCheck(t, s)
 }
