@@ -2,9 +2,12 @@ package postgres_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/pgtest"
+	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/storetest"
 )
 
@@ -65,5 +68,49 @@ func TestFollowRefusesAPlaceOfAnotherCluster(t *testing.T) {
 		if _, err := s.Follow(t.Context(), place, 1); sandtrail.CodeOf(err) != sandtrail.CodeInvalid {
 			t.Errorf("%q: got %v, want CodeInvalid", place, err)
 		}
+	}
+}
+
+// A hot standby answers questions. It refuses to be followed, with what to do,
+// until it is promoted: then a place of its primary goes on.
+func TestAStandbyIsNotFollowed(t *testing.T) {
+	if pgtest.OnCitus() {
+		t.Skip("it has standbys of its own")
+	}
+	t.Parallel()
+	own := pgtest.NewOwn(t)
+	primary := openAt(t, own.URL(), postgres.Options{})
+	migrate(t, primary)
+	putOwners(t, primary, 1)
+	place, err := primary.Tip(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := execution(now)
+	appendAll(t, primary, before)
+
+	url := own.Standby().URL()
+	s := openAt(t, url, postgres.Options{})
+	checkListed(t, s, []sandtrail.Admitted{before}, now)
+	_, tip := s.Tip(t.Context())
+	_, follow := s.Follow(t.Context(), place, 10)
+	for _, err := range []error{tip, follow} {
+		if sandtrail.CodeOf(err) != sandtrail.CodeUnavailable || !strings.Contains(err.Error(), "give the URL of the primary") {
+			t.Errorf("got %v, want that a standby cannot be followed", err)
+		}
+	}
+
+	if promoted := value[bool](t, foreign(t, url), "SELECT pg_promote()"); !promoted {
+		t.Fatal("the standby was not promoted")
+	}
+	after := execution(now)
+	appendAll(t, s, after)
+	found, err := s.Follow(t.Context(), place, 10)
+	var ids []sandtrail.ID
+	for _, f := range found {
+		ids = append(ids, f.Execution.ID)
+	}
+	if want := []sandtrail.ID{before.Execution.ID, after.Execution.ID}; err != nil || !slices.Equal(ids, want) {
+		t.Errorf("followed %v, %v; want %v", ids, err, want)
 	}
 }

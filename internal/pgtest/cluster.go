@@ -13,13 +13,18 @@ import (
 	"syscall"
 )
 
-// keeper makes a cluster, says so, and holds it until its standard input
-// ends, which it does when the test process ends in whatever way. At each line
-// of it the server crashes and comes back.
+// keeper makes a cluster, or a standby of the server that it is given the URL
+// of, says so, and holds it until its standard input ends, which it does when
+// the test process ends in whatever way. At each line of it the server crashes
+// and comes back.
 const keeper = `
 cd "$1" || exit
 export PATH="$2:$PATH"
-initdb -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >log 2>&1 &&
+if [ "$5" ]; then
+  pg_basebackup -D data -d "$5" -R -c fast --no-sync
+else
+  initdb -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync
+fi >log 2>&1 &&
 pg_ctl -D data -l log -w -t 60 -o "-p $3 -k $1 -c listen_addresses=127.0.0.1 -c fsync=off \
   -c timezone=UTC -c max_connections=300 -c max_locks_per_transaction=256 $4" start >>log 2>&1 || { cat log; rm -rf "$1"; exit; }
 echo ready
@@ -40,8 +45,8 @@ type cluster struct {
 }
 
 // start makes a cluster on a free port, with settings such as fsync=on beside
-// those of the keeper.
-func start(settings ...string) (*cluster, error) {
+// those of the keeper: a standby of another server where its URL is given.
+func start(primary string, settings ...string) (*cluster, error) {
 	bin, err := findBinaries()
 	if err != nil {
 		return nil, err
@@ -59,14 +64,14 @@ func start(settings ...string) (*cluster, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	c := &cluster{url: "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"}
-	if err := c.keep(dir, bin, port, settings, attr); err != nil {
+	if err := c.keep(primary, dir, bin, port, settings, attr); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
 // keep runs the keeper and returns when the server accepts connections.
-func (c *cluster) keep(dir, bin, port string, settings []string, attr *syscall.SysProcAttr) error {
+func (c *cluster) keep(primary, dir, bin, port string, settings []string, attr *syscall.SysProcAttr) error {
 	held, hold, err := os.Pipe()
 	if err != nil {
 		return err
@@ -80,7 +85,7 @@ func (c *cluster) keep(dir, bin, port string, settings []string, attr *syscall.S
 	for _, setting := range settings {
 		options.WriteString(" -c " + setting)
 	}
-	cmd := osexec.Command("/bin/sh", "-c", keeper, "keeper", dir, bin, port, options.String())
+	cmd := osexec.Command("/bin/sh", "-c", keeper, "keeper", dir, bin, port, options.String(), primary)
 	cmd.Stdin, cmd.Stdout, cmd.SysProcAttr = held, say, attr
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the server: %w", err)

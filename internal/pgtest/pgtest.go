@@ -122,7 +122,12 @@ type Own struct {
 // take the place of those that make tests fast.
 func NewOwn(t testing.TB, settings ...string) *Own {
 	t.Helper()
-	c, err := start(settings...)
+	return newOwn(t, "", settings...)
+}
+
+func newOwn(t testing.TB, primary string, settings ...string) *Own {
+	t.Helper()
+	c, err := start(primary, settings...)
 	if err != nil {
 		testneed.Missing(t, fmt.Sprintf("pgtest: %v", err))
 	}
@@ -132,6 +137,13 @@ func NewOwn(t testing.TB, settings ...string) *Own {
 
 // URL is that of the server's database.
 func (o *Own) URL() string { return o.cluster.url }
+
+// Standby starts a hot standby of the server, with all that it holds, which ends
+// with the test.
+func (o *Own) Standby() *Own {
+	o.t.Helper()
+	return newOwn(o.t, o.URL())
+}
 
 // Crash ends the server without a word and returns when it is back.
 func (o *Own) Crash() {
@@ -150,7 +162,7 @@ var shared = sync.OnceValues(func() (*cluster, error) {
 	if server := os.Getenv(Env); server != "" {
 		return &cluster{url: server}, nil
 	}
-	server, err := start()
+	server, err := start("")
 	if err != nil {
 		return nil, err
 	}
