@@ -114,10 +114,27 @@ func folder(t *testing.T) string {
 }
 
 // TestReadingWhereNothingCanBeWritten asks a PostgreSQL database whose sessions
-// may only read, as those of a standby. Every command answers, without a
-// warning on each call.
+// may only read, and a hot standby. Every command answers, without a warning on
+// each call.
 func TestReadingWhereNothingCanBeWritten(t *testing.T) {
-	url := pgtest.New(t)
+	t.Run("sessions", func(t *testing.T) {
+		url := pgtest.New(t)
+		fillForReading(t, url)
+		separator := "?"
+		if strings.Contains(url, "?") {
+			separator = "&"
+		}
+		checkReadingOnly(t, url+separator+"default_transaction_read_only=on")
+	})
+	t.Run("standby", func(t *testing.T) {
+		primary := pgtest.NewOwn(t)
+		fillForReading(t, primary.URL())
+		checkReadingOnly(t, primary.Standby().URL())
+	})
+}
+
+func fillForReading(t *testing.T, url string) {
+	t.Helper()
 	t.Chdir(t.TempDir())
 	command(t, 0, "migrate", "--db", url)
 	command(t, 0, "users", "add", "ada", "--email", "ada@example.com", "--db", url)
@@ -126,11 +143,10 @@ func TestReadingWhereNothingCanBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	command(t, 0, "record", "runs.ndjson", "--db", url)
-	separator := "?"
-	if strings.Contains(url, "?") {
-		separator = "&"
-	}
-	url += separator + "default_transaction_read_only=on"
+}
+
+func checkReadingOnly(t *testing.T, url string) {
+	t.Helper()
 	for _, args := range []string{
 		"list", "show last", "failures", "stats --user ada", "health --strategy s", "trends", "alert check", "alert history",
 		"alert silences", "users list", "users show ada", "strategies list", "keys list", "hold list", "verify", "migrate --status", "cleanup --dry-run",
