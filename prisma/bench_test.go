@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/bench"
@@ -119,6 +122,44 @@ func BenchmarkBatches(b *testing.B) {
 	b.ReportMetric(prisma, "createMany/s")
 	b.ReportMetric(100*ours/bare, "%-of-COPY")
 	b.ReportMetric(100*ours/prisma, "%-of-createMany")
+}
+
+// BenchmarkOldNames reads a user's newest 50 executions of 50,000 and creates one
+// through Prisma: by the client made before the log was adopted, through the view
+// that has the old names, and by the new one, in turns.
+func BenchmarkOldNames(b *testing.B) {
+	const rows, rounds = 50_000, 100
+	a := application{key: "text", unmapped: true, log: true}
+	own := pgtest.NewOwn(b, "fsync=on")
+	conn, err := pgx.Connect(b.Context(), own.URL())
+	check(b, err)
+	b.Cleanup(func() { conn.Close(context.Background()) })
+	clients := b.TempDir()
+	check(b, os.Symlink(a.packages(b), filepath.Join(clients, "node_modules")))
+	e := tenant{startTenants(b), own.URL()}
+	e.push(b, a.before(b))
+	a.fill(b, conn, rows)
+	e.generate(b, "", clients+"/before", a.before(b))
+	e.generate(b, "", clients+"/after", a.after(b))
+	store, err := postgres.Open(b.Context(), own.URL(), a.options())
+	check(b, err)
+	b.Cleanup(func() { store.Close() })
+	_, err = store.Migrate(b.Context(), time.Now())
+	check(b, err)
+	check(b, store.Maintain(b.Context(), time.Now()))
+	var sum [2]struct{ Read, Create float64 }
+	for b.Loop() {
+		for i, client := range []string{"/before", "/after"} {
+			took := sum[i]
+			e.call(b, "work", map[string]any{"dir": clients + client, "url": e.url, "user": a.id(1), "strategy": a.id(1), "rounds": rounds}, &took)
+			sum[i].Read += took.Read
+			sum[i].Create += took.Create
+		}
+	}
+	for i, names := range []string{"old", "new"} {
+		b.ReportMetric(sum[i].Read/float64(b.N), names+"-read-ms")
+		b.ReportMetric(sum[i].Create/float64(b.N), names+"-create-ms")
+	}
 }
 
 // beside does something while jobs are run as a server runs it.

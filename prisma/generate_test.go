@@ -54,7 +54,7 @@ func TestPrismaAcceptsTheSchema(t *testing.T) {
 }
 
 // followed does to a schema what the comments of an addition ask for.
-func followed(t *testing.T, schema, addition string) string {
+func followed(t testing.TB, schema, addition string) string {
 	t.Helper()
 	var model string
 	for line := range strings.Lines(addition) {

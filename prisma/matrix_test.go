@@ -5,6 +5,7 @@ package prisma_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -140,7 +141,7 @@ model Strategy {
 }
 
 // before is the schema of the application as it is.
-func (a application) before(t *testing.T) string {
+func (a application) before(t testing.TB) string {
 	t.Helper()
 	if !a.log {
 		return a.owners()
@@ -163,7 +164,7 @@ func (a application) before(t *testing.T) string {
 }
 
 // after is its schema when it has moved in.
-func (a application) after(t *testing.T) string {
+func (a application) after(t testing.TB) string {
 	t.Helper()
 	users, strategies := "users", "strategies"
 	if a.unmapped {
@@ -197,7 +198,7 @@ func (a application) options() (o postgres.Options) {
 }
 
 // fill makes owners and, where there is a log, rows of it.
-func (a application) fill(t *testing.T, conn *pgx.Conn, rows int) {
+func (a application) fill(t testing.TB, conn *pgx.Conn, rows int) {
 	t.Helper()
 	users, strategies, logs := `users`, `strategies`, `sandbox_execution_logs`
 	if a.unmapped {
@@ -300,9 +301,11 @@ func (a application) moveIn(t *testing.T, conn *pgx.Conn, e tenant, rows int) {
 		check(t, err)
 	}
 	var asked any
+	var came map[string]string
 	if a.log {
 		e.generate(t, a.prisma, clients+"/before", a.before(t))
 		asked = e.queries(t, a, clients+"/before", now, a.names())
+		came = e.attempts(t, a, clients+"/before")
 	}
 	_, err := s.Migrate(t.Context(), now)
 	check(t, err)
@@ -316,6 +319,10 @@ func (a application) moveIn(t *testing.T, conn *pgx.Conn, e tenant, rows int) {
 		if diff := gocmp.Diff(asked, answered); diff != "" {
 			t.Errorf("the client made before answers otherwise (-before +after):\n%s", diff)
 		}
+		changed(t, came, e.attempts(t, a, clients+"/before"), nil)
+	}
+	if a.log {
+		changed(t, came, e.attempts(t, a, clients+"/after"), map[string]string{"findMany, id contains": "no such argument"})
 	}
 	var n int
 	check(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM "+a.at()+"sandbox_execution_logs").Scan(&n))
@@ -346,6 +353,22 @@ func (a application) moveIn(t *testing.T, conn *pgx.Conn, e tenant, rows int) {
 	if a.log {
 		_, err = s.DropOld(t.Context())
 		check(t, err)
+	}
+}
+
+// changed checks which attempts come to something else than before.
+func changed(t *testing.T, before, after, further map[string]string) {
+	t.Helper()
+	want := maps.Clone(before)
+	maps.Copy(want, further)
+	for _, call := range []string{
+		"findUnique of no UUID", "findMany, id in a list with no UUID", "create with an id that is no UUID", "deleteMany of no UUID",
+	} {
+		want[call] = "no UUID"
+	}
+	want["upsert by id"] = "no unique index"
+	if diff := gocmp.Diff(want, after); diff != "" {
+		t.Errorf("calls come to something else (-want +got):\n%s", diff)
 	}
 }
 

@@ -29,7 +29,7 @@ type tenant struct {
 	url string
 }
 
-func startTenants(t *testing.T) *tenants {
+func startTenants(t testing.TB) *tenants {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "node", "testdata/app/engine/applications.mjs")
 	cmd.Stderr = os.Stderr
@@ -48,7 +48,7 @@ func startTenants(t *testing.T) *tenants {
 }
 
 // call asks the process and decodes its result.
-func (p *tenants) call(t *testing.T, call string, params map[string]any, result any) {
+func (p *tenants) call(t testing.TB, call string, params map[string]any, result any) {
 	t.Helper()
 	params["call"] = call
 	check(t, p.calls.Encode(params))
@@ -67,7 +67,7 @@ func (p *tenants) call(t *testing.T, call string, params map[string]any, result 
 }
 
 // packages are those of its version of Prisma.
-func (a application) packages(t *testing.T) string {
+func (a application) packages(t testing.TB) string {
 	t.Helper()
 	folder := "app"
 	if a.prisma != "" {
@@ -80,7 +80,7 @@ func (a application) packages(t *testing.T) string {
 }
 
 // generate makes the client of a schema in a folder.
-func (e tenant) generate(t *testing.T, version, dir, schema string) {
+func (e tenant) generate(t testing.TB, version, dir, schema string) {
 	t.Helper()
 	if version != "" {
 		generateOld(t, version, dir, schema)
@@ -90,7 +90,7 @@ func (e tenant) generate(t *testing.T, version, dir, schema string) {
 }
 
 // generateOld makes a client of Prisma 6 or 5 that needs no native engine.
-func generateOld(t *testing.T, version, dir, schema string) {
+func generateOld(t testing.TB, version, dir, schema string) {
 	t.Helper()
 	option := map[string]string{"6": `engineType = "client"`, "5": `previewFeatures = ["driverAdapters"]`}[version]
 	write(t, dir, "schema.prisma", strings.NewReplacer(
@@ -110,7 +110,7 @@ export default { default: new WebAssembly.Module(readFileSync(new URL("query_eng
 
 // queries are the answers to the reference's queries, with converted values in
 // the form that adoption gives them.
-func (e tenant) queries(t *testing.T, a application, dir string, now time.Time, names map[string]string) any {
+func (e tenant) queries(t testing.TB, a application, dir string, now time.Time, names map[string]string) any {
 	t.Helper()
 	var answers any
 	e.call(t, "queries", map[string]any{
@@ -120,6 +120,14 @@ func (e tenant) queries(t *testing.T, a application, dir string, now time.Time, 
 		t.Error("the queries find no failures")
 	}
 	return converted(answers)
+}
+
+// attempts are the calls that depend on the table's keys and types, by what each
+// comes to.
+func (e tenant) attempts(t testing.TB, a application, dir string) (came map[string]string) {
+	t.Helper()
+	e.call(t, "attempts", map[string]any{"dir": dir, "url": e.url, "schema": a.schema, "user": a.id(1), "strategy": a.id(1)}, &came)
+	return came
 }
 
 // converted brings values that adoption converts into one form.
@@ -161,7 +169,7 @@ func filters(external []string) map[string]any {
 }
 
 // push is prisma db push.
-func (e tenant) push(t *testing.T, schema string) {
+func (e tenant) push(t testing.TB, schema string) {
 	t.Helper()
 	var pushed struct{ ExecutedSteps int }
 	e.engine(t, "schemaPush", map[string]any{"force": false, "schema": map[string]any{"files": files(schema)}, "filters": filters(nil)}, &pushed)
@@ -170,13 +178,13 @@ func (e tenant) push(t *testing.T, schema string) {
 	}
 }
 
-func (e tenant) engine(t *testing.T, method string, params map[string]any, result any) {
+func (e tenant) engine(t testing.TB, method string, params map[string]any, result any) {
 	t.Helper()
 	e.call(t, "engine", map[string]any{"url": e.url, "method": method, "params": params}, result)
 }
 
 // noDrift compares the database with a schema, as prisma migrate does.
-func (e tenant) noDrift(t *testing.T, schema string, external ...string) {
+func (e tenant) noDrift(t testing.TB, schema string, external ...string) {
 	t.Helper()
 	var diff struct {
 		ExitCode int

@@ -60,6 +60,59 @@ async function owners(prisma, { user, strategy, newUser, newStrategy, goneUser, 
   await prisma.strategy.delete(of(goneStrategy));
 }
 
+// How Prisma 7, 6 and 5 word why a call is refused.
+const reasons = [
+  [/P2002/, "id is taken"], [/P2007|for type uuid/, "no UUID"], [/P2039|ON CONFLICT/, "no unique index"],
+  [/Unknown argument `contains`/, "no such argument"],
+];
+
+/** Calls that depend on the table's keys and types, by what each comes to. */
+async function attempts(prisma, { user, strategy }) {
+  const logs = prisma.sandboxExecutionLog;
+  const data = { userId: eval(user), strategyId: eval(strategy), executionType: "VALIDATION", success: true, executionTime: 1 };
+  const { id } = await logs.create({ data });
+  const tries = {
+    "findUnique of an id": () => logs.findUnique({ where: { id } }),
+    "findUnique of no UUID": () => logs.findUnique({ where: { id: "no-uuid" } }),
+    "findMany, id in a list with no UUID": () => logs.findMany({ where: { id: { in: [id, "no-uuid"] } } }),
+    "findMany, id contains": () => logs.findMany({ where: { id: { contains: id.slice(4) } } }),
+    "findMany, id above": () => logs.findMany({ where: { id: { gte: id } }, orderBy: { id: "asc" }, take: 1 }),
+    "findMany, id as cursor": () => logs.findMany({ cursor: { id }, orderBy: { id: "asc" }, take: 1 }),
+    "update by id": () => logs.update({ where: { id }, data: { errorCount: 1 } }),
+    "upsert by id": () => logs.upsert({ where: { id }, create: { ...data, id }, update: data }),
+    "upsert by id, with a relation": () => logs.upsert({ where: { id }, create: { ...data, id }, update: data, include: { user: true } }),
+    "create with an id that is taken": () => logs.create({ data: { ...data, id } }),
+    "create with an id that is no UUID": () => logs.create({ data: { ...data, id: "no-uuid" } }),
+    "delete by id": () => logs.delete({ where: { id } }),
+    "deleteMany of no UUID": () => logs.deleteMany({ where: { id: "no-uuid" } }),
+  };
+  const outcomes = {};
+  for (const [name, attempt] of Object.entries(tries)) {
+    outcomes[name] = await attempt().then(
+      (found) => (found?.count ?? (Array.isArray(found) ? found.length : Number(found !== null))) + " found",
+      ({ code, message }) => reasons.find(([pattern]) => pattern.test(code) || pattern.test(message))?.[1] ?? message,
+    );
+  }
+  return outcomes;
+}
+
+/** Milliseconds that reading a user's newest 50 and creating one take. */
+async function work(prisma, { user, strategy, rounds }) {
+  const logs = prisma.sandboxExecutionLog;
+  const [userId, strategyId] = [eval(user), eval(strategy)];
+  const data = { userId, strategyId, executionType: "VALIDATION", success: true, executionTime: 1 };
+  const each = async (act) => {
+    for (let i = 0; i < rounds / 4; i++) await act(); // compiles the call
+    const start = performance.now();
+    for (let i = 0; i < rounds; i++) await act();
+    return (performance.now() - start) / rounds;
+  };
+  return {
+    read: await each(() => logs.findMany({ where: { userId }, orderBy: { createdAt: "desc" }, take: 50 })),
+    create: await each(() => logs.create({ data })),
+  };
+}
+
 /** Acts by the client in a folder, with the packages of its version. */
 async function withClient({ dir, url, schema }, act) {
   const require = createRequire(join(dir, "index.js"));
@@ -77,6 +130,8 @@ const engines = new Map();
 const calls = {
   generate,
   queries: (params) => withClient(params, (prisma) => queries(prisma, params)),
+  attempts: (params) => withClient(params, (prisma) => attempts(prisma, params)),
+  work: (params) => withClient(params, (prisma) => work(prisma, params)),
   owners: (params) => withClient(params, (prisma) => owners(prisma, params)),
   engine: async ({ url, method, params }) => {
     if (!engines.has(url)) engines.set(url, await engine(url));
