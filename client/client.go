@@ -50,7 +50,7 @@ func Open(serverURL, key string) (*Client, error) {
 func New(o Options) (*Client, error) {
 	base, err := url.Parse(o.URL)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "server: must be a URL such as https://sandtrail.example.com")
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "server: must be a URL such as https://sandtrail.example.com or http://127.0.0.1:8471, its https:// or http:// included")
 	}
 	if strings.ContainsFunc(o.Key, unicode.IsControl) {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "key: must be st_… without line breaks or other control characters")

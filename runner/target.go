@@ -88,18 +88,21 @@ func (t Target) Secrets() (values []string) {
 // CheckDatabase refuses what names no database. The target may hold a password:
 // only its beginning is repeated.
 func CheckDatabase(target string) error {
-	switch scheme, _, _ := strings.Cut(target, ":"); scheme {
+	switch scheme, rest, named := strings.Cut(target, ":"); scheme {
 	case "sqlite":
 		_, err := SQLitePath(target)
 		return err
 	case "postgres", "postgresql":
-		if _, err := url.Parse(target); err != nil { // the error repeats the target
+		if _, err := url.Parse(target); err != nil || !strings.HasPrefix(rest, "//") { // the error repeats the target
 			return sandtrail.Errorf(sandtrail.CodeInvalid, "--db: must be a URL such as postgres://user@host:5432/name")
 		}
 		return nil
 	case "file":
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--db: must be sqlite:FILE for a file, without file: and what stands behind ?")
 	default:
+		if !named && filepath.Ext(target) != "" {
+			return sandtrail.Errorf(sandtrail.CodeInvalid, "--db: must be sqlite:FILE or postgres://user@host:5432/name, not %q: this file is sqlite:%s", target, target)
+		}
 		return sandtrail.Errorf(sandtrail.CodeInvalid,
 			"--db: must be sqlite:FILE or postgres://user@host:5432/name, not something that begins with %.20q", scheme)
 	}

@@ -21,8 +21,8 @@ import (
 )
 
 type demoCmd struct {
-	NoServe bool   `help:"Stop after the findings; do not serve the page."`
-	Listen  string `default:"127.0.0.1:8471" placeholder:"127.0.0.1:8471" help:"Address to serve the page on."`
+	NoServe bool     `help:"Stop after the findings; do not serve the page."`
+	Listen  hostPort `default:"127.0.0.1:8471" placeholder:"127.0.0.1:8471" help:"Address to serve the page on."`
 }
 
 // Examples shows how it is used.
@@ -32,8 +32,9 @@ func (demoCmd) Examples() []string {
 
 // Run records real runs and prints what can be learnt from them.
 func (c *demoCmd) Run(ctx context.Context, d *deps) error {
+	where := ""
 	if d.DB == "" && d.Server == "" {
-		d.DB = demoDB
+		d.DB, where = demoDB, " --db "+demoDB
 	}
 	store, err := d.store(ctx)
 	if err != nil {
@@ -50,7 +51,7 @@ func (c *demoCmd) Run(ctx context.Context, d *deps) error {
 	if err := bundled.Extract(dir); err != nil {
 		return err
 	}
-	s := show{deps: d, store: store, dir: dir}
+	s := show{deps: d, store: store, dir: dir, where: where}
 	if err := s.record(ctx); err != nil {
 		return err
 	}
@@ -76,7 +77,7 @@ func (c *demoCmd) serve(ctx context.Context, d *deps) error {
 	if err := d.say("\nThe page: http://%s (Ctrl-C ends it)", c.Listen); err != nil {
 		return err
 	}
-	return d.again(ctx, []string{"serve", "--listen", c.Listen, "--log-level", "warn"})
+	return d.again(ctx, []string{"serve", "--listen", string(c.Listen), "--log-level", "warn"})
 }
 
 // demoDB is the demo's own file. It never writes into a store in use.
@@ -109,6 +110,7 @@ type show struct {
 	deps  *deps
 	store sandtrail.Store
 	dir   string
+	where string // the flag that a caller needs to ask the same, if any
 }
 
 func demoUsers() []sandtrail.User {
@@ -235,7 +237,7 @@ func (s *show) findings(ctx context.Context) error {
 		{"alert", "check"},
 	}
 	for _, args := range questions {
-		if err := s.title("sandtrail " + strings.Join(args, " ")); err != nil {
+		if err := s.title("sandtrail " + strings.Join(args, " ") + s.where); err != nil {
 			return err
 		}
 		if err := s.deps.again(ctx, args); err != nil {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
@@ -119,4 +121,27 @@ func readPage(ctx context.Context, d *deps, q sandtrail.Query) (sandtrail.Page, 
 		return sandtrail.Page{}, err
 	}
 	return store.Executions(ctx, q, d.now())
+}
+
+// nothing words an empty page. An id that is none is the likely reason.
+func nothing(ctx context.Context, d *deps, q sandtrail.Query, said string) string {
+	store, err := d.store(ctx)
+	if err != nil {
+		return said
+	}
+	var none []string
+	if id := q.Filter.UserID; id != "" {
+		if _, err := store.User(ctx, id); sandtrail.CodeOf(err) == sandtrail.CodeNotFound {
+			none = append(none, fmt.Sprintf("there is no user %q", id))
+		}
+	}
+	if id := q.Filter.StrategyID; id != "" {
+		if _, err := store.Strategy(ctx, id); sandtrail.CodeOf(err) == sandtrail.CodeNotFound {
+			none = append(none, fmt.Sprintf("there is no strategy %q", id))
+		}
+	}
+	if len(none) == 0 {
+		return said
+	}
+	return strings.TrimSuffix(said, ".") + ": " + strings.Join(none, ", ") + "."
 }

@@ -41,7 +41,11 @@ func (c *failuresCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	return printExecutions(d, c.output, page, "Nothing failed "+since(flags.Since)+".", flags.again(q, page.NextCursor))
+	said := "Nothing failed " + since(flags.Since) + "."
+	if len(page.Items) == 0 {
+		said = nothing(ctx, d, q, said)
+	}
+	return printExecutions(d, c.output, page, said, flags.again(q, page.NextCursor))
 }
 
 // since words a moment.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -73,6 +74,18 @@ func (a *webAddress) UnmarshalText(text []byte) error {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "must be a URL such as https://example.com/alerts")
 	}
 	*a = webAddress(text)
+	return nil
+}
+
+// hostPort is an address to listen on.
+type hostPort string
+
+// UnmarshalText reads a flag.
+func (h *hostPort) UnmarshalText(text []byte) error {
+	if _, _, err := net.SplitHostPort(string(text)); err != nil {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "must be HOST:PORT such as 127.0.0.1:8471, got %q", text)
+	}
+	*h = hostPort(text)
 	return nil
 }
 

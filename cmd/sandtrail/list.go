@@ -36,7 +36,11 @@ func (c *listCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	return printExecutions(d, c.output, page, "No executions match.", c.again(q, page.NextCursor))
+	said := "No executions match."
+	if len(page.Items) == 0 && c.FromArchive == "" {
+		said = nothing(ctx, d, q, said)
+	}
+	return printExecutions(d, c.output, page, said, c.again(q, page.NextCursor))
 }
 
 func (c *listCmd) page(ctx context.Context, d *deps, q sandtrail.Query) (sandtrail.Page, error) {

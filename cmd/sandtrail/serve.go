@@ -21,7 +21,7 @@ import (
 )
 
 type serveCmd struct {
-	Listen    string   `default:"127.0.0.1:8471" env:"SANDTRAIL_LISTEN" placeholder:"127.0.0.1:8471" help:"Address to serve. Without keys only a loopback address is."`
+	Listen    hostPort `default:"127.0.0.1:8471" env:"SANDTRAIL_LISTEN" placeholder:"127.0.0.1:8471" help:"Address to serve. Without keys only a loopback address is."`
 	TLSCert   string   `name:"tls-cert" env:"SANDTRAIL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM; read again when it changes."`
 	TLSKey    string   `name:"tls-key" env:"SANDTRAIL_TLS_KEY" placeholder:"FILE" help:"Its private key."`
 	Retention duration `default:"90d" env:"SANDTRAIL_RETENTION" help:"Delete executions older than this, once a day, and refuse new ones; 0 keeps all and takes any age."`
@@ -192,7 +192,7 @@ func (c *serveCmd) listen() (net.Listener, error) {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--tls-cert and --tls-key belong together: give both")
 	}
-	listener, err := net.Listen("tcp", c.Listen)
+	listener, err := net.Listen("tcp", string(c.Listen))
 	if err != nil {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--listen: %w", err)
 	}

@@ -25,7 +25,7 @@ func usage(parser *kong.Kong, args []string, err error) error {
 		command = node.FullPath()
 	}
 	better := cmp.Or(mistype(parser.Model.Node, args), misplaced(parser.Model.Node, args),
-		second(node, err.Error()), otherCase(node, err.Error()))
+		second(node, err.Error()), otherCase(node, err.Error()), oneLetter(node, err.Error()))
 	if better != "" {
 		err = errors.New(better)
 	} else if takesOnlyFlags(node) && strings.HasPrefix(err.Error(), "unexpected argument ") {
