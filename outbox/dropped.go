@@ -104,7 +104,7 @@ func (b *Outbox) AccountForDrops() (n int, err error) {
 		return 0, fmt.Errorf("account for dropped records: %w", err)
 	}
 	defer unlock()
-	paths, err := b.dropFiles()
+	paths, err := b.files(droppedDir, false)
 	for _, path := range paths {
 		var counted int
 		if counted, err = b.accountFor(path); err != nil {
@@ -118,20 +118,9 @@ func (b *Outbox) AccountForDrops() (n int, err error) {
 	return n, nil
 }
 
-// dropFiles are the files that count drops.
-func (b *Outbox) dropFiles() (paths []string, err error) {
-	entries, err := os.ReadDir(filepath.Join(b.dir, droppedDir))
-	for _, entry := range entries {
-		if !strings.HasSuffix(entry.Name(), durable.Suffix) {
-			paths = append(paths, filepath.Join(b.dir, droppedDir, entry.Name()))
-		}
-	}
-	return paths, err
-}
-
 // countDropped is how many dropped records are not accounted for.
 func (b *Outbox) countDropped() (n int, err error) {
-	paths, err := b.dropFiles()
+	paths, err := b.files(droppedDir, false)
 	for _, path := range paths {
 		sum, err := readDrops(path)
 		switch {

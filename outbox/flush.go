@@ -38,6 +38,9 @@ const chunkRecords = 500
 // taken by other content) is set aside with the reason. One whose user or
 // strategy the store does not know stays: it is accepted once they are added. One
 // whose time is ahead of the store's clock stays until it no longer is.
+//
+// It also removes the files that writers left aside who were killed an hour ago
+// or earlier.
 func (b *Outbox) Flush(ctx context.Context, to sandtrail.Appender, admission sandtrail.Admission) (Delivery, error) {
 	var done Delivery
 	unlock, err := lock(filepath.Join(b.dir, flushName), filelock.TryLock)
@@ -58,7 +61,7 @@ func (b *Outbox) Flush(ctx context.Context, to sandtrail.Appender, admission san
 			err = errors.Join(f.deliver(ctx, pointers(parcels)), b.forget(parcels))
 		}
 	}
-	if err != nil {
+	if err = errors.Join(err, b.removeAsides()); err != nil {
 		return done, fmt.Errorf("flush outbox: %w", err)
 	}
 	return done, nil
@@ -328,10 +331,10 @@ func (b *Outbox) keepLeft(file string, left []sandtrail.Draft, all, tried bool) 
 // outbox's bound, and returns how many. A file that holds no record stays where
 // it is and is part of the error.
 func (b *Outbox) Retry() (n int, err error) {
-	entries, err := os.ReadDir(filepath.Join(b.dir, refusedDir))
+	paths, err := b.files(refusedDir, false)
 	failed := []error{err}
-	for _, entry := range entries {
-		err := b.putBack(filepath.Join(b.dir, refusedDir, entry.Name()))
+	for _, path := range paths {
+		err := b.putBack(path)
 		if err == nil {
 			n++
 		}

@@ -11,6 +11,7 @@
 //	damaged/               batches whose bytes are not those that were written
 //	started/               traces of runs that have begun and not ended
 //	dropped/               counts of records that were given up
+//	….tmp                  in each of these: what is being written
 //
 // Directories are private to their owner (0700), files too (0600).
 package outbox
@@ -63,6 +64,8 @@ const (
 	droppedDir = "dropped"
 )
 
+var folders = []string{"", refusedDir, damagedDir, startedDir, droppedDir}
+
 // Open makes the directory if need be. One that belongs to another user, or
 // that others may write to, is refused with durable.ErrNotPrivate: what they
 // put there would be delivered in this user's name.
@@ -74,7 +77,7 @@ func Open(dir string, o Options) (*Outbox, error) {
 	if b.now == nil {
 		b.now = time.Now
 	}
-	for _, sub := range []string{"", refusedDir, damagedDir, startedDir, droppedDir} {
+	for _, sub := range folders {
 		err := durable.MakePrivate(filepath.Join(dir, sub))
 		if errors.Is(err, durable.ErrNotPrivate) {
 			return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "open outbox: %w", err)
@@ -286,8 +289,8 @@ func (s *State) noteAge(path string) error {
 }
 
 func (b *Outbox) count(dir string) int {
-	entries, _ := os.ReadDir(filepath.Join(b.dir, dir))
-	return len(entries)
+	paths, _ := b.files(dir, false)
+	return len(paths)
 }
 
 func (b *Outbox) read(name string) ([]sandtrail.Draft, error) {
