@@ -72,17 +72,42 @@ func runScripts(t *testing.T, newDatabase func(*testing.T) string, dirs ...strin
 	}
 }
 
-// TestAcrossMidnight asks every question of the reference shortly before, and
+// TestAcrossMidnight runs every script that asks for trends shortly before, and
 // over, a midnight.
 func TestAcrossMidnight(t *testing.T) {
-	for _, before := range []time.Duration{4 * time.Minute, 2 * time.Second} {
-		t.Run(before.String(), func(t *testing.T) {
-			t.Parallel()
-			now := time.Now().UTC()
-			midnight := now.Truncate(24 * time.Hour).Add(24 * time.Hour)
-			runScript(t, "testdata/script/reference.txtar", "sqlite:sandtrail.db", clockEnv+"="+midnight.Add(-before).Sub(now).String())
-		})
+	files := scriptsWith(t, "sandtrail trends ")
+	if len(files) < 3 {
+		t.Fatalf("only %q ask for trends", files)
 	}
+	for _, file := range files {
+		for _, before := range []time.Duration{4 * time.Minute, time.Second} {
+			t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar")+"/"+before.String(), func(t *testing.T) {
+				t.Parallel()
+				now := time.Now().UTC()
+				midnight := now.Truncate(24 * time.Hour).Add(24 * time.Hour)
+				runScript(t, file, "sqlite:sandtrail.db", clockEnv+"="+midnight.Add(-before).Sub(now).String())
+			})
+		}
+	}
+}
+
+// scriptsWith lists the scripts for both databases that contain a text.
+func scriptsWith(t *testing.T, text string) (files []string) {
+	t.Helper()
+	all, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range all {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(content), text) {
+			files = append(files, file)
+		}
+	}
+	return files
 }
 
 func runScript(t *testing.T, file, database string, vars ...string) {
