@@ -3,6 +3,7 @@ package sandtrail
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -25,7 +26,7 @@ const (
 	CodeInternal     Code = "internal"     // a fault of ours
 )
 
-// Targets for errors.Is: any *Error with the same code matches.
+// Targets for errors.Is: any *Error with the same code matches these.
 var (
 	ErrInvalid      = &Error{Code: CodeInvalid}
 	ErrNotFound     = &Error{Code: CodeNotFound}
@@ -99,10 +100,12 @@ func (e *Error) Public() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is matches any *Error target of the same code.
+// Is matches a target that is the code of the error and nothing else, such as
+// [ErrInvalid]. A target that says more is an error of its own: errors.Is finds
+// it in a chain, and no other of its code.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
-	return ok && t.Code == e.Code
+	return ok && t.Code == e.Code && reflect.DeepEqual(*t, Error{Code: t.Code})
 }
 
 // CodeOf returns the code of the outermost *Error in err's chain:

@@ -31,8 +31,11 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 	if errors.Is(err, errGone) {
 		return append(checks, sandtrail.Check{Name: "executions", Detail: err.Error(), Fix: "sandtrail migrate --repair"}), nil
 	}
-	if err != nil { // not migrated: the check above says so
+	if errors.Is(err, errNotMigrated) { // the check above says so
 		return checks, nil
+	}
+	if err != nil {
+		return checks, wrap("doctor", err)
 	}
 	aside, err := s.checkAdopted(ctx, l)
 	if err != nil {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,9 +111,22 @@ func emptyLog() string {
 	return string(signed)
 }
 
+// forks counts the lines of a log that tell of a fork.
+type forks struct{ atomic.Int64 }
+
+func (f *forks) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("a log was cut or rewritten")) {
+		f.Add(1)
+	}
+	return len(line), nil
+}
+
 // A witness takes what continues what it saw, and nothing else.
 func TestWitness(t *testing.T) {
-	observed, witness := newKit(t).owners(), newKit(t)
+	var alarms forks
+	observed, witness := newKit(t).owners(), newKit(t, func(c *server.Config) {
+		c.Log = slog.New(slog.NewTextHandler(&alarms, nil))
+	})
 	service := ledger.Service{Log: observed.store, Keys: ledgerKeys}
 	grow := func(n int) []byte {
 		for range n {
@@ -158,16 +173,21 @@ func TestWitness(t *testing.T) {
 	for name, c := range map[string]struct {
 		request string
 		want    sandtrail.Code
+		alarm   bool
 	}{
-		"another log of the same size": {"old 8\n\n" + string(forked), sandtrail.CodeInvalid},
-		"an older checkpoint":          {"old 8\n\n" + string(first), sandtrail.CodeInvalid},
-		"not signed by the log":        {"old 8\n\n" + string(forged), sandtrail.CodeForbidden},
-		"no request":                   {"x", sandtrail.CodeInvalid},
-		"no size":                      {"old x\n\n" + string(first), sandtrail.CodeInvalid},
-		"no hash":                      {"old 8\nAAA\n\n" + string(second), sandtrail.CodeInvalid},
+		"another log of the same size": {"old 8\n\n" + string(forked), sandtrail.CodeInvalid, true},
+		"an older checkpoint":          {"old 8\n\n" + string(first), sandtrail.CodeInvalid, false},
+		"not signed by the log":        {"old 8\n\n" + string(forged), sandtrail.CodeForbidden, false},
+		"no request":                   {"x", sandtrail.CodeInvalid, false},
+		"no size":                      {"old x\n\n" + string(first), sandtrail.CodeInvalid, false},
+		"no hash":                      {"old 8\nAAA\n\n" + string(second), sandtrail.CodeInvalid, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			before := alarms.Load()
 			problem(t, witness.post("/v1/ledger/witness/add-checkpoint", c.request), c.want)
+			if alarm := alarms.Load() > before; alarm != c.alarm {
+				t.Errorf("the witness's log tells of a fork: %t, want %t", alarm, c.alarm)
+			}
 		})
 	}
 }
