@@ -423,7 +423,7 @@ func TestDoctorOverTheWire(t *testing.T) {
 			t.Errorf("%v\n%s", err, diff)
 		}
 	}
-	if _, err := open(serve(t, db, func(c *server.Config) { c.Examiner = nil })).Doctor(t.Context(), sandtrail.Shallow, noon); !errors.Is(err, sandtrail.ErrUnavailable) {
+	if _, err := open(serve(t, db, func(c *server.Config) { c.Examiner = nil })).Doctor(t.Context(), sandtrail.Shallow, noon); !errors.Is(err, sandtrail.ErrNotFound) {
 		t.Errorf("without an examiner: %v", err)
 	}
 }

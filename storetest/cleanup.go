@@ -146,7 +146,6 @@ func errorsByCode(k *kit) {
 		"execution":       func(s sandtrail.Store) (any, error) { return s.Execution(k.ctx, sandtrail.NewID(noon)) },
 		"execution zero":  func(s sandtrail.Store) (any, error) { return s.Execution(k.ctx, sandtrail.ID{}) },
 		"user":            func(s sandtrail.Store) (any, error) { return s.User(k.ctx, "x") },
-		"no user":         func(s sandtrail.Store) (any, error) { return s.User(k.ctx, "") },
 		"strategy":        func(s sandtrail.Store) (any, error) { return s.Strategy(k.ctx, "x") },
 		"delete user":     func(s sandtrail.Store) (any, error) { return s.DeleteUser(k.ctx, "x") },
 		"delete strategy": func(s sandtrail.Store) (any, error) { return s.DeleteStrategy(k.ctx, "x") },
@@ -169,7 +168,7 @@ func errorsByCode(k *kit) {
 		}
 	}
 	// What no id can be is not an internal error, whichever of two codes it is.
-	for _, id := range []string{"\x00", "u\x00", "\xff"} {
+	for _, id := range []string{"", "\x00", "u\x00", "\xff"} {
 		for name, err := range map[string]error{
 			"user":            second(k.db.User(k.ctx, id)),
 			"strategy":        second(k.db.Strategy(k.ctx, id)),

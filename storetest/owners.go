@@ -82,7 +82,7 @@ func ownersPages(k *kit) {
 // ownersStrangeText keeps ids and names that mean something elsewhere.
 func ownersStrangeText(k *kit) {
 	for i, text := range []string{
-		"'", `"`, `\`, "%", "_", ",", ";--", "$1", "?", " ", "a\tb", "a\nb", "null", "NULL", "0", "ÄÖÜ", "日本", "🎉", "e\u0301",
+		"'", `"`, `\`, "%", "_", ",", ";--", "$1", "?", " x ", "a\tb", "a\nb", "null", "NULL", "0", "ÄÖÜ", "日本", "🎉", "e\u0301",
 	} {
 		k.putUser(sandtrail.User{ID: text, Email: fmt.Sprintf("%d@example.com", i), Name: new(text)})
 		k.putStrategy(sandtrail.Strategy{ID: text, Name: text})
