@@ -94,6 +94,16 @@ func ownersStrangeText(k *kit) {
 		must(k, "user statistics", func(s sandtrail.Store) (any, error) { return s.UserStats(k.ctx, text) })
 		must(k, "strategy statistics", func(s sandtrail.Store) (any, error) { return s.StrategyStats(k.ctx, text) })
 	}
+	for _, text := range []string{" ", "\u200b"} {
+		for name, err := range map[string]error{
+			"user":     k.db.PutUser(k.ctx, sandtrail.User{ID: text, Email: "blank@example.com"}),
+			"strategy": k.db.PutStrategy(k.ctx, sandtrail.Strategy{ID: text, Name: "blank"}),
+		} {
+			if sandtrail.CodeOf(err) != sandtrail.CodeInvalid {
+				k.Errorf("put %s %q: %v", name, text, err)
+			}
+		}
+	}
 	k.owners()
 	must(k, "delete", func(s sandtrail.Store) (any, error) { return s.DeleteUser(k.ctx, "%") })
 	must(k, "delete", func(s sandtrail.Store) (any, error) { return s.DeleteStrategy(k.ctx, "_") })
