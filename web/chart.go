@@ -169,7 +169,7 @@ func location(q sandtrail.TrendQuery) *time.Location {
 }
 
 // line is an SVG path through the middles of the buckets that have a value,
-// with a gap where there is none.
+// with a gap where there is none. A value between gaps is a dash.
 func line(buckets []sandtrail.TrendBucket, top float64, value func(sandtrail.TrendBucket) *float64) string {
 	var b strings.Builder
 	drawing := false
@@ -179,14 +179,14 @@ func line(buckets []sandtrail.TrendBucket, top float64, value func(sandtrail.Tre
 			drawing = false
 			continue
 		}
-		verb := "L"
-		if !drawing {
-			verb = "M"
-		}
 		x, y := 10*i+5, 100-100**v/top
-		fmt.Fprintf(&b, "%s%d %.1f", verb, x, y)
-		if !drawing {
-			b.WriteString("h.01") // a lone value shows as a dot
+		switch {
+		case drawing:
+			fmt.Fprintf(&b, "L%d %.1f", x, y)
+		case i+1 < len(buckets) && value(buckets[i+1]) != nil:
+			fmt.Fprintf(&b, "M%d %.1f", x, y)
+		default:
+			fmt.Fprintf(&b, "M%d %.1fh6", x-3, y)
 		}
 		drawing = true
 	}

@@ -103,7 +103,7 @@ type fact struct{ Name, Value string }
 var runNames = map[string]string{
 	"status": "Status", "exitCode": "Exit code", "signal": "Signal", "command": "Command", "cpuTime": "CPU time",
 	"memoryPeakBytes": "Memory peak", "cgroupPeakBytes": "Peak with page cache", "method": "Measured by", "limits": "Limits",
-	"processesPeak": "Processes at peak", "sourceBytes": "Source size",
+	"processesPeak": "Processes at peak", "sourceBytes": "Source size", "escaped": "Left the cgroup",
 }
 
 // runFacts reads metadata.run.

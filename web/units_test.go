@@ -137,6 +137,24 @@ func TestLongTreesAreFolded(t *testing.T) {
 	}
 }
 
+func TestValuesBetweenGapsAreSeen(t *testing.T) {
+	f := func(v float64) *float64 { return &v }
+	for want, values := range map[string][]*float64{
+		"":                          {nil, nil},
+		"M12 50.0h6":                {nil, f(5)},
+		"M2 50.0h6M22 0.0h6":        {f(5), nil, f(10)},
+		"M5 50.0L15 0.0M32 100.0h6": {f(5), f(10), nil, f(0)},
+	} {
+		var buckets []sandtrail.TrendBucket
+		for _, v := range values {
+			buckets = append(buckets, sandtrail.TrendBucket{AvgTime: v})
+		}
+		if got := line(buckets, 10, func(b sandtrail.TrendBucket) *float64 { return b.AvgTime }); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestNiceTop(t *testing.T) {
 	for most, want := range map[float64]float64{0: 1, 1: 1, 2: 2, 3: 4, 41: 60, 99: 100, 100: 100, 101: 200} {
 		if got := niceTop(most, 1, 2, 4, 6, 8); got != want {
