@@ -344,14 +344,19 @@ func (d *doors) commands(where ...string) {
 		d.command(where, 0, "show", id)
 	}
 	for _, key := range storetest.ForeignKeys() {
-		status := 0
-		if key == "" && where[0] == "--server" {
-			status = statusUsage
+		asFlag, asArgument := 0, 0
+		if key == "" { // a flag without a value is refused, and so is a path of the API without one
+			asFlag = statusUsage
+			if where[0] == "--server" {
+				asArgument = statusUsage
+			}
 		}
-		for _, args := range [][]string{{"stats", "--user=" + key}, {"stats", "--strategy=" + key}, {"health", "--strategy=" + key}, {"users", "show", "--", key}, {"strategies", "show", "--", key}} {
-			d.command(where, status, args...)
+		for _, args := range [][]string{{"stats", "--user=" + key}, {"stats", "--strategy=" + key}, {"health", "--strategy=" + key}, {"list", "--user=" + key}} {
+			d.command(where, asFlag, args...)
 		}
-		d.command(where, 0, "list", "--user="+key)
+		for _, owners := range []string{"users", "strategies"} {
+			d.command(where, asArgument, owners, "show", "--", key)
+		}
 	}
 	d.command(where, 0, "list", "--user="+storetest.OrphanKey)
 }
