@@ -100,10 +100,10 @@ model RunLog {
 func TestReadRefuses(t *testing.T) {
 	owners := "model User {\nid String @id\nemail String\n}\nmodel Strategy {\nid String @id\nname String\n}\n"
 	for _, test := range []struct{ name, text, want string }{
-		{"an open block", "model User {\n  id String @id\n", `schema.prisma:3: want "}", got ""`},
+		{"an open block", "model User {\n  id String @id\n", `schema.prisma:3: here must be "}", got ""`},
 		{"an open text", "model User {\n  id String @map(\"x)\n}", `schema.prisma:2: here must be a word of Prisma's language, got "\"x)"`},
-		{"an open comment", "model User {\n\n/* }", "schema.prisma:3: want a word"},
-		{"no type", "model User {\n  id\n}", `schema.prisma:2: want the type of field id, got "\n"`},
+		{"an open comment", "model User {\n\n/* }", "schema.prisma:3: here must be a word"},
+		{"no type", "model User {\n  id\n}", `schema.prisma:2: here must be the type of field id, got "\n"`},
 		{"lists without end", "model User {\n  id String @x(" + strings.Repeat("[", 1000), "schema.prisma:2: more than 16 lists"},
 		{"another database", "datasource db {\n provider = \"mysql\"\n}\n" + owners, "schema.prisma:1: the schema is of mysql"},
 		{"no models", "", "the schema has no model of users"},
