@@ -196,11 +196,13 @@ func (d *doors) stream(path string) io.ReadCloser {
 	return response.Body
 }
 
-// followed reads a stream until it has told of every row.
+// followed reads a stream until it has told of every row, each in the time of an
+// answer.
 func (d *doors) followed(stream io.ReadCloser) {
 	d.Helper()
 	defer stream.Close()
-	defer time.AfterFunc(perAnswer, func() { stream.Close() }).Stop()
+	patience := time.AfterFunc(perAnswer, func() { stream.Close() })
+	defer patience.Stop()
 	met := 0
 	lines := bufio.NewReader(stream)
 	for met < d.rows {
@@ -210,6 +212,7 @@ func (d *doors) followed(stream io.ReadCloser) {
 		}
 		if strings.HasPrefix(line, "data: ") {
 			met++
+			patience.Reset(perAnswer)
 		}
 	}
 }
