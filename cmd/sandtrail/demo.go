@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,8 +23,8 @@ import (
 )
 
 type demoCmd struct {
-	NoServe bool     `help:"Stop after the findings; do not serve the page."`
-	Listen  hostPort `default:"127.0.0.1:8471" placeholder:"127.0.0.1:8471" help:"Address to serve the page on."`
+	NoServe bool     `xor:"page" help:"Stop after the findings; do not serve the page."`
+	Listen  hostPort `xor:"page" placeholder:"ADDRESS" help:"Address to serve the page on (default 127.0.0.1:8471)."`
 }
 
 // Examples shows how it is used.
@@ -35,6 +37,9 @@ func (c *demoCmd) Run(ctx context.Context, d *deps) error {
 	where := ""
 	if d.DB == "" && d.Server == "" {
 		d.DB, where = demoDB, " --db "+demoDB
+	}
+	if err := c.checkAddress(d); err != nil {
+		return err
 	}
 	store, err := d.store(ctx)
 	if err != nil {
@@ -63,6 +68,25 @@ func (c *demoCmd) Run(ctx context.Context, d *deps) error {
 		return nil
 	}
 	return c.serve(ctx, d)
+}
+
+// checkAddress refuses an address that cannot be served before anything is run.
+func (c *demoCmd) checkAddress(d *deps) error {
+	_, server, err := d.target()
+	switch {
+	case err != nil || c.NoServe:
+		return err
+	case server != "" && c.Listen != "":
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--listen: the page is that of the server: leave the flag out")
+	case server != "":
+		return nil
+	}
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:8471")
+	listener, err := net.Listen("tcp", string(c.Listen))
+	if err != nil {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--listen: %w: give another address, or --no-serve", err)
+	}
+	return listener.Close()
 }
 
 // serve goes on as the command of that name, with a store of its own.
