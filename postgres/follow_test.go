@@ -1,7 +1,9 @@
 package postgres_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
@@ -33,12 +35,17 @@ func TestFollowWhileRecordsMove(t *testing.T) {
 		found []sandtrail.Followed
 		err   error
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	answered := make(chan answer, 1)
 	go func() {
-		found, err := s.Follow(t.Context(), place, 10)
+		found, err := s.Follow(ctx, place, 10)
 		answered <- answer{found, err}
 	}()
 	for !value[bool](t, watch, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'sandtrail.logs_default'::regclass)") {
+		if ctx.Err() != nil {
+			t.Fatal("the follower waits for no lock")
+		}
 	}
 	exec(t, mover, "COMMIT")
 	if a := <-answered; a.err != nil || len(a.found) != rows {
