@@ -33,8 +33,8 @@ func (s *Store) snapshotsOlder(ctx context.Context, age time.Duration) (sandtrai
 	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if len(found) > 0 {
 		check.OK = false
-		check.Detail = fmt.Sprintf("%d keep what is deleted from being cleaned, so that statistics become slower: %s", len(found), strings.Join(found, "; "))
-		check.Fix = "let it end, or end it: SELECT pg_terminate_backend(PROCESS)"
+		check.Detail = fmt.Sprintf("%d sessions keep old snapshots: deleted rows stay, and statistics become slower: %s", len(found), strings.Join(found, "; "))
+		check.Fix = "wait for the session to end, or end it: SELECT pg_terminate_backend(PROCESS)"
 	}
 	return check, err
 }

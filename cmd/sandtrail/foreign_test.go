@@ -109,6 +109,8 @@ func serveProgram(t *testing.T, database string, flags ...string) (address strin
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
+		overdue := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+		defer overdue.Stop()
 		all := <-logged
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the server ended with %v:\n%.5000s", err, strings.Join(all, "\n"))
