@@ -372,6 +372,6 @@ func (d *doors) command(where []string, want int, args ...string) {
 	defer cancel()
 	var out, complaint bytes.Buffer
 	if status := run(ctx, slices.Concat(args[:1], where, args[1:]), bare(&out, &complaint)); status != want {
-		d.Errorf("sandtrail %.300q %s: status %d, want %d, %v: %.1000s", args, where[0], status, want, ctx.Err(), &complaint)
+		d.Errorf("sandtrail %.300q %s: status %d, want %d, %v: %.1000s\n%.3000s", args, where[0], status, want, ctx.Err(), &complaint, &out)
 	}
 }
