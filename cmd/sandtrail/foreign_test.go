@@ -41,7 +41,8 @@ func TestForeignValuesThroughEveryDoor(t *testing.T) {
 				}
 			}
 			command(t, 0, "migrate", "--db", database)
-			d := &doors{T: t, url: serveProgram(t, database, "--retention", "0"), orphans: writer.Orphans}
+			d := &doors{T: t, key: filepath.Join(t.TempDir(), "key"), orphans: writer.Orphans}
+			d.url = serveProgram(t, database, d.key, "--retention", "0")
 			stream := d.stream("/v1/executions/stream")
 			d.rows = storetest.WriteForeign(t, writer)
 			d.followed(stream)
@@ -83,10 +84,10 @@ func foreignPostgres(t *testing.T) (string, storetest.ForeignWriter) {
 
 // serveProgram starts the program as a server. When the test ends it must still
 // run, and must not have complained of a panic.
-func serveProgram(t *testing.T, database string, flags ...string) (address string) {
+func serveProgram(t *testing.T, database, key string, flags ...string) (address string) {
 	t.Helper()
 	cmd := sandtrailCommand(t, database, append([]string{
-		"serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--ledger-key", filepath.Join(t.TempDir(), "key"),
+		"serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--ledger-key", key,
 	}, flags...)...)
 	said, err := cmd.StderrPipe()
 	if err != nil {
@@ -137,6 +138,7 @@ func serveProgram(t *testing.T, database string, flags ...string) (address strin
 type doors struct {
 	*testing.T
 	url  string
+	key  string // signs the checkpoints of the server and of the command line
 	rows int
 	ids  []string
 	// orphans says that there are rows without an owner.
@@ -342,8 +344,8 @@ func (d *doors) commands(where ...string) {
 	}
 	d.command(where, map[bool]int{true: statusFinding}[d.orphans], "doctor", "--deep", "--outbox", d.TempDir())
 	if where[0] == "--db" {
-		d.command(where, 0, "verify")
-		d.command(where, 0, "ledger", "checkpoint", "--ledger-key", filepath.Join(d.TempDir(), "key"))
+		d.command(where, 0, "ledger", "checkpoint", "--ledger-key", d.key)
+		d.command(where, 0, "verify", "--ledger-key", d.key)
 	}
 	for _, id := range d.ids {
 		d.command(where, 0, "show", id)
