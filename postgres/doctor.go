@@ -184,7 +184,7 @@ func (s *Store) reattachment(ctx context.Context, l *layout, name string) (strin
 	for _, size := range []partitionSize{byWeek, byMonth, byDay} {
 		w, lacking := present.gap(start, size)
 		if lacking && w.since.Equal(start) && (last == nil || last.Before(w.until)) {
-			return "BEGIN; LOCK TABLE ONLY " + l.sql("{logs}") + " IN SHARE ROW EXCLUSIVE MODE; " + strings.Join(strings.Fields(l.attach(table, w, columns)), " ") + "; COMMIT", err
+			return "BEGIN; LOCK TABLE ONLY " + l.sql("{logs}") + " IN ACCESS EXCLUSIVE MODE; " + strings.Join(strings.Fields(l.attach(table, w, columns)), " ") + "; COMMIT", err
 		}
 	}
 	return "its time has other partitions by now: rename it", err

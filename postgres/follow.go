@@ -169,39 +169,17 @@ func (s *Store) entries(ctx context.Context, l *layout, p place, limit int) ([]e
 	})
 }
 
-// settled is recordsOf when all that is on its way has come. A statement that
-// was planned before a partition was attached, and waited until it was, finds
-// its records in neither the default partition nor the new one: what the ids
-// still hold is asked for again.
+// settled is recordsOf when all that is on its way has come.
 func (s *Store) settled(ctx context.Context, l *layout, entries []entry) (map[sandtrail.ID]sandtrail.Execution, error) {
 	records, err := s.recordsOf(ctx, l, entries)
-	for tries := 0; err == nil && len(records) < len(entries) && tries < maxMovedTries; tries++ {
-		var waited, moved bool
-		if waited, err = s.transactor(l).settle(ctx); err == nil && !waited {
-			moved, err = s.stillListed(ctx, l, entries, records)
-		}
-		if err != nil || !waited && !moved {
-			return records, err
-		}
-		records, err = s.recordsOf(ctx, l, entries)
+	if err != nil || len(records) == len(entries) {
+		return records, err
 	}
-	return records, err
-}
-
-// maxMovedTries bounds how often records that the ids hold and the table does
-// not are asked for: rows taken out past the triggers never come.
-const maxMovedTries = 3
-
-// stillListed reports whether the ids hold an entry whose record was not found.
-func (s *Store) stillListed(ctx context.Context, l *layout, entries []entry, records map[sandtrail.ID]sandtrail.Execution) (listed bool, err error) {
-	var missing [][16]byte
-	for _, e := range entries {
-		if _, found := records[e.ID]; !found {
-			missing = append(missing, e.ID)
-		}
+	waited, err := s.transactor(l).settle(ctx)
+	if err != nil || !waited {
+		return records, err
 	}
-	err = s.pool.QueryRow(ctx, l.sql("SELECT EXISTS (SELECT FROM {schema}.ids WHERE id = ANY ($1))"), missing).Scan(&listed)
-	return listed, err
+	return s.recordsOf(ctx, l, entries)
 }
 
 // recordsOf reads the executions of the entries that still exist.

@@ -131,24 +131,27 @@ func spansIn(ctx context.Context, q querier, l *layout, condition string) (spans
 // addPartition makes a partition around a time that has none, in a transaction
 // of its own, so that its locks are short.
 func (s *Store) addPartition(ctx context.Context, l *layout, at time.Time, size partitionSize, tries int) error {
-	return s.withShortLocks(ctx, tries, func(tx pgx.Tx) error {
-		if err := lock(ctx, tx, l.Schema, "partitions"); err != nil {
-			return err
-		}
-		present, err := partitionsIn(ctx, tx, l)
-		if err != nil {
-			return err
-		}
-		w, lacking := present.gap(at, size)
-		if !lacking {
-			return nil
-		}
-		if oid, err := tableIn(ctx, tx, l, partitionName(w.since)); err != nil || oid != 0 {
-			return cmp.Or[error](err, sandtrail.Errorf(sandtrail.CodeConflict, "table %s.%s is no partition any more: attach it again, or rename it",
-				quote(l.Schema), partitionName(w.since)).With(sandtrail.Remedy{Act: sandtrail.ActExamine, Note: "tells how"}))
-		}
-		return l.keeper().createPartition(ctx, tx, w)
-	})
+	return s.withShortLocks(ctx, tries, func(tx pgx.Tx) error { return makePartition(ctx, tx, l, at, size) })
+}
+
+// makePartition is addPartition in a transaction.
+func makePartition(ctx context.Context, tx pgx.Tx, l *layout, at time.Time, size partitionSize) error {
+	if err := lock(ctx, tx, l.Schema, "partitions"); err != nil {
+		return err
+	}
+	present, err := partitionsIn(ctx, tx, l)
+	if err != nil {
+		return err
+	}
+	w, lacking := present.gap(at, size)
+	if !lacking {
+		return nil
+	}
+	if oid, err := tableIn(ctx, tx, l, partitionName(w.since)); err != nil || oid != 0 {
+		return cmp.Or[error](err, sandtrail.Errorf(sandtrail.CodeConflict, "table %s.%s is no partition any more: attach it again, or rename it",
+			quote(l.Schema), partitionName(w.since)).With(sandtrail.Remedy{Act: sandtrail.ActExamine, Note: "tells how"}))
+	}
+	return l.keeper().createPartition(ctx, tx, w)
 }
 
 // tableIn finds a table of ours, 0 when there is none. It reads the catalog
@@ -171,14 +174,37 @@ func (w span) bounds() (from, to string) {
 // default partition would be refused when it finds its time taken from there.
 func createPartition(ctx context.Context, tx pgx.Tx, l *layout, w span) error {
 	name := quote(l.Schema) + "." + partitionName(w.since)
+	err := lockForMove(ctx, tx, l, w)
+	if err != nil {
+		return wrapf(err, "create partition %s", name)
+	}
 	columns, err := storedColumns(ctx, tx, l)
 	if err == nil {
-		_, err = tx.Exec(ctx, l.sql(`
-			LOCK TABLE ONLY {logs} IN SHARE ROW EXCLUSIVE MODE;
-			LOCK TABLE {schema}.logs_default IN ACCESS EXCLUSIVE MODE;
-			CREATE TABLE `+name+` (LIKE {logs} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED);`+l.attach(name, w, columns)))
+		_, err = tx.Exec(ctx, "CREATE TABLE "+name+l.sql(" (LIKE {logs} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED);")+l.attach(name, w, columns))
 	}
 	return wrapf(err, "create partition %s", name)
+}
+
+// lockForMove keeps writers out, and readers as well where rows are to be moved:
+// a statement that was planned before, and waited for the move, would find them
+// in neither place. The parent's lock is first, which every plan begins with.
+func lockForMove(ctx context.Context, tx pgx.Tx, l *layout, w span) error {
+	from, to := w.bounds()
+	err := execEach(ctx, tx,
+		l.sql("LOCK TABLE ONLY {logs} IN SHARE ROW EXCLUSIVE MODE"),
+		l.sql("LOCK TABLE {schema}.logs_default IN SHARE ROW EXCLUSIVE MODE"))
+	if err != nil {
+		return err
+	}
+	var moves bool
+	err = tx.QueryRow(ctx, l.sql("SELECT EXISTS (SELECT FROM {schema}.logs_default WHERE created_at >= '"+from+"' AND created_at < '"+to+"')")).Scan(&moves)
+	if err == nil && moves {
+		_, err = tx.Exec(ctx, l.sql("LOCK TABLE ONLY {logs} IN ACCESS EXCLUSIVE MODE"))
+	}
+	if err == nil {
+		_, err = tx.Exec(ctx, l.sql("LOCK TABLE {schema}.logs_default IN ACCESS EXCLUSIVE MODE"))
+	}
+	return err
 }
 
 // attach is the statements that move into a table what the default partition
