@@ -116,8 +116,7 @@ func (r *Recorder) State() (outbox.State, error) {
 	if r.box == nil {
 		return outbox.State{}, nil
 	}
-	_, state, err := r.box.Waiting(1)
-	return state, err
+	return r.box.State()
 }
 
 // Close delivers what waits until the context ends, and stops. What is left

@@ -44,13 +44,13 @@ const closed = ".closed"
 // Drop counts records that are given up, so that AccountForDrops can tell of
 // them. What it counts is durable when it returns.
 func (b *Outbox) Drop(why Reason, drafts ...sandtrail.Draft) error {
-	unlock, err := lock(filepath.Join(b.dir, lockName), b.soon)
+	h, err := b.hold(b.patience)
 	if err != nil {
 		return fmt.Errorf("count dropped records: %w", err)
 	}
-	defer unlock()
+	defer h.release()
 	for _, d := range drafts {
-		if err := b.countDrop(why, d); err != nil {
+		if err := errors.Join(h.add(0, 1), b.countDrop(why, d)); err != nil {
 			return fmt.Errorf("count dropped records: %w", err)
 		}
 	}
@@ -99,15 +99,15 @@ func readDrops(path string) (sum drops, err error) {
 // user, strategy and type of which records were dropped: a run that failed
 // with an error that says how many and why. It returns how many were dropped.
 func (b *Outbox) AccountForDrops() (n int, err error) {
-	unlock, err := lock(filepath.Join(b.dir, lockName), b.soon)
+	h, err := b.hold(b.patience)
 	if err != nil {
 		return 0, fmt.Errorf("account for dropped records: %w", err)
 	}
-	defer unlock()
+	defer h.release()
 	paths, err := b.files(droppedDir, false)
 	for _, path := range paths {
 		var counted int
-		if counted, err = b.accountFor(path); err != nil {
+		if counted, err = h.accountFor(path); err != nil {
 			break
 		}
 		n += counted
@@ -149,7 +149,7 @@ func closeDrops(path string) (final string, err error) {
 
 // accountFor makes drops final, then a record of them, and forgets them.
 // Killed in between it does the same again, with the same id.
-func (b *Outbox) accountFor(path string) (int, error) {
+func (h *held) accountFor(path string) (int, error) {
 	path, err := closeDrops(path)
 	if err != nil {
 		return 0, err
@@ -162,10 +162,18 @@ func (b *Outbox) accountFor(path string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := b.write([]sandtrail.Draft{d}); err != nil {
+	raw, err := encode([]sandtrail.Draft{d})
+	if err != nil {
 		return 0, err
 	}
-	return sum.Count, os.Remove(path)
+	w := newBatch([]sandtrail.Draft{d}, raw)
+	if err := h.counting(w.bytes, func() error { return h.writeFile(w, raw) }); err != nil {
+		return 0, err
+	}
+	if err := os.Remove(path); err != nil {
+		return 0, err
+	}
+	return sum.Count, h.add(0, -sum.Count)
 }
 
 // draft is the record that accounts for drops.
@@ -187,14 +195,14 @@ func (s drops) draft() (sandtrail.Draft, error) {
 // Expire drops the batches that have waited since before a time and returns
 // how many records they held. While another process flushes it does nothing.
 func (b *Outbox) Expire(before time.Time) (n int, err error) {
-	unlock, err := lock(filepath.Join(b.dir, flushName), filelock.TryLock)
+	flushing, err := b.lock(flushName, 0)
 	if errors.Is(err, filelock.ErrLocked) {
 		return 0, nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("expire outbox: %w", err)
 	}
-	defer unlock()
+	defer flushing.Close()
 	waiting, err := b.batches()
 	for _, w := range waiting {
 		if err != nil {
@@ -211,12 +219,11 @@ func (b *Outbox) Expire(before time.Time) (n int, err error) {
 }
 
 func (b *Outbox) expire(w batch, before time.Time) (int, error) {
-	path := filepath.Join(b.dir, w.name)
-	info, err := os.Stat(path)
+	info, err := os.Stat(filepath.Join(b.dir, w.file))
 	if err != nil || !info.ModTime().Before(before) {
 		return 0, err
 	}
-	drafts, err := b.read(w.name)
+	drafts, err := b.read(w)
 	if errors.Is(err, errDamaged) {
 		return 0, nil // the next flush sets it aside
 	}
@@ -226,5 +233,5 @@ func (b *Outbox) expire(w batch, before time.Time) (int, error) {
 	if err := b.Drop(TooOld, drafts...); err != nil {
 		return 0, err
 	}
-	return len(drafts), os.Remove(path)
+	return len(drafts), b.remove(w)
 }

@@ -7,11 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"time"
 
 	"github.com/sandtrail/sandtrail"
-	"github.com/sandtrail/sandtrail/internal/filelock"
 )
 
 // A batch's file is one line per record, each behind the beginning of its
@@ -69,38 +66,4 @@ func decode(raw []byte) (drafts []sandtrail.Draft, err error) {
 		drafts, raw = append(drafts, d), rest
 	}
 	return nil, errDamaged
-}
-
-// lockPatience is how long a lock is waited for that others hold for
-// milliseconds: one that is held longer is held by a process that was stopped,
-// or that means harm.
-const lockPatience = 10 * time.Second
-
-// soon takes a lock, and waits for it for as long as the outbox has patience.
-func (b *Outbox) soon(f *os.File) error {
-	deadline := time.Now().Add(b.patience)
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		err := filelock.TryLock(f)
-		if !errors.Is(err, filelock.ErrLocked) {
-			return err
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%w: %s was not to be had for %s", err, f.Name(), b.patience)
-		}
-		<-time.After(pause)
-	}
-}
-
-// lock takes the lock that the file stands for, with Outbox.soon or
-// filelock.TryLock.
-func lock(path string, take func(*os.File) error) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := take(f); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return func() { f.Close() }, nil
 }

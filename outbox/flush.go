@@ -29,37 +29,37 @@ type Delivery struct {
 // chunkRecords is how many records go to the store at once.
 const chunkRecords = 500
 
-// Flush delivers what waits, oldest first, until nothing is left that can be.
-// The error says why it stopped before: the context ended, or the store cannot
-// be reached. While another process flushes the same outbox there is nothing
-// to do.
+// Flush delivers what waits, until nothing is left that can be. The error says
+// why it stopped before: the context ended, or the store cannot be reached.
+// While another process flushes the same outbox there is nothing to do.
 //
 // A record that the store refuses for what it is (it breaks a rule, its id is
 // taken by other content) is set aside with the reason. One whose user or
 // strategy the store does not know stays: it is accepted once they are added. One
 // whose time is ahead of the store's clock stays until it no longer is.
 //
+// The records of one user and strategy wait together: the oldest is tried, and
+// where it stays the others are not read. What was tried in vain is tried again,
+// behind all that is new, after a pause that doubles from 20 seconds to an hour,
+// or once something new of the same user and strategy is there. The times are
+// those of the admission.
+//
 // It also removes the files that writers left aside who were killed an hour ago
 // or earlier.
 func (b *Outbox) Flush(ctx context.Context, to sandtrail.Appender, admission sandtrail.Admission) (Delivery, error) {
 	var done Delivery
-	unlock, err := lock(filepath.Join(b.dir, flushName), filelock.TryLock)
+	lock, err := b.lock(flushName, 0)
 	if errors.Is(err, filelock.ErrLocked) {
 		return done, nil
 	}
 	if err != nil {
 		return done, fmt.Errorf("flush outbox: %w", err)
 	}
-	defer unlock()
+	defer lock.Close()
 	waiting, err := b.batches()
-	waiting, done.Stayed = b.due(waiting)
-	f := flushing{b, to, admission, &done, map[string]bool{}}
-	for err == nil && len(waiting) > 0 {
-		var parcels []parcel
-		parcels, waiting, err = b.load(waiting, &done)
-		if err == nil {
-			err = errors.Join(f.deliver(ctx, pointers(parcels)), b.forget(parcels))
-		}
+	if err == nil {
+		f := flushing{b, to, admission, &done, map[string]bool{}, map[string]bool{}}
+		err = f.run(ctx, groups(waiting))
 	}
 	if err = errors.Join(err, b.removeAsides()); err != nil {
 		return done, fmt.Errorf("flush outbox: %w", err)
@@ -67,64 +67,9 @@ func (b *Outbox) Flush(ctx context.Context, to sandtrail.Appender, admission san
 	return done, nil
 }
 
-// due leaves out those of the batches that were tried before which it is not
-// the turn of, and returns how many records they hold.
-func (b *Outbox) due(waiting []batch) (due []batch, records int) {
-	tried := 0
-	for _, w := range waiting {
-		if w.tried() {
-			tried += w.records
-		}
-		if w.tried() && b.retries > 0 && tried > b.retries {
-			records += w.records
-			continue
-		}
-		due = append(due, w)
-	}
-	return due, records
-}
-
-// parcel is one record on its way.
-type parcel struct {
-	file  string
-	draft sandtrail.Draft
-
-	settled bool // its file is not needed any more
-	stays   bool // it is kept for another try
-}
-
-func pointers(parcels []parcel) []*parcel {
-	all := make([]*parcel, len(parcels))
-	for i := range parcels {
-		all[i] = &parcels[i]
-	}
-	return all
-}
-
-// load reads batches until there is enough for one delivery and returns those
-// that are left. Damaged ones are set aside.
-func (b *Outbox) load(waiting []batch, done *Delivery) (parcels []parcel, rest []batch, err error) {
-	for i, w := range waiting {
-		if len(parcels) >= chunkRecords {
-			return parcels, waiting[i:], nil
-		}
-		drafts, err := b.read(w.name)
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // delivered meanwhile
-		case errors.Is(err, errDamaged):
-			done.Damaged++
-			if err := b.setDamaged(filepath.Join(b.dir, w.name)); err != nil {
-				return nil, nil, err
-			}
-		case err != nil:
-			return nil, nil, err
-		}
-		for _, d := range drafts {
-			parcels = append(parcels, parcel{file: w.name, draft: d})
-		}
-	}
-	return parcels, nil, nil
-}
+// Taken says that a store has taken a record: the next Flush tries the others of
+// its user and strategy, whenever they were tried before.
+func (b *Outbox) Taken(d sandtrail.Draft) { b.taken.Store(ownerOf(d), true) }
 
 // flushing is one Flush.
 type flushing struct {
@@ -133,6 +78,104 @@ type flushing struct {
 	admission sandtrail.Admission
 	done      *Delivery
 	unknown   map[string]bool // users and strategies that the store does not know, by ownerKeys
+	stuck     map[string]bool // owners, by ownerOf, of whom nothing can be delivered
+}
+
+// run delivers one batch of each group whose turn it is, and then the rest of
+// those groups of which that one was taken.
+func (f *flushing) run(ctx context.Context, all []*group) error {
+	due := f.due(all)
+	var heads, rest []batch
+	for _, g := range due {
+		heads = append(heads, g.batches[0])
+	}
+	if err := f.deliverAll(ctx, heads); err != nil {
+		return err
+	}
+	for _, g := range due {
+		rest = append(rest, g.batches[1:]...)
+	}
+	slices.SortStableFunc(rest, func(a, b batch) int { return strings.Compare(a.id, b.id) })
+	return f.deliverAll(ctx, rest)
+}
+
+// due are the groups whose turn it is. The records of the others stay.
+func (f *flushing) due(all []*group) (due []*group) {
+	again := 0
+	for _, g := range all {
+		_, taken := f.taken.LoadAndDelete(g.batches[0].owner)
+		switch {
+		case f.retries == All || g.fresh || taken:
+		case !g.due(f.admission.Now), f.retries > 0 && again >= f.retries:
+			f.done.Stayed += g.records()
+			continue
+		default:
+			again++
+		}
+		due = append(due, g)
+	}
+	return due
+}
+
+// deliverAll delivers batches, in chunks. Those of an owner who turned out to be
+// unknown stay unread.
+func (f *flushing) deliverAll(ctx context.Context, waiting []batch) error {
+	for len(waiting) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var parcels []*parcel
+		var err error
+		if parcels, waiting, err = f.load(waiting); err != nil {
+			return err
+		}
+		if err := errors.Join(f.deliver(ctx, parcels), f.forget(parcels)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parcel is one record on its way.
+type parcel struct {
+	batch *batch
+	draft sandtrail.Draft
+
+	settled bool // its file is not needed any more
+	stays   bool // it is kept for another try
+	early   bool // because its time has not come
+}
+
+// load reads batches until there is enough for one delivery and returns those
+// that are left. Damaged ones are set aside.
+func (f *flushing) load(waiting []batch) (parcels []*parcel, rest []batch, err error) {
+	for i, w := range waiting {
+		if len(parcels) >= chunkRecords {
+			return parcels, waiting[i:], nil
+		}
+		if f.stuck[w.owner] {
+			if err := f.leave(w); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		drafts, err := f.read(w)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // delivered meanwhile
+		case errors.Is(err, errDamaged):
+			f.done.Damaged++
+			err := f.counting(-w.bytes, func() error { return f.setDamaged(filepath.Join(f.dir, w.file)) })
+			if err != nil {
+				return nil, nil, err
+			}
+		case err != nil:
+			return nil, nil, err
+		}
+		for _, d := range drafts {
+			parcels = append(parcels, &parcel{batch: &w, draft: d})
+		}
+	}
+	return parcels, nil, nil
 }
 
 // ownerKeys tell a record's user and strategy apart from all others.
@@ -175,7 +218,8 @@ func (f *flushing) deliver(ctx context.Context, parcels []*parcel) error {
 
 // settle decides about a record that the store has refused.
 func (f *flushing) settle(p *parcel, why error) error {
-	if isUnknownOwner(why) || sandtrail.IsEarly(why) {
+	p.early = sandtrail.IsEarly(why)
+	if p.early || isUnknownOwner(why) {
 		f.learn([]*parcel{p}, why)
 		f.stays(p, why)
 		return nil
@@ -187,6 +231,7 @@ func (f *flushing) settle(p *parcel, why error) error {
 
 func (f *flushing) stays(p *parcel, why error) {
 	p.stays = true
+	f.stuck[ownerOf(p.draft)] = f.stuck[ownerOf(p.draft)] || !p.early
 	f.done.Stayed++
 	if why != nil {
 		f.done.Why = why
@@ -281,50 +326,6 @@ func (b *Outbox) setAside(d sandtrail.Draft, why error) error {
 		return err
 	}
 	return durable.WriteFile(filepath.Join(b.dir, refusedDir, d.ID.String()+".json"), raw)
-}
-
-// forget removes the files of settled parcels. What is not settled of a file
-// gets a file of its own first; what stays is tried again after all others.
-func (b *Outbox) forget(parcels []parcel) error {
-	for len(parcels) > 0 {
-		file, n, tried := parcels[0].file, 0, false
-		var left []sandtrail.Draft
-		for n < len(parcels) && parcels[n].file == file {
-			if !parcels[n].settled {
-				left = append(left, parcels[n].draft)
-			}
-			tried = tried || parcels[n].stays
-			n++
-		}
-		parcels = parcels[n:]
-		if err := b.keepLeft(file, left, len(left) == n, tried); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *Outbox) keepLeft(file string, left []sandtrail.Draft, all, tried bool) error {
-	if all {
-		if !tried {
-			return nil
-		}
-		// The time of the file says since when it waits, and stays.
-		err := os.Rename(filepath.Join(b.dir, file), filepath.Join(b.dir, triedName(file, b.now())))
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		return err
-	}
-	if err := b.write(left); err != nil {
-		return err
-	}
-	// Not made durable: a file that comes back after a power failure is
-	// delivered again and known as a duplicate.
-	if err := os.Remove(filepath.Join(b.dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // Retry puts records that were refused back among those that wait, whatever the

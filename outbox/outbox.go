@@ -2,10 +2,11 @@
 //
 // It is a directory that any number of processes may use at once:
 //
-//	<id>-<records>x<bytes>.records
+//	<id>-<owner>-<records>x<bytes>.records
 //	                       a batch that waits; <id> is its first record's
-//	~<time>-<id>-….records a batch that a store would not take yet, tried then
-//	lock                   held while the directory's size is judged
+//	~<time>.<n>-….records  a batch that a store would not take yet, and when
+//	lock                   held while the directory's size changes; it says what
+//	                       the size is
 //	flush                  held by the process that delivers
 //	refused/               records that a store has refused for good, with the reason
 //	damaged/               batches whose bytes are not those that were written
@@ -20,11 +21,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -35,10 +36,13 @@ import (
 type Options struct {
 	MaxBytes int64            // what waits may take up; 0: DefaultMaxBytes
 	Now      func() time.Time // nil: time.Now; gives records their time
-	// Retries is how many records that a store would not take yet a Flush tries
-	// again, those first whose last try is longest ago; 0: all.
+	// Retries is how many batches that a store would not take before a Flush tries
+	// again, of those whose time has come; 0: all of them; All: the others too.
 	Retries int
 }
+
+// All has a Flush try everything, whenever it was tried before.
+const All = -1
 
 // DefaultMaxBytes is room for some 50,000 records.
 const DefaultMaxBytes = 64 << 20
@@ -51,6 +55,7 @@ type Outbox struct {
 
 	retries  int
 	patience time.Duration // for a lock
+	taken    sync.Map      // owners, by ownerOf, of whom a store has taken a record: see Taken
 }
 
 // The files and directories inside.
@@ -113,45 +118,14 @@ func (b *Outbox) Put(drafts ...sandtrail.Draft) ([]sandtrail.Draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("put into outbox: %w", err)
 	}
-	if err := b.admit(int64(len(raw)), b.batchPath(kept, raw), raw); err != nil {
+	if err := b.admit(int64(len(raw)), newBatch(kept, raw).name(), raw); err != nil {
 		return nil, fmt.Errorf("put into outbox: %w", err)
 	}
 	return kept, nil
 }
 
-// batchPath names the file of a batch. How many records and bytes it holds is
-// in the name, so that judging the whole directory needs no look at each file.
-func (b *Outbox) batchPath(drafts []sandtrail.Draft, raw []byte) string {
-	return filepath.Join(b.dir, fmt.Sprintf("%s-%dx%d%s", drafts[0].ID, len(drafts), len(raw), suffix))
-}
-
-// triedMark begins the names of batches that a store would not take yet; the
-// time of the try follows. They come behind the others, the last tried last.
-const triedMark = "~"
-
-func triedName(name string, at time.Time) string {
-	if strings.HasPrefix(name, triedMark) {
-		_, name, _ = strings.Cut(name, "-")
-	}
-	return fmt.Sprintf("%s%012x-%s", triedMark, at.UnixMilli(), name)
-}
-
-func (w batch) tried() bool { return strings.HasPrefix(w.name, triedMark) }
-
-// write keeps a batch that has its ids, whatever the bound.
-func (b *Outbox) write(drafts []sandtrail.Draft) error {
-	if len(drafts) == 0 {
-		return nil
-	}
-	raw, err := encode(drafts)
-	if err != nil {
-		return err
-	}
-	return durable.WriteFile(b.batchPath(drafts, raw), raw)
-}
-
 // admit writes a batch's file if there is room for it.
-func (b *Outbox) admit(size int64, path string, raw []byte) error {
+func (b *Outbox) admit(size int64, name string, raw []byte) error {
 	f, err := durable.Begin(b.dir)
 	if err != nil {
 		return err
@@ -162,57 +136,15 @@ func (b *Outbox) admit(size int64, path string, raw []byte) error {
 	if err != nil {
 		return errors.Join(err, f.Discard())
 	}
-	unlock, err := lock(filepath.Join(b.dir, lockName), b.soon)
+	h, err := b.hold(b.patience)
 	if err != nil {
 		return errors.Join(err, f.Discard())
 	}
-	defer unlock()
-	waiting, err := b.batches()
-	if err != nil {
+	defer h.release()
+	if err := h.reserve(size); err != nil {
 		return errors.Join(err, f.Discard())
 	}
-	var used int64
-	for _, w := range waiting {
-		used += w.bytes
-	}
-	if used+size > b.max {
-		return errors.Join(sandtrail.Errorf(sandtrail.CodeTooLarge,
-			"%s is full: %d of %d bytes are waiting; deliver them first", b.dir, used, b.max).
-			With(sandtrail.Remedy{Act: sandtrail.ActDeliver}), f.Discard())
-	}
-	return f.Replace(filepath.Base(path))
-}
-
-// batch is one file that waits.
-type batch struct {
-	name    string
-	records int
-	bytes   int64
-}
-
-// batches lists what waits, oldest first, and what was tried before behind the
-// rest. Ids begin with their time, and so do names.
-func (b *Outbox) batches() ([]batch, error) {
-	entries, err := os.ReadDir(b.dir)
-	if err != nil {
-		return nil, err
-	}
-	var found []batch
-	for _, entry := range entries {
-		stem, ok := strings.CutSuffix(entry.Name(), suffix)
-		if !ok {
-			continue
-		}
-		w := batch{name: entry.Name(), records: 1}
-		figures := stem[strings.LastIndexByte(stem, '-')+1:]
-		if _, err := fmt.Sscanf(figures, "%dx%d", &w.records, &w.bytes); err != nil {
-			// Of a version that told no number, or no name of ours: reading it
-			// will set it aside.
-			w.bytes, _ = strconv.ParseInt(figures, 10, 64)
-		}
-		found = append(found, w)
-	}
-	return found, nil
+	return f.Replace(name)
 }
 
 // State counts what an outbox holds.
@@ -230,26 +162,46 @@ type State struct {
 // Calm reports whether nobody has to look after the outbox.
 func (s State) Calm() bool { return s.Waiting+s.Refused+s.Damaged+s.Dropped+s.Lost == 0 }
 
+// State tells what the outbox holds without reading a record: from the names of
+// the files. A damaged file counts as the records that its name tells of.
+func (b *Outbox) State() (State, error) {
+	_, state, err := b.look(0)
+	if err != nil {
+		return State{}, fmt.Errorf("read outbox: %w", err)
+	}
+	return state, nil
+}
+
 // Waiting returns the records that wait, at most limit of them (0: all), and the
 // state of the whole. Those come first that no store was asked to take, oldest
 // first. No more is read than is returned: a damaged file behind that counts as
 // what its name says.
 func (b *Outbox) Waiting(limit int) ([]sandtrail.Draft, State, error) {
-	found, err := b.batches()
+	if limit == 0 {
+		limit = math.MaxInt
+	}
+	drafts, state, err := b.look(limit)
 	if err != nil {
 		return nil, State{}, fmt.Errorf("read outbox: %w", err)
 	}
-	var state State
-	var drafts []sandtrail.Draft
+	return drafts, state, nil
+}
+
+// look reads at most so many records, and tells the state of the whole.
+func (b *Outbox) look(limit int) (drafts []sandtrail.Draft, state State, err error) {
+	found, err := b.batches()
+	if err != nil {
+		return nil, State{}, err
+	}
 	for _, w := range found {
 		var batch []sandtrail.Draft
 		var err error
-		if limit == 0 || len(drafts) < limit {
-			batch, err = b.read(w.name)
+		if len(drafts) < limit {
+			batch, err = b.read(w)
 			w.records = len(batch)
 		}
 		if err == nil {
-			err = state.noteAge(filepath.Join(b.dir, w.name))
+			err = state.noteAge(filepath.Join(b.dir, w.file))
 		}
 		switch {
 		case errors.Is(err, errDamaged):
@@ -258,24 +210,17 @@ func (b *Outbox) Waiting(limit int) ([]sandtrail.Draft, State, error) {
 		case errors.Is(err, fs.ErrNotExist): // delivered meanwhile
 			continue
 		case err != nil:
-			return nil, State{}, fmt.Errorf("read outbox: %w", err)
+			return nil, State{}, err
 		}
 		state.Waiting += w.records
 		state.Bytes += w.bytes
-		if room := limit - len(drafts); limit == 0 || room > 0 {
-			if limit > 0 {
-				batch = batch[:min(room, len(batch))]
-			}
-			drafts = append(drafts, batch...)
-		}
+		drafts = append(drafts, batch[:min(limit-len(drafts), len(batch))]...)
 	}
 	state.Refused = b.count(refusedDir)
 	state.Damaged += b.count(damagedDir)
 	state.Running, state.Lost = b.countStarted()
-	if state.Dropped, err = b.countDropped(); err != nil {
-		return nil, State{}, fmt.Errorf("read outbox: %w", err)
-	}
-	return drafts, state, nil
+	state.Dropped, err = b.dropped()
+	return drafts, state, err
 }
 
 // noteAge takes into account since when a batch waits.
@@ -293,8 +238,8 @@ func (b *Outbox) count(dir string) int {
 	return len(paths)
 }
 
-func (b *Outbox) read(name string) ([]sandtrail.Draft, error) {
-	raw, err := durable.ReadFile(filepath.Join(b.dir, name), max(b.max, DefaultMaxBytes))
+func (b *Outbox) read(w batch) ([]sandtrail.Draft, error) {
+	raw, err := durable.ReadFile(filepath.Join(b.dir, w.file), max(b.max, DefaultMaxBytes))
 	if errors.Is(err, durable.ErrNotRegular) || errors.Is(err, durable.ErrTooLarge) {
 		return nil, errDamaged
 	}

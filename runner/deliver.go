@@ -45,6 +45,7 @@ func (r *run) settle(ctx context.Context, draft sandtrail.Draft) bool {
 	if r.box == nil {
 		return true
 	}
+	r.box.Taken(draft)
 	sessions, _ := r.SessionsFlag.Dir(r.Program) // without a home there are none
 	done, err := DeliverWaiting(ctx, r.box, sessions, store, admission)
 	if err == nil {

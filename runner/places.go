@@ -27,8 +27,8 @@ func (f OutboxFlag) dir(p *Program) (string, error) {
 	return filepath.Join(state, "outbox", p.Target.Digest(p.Getenv)), err
 }
 
-// Open opens the outbox, for deliveries that try so many records again that the
-// store would not take before; 0: all.
+// Open opens the outbox, for deliveries with so many retries: see
+// outbox.Options.
 func (f OutboxFlag) Open(p *Program, retries int) (*outbox.Outbox, error) {
 	dir, err := f.dir(p)
 	if err != nil {

@@ -122,7 +122,7 @@ func (r *run) terminal() (*recorder.Terminal, error) {
 	return t, err
 }
 
-// maxRetries is how many records of earlier runs, which the store would not take
+// maxRetries is how many batches of earlier runs, which the store would not take
 // then, a run tries to deliver once more: they are not to slow it down.
 const maxRetries = 50
 

@@ -26,7 +26,7 @@ type Examiner interface {
 // Outbox tells what waits on the server's own machine; *outbox.Outbox does.
 type Outbox interface {
 	Dir() string
-	Waiting(limit int) ([]sandtrail.Draft, outbox.State, error)
+	State() (outbox.State, error)
 }
 
 // adminFrame is what the pages of the administration have in common.
@@ -221,7 +221,7 @@ func (p *adminPage) lookIntoOutbox(v *view) error {
 	if err != nil || box == nil {
 		return err
 	}
-	_, state, err := box.Waiting(1)
+	state, err := box.State()
 	p.Outbox = &outboxState{box.Dir(), state}
 	return err
 }

@@ -86,7 +86,7 @@ func (c *doctorCmd) outbox(d *deps) (sandtrail.Check, error) {
 	if err != nil || box == nil {
 		return check, err
 	}
-	_, state, err := box.Waiting(1)
+	state, err := box.State()
 	check.OK, check.Detail = state.Calm(), box.Dir()+": "+wordState(state)
 	switch {
 	case state.Waiting+state.Lost+state.Dropped > 0:

@@ -116,7 +116,7 @@ func (outboxFlushCmd) Examples() []string {
 
 // Run delivers what waits.
 func (c *outboxFlushCmd) Run(ctx context.Context, d *deps) error {
-	box, err := c.Open(d.program(), 0)
+	box, err := c.Open(d.program(), outbox.All)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (outboxRetryCmd) Examples() []string {
 // Run puts what was refused back among what waits, and delivers that. What is
 // refused again is set aside again.
 func (c *outboxRetryCmd) Run(ctx context.Context, d *deps) error {
-	box, err := c.Open(d.program(), 0)
+	box, err := c.Open(d.program(), outbox.All)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func (m outboxMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 	var state outbox.State
 	if err == nil {
-		_, state, err = box.Waiting(1)
+		state, err = box.State()
 	}
 	if err != nil {
 		m.log.Warn("metrics of the outbox", "error", err)
