@@ -40,14 +40,14 @@ func (s *Store) DropWeek(ctx context.Context, at time.Time) (int64, error) {
 	return s.dropPartition(ctx, l, byWeek.around(at), nil, nil)
 }
 
-// MakePartition makes the partition of a week, and waits for locks as long as
-// others hold them.
+// MakePartition makes the partition of a week as an append does, but waits for
+// locks as long as others hold them.
 func (s *Store) MakePartition(ctx context.Context, at time.Time) error {
 	l, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	return s.inTx(ctx, func(tx pgx.Tx) error { return makePartition(ctx, tx, l, at, byWeek) })
+	return s.inTx(ctx, func(tx pgx.Tx) error { return makePartition(ctx, tx, l, at, byWeek, spans.hasRoom) })
 }
 
 // SizeFor is the size of partitions for so many executions a day.

@@ -75,7 +75,7 @@ func (s *Store) ensurePartitions(ctx context.Context, l *layout, times []time.Ti
 	}
 	missing := s.partitions.gaps(times)
 	for i, w := range missing {
-		if i == maxPartitionsOnDemand || s.addPartition(ctx, l, w.since, byWeek, appendTries) != nil {
+		if i == maxPartitionsOnDemand || s.addPartition(ctx, l, w.since, byWeek, appendTries, spans.hasRoom) != nil {
 			break
 		}
 	}
@@ -129,13 +129,21 @@ func spansIn(ctx context.Context, q querier, l *layout, condition string) (spans
 }
 
 // addPartition makes a partition around a time that has none, in a transaction
-// of its own, so that its locks are short.
-func (s *Store) addPartition(ctx context.Context, l *layout, at time.Time, size partitionSize, tries int) error {
-	return s.withShortLocks(ctx, tries, func(tx pgx.Tx) error { return makePartition(ctx, tx, l, at, size) })
+// of its own, so that its locks are short. It makes none where those that exist
+// leave no room.
+func (s *Store) addPartition(ctx context.Context, l *layout, at time.Time, size partitionSize, tries int, room roomRule) error {
+	return s.withShortLocks(ctx, tries, func(tx pgx.Tx) error { return makePartition(ctx, tx, l, at, size, room) })
 }
 
-// makePartition is addPartition in a transaction.
-func makePartition(ctx context.Context, tx pgx.Tx, l *layout, at time.Time, size partitionSize) error {
+// roomRule decides whether one more partition may be made for a time beside some.
+type roomRule func(present spans, t time.Time) bool
+
+// always is the rule for the present and the time ahead.
+func always(spans, time.Time) bool { return true }
+
+// makePartition is addPartition in a transaction. All who make partitions take
+// one lock, under which their number is the last word.
+func makePartition(ctx context.Context, tx pgx.Tx, l *layout, at time.Time, size partitionSize, room roomRule) error {
 	if err := lock(ctx, tx, l.Schema, "partitions"); err != nil {
 		return err
 	}
@@ -144,7 +152,7 @@ func makePartition(ctx context.Context, tx pgx.Tx, l *layout, at time.Time, size
 		return err
 	}
 	w, lacking := present.gap(at, size)
-	if !lacking {
+	if !lacking || !room(present, at) {
 		return nil
 	}
 	if oid, err := tableIn(ctx, tx, l, partitionName(w.since)); err != nil || oid != 0 {

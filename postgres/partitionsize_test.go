@@ -170,6 +170,31 @@ func TestPartitionDroppedMeanwhile(t *testing.T) {
 	}
 }
 
+// makeAtOnce makes the partitions of some times, all of which wait when either
+// has begun.
+func makeAtOnce(t *testing.T, s *postgres.Store, conn *pgx.Conn, times ...time.Time) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	exec(t, conn, "BEGIN; LOCK TABLE sandbox_execution_logs IN ROW EXCLUSIVE MODE")
+	made := make(chan error, len(times))
+	for _, at := range times {
+		go func() { made <- s.MakePartition(ctx, at) }()
+	}
+	for value[int](t, conn, `SELECT count(*) FROM pg_locks
+		WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`) < len(times) {
+		if ctx.Err() != nil {
+			t.Fatal("they do not wait")
+		}
+	}
+	exec(t, conn, "COMMIT")
+	for range times {
+		if err := <-made; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Rows of many times gone by fill the catalog up to its bound. Those beyond
 // wait in the default partition, where every question finds them.
 func TestRowsBeyondTheBoundOfPartitions(t *testing.T) {
@@ -210,6 +235,7 @@ func TestRowsBeyondTheBoundOfPartitions(t *testing.T) {
 			return a.Execution.CreatedAt.Compare(b.Execution.CreatedAt)
 		})
 	}
+	makeAtOnce(t, s, conn, batch[0].Execution.CreatedAt, batch[1].Execution.CreatedAt)
 	appendAll(t, s, batch...)
 	check(bound, 19, inOrder(batch))
 	if err := s.Maintain(t.Context(), now); err != nil {

@@ -112,7 +112,7 @@ func (s *Store) moveStrays(ctx context.Context, l *layout, now time.Time) error 
 	}
 	var failed []error
 	for _, w := range slices.Backward(s.partitions.gaps(strays)) {
-		err := s.addPartition(ctx, l, w.since, byWeek, upkeepTries)
+		err := s.addPartition(ctx, l, w.since, byWeek, upkeepTries, spans.hasRoom)
 		if failed = append(failed, err); isLocked(err) || ctx.Err() != nil {
 			break // so are the others
 		}
@@ -137,7 +137,7 @@ func (s *Store) lookAhead(ctx context.Context, l *layout, now time.Time) error {
 			continue
 		}
 		if lacking {
-			err := s.addPartition(ctx, l, t, size, upkeepTries)
+			err := s.addPartition(ctx, l, t, size, upkeepTries, always)
 			if failed = append(failed, err); isLocked(err) || ctx.Err() != nil {
 				break // so are the others
 			}
