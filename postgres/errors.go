@@ -26,6 +26,7 @@ const (
 	tooManyConnections   = "53300"
 	undefinedTable       = "42P01"
 	invalidSchema        = "3F000"
+	readOnlyTransaction  = "25006"
 	outOfRange           = "22003" // a number beyond the application's keys
 	invalidText          = "22P02" // not a UUID, where the application's keys are UUIDs
 	insufficientRights   = "42501"
@@ -84,6 +85,8 @@ const missingTables = "the database lacks tables of Sandtrail; migrate it"
 
 const missingGrant = "the database does not let the user that Sandtrail connects as do this; grant it the right, or connect as the owner of the tables"
 
+const readingOnly = "the database may only be read here, as on a standby: give the URL of the primary"
+
 const outOfReach = "the database is out of reach or cannot do this now; try again later"
 
 // classify finds what an error of the driver means to a caller, and words it
@@ -99,8 +102,10 @@ func classify(err error) (code sandtrail.Code, message string) {
 		return sandtrail.CodeUnavailable, missingTables
 	case class == insufficientRights:
 		return sandtrail.CodeUnavailable, missingGrant
+	case class == readOnlyTransaction:
+		return sandtrail.CodeUnavailable, readingOnly
 	case strings.HasPrefix(class, "08"), strings.HasPrefix(class, "57P"), strings.HasPrefix(class, "53"),
-		class == lockNotAvailable, class == serializationFailure, class == deadlockDetected, class == "25006":
+		class == lockNotAvailable, class == serializationFailure, class == deadlockDetected:
 		return sandtrail.CodeUnavailable, outOfReach
 	case strings.HasPrefix(class, "22"), class == notNullViolation, class == checkViolation:
 		return sandtrail.CodeInvalid, "the database does not take a value"

@@ -55,7 +55,7 @@ func (s *Store) foldOnce(ctx context.Context, l *layout, now time.Time) (n int, 
 // somebody else is folding or sealing.
 func (s *Store) foldLocked(ctx context.Context, l *layout, f func(pgx.Tx) error) error {
 	return again(func() error {
-		return s.inSnapshot(ctx, l, pgx.ReadWrite, func(tx pgx.Tx) error {
+		return s.inSnapshot(ctx, l, asSession, func(tx pgx.Tx) error {
 			ok, err := tryLock(ctx, tx, l.Schema, "fold")
 			if err != nil || !ok {
 				return err

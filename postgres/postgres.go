@@ -211,6 +211,10 @@ func (s *Store) inTx(ctx context.Context, f func(pgx.Tx) error) error {
 	return again(func() error { return begin(ctx, s.pool, pgx.TxOptions{}, f) })
 }
 
+// asSession is the mode of transactions that write, where the server and the
+// operator let the session.
+const asSession pgx.TxAccessMode = ""
+
 // inSnapshot runs f in a transaction that sees one state of everything.
 func (s *Store) inSnapshot(ctx context.Context, l *layout, mode pgx.TxAccessMode, f func(pgx.Tx) error) error {
 	return s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {

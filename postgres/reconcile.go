@@ -311,7 +311,7 @@ func (d onCitus) catchUp(ctx context.Context, w span) error {
 func (d onCitus) repairing(ctx context.Context, f func(pgx.Tx) error) error {
 	var err error
 	for range 10 {
-		if err = d.inSnapshot(ctx, d.l, pgx.ReadWrite, f); !isTransient(err) && state(err) != uniqueViolation {
+		if err = d.inSnapshot(ctx, d.l, asSession, f); !isTransient(err) && state(err) != uniqueViolation {
 			break
 		}
 	}

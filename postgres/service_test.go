@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -99,9 +101,13 @@ func TestAStandbyIsNotFollowed(t *testing.T) {
 			t.Errorf("got %v, want that a standby cannot be followed", err)
 		}
 	}
+	checkTakesNoWrites(t, s)
 
 	if promoted := value[bool](t, foreign(t, url), "SELECT pg_promote()"); !promoted {
 		t.Fatal("the standby was not promoted")
+	}
+	if err := s.Maintain(t.Context(), now); err != nil {
+		t.Errorf("upkeep of the new primary: %v", err)
 	}
 	after := execution(now)
 	appendAll(t, s, after)
@@ -112,5 +118,30 @@ func TestAStandbyIsNotFollowed(t *testing.T) {
 	}
 	if want := []sandtrail.ID{before.Execution.ID, after.Execution.ID}; err != nil || !slices.Equal(ids, want) {
 		t.Errorf("followed %v, %v; want %v", ids, err, want)
+	}
+}
+
+// TestSessionsThatMayOnlyRead is about sessions that the server lets read, and
+// no more.
+func TestSessionsThatMayOnlyRead(t *testing.T) {
+	s, url := open(t)
+	putOwners(t, s, 1)
+	conn := foreign(t, url)
+	exec(t, conn, "ALTER DATABASE "+pgx.Identifier{conn.Config().Database}.Sanitize()+" SET default_transaction_read_only TO on")
+	checkTakesNoWrites(t, openAt(t, url, postgres.Options{}))
+}
+
+// checkTakesNoWrites finds upkeep and appends refused in the same words.
+func checkTakesNoWrites(t *testing.T, s *postgres.Store) {
+	t.Helper()
+	_, appended := s.Append(t.Context(), []sandtrail.Admitted{execution(now)})
+	refused := map[string]error{"append": appended, "maintain": s.Maintain(t.Context(), now)}
+	for _, step := range s.Upkeep() {
+		refused[step.Name] = step.RunOnce(t.Context(), now)
+	}
+	for name, err := range refused {
+		if sandtrail.CodeOf(err) != sandtrail.CodeUnavailable || strings.Count(err.Error(), "give the URL of the primary") != 1 {
+			t.Errorf("%s: %v, want once that nothing can be written here", name, err)
+		}
 	}
 }

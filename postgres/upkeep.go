@@ -16,10 +16,21 @@ import (
 // Maintain makes the partitions of the coming four weeks, moves rows out of the
 // default partition, moves the journal into the roll-ups and the ledger, and
 // finishes what a cleanup has left. Of several at once each does what the
-// others do not.
+// others do not. A standby does nothing of it, and says so.
 func (s *Store) Maintain(ctx context.Context, now time.Time) error {
+	var readOnly bool
+	err := s.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::boolean").Scan(&readOnly)
+	if err == nil && readOnly {
+		err = errNoUpkeep
+	}
+	if err != nil {
+		return wrap("upkeep", err)
+	}
 	return sandtrail.MaintainAll(ctx, s, now)
 }
+
+// errNoUpkeep is the answer of a standby, and of sessions that may only read.
+var errNoUpkeep = sandtrail.Errorf(sandtrail.CodeUnavailable, "no upkeep is done where the database may only be read, as on a standby: give the URL of the primary")
 
 // Upkeep lists the steps of Maintain.
 func (s *Store) Upkeep() []sandtrail.UpkeepStep {
