@@ -35,6 +35,11 @@ func (l *layout) convert(ours string, c oldColumn) (conversion, bool) {
 			if required(ours) && !c.notNull {
 				v.rules = append(v.rules, rowRule{"{c} IS NULL", "a value for " + c.name, requiredFix(ours)})
 			}
+			if c.kind == "enum" { // that may lack the words of the mend
+				for i := range v.rules {
+					v.rules[i].fix = "ALTER TABLE {t} ALTER COLUMN {c} TYPE text; " + v.rules[i].fix
+				}
+			}
 			return v, true
 		}
 	}
@@ -65,7 +70,7 @@ func requiredFix(ours string) string {
 
 // valueRules are the rules of the table itself.
 var valueRules = map[string][]rowRule{
-	"execution_type": {{"{c}::text NOT IN ('VALIDATION', 'TERMINAL')", "an execution type of VALIDATION or TERMINAL", "UPDATE {t} SET {c} = 'VALIDATION'"}},
+	"execution_type": {{"{c}::text NOT IN ('VALIDATION', 'TERMINAL')", "an execution type of VALIDATION or TERMINAL", "UPDATE {t} SET {c} = CASE upper({c}::text) WHEN 'TERMINAL' THEN 'TERMINAL' ELSE 'VALIDATION' END"}},
 	"execution_time": {{"{c} < 0", "an execution time of at least 0", "UPDATE {t} SET {c} = 0"}},
 	"memory_used":    {{"{c} < 0", "a memory use of at least 0", "UPDATE {t} SET {c} = NULL"}},
 	"cpu_usage":      {{"NOT ({c} >= 0 AND {c}::float8 < 'Infinity')", "a finite CPU use of at least 0", "UPDATE {t} SET {c} = NULL"}},

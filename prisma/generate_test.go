@@ -5,8 +5,6 @@ package prisma_test
 import (
 	"strings"
 	"testing"
-
-	"github.com/sandtrail/sandtrail/prisma"
 )
 
 // existing is the schema of an application before it moves in.
@@ -34,24 +32,6 @@ model Strategy {
   @@map("strategies")
 }
 `
-
-func TestPrismaAcceptsTheSchema(t *testing.T) {
-	addition, err := prisma.Addition(prisma.Options{})
-	check(t, err)
-	custom, err := prisma.Schema(elsewhere)
-	check(t, err)
-	for name, schema := range map[string]string{
-		"whole, other names":          custom,
-		"addition to existing models": followed(t, existing, addition),
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := checkOut(t)
-			write(t, dir, "prisma/schema.prisma", schema)
-			write(t, dir, "prisma.config.ts", printed(t, prisma.Config))
-			run(t, dir, "prisma", "validate")
-		})
-	}
-}
 
 // followed does to a schema what the comments of an addition ask for.
 func followed(t testing.TB, schema, addition string) string {

@@ -114,7 +114,7 @@ func (e tenant) queries(t testing.TB, a application, dir string, now time.Time, 
 	t.Helper()
 	var answers any
 	e.call(t, "queries", map[string]any{
-		"dir": dir, "url": e.url, "schema": a.schema, "user": a.id(1), "strategy": a.id(1), "now": now.UnixMilli(), "names": names,
+		"dir": dir, "url": e.url, "options": a.session(), "user": a.id(1), "strategy": a.id(1), "now": now.UnixMilli(), "names": names,
 	}, &answers)
 	if a.log && len(answers.(map[string]any)["failures"].([]any)) == 0 {
 		t.Error("the queries find no failures")
@@ -126,7 +126,7 @@ func (e tenant) queries(t testing.TB, a application, dir string, now time.Time, 
 // comes to.
 func (e tenant) attempts(t testing.TB, a application, dir string) (came map[string]string) {
 	t.Helper()
-	e.call(t, "attempts", map[string]any{"dir": dir, "url": e.url, "schema": a.schema, "user": a.id(1), "strategy": a.id(1)}, &came)
+	e.call(t, "attempts", map[string]any{"dir": dir, "url": e.url, "options": a.session(), "user": a.id(1), "strategy": a.id(1)}, &came)
 	return came
 }
 

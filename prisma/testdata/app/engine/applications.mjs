@@ -1,6 +1,7 @@
 // Applications of many schemas in one process: for each line {"call", …} of
 // standard input an answer {"result"} or {"error"}.
-import { mkdirSync, readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { dirname, join } from "node:path";
@@ -11,6 +12,15 @@ const require = createRequire(import.meta.url);
 const { generateClient, getDMMF } = require("@prisma/client-generator-js");
 const runtime = dirname(require.resolve("@prisma/client/runtime/client"));
 const source = readFileSync(new URL("../src/reference.ts", import.meta.url), "utf8");
+
+// Every client brings the same WebAssembly. It is compiled once.
+const Module = WebAssembly.Module;
+const compiled = new Map();
+WebAssembly.Module = function (bytes) {
+  const key = createHash("sha1").update(bytes).digest("hex");
+  if (!compiled.has(key)) compiled.set(key, new Module(bytes));
+  return compiled.get(key);
+};
 
 /** What prisma generate does, without the second that starting it takes. */
 async function generate({ dir, schema }) {
@@ -27,6 +37,8 @@ async function generate({ dir, schema }) {
     datasources: [{ name: "db", provider: "postgresql", activeProvider: "postgresql", url: place, schemas: [], sourceFilePath: schemaPath }],
     binaryPaths: {}, copyRuntime: false, engineVersion: "0", clientVersion: "7.10.0", activeProvider: "postgresql", compilerBuild: "fast",
   });
+  const compiler = "query_compiler_fast_bg.wasm-base64.js";
+  writeFileSync(join(dir, compiler), `module.exports = require(${JSON.stringify(join(runtime, compiler.replace("bg", "bg.postgresql")))})`);
 }
 
 /** The reference's queries about an application's own ids, at a time that stands still. */
@@ -114,13 +126,12 @@ async function work(prisma, { user, strategy, rounds }) {
 }
 
 /** Acts by the client in a folder, with the packages of its version. */
-async function withClient({ dir, url, schema }, act) {
+async function withClient({ dir, url, options }, act) {
   const require = createRequire(join(dir, "index.js"));
   const { Pool } = require("pg");
   const { PrismaPg } = require("@prisma/adapter-pg");
   const { PrismaClient } = require(dir);
-  const options = schema && { options: `-c search_path=${schema}` };
-  const pool = new Pool({ connectionString: url, ...options }); // Prisma 5 takes no less
+  const pool = new Pool({ connectionString: url, options }); // Prisma 5 takes no less
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
   return act(prisma).finally(() => prisma.$disconnect()).finally(() => pool.end());
 }
