@@ -56,6 +56,9 @@ func (b *Outbox) Flush(ctx context.Context, to sandtrail.Appender, admission san
 		return done, fmt.Errorf("flush outbox: %w", err)
 	}
 	defer lock.Close()
+	if admission.Now.IsZero() {
+		admission.Now = b.now()
+	}
 	waiting, err := b.batches()
 	if err == nil {
 		f := flushing{b, to, admission, &done, map[string]bool{}, map[string]bool{}}

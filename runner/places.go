@@ -39,7 +39,7 @@ func (f OutboxFlag) Open(p *Program, retries int) (*outbox.Outbox, error) {
 
 // Existing is the outbox if there is one already, nil where nothing ever
 // waited: asking makes none.
-func (f OutboxFlag) Existing(p *Program) (*outbox.Outbox, error) {
+func (f OutboxFlag) Existing(p *Program, retries int) (*outbox.Outbox, error) {
 	dir, err := f.dir(p)
 	if err != nil {
 		return nil, nil // a machine without a home has no outbox
@@ -47,7 +47,7 @@ func (f OutboxFlag) Existing(p *Program) (*outbox.Outbox, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return f.Open(p, 0)
+	return f.Open(p, retries)
 }
 
 // SessionsFlag says where recorded sessions are, each in a file named by the
@@ -77,6 +77,9 @@ func (p *Program) stateDir(what, flag string) (string, error) {
 	}
 	return filepath.Join(state, "sandtrail"), nil
 }
+
+// Retention is how old records may be if nobody says.
+const Retention = cmdline.Duration(sandtrail.DefaultRetention)
 
 // RetentionFlag says how old records may be.
 type RetentionFlag struct {

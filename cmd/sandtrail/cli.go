@@ -156,7 +156,11 @@ func run(ctx context.Context, args []string, d *deps) int {
 	}
 	parsed.Bind(d)
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	return report(d.err, errors.Join(parsed.Run(), d.close()))
+	err = parsed.Run()
+	if err == nil {
+		d.deliverWaiting(ctx, pathOf(parsed.Selected()))
+	}
+	return report(d.err, errors.Join(err, d.close()))
 }
 
 // Exit statuses. Anything else is the status of a command that exec ran.

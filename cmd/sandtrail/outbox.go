@@ -17,7 +17,7 @@ type outboxFlag struct{ runner.OutboxFlag }
 
 // existing is the outbox if there is one already, nil where nothing ever
 // waited: asking makes none.
-func (f outboxFlag) existing(d *deps) (*outbox.Outbox, error) { return f.Existing(d.program()) }
+func (f outboxFlag) existing(d *deps) (*outbox.Outbox, error) { return f.Existing(d.program(), 0) }
 
 type outboxCmd struct {
 	List  outboxListCmd  `cmd:"" help:"Show the executions that wait for delivery."`

@@ -92,6 +92,7 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 		loop.Jobs = append(loop.Jobs, worker.Retention(metrics.retained(retained), periods,
 			func(ctx context.Context) error { return sandtrail.AgreeOnTime(ctx, store, d.now()) }, log))
 	}
+	loop.Jobs = append(loop.Jobs, c.delivery(store, periods, d, log))
 	loop.Done = metrics.done
 	hook := notify.Webhook{Secret: c.WebhookSecret, Now: d.now}
 	loop.Jobs = append(loop.Jobs, c.ledgerFlags.jobs(store, service, hook, log)...)
