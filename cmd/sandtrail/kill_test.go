@@ -25,7 +25,7 @@ import (
 // each time resumes it and at last lets it read the whole file: every line
 // must be stored exactly once, though none has an id.
 func TestKilledImport(t *testing.T) {
-	const records, kills = 100_000, 20
+	const records, kills = 40_000, 20
 	file := filepath.Join(t.TempDir(), "runs.ndjson")
 	writeLines(t, file, records)
 	for name, newDatabase := range map[string]func(*testing.T) string{
