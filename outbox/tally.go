@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -71,10 +73,14 @@ func readTally(f *os.File) (t tally, known bool) {
 	if _, err := f.ReadAt(raw, 0); err != nil {
 		return t, false
 	}
-	var counted int64
-	_, err := fmt.Sscanf(string(raw), tallyForm, &t.bytes, &t.dropped, &counted)
-	t.counted = time.UnixMilli(counted)
-	return t, err == nil
+	words := strings.Fields(string(raw))
+	if len(words) != 3 {
+		return t, false
+	}
+	bytes, notBytes := strconv.ParseInt(words[0], 10, 64)
+	dropped, notDropped := strconv.Atoi(words[1])
+	counted, notCounted := strconv.ParseInt(words[2], 10, 64)
+	return tally{bytes, dropped, time.UnixMilli(counted)}, errors.Join(notBytes, notDropped, notCounted) == nil
 }
 
 func (h *held) isOlder(age time.Duration) bool {

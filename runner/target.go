@@ -9,6 +9,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/internal/cmdline"
 )
 
 // Target are the flags that name a store: a database or a running server.
@@ -37,6 +38,20 @@ func (t Target) Resolve(getenv func(string) string) (db, server string, err erro
 		return db, "", nil
 	}
 	return defaultDB, "", nil
+}
+
+// Fits refuses flags, of those that were typed, that are for another kind of store.
+func (t Target) Fits(typed cmdline.Typed, getenv func(string) string) error {
+	db, server, err := t.Resolve(getenv)
+	switch {
+	case err != nil:
+		return err
+	case typed["key"] && server == "":
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--key is for a server: name it with --server, or leave --key out")
+	case typed["schema"] && (server != "" || strings.HasPrefix(db, "sqlite:")):
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--schema is for PostgreSQL: name a database with --db postgres://…, or leave --schema out")
+	}
+	return nil
 }
 
 // Check refuses a target that can never be opened, before anything is done for

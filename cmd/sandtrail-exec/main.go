@@ -51,11 +51,7 @@ func run(ctx context.Context, args []string, now func() time.Time) error {
 		Terminal: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())),
 		Getenv:   os.Getenv, Now: now, Target: f.Target,
 	}
-	_, server, err := f.Resolve(os.Getenv)
-	if err != nil {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "%w (see %s --help)", err, name)
-	}
-	if server != "" {
+	if _, server, _ := f.Resolve(os.Getenv); server != "" {
 		p.Open = func(context.Context) (sandtrail.Appender, error) { return client.Open(server, f.Key) }
 	}
 	return f.Record(ctx, p)
@@ -80,6 +76,13 @@ func (f *flags) read(args []string) (done bool, err error) {
 	}
 	if err == nil {
 		err = line.Missing()
+	}
+	var typed cmdline.Typed
+	if err == nil {
+		typed, err = line.Typed()
+	}
+	if err == nil {
+		err = f.Fits(typed, os.Getenv)
 	}
 	if err != nil {
 		return false, sandtrail.Errorf(sandtrail.CodeInvalid, "%w (see %s --help)", err, name)

@@ -23,23 +23,28 @@ func (completionCmd) Examples() []string {
 }
 
 // shells are the scripts; each asks "sandtrail completion words", which
-// prints what can follow the words typed so far.
+// prints what can follow the words typed so far. Those of sandtrail-exec are
+// those of exec.
 var shells = map[string]string{
 	"bash": `_sandtrail() {
 	local IFS=$'\n' current="${COMP_WORDS[COMP_CWORD]}"
-	COMPREPLY=($(compgen -W "$(sandtrail completion words "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)" -- "$current"))
+	local -a exec=()
+	[ "${COMP_WORDS[0]##*/}" = sandtrail-exec ] && exec=(exec)
+	COMPREPLY=($(compgen -W "$(sandtrail completion words "${exec[@]}" "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)" -- "$current"))
 }
-complete -o default -F _sandtrail sandtrail
+complete -o default -F _sandtrail sandtrail sandtrail-exec
 `,
-	"zsh": `#compdef sandtrail
+	"zsh": `#compdef sandtrail sandtrail-exec
 _sandtrail() {
-	local -a candidates
-	candidates=("${(@f)$(sandtrail completion words "${words[@]:1:CURRENT-2}" 2>/dev/null)}")
+	local -a candidates exec
+	[ "${words[1]:t}" = sandtrail-exec ] && exec=(exec)
+	candidates=("${(@f)$(sandtrail completion words "${exec[@]}" "${words[@]:1:CURRENT-2}" 2>/dev/null)}")
 	compadd -a candidates || _files
 }
-if [ "$funcstack[1]" = "_sandtrail" ]; then _sandtrail "$@"; else compdef _sandtrail sandtrail; fi
+if [ "$funcstack[1]" = "_sandtrail" ]; then _sandtrail "$@"; else compdef _sandtrail sandtrail sandtrail-exec; fi
 `,
 	"fish": `complete -c sandtrail -a '(sandtrail completion words (commandline -opc)[2..] 2>/dev/null)'
+complete -c sandtrail-exec -a '(sandtrail completion words exec (commandline -opc)[2..] 2>/dev/null)'
 `,
 }
 

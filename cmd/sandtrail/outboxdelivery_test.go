@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -26,8 +27,8 @@ func newSandbox(t *testing.T) sandbox {
 	return sandbox{t, small(t), db, map[string]string{"HOME": dir, "XDG_STATE_HOME": dir, "PATH": "/usr/bin:/bin", "SANDTRAIL_DB": db}}
 }
 
-// record runs sandtrail-exec on behalf of a user.
-func (s sandbox) record(user string) {
+// record runs sandtrail-exec on behalf of a user, and returns what it said.
+func (s sandbox) record(user string) (said string) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
 	defer cancel()
@@ -35,9 +36,11 @@ func (s sandbox) record(user string) {
 	for name, value := range s.variables {
 		c.Env = append(c.Env, name+"="+value)
 	}
-	if out, err := c.CombinedOutput(); err != nil {
+	out, err := c.CombinedOutput()
+	if err != nil {
 		s.Fatalf("sandtrail-exec: %v: %s", err, out)
 	}
+	return string(out)
 }
 
 // sandtrail runs a command on the same machine and returns what it said.
@@ -121,4 +124,35 @@ func TestServeDeliversWhatWaits(t *testing.T) {
 			s.record("ada")
 		}
 	}
+}
+
+// The small program delivers over TLS to a server whose certificate it has
+// reason to trust; where it has none the record waits until it has.
+func TestSmallProgramDeliversOverTLS(t *testing.T) {
+	t.Parallel()
+	s := newSandbox(t)
+	s.sandtrail("users", "add", "ada", "--email", "ada@example.com")
+	s.sandtrail("strategies", "add", "momentum", "--name", "Momentum")
+	dir := t.TempDir()
+	certificate, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	issued, secret := selfSigned(t, 1)
+	for name, content := range map[string][]byte{certificate: issued, key: secret} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	served := startServe(t, s.db, "--tls-cert", certificate, "--tls-key", key)
+	recorder := s
+	recorder.variables = map[string]string{
+		"SANDTRAIL_SERVER": strings.Replace(served.url, "http://", "https://", 1), "XDG_STATE_HOME": t.TempDir(), "PATH": "/usr/bin:/bin",
+	}
+	if said := recorder.record("ada"); !strings.Contains(said, "waits in") || !strings.Contains(said, "certificate") {
+		t.Errorf("without a reason to trust it said %q", said)
+	}
+	s.stored(0)
+	recorder.variables["SSL_CERT_FILE"] = certificate
+	if said := recorder.record("ada"); said != "" {
+		t.Errorf("it said %q", said)
+	}
+	s.stored(2)
 }

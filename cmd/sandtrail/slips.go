@@ -9,53 +9,23 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/cmdline"
 )
 
-// slip refuses flags that were typed and would be dropped: those with an empty
-// value, such as that of a variable that is not set (but for a cursor's, which is
-// the first page's); those that were given another
-// value before; and those for another kind of store.
+// slip refuses flags that were typed and would be dropped: by cmdline.Typed, and
+// those for another kind of store.
 func (d *deps) slip(parsed *kong.Context) error {
-	typed := map[string]bool{}
+	typed := cmdline.Typed{}
 	for _, step := range parsed.Path {
 		f := step.Flag
 		if f == nil || step.Resolved {
 			continue
 		}
-		switch {
-		case f.Enum == "" && f.Name != "cursor" && isEmpty(reflect.ValueOf(parsed.FlagValue(f))):
-			return sandtrail.Errorf(sandtrail.CodeInvalid, "--%s: its value is empty: give one, as in %s, or leave the flag out", f.Name, flagUse(f))
-		case typed[f.Name] && !f.IsCumulative() && !f.IsBool():
-			return sandtrail.Errorf(sandtrail.CodeInvalid, "--%s is given twice, and only one value can count: give it once", f.Name)
+		if err := typed.Add(f.Name, reflect.ValueOf(parsed.FlagValue(f)), f.Enum != "", flagUse(f)); err != nil {
+			return err
 		}
-		typed[f.Name] = true
 	}
-	db, server, err := d.target()
-	switch {
-	case err != nil:
-		return err
-	case typed["key"] && server == "":
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "--key is for a server: name it with --server, or leave --key out")
-	case typed["schema"] && (server != "" || strings.HasPrefix(db, "sqlite:")):
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "--schema is for PostgreSQL: name a database with --db postgres://…, or leave --schema out")
-	}
-	return nil
-}
-
-// isEmpty reports whether a text, or one of several, is empty.
-func isEmpty(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.String:
-		return v.Len() == 0
-	case reflect.Slice:
-		for i := range v.Len() {
-			if isEmpty(v.Index(i)) {
-				return true
-			}
-		}
-		return v.Len() == 0
-	}
-	return false
+	return d.Fits(typed, d.getenv)
 }
 
 // check refuses ranges that hold nothing.

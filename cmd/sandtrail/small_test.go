@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -121,12 +122,43 @@ func inProcessUntil(ctx context.Context, args ...string) (status int, said strin
 	return status, out.String()
 }
 
+// everyFlagAmiss are calls with each flag of exec that takes a value: an empty one,
+// and two where one can count.
+func everyFlagAmiss(t *testing.T, who []string) (calls [][]string) {
+	t.Helper()
+	parser, _, err := newParser([]string{"exec"}, &deps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]string{"URL": "http://x", "DURATION": "1s", "MB": "3", "N": "3", "BYTES": "3"} // by placeholder
+	for _, group := range parser.Model.Children[0].AllFlags(false) {
+		for _, f := range group {
+			if f.Name == "help" || f.Name == "version" || f.IsBool() {
+				continue
+			}
+			calls = append(calls, slices.Concat(who, []string{"--" + f.Name + "=", "--", "true"}))
+			value := values[f.PlaceHolder]
+			if f.Default != "" {
+				value = f.Default
+			}
+			if value == "" {
+				value = "x"
+			}
+			if !f.IsCumulative() {
+				given := "--" + f.Name + "=" + value
+				calls = append(calls, slices.Concat(who, []string{given, given, "--", "true"}))
+			}
+		}
+	}
+	return calls
+}
+
 // TestBothProgramsRefuseTheSame gives the same slips to both programs, and
 // wants the same words and status.
 func TestBothProgramsRefuseTheSame(t *testing.T) {
 	program := small(t)
 	who := []string{"--user", "ada", "--strategy", "momentum"}
-	for _, args := range [][]string{
+	for _, args := range append(everyFlagAmiss(t, who), [][]string{
 		{"--", "true"},
 		{"--user", "ada", "--", "true"},
 		{"--user"},
@@ -148,8 +180,15 @@ func TestBothProgramsRefuseTheSame(t *testing.T) {
 		append(who, "--grace", "0s", "--", "true"),
 		append(who, "--memroy", "3", "--", "true"),
 		append(who, "--record-args=perhaps", "--", "true"),
-	} {
+		append(who, "--key", "st_x", "--", "true"),
+		append(who, "--schema", "x", "--", "true"),
+		append(who, "--schema", "x", "--server", "http://x", "--", "true"),
+		append(who, "--pass-env", "A,,B", "--", "true"),
+		append(who, "--pass-fd", "77,78", "--", "true"),
+		append(who, "--pass-fd", "3,x", "--", "true"),
+	}...) {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			t.Parallel()
 			wantStatus, want := inProcess(append([]string{"exec"}, args...)...)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()

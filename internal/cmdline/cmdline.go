@@ -20,6 +20,7 @@ var ErrHelp = errors.New("help was asked for")
 // Line is a command line: flags, and behind them the words of a command.
 type Line struct {
 	flags   []*flag
+	typed   []*flag // in the order in which they were
 	command *[]string
 }
 
@@ -170,7 +171,19 @@ func (l *Line) take(words []string) (rest []string, err error) {
 		}
 	}
 	f.given = true
+	l.typed = append(l.typed, f)
 	return rest, f.set(value)
+}
+
+// Typed tells which flags were among the words, or what is wrong with them.
+func (l *Line) Typed() (Typed, error) {
+	typed := Typed{}
+	for _, f := range l.typed {
+		if err := typed.Add(f.name, f.value, f.enum != nil, f.use()); err != nil {
+			return nil, err
+		}
+	}
+	return typed, nil
 }
 
 func (l *Line) find(name string) *flag {
@@ -243,6 +256,9 @@ func (f *flag) use() string {
 	case placeholder == "":
 		placeholder = strings.ToUpper(f.name)
 	}
+	if f.value.Kind() == reflect.Slice {
+		placeholder += ",..."
+	}
 	return "--" + f.name + "=" + placeholder
 }
 
@@ -256,7 +272,8 @@ func (f *flag) set(value string) error {
 	return nil
 }
 
-// set gives a field its value. A field of several takes one more.
+// set gives a field its value. A field of several takes more, with commas between
+// them.
 func set(field reflect.Value, value string) error {
 	if text, ok := field.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		return text.UnmarshalText([]byte(value))
@@ -283,11 +300,16 @@ func set(field reflect.Value, value string) error {
 		}
 		field.SetFloat(n)
 	case reflect.Slice:
-		one := reflect.New(field.Type().Elem()).Elem()
-		if err := set(one, value); err != nil {
-			return err
+		for word := range strings.SplitSeq(value, ",") {
+			if value == "" {
+				break
+			}
+			one := reflect.New(field.Type().Elem()).Elem()
+			if err := set(one, word); err != nil {
+				return err
+			}
+			field.Set(reflect.Append(field, one))
 		}
-		field.Set(reflect.Append(field, one))
 	}
 	return nil
 }
