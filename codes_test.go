@@ -43,6 +43,7 @@ var passing = map[string]string{
 	`the file is not an SQLite database; give another path`:                                                 "the file is in its place",
 	`the database file is damaged; restore a backup`:                                                        "it is restored",
 	`the database lacks %d migrations; migrate it`:                                                          "it is migrated",
+	`the roll-ups are those of an older Sandtrail; migrate the database`:                                    "it is migrated",
 	`there is no such database file`:                                                                        "it is in its place",
 	`the database file cannot be opened or made`:                                                            "its directory is mended",
 	`the database file has vanished; restore it and restart`:                                                "it is restored",

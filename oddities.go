@@ -12,6 +12,7 @@ type Oddities struct {
 	Times         int64 // createdAt outside of the years 1 to 9999
 	ZeroIDs       int64 // the id is all zero
 	Infinite      int64 // cpuUsage is infinite; read as not measured
+	Costless      int64 // cpuUsage is finite and above MaxCostCPU, by whatever way in
 }
 
 // Check is the line of doctor. Oddities are no fault of the database.
@@ -33,6 +34,9 @@ func (o Oddities) Check() Check {
 	c := Check{Name: "values", OK: true, Detail: "no execution has a value that sandtrail would refuse"}
 	if len(found) > 0 {
 		c.Detail = "executions that another client wrote: " + strings.Join(found, "; ")
+	}
+	if o.Costless > 0 {
+		c.Detail += fmt.Sprintf("; %d with a cpuUsage above %.0f %%, which no sum of CPU seconds counts", o.Costless, MaxCostCPU)
 	}
 	return c
 }

@@ -16,6 +16,7 @@ type StrategyStats struct {
 	TimedOutCount int64       `json:"timedOutCount"`
 	Avg           Averages    `json:"avg"`
 	Sum           Sums        `json:"sum"`
+	Measured      Measured    `json:"measured"`
 	Percentiles   Percentiles `json:"percentiles"`
 }
 
@@ -30,6 +31,7 @@ type Averages struct {
 type Sums struct {
 	ErrorCount   int64 `json:"errorCount"`
 	WarningCount int64 `json:"warningCount"`
+	Costs
 }
 
 // Percentiles of a distribution.
@@ -86,12 +88,15 @@ const (
 	MaxHealthLast     = 10000
 )
 
-// UserStats is the reference's user statistics over all stored executions.
+// UserStats is the reference's user statistics over all stored executions, and
+// their costs.
 type UserStats struct {
 	UserID           string   `json:"userId"`
 	TotalExecutions  int64    `json:"totalExecutions"`
 	SuccessRate      *float64 `json:"successRate"`
 	AvgExecutionTime *float64 `json:"avgExecutionTime"` // milliseconds
+	Sum              Costs    `json:"sum"`
+	Measured         Measured `json:"measured"`
 }
 
 // Rate is 100 × part/whole, nil over nothing.
@@ -168,6 +173,8 @@ type TrendBucket struct {
 	AvgTime    *float64 `json:"avgTime"`   // milliseconds
 	AvgMemory  *float64 `json:"avgMemory"` // MiB, of those measured
 	P95Time    *float64 `json:"p95Time"`   // milliseconds
+	Sum        Costs    `json:"sum"`
+	Measured   Measured `json:"measured"`
 }
 
 // LastDays is the window of a trend: days of 24 hours back from now, as in the

@@ -1,6 +1,10 @@
 package rollup
 
-import "math"
+import (
+	"math"
+
+	"github.com/sandtrail/sandtrail"
+)
 
 // Counts are what a cell counts beside the distribution of times. All of them
 // are sums, so that they can be added and subtracted.
@@ -17,15 +21,25 @@ type Counts struct {
 
 	Errors   int64
 	Warnings int64
+
+	CPUTimeN    int64 // records whose CPU time is known
+	CPUTime     wide  // their sum, microseconds
+	MemoryTimeN int64 // records whose memory × time is known
+	MemoryTime  wide  // their sum, MiB × milliseconds
 }
 
 // fields lists the counters in the order of their encoding.
-func (c *Counts) fields() [10]*int64 {
-	return [10]*int64{
+func (c *Counts) fields() [16]*int64 {
+	return [16]*int64{
 		&c.Total, &c.Success, &c.TimedOut, &c.Time,
 		&c.MemoryN, &c.Memory, &c.CPUN, &c.CPU, &c.Errors, &c.Warnings,
+		&c.CPUTimeN, &c.CPUTime.low, &c.CPUTime.high,
+		&c.MemoryTimeN, &c.MemoryTime.low, &c.MemoryTime.high,
 	}
 }
+
+// costFields is how many of the fields, the last ones, are about costs.
+const costFields = 6
 
 func (c *Counts) merge(other *Counts, factor int64) {
 	theirs := other.fields()
@@ -78,6 +92,14 @@ func (c *Cell) apply(change *Change, factor int64) {
 	if u := change.CPUUsage; u != nil && !math.IsNaN(*u) {
 		c.CPUN += factor
 		c.CPU += factor * cpuMicros(*u)
+	}
+	if n, measured := sandtrail.CPUMicroseconds(change.ExecutionTime, change.CPUUsage); measured {
+		c.CPUTimeN += factor
+		c.CPUTime.add(n, factor)
+	}
+	if n, measured := sandtrail.MemoryMiBMilliseconds(change.ExecutionTime, change.MemoryUsed); measured {
+		c.MemoryTimeN += factor
+		c.MemoryTime.add(n, factor)
 	}
 	c.Errors += factor * int64(change.ErrorCount)
 	c.Warnings += factor * int64(change.WarningCount)

@@ -6,13 +6,20 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/sandtrail/sandtrail"
 )
 
 // The encoding of each blob begins with its version. Integers are varints,
 // signed ones zigzag. A cell is its kind, then, unless it is empty, its
 // counters, the number of bins, and per bin the key, as the distance from the
 // key before, and the count.
-const version = 1
+const (
+	version = 2
+	// recounted begins a day as version 1 encoded it, without costs. A migration
+	// has put its live records into the journal, so that they are not read here.
+	recounted = 0
+)
 
 const (
 	emptyCell       = 0
@@ -120,24 +127,32 @@ func (c *Cell) append(b []byte) []byte {
 
 // decoder reads a blob; after a fault it yields zeros.
 type decoder struct {
-	rest []byte
-	err  error
+	rest      []byte
+	err       error
+	recounted bool
 }
 
 func newDecoder(b []byte) *decoder {
 	d := &decoder{rest: b}
-	if v := d.byte(); v != version {
-		d.err = fmt.Errorf("roll-up of unknown version %d: written by a newer Sandtrail?", v)
-		d.rest = nil
+	switch v := d.byte(); v {
+	case version:
+	case recounted:
+		d.recounted = true
+	case 1:
+		d.refuse(sandtrail.Errorf(sandtrail.CodeUnavailable, "the roll-ups are those of an older Sandtrail; migrate the database").
+			With(sandtrail.Remedy{Act: sandtrail.ActMigrate}))
+	default:
+		d.refuse(fmt.Errorf("roll-up of unknown version %d: written by a newer Sandtrail?", v))
 	}
 	return d
 }
 
+func (d *decoder) refuse(err error) { d.err, d.rest = err, nil }
+
 func (d *decoder) fail() {
 	if d.err == nil {
-		d.err = errMalformed
+		d.refuse(errMalformed)
 	}
-	d.rest = nil
 }
 
 func (d *decoder) finish(what string) error {
@@ -182,6 +197,9 @@ func (d *decoder) varint() int64 {
 
 func (d *decoder) part(p *Part) {
 	d.cell(&p.Live)
+	if d.recounted {
+		p.Live = Cell{times: sketch{bins: p.Live.times.bins[:0]}}
+	}
 	d.cell(&p.Retired)
 }
 
@@ -198,7 +216,12 @@ func (d *decoder) cell(c *Cell) {
 		d.fail()
 		return
 	}
-	for _, field := range c.fields() {
+	fields := c.fields()
+	encoded := fields[:]
+	if d.recounted {
+		encoded = fields[:len(fields)-costFields]
+	}
+	for _, field := range encoded {
 		*field = d.varint()
 	}
 	d.bins(&c.times)

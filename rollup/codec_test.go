@@ -1,11 +1,15 @@
 package rollup
 
 import (
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/sandtrail/sandtrail"
 )
 
 func sampleDay(seed uint64, n, spread int) *Day {
@@ -53,7 +57,7 @@ func TestMalformed(t *testing.T) {
 		"slot out of day": {version, 1, SlotsPerDay, 0, 0},
 		"slots unordered": {version, 2, 5, 0, 0, 4, 0, 0},
 		"unknown kind":    {version, 1, 0, 7, 0},
-		"too many bins":   {version, 1, 0, exactCell, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0x03},
+		"too many bins":   {version, 1, 0, exactCell, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0x03},
 	}
 	for name, b := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -90,4 +94,43 @@ func FuzzCodec(f *testing.F) {
 			day2.Merge(&day)
 		}
 	})
+}
+
+// TestDaysCountedAnew reads a day of version 1, of which three live records and
+// a retired one are in one slot.
+func TestDaysCountedAnew(t *testing.T) {
+	part, err := hex.DecodeString("01060600d08c0106a001068090bcfd02000003d00f02a01f02a01f0201020200a01f0228028084af5f000001a01f02")
+	check(t, err)
+	var day Day
+	if err := day.UnmarshalSummary(append([]byte{1}, part...)); sandtrail.CodeOf(err) != sandtrail.CodeUnavailable {
+		t.Errorf("before a migration: %v", err)
+	}
+	check(t, day.UnmarshalSummary(append([]byte{recounted}, part...)))
+	check(t, day.UnmarshalSlots(append([]byte{recounted, 1, 48}, part...)))
+	for _, p := range []Part{day.Summary, day.Slot(48)} {
+		if !p.Live.IsEmpty() || p.Retired.Total != 1 || p.Retired.Memory != 20 || p.Retired.Costs() != (sandtrail.Costs{}) {
+			t.Errorf("got %+v", p)
+		}
+	}
+}
+
+// TestWideSums adds the greatest costs that a table can hold, and takes them away.
+func TestWideSums(t *testing.T) {
+	most, cpu := sandtrail.MaxInt, sandtrail.MaxCostCPU
+	greatest := Change{Sign: 1, ExecutionTime: most, MemoryUsed: &most, CPUUsage: &cpu}
+	var cell Cell
+	for range 1000 {
+		cell.Add(greatest)
+	}
+	seconds := float64(most) / 1e3
+	want := sandtrail.Costs{CPUSeconds: ptr(seconds * 1e4 * 1000), MemoryMiBSeconds: ptr(seconds * float64(most) * 1000)}
+	if diff := cmp.Diff(want, cell.Costs(), cmpopts.EquateApprox(1e-15, 0)); diff != "" {
+		t.Errorf("costs (-want +got)\n%s", diff)
+	}
+	for range 1000 {
+		cell.Sub(greatest)
+	}
+	if !cell.IsEmpty() {
+		t.Errorf("left: %+v", cell.Counts)
+	}
 }

@@ -141,7 +141,7 @@ func count(records []Change, keep func(Change) bool) (cell Cell, times []int) {
 func sameCell(t *testing.T, what string, got, want Cell, times []int) {
 	t.Helper()
 	if got.Counts != want.Counts {
-		t.Fatalf("%s: counts (-want +got)\n%s", what, cmp.Diff(want.Counts, got.Counts))
+		t.Fatalf("%s: counts (-want +got)\n%s", what, cmp.Diff(want.Counts, got.Counts, cellOptions))
 	}
 	for _, percent := range []int64{1, 50, 95, 99, 100} {
 		value := got.Quantile(percent)
@@ -376,16 +376,19 @@ func TestStats(t *testing.T) {
 	var cell Cell
 	cell.Add(Change{Success: true, ExecutionTime: 10, MemoryUsed: &memory, CPUUsage: &cpu, ErrorCount: 0, WarningCount: 2})
 	cell.Add(Change{TimedOut: true, ExecutionTime: 30, ErrorCount: 1})
+	costs := sandtrail.Costs{CPUSeconds: ptr(0.00125), MemoryMiBSeconds: ptr(0.64)}
+	measured := sandtrail.Measured{CPUUsage: 1, MemoryUsed: 1}
 	strategy := sandtrail.StrategyStats{
 		StrategyID: "s", Count: 2, SuccessCount: 1, SuccessRate: ptr(50.0), TimedOutCount: 1,
 		Avg:         sandtrail.Averages{ExecutionTime: ptr(20.0), MemoryUsed: ptr(64.0), CPUUsage: ptr(12.5)},
-		Sum:         sandtrail.Sums{ErrorCount: 1, WarningCount: 2},
+		Sum:         sandtrail.Sums{ErrorCount: 1, WarningCount: 2, Costs: costs},
+		Measured:    measured,
 		Percentiles: sandtrail.Percentiles{ExecutionTime: sandtrail.Quantiles{P50: ptr(10.0), P95: ptr(30.0), P99: ptr(30.0)}},
 	}
 	if diff := cmp.Diff(strategy, cell.StrategyStats("s")); diff != "" {
 		t.Errorf("strategy (-want +got)\n%s", diff)
 	}
-	user := sandtrail.UserStats{UserID: "u", TotalExecutions: 2, SuccessRate: ptr(50.0), AvgExecutionTime: ptr(20.0)}
+	user := sandtrail.UserStats{UserID: "u", TotalExecutions: 2, SuccessRate: ptr(50.0), AvgExecutionTime: ptr(20.0), Sum: costs, Measured: measured}
 	if diff := cmp.Diff(user, cell.UserStats("u")); diff != "" {
 		t.Errorf("user (-want +got)\n%s", diff)
 	}
@@ -445,7 +448,7 @@ func TestMergeKeepsNothingOfOther(t *testing.T) {
 	}
 }
 
-var cellOptions = cmp.Options{cmp.AllowUnexported(Cell{}, sketch{}, bin{}, Day{}, slot{}), cmpopts.EquateEmpty()}
+var cellOptions = cmp.Options{cmp.AllowUnexported(Cell{}, sketch{}, bin{}, Day{}, slot{}, wide{}), cmpopts.EquateEmpty()}
 
 func TestEdgesWithinAMillisecond(t *testing.T) {
 	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)

@@ -21,7 +21,8 @@ func (c Cell) StrategyStats(strategyID string) sandtrail.StrategyStats {
 			MemoryUsed:    sandtrail.Mean(float64(c.Memory), c.MemoryN),
 			CPUUsage:      sandtrail.Mean(float64(c.CPU)/1e6, c.CPUN),
 		},
-		Sum: sandtrail.Sums{ErrorCount: c.Errors, WarningCount: c.Warnings},
+		Sum:      sandtrail.Sums{ErrorCount: c.Errors, WarningCount: c.Warnings, Costs: c.Costs()},
+		Measured: c.Measured(),
 		Percentiles: sandtrail.Percentiles{ExecutionTime: sandtrail.Quantiles{
 			P50: c.Quantile(50), P95: c.Quantile(95), P99: c.Quantile(99),
 		}},
@@ -35,7 +36,19 @@ func (c Cell) UserStats(userID string) sandtrail.UserStats {
 		TotalExecutions:  c.Total,
 		SuccessRate:      sandtrail.Rate(c.Success, c.Total),
 		AvgExecutionTime: sandtrail.Mean(float64(c.Time), c.Total),
+		Sum:              c.Costs(),
+		Measured:         c.Measured(),
 	}
+}
+
+// Costs words what the records cost.
+func (c *Counts) Costs() sandtrail.Costs {
+	return sandtrail.Costs{CPUSeconds: c.CPUTime.per(1e6, c.CPUTimeN), MemoryMiBSeconds: c.MemoryTime.per(1e3, c.MemoryTimeN)}
+}
+
+// Measured says of how many records the costs are.
+func (c *Counts) Measured() sandtrail.Measured {
+	return sandtrail.Measured{CPUUsage: c.CPUTimeN, MemoryUsed: c.MemoryTimeN}
 }
 
 // WindowStats words the cell of a window.
@@ -68,6 +81,8 @@ func (a *Answer) Trend(q sandtrail.TrendQuery) []sandtrail.TrendBucket {
 			AvgTime:    w.AvgTime,
 			AvgMemory:  w.AvgMemory,
 			P95Time:    w.P95Time,
+			Sum:        a.cells[i].Costs(),
+			Measured:   a.cells[i].Measured(),
 		})
 	}
 	return trend

@@ -18,6 +18,7 @@ func (m *Model) StrategyStats(ctx context.Context, id string) (sandtrail.Strateg
 	found := m.newest(func(e sandtrail.Execution) bool { return e.StrategyID == id })
 	total := int64(len(found))
 	successful := count(found, func(e sandtrail.Execution) bool { return e.Success })
+	costs, measured := costsOf(found)
 	return sandtrail.StrategyStats{
 		StrategyID: id, Count: total, SuccessCount: successful, SuccessRate: sandtrail.Rate(successful, total),
 		TimedOutCount: count(found, func(e sandtrail.Execution) bool { return e.TimedOut }),
@@ -28,7 +29,9 @@ func (m *Model) StrategyStats(ctx context.Context, id string) (sandtrail.Strateg
 		Sum: sandtrail.Sums{
 			ErrorCount:   sum(found, func(e sandtrail.Execution) int { return e.ErrorCount }),
 			WarningCount: sum(found, func(e sandtrail.Execution) int { return e.WarningCount }),
+			Costs:        costs,
 		},
+		Measured: measured,
 		Percentiles: sandtrail.Percentiles{ExecutionTime: sandtrail.Quantiles{
 			P50: percentile(found, 50), P95: percentile(found, 95), P99: percentile(found, 99),
 		}},
@@ -61,8 +64,10 @@ func (m *Model) UserStats(ctx context.Context, id string) (sandtrail.UserStats, 
 	}
 	found := m.newest(func(e sandtrail.Execution) bool { return e.UserID == id })
 	w := window(found)
+	costs, measured := costsOf(found)
 	return sandtrail.UserStats{
 		UserID: id, TotalExecutions: w.Total, SuccessRate: sandtrail.Rate(w.Successful, w.Total), AvgExecutionTime: w.AvgTime,
+		Sum: costs, Measured: measured,
 	}, nil
 }
 
@@ -78,10 +83,12 @@ func (m *Model) Trends(ctx context.Context, q sandtrail.TrendQuery) (trend []san
 		return nil, err
 	}
 	for i := range edges[1:] {
-		w := m.window(sandtrail.Window{Since: edges[i], Until: edges[i+1], UserID: q.UserID, StrategyID: q.StrategyID})
+		found := m.within(sandtrail.Window{Since: edges[i], Until: edges[i+1], UserID: q.UserID, StrategyID: q.StrategyID})
+		w := window(found)
+		costs, measured := costsOf(found)
 		trend = append(trend, sandtrail.TrendBucket{
 			Date: q.Label(edges[i]), Total: w.Total, Successful: w.Successful, Failed: w.Failed, TimedOut: w.TimedOut,
-			AvgTime: w.AvgTime, AvgMemory: w.AvgMemory, P95Time: w.P95Time,
+			AvgTime: w.AvgTime, AvgMemory: w.AvgMemory, P95Time: w.P95Time, Sum: costs, Measured: measured,
 		})
 	}
 	slices.Reverse(trend)
@@ -95,13 +102,13 @@ func (m *Model) WindowStats(ctx context.Context, w sandtrail.Window) (sandtrail.
 	if err != nil {
 		return sandtrail.WindowStats{}, err
 	}
-	return m.window(w), nil
+	return window(m.within(w)), nil
 }
 
-func (m *Model) window(w sandtrail.Window) sandtrail.WindowStats {
-	return window(m.newest(func(e sandtrail.Execution) bool {
+func (m *Model) within(w sandtrail.Window) []sandtrail.Execution {
+	return m.newest(func(e sandtrail.Execution) bool {
 		return matches(sandtrail.Filter{Since: w.Since, Until: w.Until, UserID: w.UserID, StrategyID: w.StrategyID}, e)
-	}))
+	})
 }
 
 func window(found []sandtrail.Execution) sandtrail.WindowStats {

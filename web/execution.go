@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/human"
@@ -104,11 +105,12 @@ func execution(v *view) error {
 func measures(e sandtrail.Execution, usual sandtrail.StrategyStats) []measure {
 	elapsed := float(&e.ExecutionTime)
 	q := usual.Percentiles.ExecutionTime
+	costs := e.Costs()
 	findings := plural(e.ErrorCount, "error") + ", " + plural(e.WarningCount, "warning")
 	return []measure{
 		{Label: "Execution time", Value: formatMillis(elapsed), Usual: against("p50", formatMillis(q.P50)), Scale: newScale(elapsed, q)},
-		{Label: "Peak memory", Value: formatMemory(float(e.MemoryUsed)), Usual: against("average", formatMemory(usual.Avg.MemoryUsed))},
-		{Label: "CPU", Value: formatPercent(e.CPUUsage), Usual: against("average", formatPercent(usual.Avg.CPUUsage))},
+		{Label: "Peak memory", Value: formatMemory(float(e.MemoryUsed)), Usual: against("average", formatMemory(usual.Avg.MemoryUsed)) + also(formatMemoryTime(costs.MemoryMiBSeconds))},
+		{Label: "CPU", Value: formatPercent(e.CPUUsage), Usual: against("average", formatPercent(usual.Avg.CPUUsage)) + also(formatCPUTime(costs.CPUSeconds), "of CPU time")},
 		{
 			Label: "Findings", Value: findings,
 			Usual: against("errors on average:", formatMean(sandtrail.Mean(float64(usual.Sum.ErrorCount), usual.Count))),
@@ -121,6 +123,14 @@ func against(what, value string) string {
 		return "nothing to compare with yet"
 	}
 	return what + " " + value
+}
+
+// also adds a value that was measured to a sentence.
+func also(value string, what ...string) string {
+	if value == human.None {
+		return ""
+	}
+	return "; " + strings.Join(append([]string{value}, what...), " ")
 }
 
 func newScale(value *float64, q sandtrail.Quantiles) *scale {

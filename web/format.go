@@ -14,11 +14,13 @@ const nb = "\u202f"
 // joined keeps a figure and its unit on one line.
 func joined(figure string) string { return strings.ReplaceAll(figure, " ", nb) }
 
-func formatPercent(p *float64) string  { return joined(human.Opt(p, human.Percent)) }
-func formatMillis(ms *float64) string  { return joined(human.Opt(ms, human.Millis)) }
-func formatMemory(mib *float64) string { return joined(human.Opt(mib, human.MiB)) }
-func formatBytes(n int64) string       { return joined(human.Bytes(n)) }
-func formatMean(f *float64) string     { return human.Opt(f, human.Number) }
+func formatPercent(p *float64) string    { return joined(human.Opt(p, human.Percent)) }
+func formatMillis(ms *float64) string    { return joined(human.Opt(ms, human.Millis)) }
+func formatMemory(mib *float64) string   { return joined(human.Opt(mib, human.MiB)) }
+func formatCPUTime(s *float64) string    { return joined(human.Opt(s, human.Seconds)) }
+func formatMemoryTime(n *float64) string { return joined(human.Opt(n, human.MiBSeconds)) }
+func formatBytes(n int64) string         { return joined(human.Bytes(n)) }
+func formatMean(f *float64) string       { return human.Opt(f, human.Number) }
 
 // plural is "1 error", "2 errors".
 func plural[N int | int64](n N, word string) string { return human.Plural(int64(n), word) }

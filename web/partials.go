@@ -16,6 +16,7 @@ func functions(files *assets) template.FuncMap {
 	return template.FuncMap{
 		"asset": files.url,
 		"count": human.Count, "percent": formatPercent, "millis": formatMillis, "memory": formatMemory,
+		"cputime": formatCPUTime, "memorytime": formatMemoryTime,
 		"mean": formatMean, "plural": func(n int, word string) string { return plural(n, word) }, "lower": strings.ToLower,
 		"int":    func(n int) int64 { return int64(n) },
 		"choose": func(condition, yes, no string) string { return map[bool]string{true: yes, false: no}[condition != ""] },

@@ -9,7 +9,7 @@ import (
 // summarise computes the statistics of a strategy from executions in hand.
 func summarise(strategyID string, found []sandtrail.Execution) sandtrail.StrategyStats {
 	stats := sandtrail.StrategyStats{StrategyID: strategyID, Count: int64(len(found))}
-	var times, memory, cpu []float64
+	var times, memory, cpu, cpuTime, memoryTime []float64
 	for _, e := range found {
 		if e.Success {
 			stats.SuccessCount++
@@ -26,7 +26,15 @@ func summarise(strategyID string, found []sandtrail.Execution) sandtrail.Strateg
 		if e.CPUUsage != nil {
 			cpu = append(cpu, *e.CPUUsage)
 		}
+		if n, measured := sandtrail.CPUMicroseconds(e.ExecutionTime, e.CPUUsage); measured {
+			cpuTime = append(cpuTime, float64(n))
+		}
+		if n, measured := sandtrail.MemoryMiBMilliseconds(e.ExecutionTime, e.MemoryUsed); measured {
+			memoryTime = append(memoryTime, float64(n))
+		}
 	}
+	stats.Sum.Costs = sandtrail.Costs{CPUSeconds: per(1e6, cpuTime), MemoryMiBSeconds: per(1e3, memoryTime)}
+	stats.Measured = sandtrail.Measured{CPUUsage: int64(len(cpuTime)), MemoryUsed: int64(len(memoryTime))}
 	stats.SuccessRate = sandtrail.Rate(stats.SuccessCount, stats.Count)
 	stats.Avg = sandtrail.Averages{ExecutionTime: mean(times), MemoryUsed: mean(memory), CPUUsage: mean(cpu)}
 	slices.Sort(times)
@@ -34,12 +42,21 @@ func summarise(strategyID string, found []sandtrail.Execution) sandtrail.Strateg
 	return stats
 }
 
-func mean(values []float64) *float64 {
-	sum := 0.0
-	for _, v := range values {
-		sum += v
+func mean(values []float64) *float64 { return sandtrail.Mean(sum(values), int64(len(values))) }
+
+// per is the sum of values divided by a unit, nil over nothing.
+func per(unit float64, values []float64) *float64 {
+	if len(values) == 0 {
+		return nil
 	}
-	return sandtrail.Mean(sum, int64(len(values)))
+	return new(sum(values) / unit)
+}
+
+func sum(values []float64) (total float64) {
+	for _, v := range values {
+		total += v
+	}
+	return total
 }
 
 // quantile is the smallest of the sorted values with at least percent of them

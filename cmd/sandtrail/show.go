@@ -120,6 +120,8 @@ func showColumns(d *deps, e sandtrail.Execution) []executionColumn {
 		{Title: "Time", Value: func(e sandtrail.Execution) string { return human.Millis(float64(e.ExecutionTime)) }},
 		{Title: "Memory", Value: func(e sandtrail.Execution) string { return human.OptInt(e.MemoryUsed, human.MiB) }},
 		{Title: "CPU", Value: func(e sandtrail.Execution) string { return human.Opt(e.CPUUsage, human.Percent) }},
+		{Title: "CPU time", Value: func(e sandtrail.Execution) string { return human.Opt(e.Costs().CPUSeconds, human.Seconds) }},
+		{Title: "Memory × time", Value: func(e sandtrail.Execution) string { return human.Opt(e.Costs().MemoryMiBSeconds, human.MiBSeconds) }},
 		{Title: "Errors", Value: func(e sandtrail.Execution) string { return human.Count(int64(e.ErrorCount)) }},
 		{Title: "Warnings", Value: func(e sandtrail.Execution) string { return human.Count(int64(e.WarningCount)) }},
 		{Title: "Classes", Value: classes},

@@ -62,6 +62,43 @@ func measure[T any](name, title string, write func(float64) string, get func(T) 
 	}
 }
 
+// costs are the columns of sums of costs. A table says where they are not those
+// of all executions.
+func costs[T any](cpu, memory string, get func(T) (sum sandtrail.Costs, measured sandtrail.Measured, total int64)) []table.Column[T] {
+	column := func(name, title string, write func(float64) string, of func(sandtrail.Costs, sandtrail.Measured) (*float64, int64)) table.Column[T] {
+		return table.Column[T]{
+			Name: name, Title: title, Right: true,
+			Value: func(row T) string {
+				sum, measured, _ := get(row)
+				value, _ := of(sum, measured)
+				return exact(value)
+			},
+			Text: func(row T) string {
+				sum, measured, total := get(row)
+				value, n := of(sum, measured)
+				if value != nil && n < total {
+					return human.Opt(value, write) + " (" + human.Count(n) + " of " + human.Count(total) + ")"
+				}
+				return human.Opt(value, write)
+			},
+		}
+	}
+	n := func(name string, of func(sandtrail.Measured) int64) table.Column[T] {
+		return table.Column[T]{Name: name, Value: func(row T) string {
+			_, measured, _ := get(row)
+			return strconv.FormatInt(of(measured), 10)
+		}}
+	}
+	return []table.Column[T]{
+		column("sumCpuSeconds", cpu, human.Seconds, func(c sandtrail.Costs, m sandtrail.Measured) (*float64, int64) { return c.CPUSeconds, m.CPUUsage }),
+		column("sumMemoryMiBSeconds", memory, human.MiBSeconds, func(c sandtrail.Costs, m sandtrail.Measured) (*float64, int64) {
+			return c.MemoryMiBSeconds, m.MemoryUsed
+		}),
+		n("measuredCpuUsage", func(m sandtrail.Measured) int64 { return m.CPUUsage }),
+		n("measuredMemoryUsed", func(m sandtrail.Measured) int64 { return m.MemoryUsed }),
+	}
+}
+
 func label[T any](name, title string, get func(T) string) table.Column[T] {
 	return table.Column[T]{Name: name, Title: title, Value: get}
 }
@@ -75,7 +112,7 @@ func exact(f *float64) string {
 
 func strategyStatsColumns() []table.Column[sandtrail.StrategyStats] {
 	type row = sandtrail.StrategyStats
-	return []table.Column[row]{
+	return append([]table.Column[row]{
 		label("strategyId", "Strategy", func(s row) string { return s.StrategyID }),
 		count("count", "Executions", func(s row) int64 { return s.Count }),
 		count("successCount", "Succeeded", func(s row) int64 { return s.SuccessCount }),
@@ -89,15 +126,15 @@ func strategyStatsColumns() []table.Column[sandtrail.StrategyStats] {
 		measure("avgCpuUsage", "Mean CPU", human.Percent, func(s row) *float64 { return s.Avg.CPUUsage }),
 		count("sumErrorCount", "Errors", func(s row) int64 { return s.Sum.ErrorCount }),
 		count("sumWarningCount", "Warnings", func(s row) int64 { return s.Sum.WarningCount }),
-	}
+	}, costs("CPU time", "Memory × time", func(s row) (sandtrail.Costs, sandtrail.Measured, int64) { return s.Sum.Costs, s.Measured, s.Count })...)
 }
 
 func userStatsColumns() []table.Column[sandtrail.UserStats] {
 	type row = sandtrail.UserStats
-	return []table.Column[row]{
+	return append([]table.Column[row]{
 		label("userId", "User", func(s row) string { return s.UserID }),
 		count("totalExecutions", "Executions", func(s row) int64 { return s.TotalExecutions }),
 		measure("successRate", "Success rate", human.Percent, func(s row) *float64 { return s.SuccessRate }),
 		measure("avgExecutionTime", "Mean time", human.Millis, func(s row) *float64 { return s.AvgExecutionTime }),
-	}
+	}, costs("CPU time", "Memory × time", func(s row) (sandtrail.Costs, sandtrail.Measured, int64) { return s.Sum, s.Measured, s.TotalExecutions })...)
 }

@@ -63,7 +63,7 @@ func trendColumns(d *deps, buckets []sandtrail.TrendBucket) []table.Column[sandt
 	for _, b := range buckets {
 		most = max(most, b.Total)
 	}
-	return []table.Column[row]{
+	columns := []table.Column[row]{
 		label("date", "DATE", func(b row) string { return b.Date }),
 		count("total", "TOTAL", func(b row) int64 { return b.Total }),
 		count("successful", "SUCCESSFUL", func(b row) int64 { return b.Successful }),
@@ -72,14 +72,17 @@ func trendColumns(d *deps, buckets []sandtrail.TrendBucket) []table.Column[sandt
 		measure("avgTime", "MEAN TIME", human.Millis, func(b row) *float64 { return b.AvgTime }),
 		measure("p95Time", "p95 TIME", human.Millis, func(b row) *float64 { return b.P95Time }),
 		measure("avgMemory", "MEAN MEMORY", human.MiB, func(b row) *float64 { return b.AvgMemory }),
-		{
-			Shown: true,
-			Value: func(b row) string { return bar(b.Successful, most) + bar(b.Failed, most) },
-			Paint: func(b row, _ string) string {
-				return d.paint(text.FgGreen, bar(b.Successful, most)) + d.paint(text.FgRed, bar(b.Failed, most))
-			},
-		},
 	}
+	columns = append(columns, costs("CPU TIME", "MEMORY × TIME", func(b row) (sandtrail.Costs, sandtrail.Measured, int64) {
+		return b.Sum, b.Measured, b.Total
+	})...)
+	return append(columns, table.Column[row]{
+		Shown: true,
+		Value: func(b row) string { return bar(b.Successful, most) + bar(b.Failed, most) },
+		Paint: func(b row, _ string) string {
+			return d.paint(text.FgGreen, bar(b.Successful, most)) + d.paint(text.FgRed, bar(b.Failed, most))
+		},
+	})
 }
 
 // bar draws a share of the widest bar; what is not nothing is seen.

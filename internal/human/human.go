@@ -75,6 +75,12 @@ func MiB(n float64) string {
 	return bytes(n * (1 << 20))
 }
 
+// Seconds writes an amount of CPU time given in seconds.
+func Seconds(s float64) string { return Millis(1000 * s) }
+
+// MiBSeconds writes memory × time given in MiB × seconds.
+func MiBSeconds(n float64) string { return MiB(n) + "·s" }
+
 // Bytes writes an amount of memory or the size of a file.
 func Bytes(n int64) string { return bytes(float64(n)) }
 

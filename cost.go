@@ -1,0 +1,52 @@
+package sandtrail
+
+import "math"
+
+// Costs sum up the use of executions, as platforms bill it. A sum is exact to
+// the unit in which executions are summed: microseconds of CPU time, and MiB
+// times milliseconds. It is nil where no execution was measured.
+type Costs struct {
+	CPUSeconds       *float64 `json:"cpuSeconds" doc:"CPU time in seconds: the sum of cpuUsage × executionTime. null if no execution was measured."`
+	MemoryMiBSeconds *float64 `json:"memoryMiBSeconds" doc:"The sum of memoryUsed × executionTime. null if no execution was measured."`
+}
+
+// Measured counts the executions that Costs sum up. The others were not
+// measured and cost nothing.
+type Measured struct {
+	CPUUsage   int64 `json:"cpuUsage" doc:"Executions that cpuSeconds counts."`
+	MemoryUsed int64 `json:"memoryUsed" doc:"Executions that memoryMiBSeconds counts."`
+}
+
+// MaxCostCPU is the greatest cpuUsage in percent that costs count, that of ten
+// thousand busy cores. A greater one is no measurement: it would make the sums
+// worthless.
+const MaxCostCPU = 1e6
+
+// CPUMicroseconds is the CPU time of an execution: cpuUsage × executionTime,
+// rounded. It is not measured where cpuUsage is nil or above MaxCostCPU.
+func CPUMicroseconds(executionTime int, cpuUsage *float64) (n int64, measured bool) {
+	if cpuUsage == nil || !(*cpuUsage >= 0 && *cpuUsage <= MaxCostCPU) {
+		return 0, false
+	}
+	return int64(math.Round(*cpuUsage * float64(executionTime) * 10)), true
+}
+
+// MemoryMiBMilliseconds is memoryUsed × executionTime of an execution. It is
+// not measured where memoryUsed is nil.
+func MemoryMiBMilliseconds(executionTime int, memoryUsed *int) (n int64, measured bool) {
+	if memoryUsed == nil {
+		return 0, false
+	}
+	return int64(*memoryUsed) * int64(executionTime), true
+}
+
+// Costs are those of this execution.
+func (e Execution) Costs() (c Costs) {
+	if n, measured := CPUMicroseconds(e.ExecutionTime, e.CPUUsage); measured {
+		c.CPUSeconds = new(float64(n) / 1e6)
+	}
+	if n, measured := MemoryMiBMilliseconds(e.ExecutionTime, e.MemoryUsed); measured {
+		c.MemoryMiBSeconds = new(float64(n) / 1e3)
+	}
+	return c
+}
