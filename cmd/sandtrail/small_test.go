@@ -193,7 +193,8 @@ func TestBothProgramsRefuseTheSame(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			c := exec.CommandContext(ctx, program, args...)
-			c.Env = []string{"HOME=" + t.TempDir()}
+			c.Dir = t.TempDir()
+			c.Env = []string{"HOME=" + c.Dir}
 			got, _ := c.CombinedOutput()
 			said := strings.ReplaceAll(string(got), "sandtrail-exec", "sandtrail")
 			want = strings.ReplaceAll(strings.Replace(want, ": exec: ", ": ", 1), "sandtrail exec", "sandtrail")
