@@ -57,7 +57,8 @@ type publishedVerifier struct {
 	log    Published
 	hashes Scratch
 
-	begun   bool // a checkpoint was read
+	earlier Checkpoint // up to which all was verified before
+	begun   bool       // a checkpoint was read
 	tree    frontier
 	first   int64  // leaves before any record was read
 	seen    bitmap // leaves below first with a record
@@ -94,7 +95,7 @@ func (p *publishedVerifier) verify(ctx context.Context, again func(context.Conte
 		p.addCheckpoint(signed, "outside")
 	}
 	if p.Since != nil {
-		p.since = p.addCheckpoint(p.Since, "earlier")
+		p.earlier = p.addCheckpoint(p.Since, "earlier")
 	}
 	if err := p.grow(ctx); err != nil || p.tree.size == 0 && p.sum.FindingsN > 0 {
 		return err
@@ -178,6 +179,9 @@ func (p *publishedVerifier) readLeaves(ctx context.Context, size int64) error {
 
 // compareTree compares the tree with the checkpoints of its size.
 func (p *publishedVerifier) compareTree() {
+	if p.tree.size == p.earlier.Size && p.tree.root() == p.earlier.Root {
+		p.since = p.earlier.Size
+	}
 	if len(p.checkpoints[p.tree.size]) > 0 {
 		j := &job{}
 		p.compareCheckpoints(j, &p.tree)

@@ -31,10 +31,6 @@ type Log interface {
 type Snapshot interface {
 	Source
 	Index
-	// Size returns the number of leaves.
-	Size(ctx context.Context) (int64, error)
-	// Tile returns a tile of the tree, empty when there is none.
-	Tile(ctx context.Context, id TileID) ([]byte, error)
 	// Newest returns the newest checkpoint, nil when there is none.
 	Newest(ctx context.Context) ([]byte, error)
 }

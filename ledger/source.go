@@ -18,6 +18,10 @@ type Source interface {
 	Blocks(ctx context.Context) iter.Seq2[Block, error]
 	// Removals yields the removals in the order of their leaves.
 	Removals(ctx context.Context) iter.Seq2[StoredRemoval, error]
+	// Size returns the number of leaves.
+	Size(ctx context.Context) (int64, error)
+	// Tile returns a tile of the tree, empty when there is none.
+	Tile(ctx context.Context, id TileID) ([]byte, error)
 	// Checkpoints yields the signed checkpoints that the store keeps.
 	Checkpoints(ctx context.Context) iter.Seq2[[]byte, error]
 	// Closed lists the logs that were here before this one, the last first.

@@ -69,7 +69,8 @@ type Verification struct {
 	// one, a log that was cut or rewritten as a whole looks whole.
 	Outside [][]byte
 	// Since is a signed checkpoint up to which the store was verified before.
-	// The records before it are counted, and not read again. Nil: all are read.
+	// The records before it are counted, and not read again. Nil, or a checkpoint
+	// that the log does not continue: all are read.
 	Since []byte
 	// Report receives every finding as it is made, from one goroutine at a
 	// time. Nil: they are only counted.
@@ -167,7 +168,12 @@ func (w *verifier) readCheckpoints(ctx context.Context) error {
 		w.addCheckpoint(signed, "outside")
 	}
 	if w.Since != nil {
-		w.since = w.addCheckpoint(w.Since, "earlier")
+		since := w.addCheckpoint(w.Since, "earlier")
+		if same, err := w.continues(ctx, since); err != nil {
+			return err
+		} else if same {
+			w.since = since.Size
+		}
 	}
 	for signed, err := range w.src.Checkpoints(ctx) {
 		if err != nil {
@@ -182,8 +188,19 @@ func (w *verifier) readCheckpoints(ctx context.Context) error {
 	return nil
 }
 
-// addCheckpoint returns the size of an authentic checkpoint, else 0.
-func (w *verifier) addCheckpoint(signed []byte, where string) int64 {
+// continues reports whether a checkpoint was signed for this log. One of another
+// log spares no record the reading.
+func (w *verifier) continues(ctx context.Context, c Checkpoint) (bool, error) {
+	size, err := w.src.Size(ctx)
+	if err != nil || c.Size > size {
+		return false, err
+	}
+	root, err := Root(c.Size, func(id TileID) ([]byte, error) { return w.src.Tile(ctx, id) })
+	return err == nil && root == c.Root, ctx.Err() // the walk reports tiles that are torn
+}
+
+// addCheckpoint returns an authentic checkpoint, else that of no leaves.
+func (w *verifier) addCheckpoint(signed []byte, where string) Checkpoint {
 	c, err := w.Trusted.Open(signed)
 	switch {
 	case errors.Is(err, ErrSignature):
@@ -193,7 +210,7 @@ func (w *verifier) addCheckpoint(signed []byte, where string) int64 {
 	default:
 		w.trace(c)
 		w.checkpoints[c.Size] = append(w.checkpoints[c.Size], c)
-		return c.Size
+		return c
 	}
-	return 0
+	return Checkpoint{}
 }

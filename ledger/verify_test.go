@@ -396,6 +396,36 @@ func BenchmarkVerify(b *testing.B) {
 	b.ReportMetric(float64(bytes)/n, "B/record")
 }
 
+// TestSinceOfAnotherLog: a checkpoint of a log that this one does not continue
+// spares no record the reading.
+func TestSinceOfAnotherLog(t *testing.T) {
+	r := rand.New(rand.NewPCG(19, 19))
+	keys := testKeys(t)
+	sealed := func(records int) *memory {
+		m := newMemory()
+		for range records {
+			m.add(sample(r))
+		}
+		m.seal(t, r)
+		return m
+	}
+	former, longer, m := sealed(300), sealed(900), sealed(600)
+	m.closed = []ClosedLog{{At: now, How: "closed", Leaves: 300, Tiles: former.tile}}
+	for _, test := range []struct {
+		since []byte
+		want  FindingKind
+	}{{former.sign(t, keys), Reset}, {sealed(200).sign(t, keys), Forked}, {longer.sign(t, keys), Truncated}} {
+		var found []FindingKind
+		sum, err := Verify(t.Context(), m, Verification{
+			Trusted: keys.Verifiers, Since: test.since, Report: func(f Finding) { found = append(found, f.Kind) },
+		})
+		check(t, err)
+		if diff := cmp.Diff([]FindingKind{test.want}, found); diff != "" || sum.Earlier != 0 || sum.Intact != 600 {
+			t.Errorf("%s: %d intact, %d verified earlier; findings (-want +got)\n%s", test.want, sum.Intact, sum.Earlier, diff)
+		}
+	}
+}
+
 // TestSince: an increment reads no record before an earlier checkpoint, and
 // still tells which of them are gone or were added.
 func TestSince(t *testing.T) {

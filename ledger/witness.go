@@ -150,7 +150,7 @@ func (s Service) WitnessRequest(ctx context.Context, old int64, signed []byte) (
 		return nil, err
 	}
 	if old > c.Size {
-		return nil, fmt.Errorf("a witness has seen %d leaves, the log has %d: %w", old, c.Size, ErrForked)
+		return nil, s.shorter(ctx, old, c)
 	}
 	var proof []Hash
 	if old > 0 && old < c.Size {
@@ -160,4 +160,22 @@ func (s Service) WitnessRequest(ctx context.Context, old int64, signed []byte) (
 		})
 	}
 	return addCheckpoint(old, proof, signed), err
+}
+
+// shorter is the error of a log that a witness has seen longer.
+func (s Service) shorter(ctx context.Context, old int64, c Checkpoint) error {
+	var closed []ClosedLog
+	err := s.Log.Inspect(ctx, 0, func(snap Snapshot) (err error) {
+		closed, err = snap.Closed(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = fmt.Errorf("a witness has seen %d leaves, the log has %d: %w", old, c.Size, ErrForked)
+	if len(closed) > 0 {
+		err = fmt.Errorf("%w; the log before it was closed at %s: sign this one with a new key (another file), whose origin is new to the witness",
+			err, closed[0].At.Format(time.RFC3339))
+	}
+	return err
 }

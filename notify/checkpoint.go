@@ -2,12 +2,14 @@ package notify
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -29,22 +31,31 @@ type Checkpoint struct {
 // CheckpointDir keeps every checkpoint in a file of its own, durably.
 type CheckpointDir struct{ Path string }
 
-// Publish writes the checkpoint; one of the same size is there already.
+// Publish writes the checkpoint, unless it is there already. One of another log
+// of the same size, such as after a reset, gets a name with its hash.
 func (d CheckpointDir) Publish(_ context.Context, c Checkpoint) error {
-	f, err := durable.Begin(d.Path)
-	if err != nil {
-		return fmt.Errorf("publish a checkpoint: %w", err)
+	name := fmt.Sprintf("checkpoint-%012d.txt", c.Size)
+	text, _, _ := strings.Cut(c.Signed, "\n\n") // signatures follow
+	there, err := os.ReadFile(filepath.Join(d.Path, name))
+	if was, _, _ := strings.Cut(string(there), "\n\n"); err == nil && was != text {
+		name = fmt.Sprintf("checkpoint-%012d-%.4x.txt", c.Size, sha256.Sum256([]byte(text)))
 	}
-	_, err = f.WriteString(c.Signed)
-	if err = errors.Join(err, f.Chmod(0o644)); err != nil { // everybody may read it
-		err = errors.Join(err, f.Discard())
-	} else if err = f.Create(fmt.Sprintf("checkpoint-%012d.txt", c.Size)); errors.Is(err, os.ErrExist) {
-		err = nil
-	}
-	if err != nil {
+	if err := d.write(name, c.Signed); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("publish a checkpoint: %w", err)
 	}
 	return nil
+}
+
+func (d CheckpointDir) write(name, content string) error {
+	f, err := durable.Begin(d.Path)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	if err = errors.Join(err, f.Chmod(0o644)); err != nil { // everybody may read it
+		return errors.Join(err, f.Discard())
+	}
+	return f.Create(name)
 }
 
 // Publish posts the checkpoint as JSON, signed as a notice is.

@@ -33,6 +33,20 @@ func TestCheckpointDir(t *testing.T) {
 	if err != nil || string(got) != checkpoint.Signed {
 		t.Errorf("%q, %v", got, err)
 	}
+	other := checkpoint // of the log that began after a reset
+	other.Signed = "example.com/audit\n7\nanother\n"
+	for range 2 {
+		if err := dir.Publish(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err = os.ReadDir(dir.Path)
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%v, %v; want a file of each", files, err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir.Path, files[0].Name())); err != nil || string(got) != other.Signed {
+		t.Errorf("%s: %q, %v", files[0].Name(), got, err)
+	}
 	if err := (CheckpointDir{Path: filepath.Join(dir.Path, "missing")}).Publish(t.Context(), checkpoint); err == nil {
 		t.Error("a directory that is missing is no error")
 	}

@@ -84,9 +84,9 @@ func (o *Options) finishRepair(ctx context.Context, tx pgx.Tx, now time.Time) er
 }
 
 // closeOld notes in the new log that the old one is closed, and brings over the
-// keys, the access log and the silences.
+// keys, the access log, the silences, and the memory of a witness.
 func (o *Options) closeOld(ctx context.Context, tx pgx.Tx, l *layout, now time.Time) error {
-	for _, table := range []string{"keys", "access_log", "silences"} {
+	for _, table := range []string{"keys", "access_log", "silences", "ledger_witnessed"} {
 		if _, err := tx.Exec(ctx, l.sql("INSERT INTO {schema}."+table+" SELECT * FROM "+quote(o.repaired)+"."+table)); err != nil {
 			return wrapf(err, "bring over %s", table)
 		}

@@ -121,8 +121,10 @@ func (a application) moveIn(t *testing.T, conn *pgx.Conn, e tenant, rows int) {
 	if a.log && !a.stops {
 		ask()
 	}
+	start := time.Now()
 	_, err := s.Migrate(t.Context(), now)
 	check(t, err)
+	t.Logf("%d rows moved in within %v", rows, time.Since(start).Round(time.Millisecond))
 	e.generate(t, a.prisma, clients+"/after", a.after(t))
 	answered := e.queries(t, a, clients+"/after", now, nil)
 	if diff := gocmp.Diff(asked, answered); a.log && diff != "" {

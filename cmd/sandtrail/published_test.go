@@ -90,6 +90,17 @@ func TestVerifyAServer(t *testing.T) {
 	if v, said, status := verify(served.url, "--since", kept); status != 0 || v.Earlier != 5 || v.Intact != 0 || !slices.ContainsFunc(v.NotChecked, func(s string) bool { return strings.Contains(s, "5 records that an earlier") }) {
 		t.Errorf("since the last time: status %d, %s", status, said)
 	}
+	keys, err := ledger.LoadKeys(a.path + ".ledger-key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	another, err := keys.Sign(9, ledger.Hash{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, said, status := verify(served.url, "--since", a.file(string(another))); status != 1 || v.Earlier != 0 || v.Intact != 5 {
+		t.Errorf("since a checkpoint of another log: status %d, %s", status, said)
+	}
 	words := command(t, 0, "verify", "--server", served.url, "--public-key", public)
 	if !strings.Contains(words, "5 of 9 entries are of records that could be read and match; 2 are of records that the log says were removed") ||
 		!strings.Contains(words, "Not checked:\n- whether the server shows the same log to others") || strings.Contains(words, "Nothing was altered") {
