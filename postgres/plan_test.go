@@ -227,3 +227,43 @@ func TestPlansAreKeptUnlessAPoolerIsBetween(t *testing.T) {
 		}
 	}
 }
+
+// TestOneStatementByID reads executions by ids that say their time in one
+// statement, and finds those whose ids say another, or none.
+func TestOneStatementByID(t *testing.T) {
+	if pgtest.OnCitus() {
+		t.Skip("a statement there asks every shard")
+	}
+	writer, url := open(t)
+	putOwners(t, writer, 1)
+	called := func(id sandtrail.ID) func(*sandtrail.Execution) {
+		return func(e *sandtrail.Execution) { e.ID = id }
+	}
+	outlandish := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	batch := []sandtrail.Admitted{
+		execution(now),
+		execution(now.AddDate(0, -2, 0), called(sandtrail.NewID(now))),
+		execution(now, called(sandtrail.NewID(outlandish))),
+		execution(now, called(sandtrail.ID{8: 0x80, 15: 1})),
+	}
+	appendAll(t, writer, batch...)
+	var sent statements
+	s, err := postgres.OpenTraced(t.Context(), url, &sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Maintain(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{1, 3, 2, 2} {
+		sent = nil
+		e, err := s.Execution(t.Context(), batch[i].Execution.ID)
+		if err != nil || !e.CreatedAt.Equal(batch[i].Execution.CreatedAt) || len(sent) != want {
+			t.Errorf("%d: %d statements, %v, created at %v; want %d", i, len(sent), err, e.CreatedAt, want)
+		}
+	}
+	if _, err := s.Execution(t.Context(), sandtrail.NewID(now)); sandtrail.CodeOf(err) != sandtrail.CodeNotFound {
+		t.Errorf("an id that is not stored: %v", err)
+	}
+}

@@ -15,20 +15,31 @@ import (
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
-// Execution finds a record's time by its id, then the record in the partition
-// of that time.
+// Execution finds a record in the partition of its time. Its id says the time,
+// else the table of ids does.
 func (s *Store) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
 	l, err := s.open(ctx)
 	if err != nil {
 		return sandtrail.Execution{}, err
 	}
 	var e sandtrail.Execution
-	for range 2 { // its time may be changed between the two looks
-		if e, err = s.executionOnce(ctx, l, id); !errors.Is(err, pgx.ErrNoRows) {
-			break
-		}
+	err = pgx.ErrNoRows
+	if at, likely := s.likelyTime(l, id); likely {
+		e, err = s.executionAt(ctx, l, id, at)
+	}
+	for tries := 0; tries < 2 && errors.Is(err, pgx.ErrNoRows); tries++ { // its time may be changed between the two looks
+		e, err = s.executionOnce(ctx, l, id)
 	}
 	return e, wrap("read execution", notFound(err, "there is no execution %s", id))
+}
+
+// likelyTime is the time that an id carries, as those of recorders and of this
+// store do. Ids from elsewhere may say any: the plans kept for weeks without
+// partitions would push out those in use.
+func (s *Store) likelyTime(l *layout, id sandtrail.ID) (at time.Time, likely bool) {
+	at, likely = id.Time()
+	oldest, newest := s.partitions.bounds()
+	return at, likely && l.keepsPlans() && !at.Before(oldest) && at.Before(newest)
 }
 
 func (s *Store) executionOnce(ctx context.Context, l *layout, id sandtrail.ID) (sandtrail.Execution, error) {
@@ -36,6 +47,11 @@ func (s *Store) executionOnce(ctx context.Context, l *layout, id sandtrail.ID) (
 	if err != nil {
 		return sandtrail.Execution{}, err
 	}
+	return s.executionAt(ctx, l, id, at)
+}
+
+// executionAt reads a record of a time.
+func (s *Store) executionAt(ctx context.Context, l *layout, id sandtrail.ID, at time.Time) (sandtrail.Execution, error) {
 	var c conditions
 	c.add("created_at = $", at)
 	c.add("id = $", [16]byte(id))
