@@ -181,15 +181,23 @@ type Memory struct {
 	mu         sync.Mutex
 	signed     []byte
 	checkpoint Checkpoint
-	nodes      map[int64]Hash // by their tlog index
+	nodes      nodes // above the lowest tiles
+	low        nodes // in them, of those that many hashes go into
 }
 
-// maxNodes bounds the hashes that are remembered. The ones above the lowest
-// tiles of ten million leaves are 80,000.
+// nodes are hashes of the tree by their tlog index.
+type nodes map[int64]Hash
+
+// maxNodes bounds the hashes of either kind that are remembered. Those above the
+// lowest tiles of ten million leaves are 80,000, those in the tiles of two million
+// are 110,000.
 const maxNodes = 1 << 17
 
-// hashes returns hashes of the tree. Those in the lowest tile of the leaf are
-// needed once, so they are not remembered.
+// lowLevel is from where on hashes in the lowest tile of a leaf are remembered:
+// each below is made of at most 15 others, and 240 of a tile would be kept.
+const lowLevel = 5
+
+// hashes returns hashes of the tree.
 func (m *Memory) hashes(indexes []int64, own TileID, stored *hashes) ([]Hash, error) {
 	out := make([]Hash, len(indexes))
 	for i, index := range indexes {
@@ -202,9 +210,7 @@ func (m *Memory) hashes(indexes []int64, own TileID, stored *hashes) ([]Hash, er
 			return nil, err
 		}
 		out[i] = hash
-		if t := tlog.TileForIndex(tileHeight, index); (TileID{t.L, t.N}) != own {
-			m.keepNode(index, hash)
-		}
+		m.keepNode(index, hash, own)
 	}
 	return out, nil
 }
@@ -216,19 +222,32 @@ func (m *Memory) node(index int64) (Hash, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	hash, known := m.nodes[index]
+	if !known {
+		hash, known = m.low[index]
+	}
 	return hash, known
 }
 
-func (m *Memory) keepNode(index int64, hash Hash) {
+func (m *Memory) keepNode(index int64, hash Hash, own TileID) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.nodes == nil || len(m.nodes) >= maxNodes {
-		m.nodes = map[int64]Hash{}
+	t := tlog.TileForIndex(tileHeight, index)
+	if (TileID{t.L, t.N}) != own {
+		m.nodes.keep(index, hash)
+	} else if level, _ := tlog.SplitStoredHashIndex(index); level >= lowLevel {
+		m.low.keep(index, hash)
 	}
-	m.nodes[index] = hash
+}
+
+// keep adds a hash, and forgets all others where they are too many.
+func (n *nodes) keep(index int64, hash Hash) {
+	if *n == nil || len(*n) >= maxNodes {
+		*n = nodes{}
+	}
+	(*n)[index] = hash
 }
 
 // newest returns the last checkpoint that is remembered; its size is zero when
@@ -258,6 +277,6 @@ func (m *Memory) forget() bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.signed, m.checkpoint, m.nodes = nil, Checkpoint{}, nil
+	m.signed, m.checkpoint, m.nodes, m.low = nil, Checkpoint{}, nil, nil
 	return true
 }
