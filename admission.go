@@ -100,7 +100,7 @@ func (a Admission) admit(d *Draft, p *problems) Admitted {
 		e.Success = *d.Success
 	}
 	if e.Success && d.TimedOut {
-		p.add("timedOut", "a run that timed out did not succeed: success and timedOut are both true")
+		p.add("timedOut", "an execution that timed out did not succeed: success and timedOut are both true")
 	}
 	if d.ExecutionTime == nil {
 		p.add("executionTime", "required")
@@ -162,7 +162,7 @@ func (a Admission) checkTime(p *problems, t, now time.Time) {
 		p.add("createdAt", "%s is more than %s "+inTheFuture+"; check the clock of the machine that sent it",
 			t.Format(time.RFC3339Nano), MaxClockSkew)
 	case retention > 0 && t.Before(now.Add(-retention)):
-		p.add("createdAt", "%s is older than the retention window of %s, so the record would be deleted at once; import older records with a longer retention",
+		p.add("createdAt", "%s is older than the retention window of %s, so the execution would be deleted at once; import older ones with a longer retention",
 			t.Format(time.RFC3339Nano), FormatDuration(retention))
 	case t.Year() < 1 || t.Year() > 9999:
 		p.add("createdAt", "the year must be from 1 to 9999")
@@ -356,7 +356,7 @@ func Merge(batch []Admitted, stored map[ID]Execution) (fresh []Execution, duplic
 			if len(batch) > 1 {
 				path = fmt.Sprintf("[%d].id", i)
 			}
-			p.add(path, "%s is already taken by a record with different content", a.Execution.ID)
+			p.add(path, "%s is already taken by an execution with different content", a.Execution.ID)
 		}
 	}
 	if len(p) > 0 {

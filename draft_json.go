@@ -88,7 +88,7 @@ func (d *Draft) setField(p *problems, name string, value json.RawMessage) {
 		}
 	case "user", "strategy", "ledger": // added by reads and exports
 	default:
-		p.add(name, "unknown field; what else is known about a run goes into metadata")
+		p.add(name, "%s", unknownField(name))
 	}
 }
 
@@ -96,7 +96,7 @@ func (d *Draft) setField(p *problems, name string, value json.RawMessage) {
 func checkOwner(p *problems, name string, value json.RawMessage, id string) {
 	var owner struct{ ID string }
 	if err := json.Unmarshal(value, &owner); err != nil {
-		p.add(name, "must be an object or null, as reads give it, not %s", abbreviate(value))
+		p.add(name, "%s", wrongOwner(name, value))
 	} else if owner.ID != id && string(value) != "null" {
 		p.add(name+".id", "is %q, and %sId is %q: they must be the same", owner.ID, name, id)
 	}

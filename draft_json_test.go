@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +61,26 @@ func TestDraftJSONRefuses(t *testing.T) {
 				t.Errorf("%v\n(-want +got)\n%s", err, diff)
 			}
 		})
+	}
+}
+
+// TestUnknownFieldsAreAnsweredWithTheRightOnes writes fields as other programs do.
+func TestUnknownFieldsAreAnsweredWithTheRightOnes(t *testing.T) {
+	for typed, meant := range map[string]string{
+		`"user":"ada"`: "userId", `"strategy":"momentum"`: "strategyId", `"user_id":"ada"`: "userId", `"userID":"ada"`: "userId", `"strategyid":"s"`: "strategyId",
+		`"execution_time":1`: "executionTime", `"executonTime":1`: "executionTime", `"duration":1`: "executionTime", `"duration_ms":1`: "executionTime",
+		`"memory":1`: "memoryUsed", `"cpu_percent":1`: "cpuUsage", `"timestamp":"x"`: "createdAt", `"status":"ok"`: "success", `"sucess":true`: "success",
+		`"timeout":true`: "timedOut", `"errors":[]`: "metadata.errors", `"exit_code":1`: "metadata.run.exitCode", `"classes":[]`: "classesFound", `"type":"x"`: "executionType",
+	} {
+		var d sandtrail.Draft
+		err := json.Unmarshal([]byte("{"+typed+"}"), &d)
+		if err == nil || !strings.HasSuffix(err.Error(), "did you mean "+meant+"?") {
+			t.Errorf("%s: got %v, want to read that %s is meant", typed, err, meant)
+		}
+	}
+	var d sandtrail.Draft
+	if err := json.Unmarshal([]byte(`{"hostname":"h"}`), &d); err == nil || !strings.Contains(err.Error(), "goes into metadata") {
+		t.Errorf("a field like none: %v", err)
 	}
 }
 

@@ -1,7 +1,9 @@
 package sandtrail
 
 import (
+	"context"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -183,6 +185,25 @@ type TrendBucket struct {
 func LastDays(now time.Time, days int) (since, until time.Time) {
 	now = Millisecond(now)
 	return now.Add(-time.Duration(days) * 24 * time.Hour), now.Add(time.Millisecond)
+}
+
+// Known returns the answer of a store, or ErrNotFound where nothing counts in it
+// and the user or strategy of q does not exist.
+func (q TrendQuery) Known(ctx context.Context, trend []TrendBucket, owners Owners) ([]TrendBucket, error) {
+	if slices.ContainsFunc(trend, func(b TrendBucket) bool { return b.Total > 0 }) {
+		return trend, nil
+	}
+	if q.UserID != "" {
+		if _, err := owners.User(ctx, q.UserID); err != nil {
+			return nil, err
+		}
+	}
+	if q.StrategyID != "" {
+		if _, err := owners.Strategy(ctx, q.StrategyID); err != nil {
+			return nil, err
+		}
+	}
+	return trend, nil
 }
 
 // Edges returns the instants that separate the query's buckets, ascending:

@@ -91,7 +91,8 @@ type Analyst interface {
 	StrategyHealth(ctx context.Context, strategyID string, last int) (StrategyHealth, error)
 	UserStats(ctx context.Context, userID string) (UserStats, error)
 	// Trends returns a bucket for each of q.Edges, empty ones too, newest
-	// first.
+	// first. It is ErrNotFound where nothing counts and the user or strategy
+	// of q does not exist.
 	Trends(ctx context.Context, q TrendQuery) ([]TrendBucket, error)
 	WindowStats(ctx context.Context, w Window) (WindowStats, error)
 	Ranking(ctx context.Context, q RankQuery) ([]Rank, error)

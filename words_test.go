@@ -3,6 +3,7 @@ package sandtrail_test
 import (
 	"encoding/json"
 	"go/ast"
+	"go/token"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -29,7 +30,8 @@ var retired = []struct {
 }
 
 // TestOneWordForOneThing reads the texts that users meet: the help of commands
-// and flags, the description of the HTTP interface, the templates of the page.
+// and flags, messages and their format strings, the description of the HTTP
+// interface, the templates of the page.
 func TestOneWordForOneThing(t *testing.T) {
 	seen := 0
 	look := func(where, text string) {
@@ -53,6 +55,11 @@ func TestOneWordForOneThing(t *testing.T) {
 			}
 			return true
 		})
+		s.texts(s.file, func(at token.Position, text string) {
+			if strings.Contains(text, " ") && !statement.MatchString(text) { // names and keys have no blank
+				look(at.String(), chosen.ReplaceAllString(text, ""))
+			}
+		})
 	}
 	eachDescription(t, look)
 	eachTemplate(t, look)
@@ -60,6 +67,13 @@ func TestOneWordForOneThing(t *testing.T) {
 		t.Errorf("only %d texts were found", seen)
 	}
 }
+
+var (
+	// statement recognises SQL, whose names are those of tables.
+	statement = regexp.MustCompile(`\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE)\b`)
+	// chosen are values that a person may choose.
+	chosen = regexp.MustCompile(`\bstrict or spool\b|\bpolicy spool\b|\bcrashed \(failed, not timed out\)`)
+)
 
 // logRecords are OpenTelemetry's.
 var logRecords = regexp.MustCompile(`(?i)\blog records?\b`)

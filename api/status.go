@@ -28,7 +28,7 @@ var meanings = [...]Meaning{
 	{sandtrail.CodeForbidden, http.StatusForbidden, 2, "The key may not do this. Ask for one with another role."},
 	{sandtrail.CodeHeld, http.StatusLocked, 1, "A legal hold keeps what should be removed. Ask who placed it."},
 	{sandtrail.CodeRateLimited, http.StatusTooManyRequests, 3, "Too many requests. Repeat after the time in Retry-After."},
-	{sandtrail.CodeTooLarge, http.StatusRequestEntityTooLarge, 2, "The request or a record exceeds a limit. Send less at once."},
+	{sandtrail.CodeTooLarge, http.StatusRequestEntityTooLarge, 2, "The request or an execution exceeds a limit. Send less at once."},
 	{sandtrail.CodeUnavailable, http.StatusServiceUnavailable, 3, "The store or server cannot do this now. Its operator can mend it; repeat later."},
 	{sandtrail.CodeInternal, http.StatusInternalServerError, 3, "A fault of Sandtrail's own. The server's log says more under the request's id."},
 }

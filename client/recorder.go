@@ -61,7 +61,7 @@ func (c *Client) Recorder(o RecorderOptions) (*Recorder, error) {
 	case o.Policy != Spool:
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "recorder: the policy must be strict or spool, got %q", o.Policy)
 	case o.Dir == "":
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "recorder: a spool needs a directory: set Dir")
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "recorder: the policy spool needs a directory: set Dir")
 	}
 	if o.MaxAge == 0 {
 		r.options.MaxAge = defaultMaxAge

@@ -30,7 +30,7 @@ func (w *verifier) trace(c Checkpoint) {
 func (w *verifier) explained(c Checkpoint, f Finding) Finding {
 	if closed, ok := w.former[c]; ok {
 		return Finding{Kind: Reset, Detail: fmt.Sprintf(
-			"a signed checkpoint of %d leaves is of the log that was closed at %s: %s. Its ledger agrees with the checkpoint; its records are not in this log, which began then",
+			"a signed checkpoint of %d entries is of the log that was closed at %s: %s. Its ledger agrees with the checkpoint; its executions are not in this log, which began then",
 			c.Size, closed.At.Format(time.RFC3339), closed.How)}
 	}
 	for _, closed := range w.sum.Closed {

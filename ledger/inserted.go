@@ -108,7 +108,7 @@ func (w *verifier) replaced(id sandtrail.ID, leaf int64) {
 	w.sum.Missing++
 	w.find(Finding{
 		Kind: Missing, ID: id.String(), Leaf: &leaf,
-		Detail: "the record has gone and another has come under its id, and no removal accounts for that",
+		Detail: "the execution has gone and another has come under its id, and no removal accounts for that",
 	})
 }
 
@@ -125,12 +125,12 @@ func (w *verifier) compareIDs(ctx context.Context, inRound func(sandtrail.ID) bo
 		switch {
 		case sealed && leaf == met:
 			w.sum.Inserted++
-			w.find(Finding{Kind: Inserted, ID: id.String(), Detail: "the record is stored more than once, the log knows one"})
+			w.find(Finding{Kind: Inserted, ID: id.String(), Detail: "the execution is stored more than once, the log knows one"})
 		case sealed:
 			known[id] = met
 		case !unsealed:
 			w.sum.Inserted++
-			w.find(Finding{Kind: Inserted, ID: id.String(), Detail: "the record is stored, but the log does not know it"})
+			w.find(Finding{Kind: Inserted, ID: id.String(), Detail: "the execution is stored, but the log does not know it"})
 		}
 	}
 	for id, leaf := range known {
@@ -152,6 +152,6 @@ const met = -1
 func missing(id sandtrail.ID, leaf int64) Finding {
 	return Finding{
 		Kind: Missing, ID: id.String(), Leaf: &leaf,
-		Detail: "the record is gone and no removal accounts for it",
+		Detail: "the execution is gone and no removal accounts for it",
 	}
 }

@@ -100,7 +100,7 @@ func (s Service) LeafRefs(ctx context.Context, records []sandtrail.Execution) ([
 			}
 			offset := int(at.leaf%BlockLeaves) * tlog.HashSize
 			if len(tiles[n]) < offset+tlog.HashSize {
-				return fmt.Errorf("%w: the tile of leaf %d is cut", ErrTorn, at.leaf)
+				return fmt.Errorf("%w: the tile of entry %d is cut", ErrTorn, at.leaf)
 			}
 			refs[i] = &LeafRef{Leaf: at.leaf, Hash: tiles[n][offset : offset+tlog.HashSize], Salt: at.entry.Salt[:]}
 			if len(all.all) > 0 {

@@ -184,7 +184,7 @@ func (x *exportVerifier) line(line []byte) {
 	e, ref, err := parseExported(line)
 	if err != nil {
 		x.sum.Altered++
-		x.find(Finding{Kind: Altered, Detail: fmt.Sprintf("line %d is not a record: %v", x.sum.Records, err)})
+		x.find(Finding{Kind: Altered, Detail: fmt.Sprintf("line %d is not an execution: %v", x.sum.Records, err)})
 		return
 	}
 	if ref == nil {

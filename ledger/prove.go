@@ -47,7 +47,7 @@ func (s Service) Receipt(ctx context.Context, e sandtrail.Execution, now time.Ti
 func (s Service) Leaf(ctx context.Context, e sandtrail.Execution) (int64, error) {
 	at, err := s.find(ctx, &e)
 	if err != nil {
-		return 0, fmt.Errorf("find the leaf of execution %s: %w", e.ID, err)
+		return 0, fmt.Errorf("find the entry of execution %s: %w", e.ID, err)
 	}
 	return at.leaf, nil
 }
@@ -140,7 +140,7 @@ func (s Service) path(ctx context.Context, at place, now time.Time) (Proof, erro
 		err = tlog.CheckRecord(path, c.Size, c.Root, at.leaf, at.hash())
 	}
 	if err != nil {
-		return Proof{}, fmt.Errorf("%w: leaf %d does not lead to the checkpoint of %d leaves (%w); verify the ledger", ErrTorn, at.leaf, c.Size, err)
+		return Proof{}, fmt.Errorf("%w: entry %d does not lead to the checkpoint of %d entries (%w); verify the ledger", ErrTorn, at.leaf, c.Size, err)
 	}
 	hash := at.hash()
 	return Proof{Leaf: at.leaf, Hash: hash[:], Proof: toBytes(path), Checkpoint: string(signed)}, nil
@@ -161,7 +161,7 @@ func (s Service) checkpointAfter(ctx context.Context, leaf int64, now time.Time)
 		return nil, Checkpoint{}, err
 	}
 	if leaf >= c.Size {
-		return nil, Checkpoint{}, fmt.Errorf("%w: leaf %d is not among its %d", ErrTorn, leaf, c.Size)
+		return nil, Checkpoint{}, fmt.Errorf("%w: entry %d is not among its %d", ErrTorn, leaf, c.Size)
 	}
 	s.Memory.keep(signed, c)
 	return signed, c, nil

@@ -202,7 +202,7 @@ func (p *publishedVerifier) line(line []byte) error {
 	e, ref, err := parseExported(line)
 	switch {
 	case err != nil:
-		p.wrong(Finding{Kind: Altered, Detail: fmt.Sprintf("line %d is not a record: %v", p.lines, err)})
+		p.wrong(Finding{Kind: Altered, Detail: fmt.Sprintf("line %d is not an execution: %v", p.lines, err)})
 		return nil
 	case ref == nil:
 		p.sum.Unsealed++
@@ -259,7 +259,7 @@ func (p *publishedVerifier) rename(e sandtrail.Execution, ref *LeafRef) {
 }
 
 func (p *publishedVerifier) alteredRecord(id sandtrail.ID, leaf int64) {
-	p.wrong(Finding{Kind: Altered, ID: id.String(), Leaf: &leaf, Detail: "the record is not what was sealed"})
+	p.wrong(Finding{Kind: Altered, ID: id.String(), Leaf: &leaf, Detail: "the execution is not what was sealed"})
 }
 
 // wrong counts a record that is not what was sealed.
@@ -400,7 +400,7 @@ func (p *publishedVerifier) settle(a *accounts, leaf int64) {
 		} else {
 			s.Intact--
 		}
-		p.find(Finding{Kind: Inserted, Leaf: &leaf, Detail: "the log says that the record was removed, and the server shows it"})
+		p.find(Finding{Kind: Inserted, Leaf: &leaf, Detail: "the log says that the execution was removed, and the server shows it"})
 	case p.seen.has(leaf), a.acts.has(leaf):
 	case a.removed.has(leaf):
 		s.Removed++
@@ -408,7 +408,7 @@ func (p *publishedVerifier) settle(a *accounts, leaf int64) {
 		s.Meanwhile++
 	default:
 		s.Missing++
-		p.find(Finding{Kind: Missing, Leaf: &leaf, Detail: "the server shows no record of this entry, and no removal in the log accounts for that"})
+		p.find(Finding{Kind: Missing, Leaf: &leaf, Detail: "the server shows no execution of this entry, and no removal in the log accounts for that"})
 	}
 }
 

@@ -60,10 +60,10 @@ func verifyReceipt(raw []byte, trusted Verifiers) (e sandtrail.Execution, c Chec
 		proof = append(proof, Hash(hash))
 	}
 	if r.Leaf < 0 || r.Leaf >= c.Size {
-		return e, c, fmt.Errorf("leaf %d is not in the checkpoint's log of %d leaves", r.Leaf, c.Size)
+		return e, c, fmt.Errorf("entry %d is not in the checkpoint's log of %d entries", r.Leaf, c.Size)
 	}
 	if err := tlog.CheckRecord(proof, c.Size, c.Root, r.Leaf, tlog.RecordHash(r.Data)); err != nil {
-		return e, c, fmt.Errorf("the proof does not lead from the leaf to the checkpoint: %w", err)
+		return e, c, fmt.Errorf("the proof does not lead from the entry to the checkpoint: %w", err)
 	}
 	e, err = decodeLeaf(r.Data)
 	if err != nil {
@@ -73,7 +73,7 @@ func verifyReceipt(raw []byte, trusted Verifiers) (e sandtrail.Execution, c Chec
 		r.Record.Metadata = nil // as package json reads a null
 	}
 	if !(sandtrail.Admitted{Execution: e}).SameContent(r.Record) {
-		return e, c, errors.New("the record is not the one that was proved")
+		return e, c, errors.New("the execution is not the one that was proved")
 	}
 	return e, c, nil
 }
@@ -81,7 +81,7 @@ func verifyReceipt(raw []byte, trusted Verifiers) (e sandtrail.Execution, c Chec
 // decodeLeaf reads the record out of its leaf's data.
 func decodeLeaf(data []byte) (sandtrail.Execution, error) {
 	if len(data) < recordAt || Kind(data[0]) != RecordLeaf {
-		return sandtrail.Execution{}, errors.New("the leaf is not a record's")
+		return sandtrail.Execution{}, errors.New("the entry is not an execution's")
 	}
 	return DecodeRecord(data[recordAt:])
 }

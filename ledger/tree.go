@@ -30,7 +30,7 @@ func Append(size int64, leaves []Hash, tiles TileReader) (root Hash, changed map
 		n := size + int64(i)
 		fresh, err := tlog.StoredHashesForRecordHash(n, leaf, grown)
 		if err != nil {
-			return Hash{}, nil, fmt.Errorf("append leaf %d: %w", n, err)
+			return Hash{}, nil, fmt.Errorf("append entry %d: %w", n, err)
 		}
 		for j, hash := range fresh {
 			grown.fresh[tlog.StoredHashIndex(0, n)+int64(j)] = hash

@@ -49,7 +49,7 @@ func (w *verifier) readLog(ctx context.Context, verdicts chan<- chan verdict) (f
 	w.compareCheckpoints(j, &tree)
 	for block, err := range w.src.Blocks(ctx) {
 		if err == nil && block.First() != tree.size {
-			err = fmt.Errorf("block %d: %w: it follows leaf %d", block.N, ErrTorn, tree.size)
+			err = fmt.Errorf("block %d: %w: it follows entry %d", block.N, ErrTorn, tree.size)
 		}
 		if errors.Is(err, ErrTorn) {
 			j.find(Finding{Kind: Truncated, Leaf: &tree.size, Detail: fmt.Sprintf("the log cannot be read from here on: %v", err)})
@@ -255,7 +255,7 @@ func (j *job) compare(l leaf, record *sandtrail.Execution, buf []byte) []byte {
 	j.altered++
 	j.find(Finding{
 		Kind: Altered, ID: l.entry.ID.String(), Leaf: &l.index, Fields: fields,
-		Detail: "the record is not what was sealed",
+		Detail: "the execution is not what was sealed",
 	})
 	return buf
 }

@@ -354,7 +354,7 @@ func (b *Outbox) putBack(path string) error {
 	}
 	var refused struct{ Record sandtrail.Draft }
 	if err := json.Unmarshal(raw, &refused); err != nil || refused.Record.ID.IsZero() {
-		return sandtrail.Errorf(sandtrail.CodeInvalid, "%s holds no record that was refused: mend or delete it", path)
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "%s holds no execution that was refused: mend or delete it", path)
 	}
 	if err := b.write([]sandtrail.Draft{refused.Record}); err != nil {
 		return err

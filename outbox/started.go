@@ -39,11 +39,11 @@ func (b *Outbox) Begin(d sandtrail.Draft) (*Trace, error) {
 	}
 	raw, err := encode([]sandtrail.Draft{d})
 	if err != nil {
-		return nil, fmt.Errorf("leave a trace of the run: %w", err)
+		return nil, fmt.Errorf("leave a trace of the execution: %w", err)
 	}
 	f, err := b.aside()
 	if err != nil {
-		return nil, fmt.Errorf("leave a trace of the run: %w", err)
+		return nil, fmt.Errorf("leave a trace of the execution: %w", err)
 	}
 	t := &Trace{file: f, path: b.tracePath(d.ID), id: d.ID, begun: begun}
 	// Locked before it has its name, so that no sweep takes it for dead.
@@ -55,7 +55,7 @@ func (b *Outbox) Begin(d sandtrail.Draft) (*Trace, error) {
 		err = os.Rename(f.Name(), t.path)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("leave a trace of the run: %w", err), f.Close(), os.Remove(f.Name()))
+		return nil, errors.Join(fmt.Errorf("leave a trace of the execution: %w", err), f.Close(), os.Remove(f.Name()))
 	}
 	return t, nil
 }
@@ -85,7 +85,7 @@ func (b *Outbox) Finish(t *Trace, d sandtrail.Draft) error {
 	d.ID = t.id
 	raw, err := encode([]sandtrail.Draft{d})
 	if err != nil {
-		return fmt.Errorf("keep the record of the run: %w", err)
+		return fmt.Errorf("keep the execution: %w", err)
 	}
 	f, err := b.aside()
 	if err == nil {
@@ -99,7 +99,7 @@ func (b *Outbox) Finish(t *Trace, d sandtrail.Draft) error {
 		if f != nil {
 			_ = os.Remove(f.Name())
 		}
-		return fmt.Errorf("keep the record of the run: %w", err)
+		return fmt.Errorf("keep the execution: %w", err)
 	}
 	return nil
 }

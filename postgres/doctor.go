@@ -100,7 +100,7 @@ func (s *Store) checkDurable(ctx context.Context) (sandtrail.Check, error) {
 	err := s.pool.QueryRow(ctx, "SELECT current_setting('synchronous_commit'), current_database()").Scan(&commit, &database)
 	check := sandtrail.Check{Name: "durability", OK: commit != "off", Detail: "synchronous_commit is " + commit}
 	if !check.OK {
-		check.Detail += ": executions that were acknowledged are lost when the server crashes within a second"
+		check.Detail += ": executions that were acknowledged are lost when the server dies within a second"
 		check.Fix = "ALTER DATABASE " + quote(database) + " SET synchronous_commit TO on, unless the user, the address or the server sets it; then start sandtrail anew"
 	}
 	return check, err

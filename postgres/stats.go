@@ -75,7 +75,8 @@ func (s *Store) WindowStats(ctx context.Context, w sandtrail.Window) (sandtrail.
 
 // Trends counts what was recorded in each bucket. What retention has removed
 // since still counts; what went with its user or strategy, or was deleted
-// otherwise, does not.
+// otherwise, does not. It is ErrNotFound for a user or strategy that does not
+// exist.
 func (s *Store) Trends(ctx context.Context, q sandtrail.TrendQuery) ([]sandtrail.TrendBucket, error) {
 	plan, err := rollup.PlanTrend(q)
 	if err != nil {
@@ -85,7 +86,7 @@ func (s *Store) Trends(ctx context.Context, q sandtrail.TrendQuery) ([]sandtrail
 	if err != nil {
 		return nil, wrap("trends", err)
 	}
-	return answer.Trend(q), nil
+	return q.Known(ctx, answer.Trend(q), s)
 }
 
 // answer counts what a plan asks for.

@@ -70,7 +70,7 @@ func (p plan) executionModel() model {
 			{"warningCount", "Int", "@default(0) " + column("warning_count"), ""},
 			{"classesFound", "String?", column("classes_found"), "comma-separated list"},
 			{"metadata", "String?", column("metadata") + " @db.Text", "JSON object with detailed info"},
-			{"createdAt", "DateTime", "@default(now()) " + column("created_at") + " @db.Timestamptz(3)", "end of the run"},
+			{"createdAt", "DateTime", "@default(now()) " + column("created_at") + " @db.Timestamptz(3)", "end of the execution"},
 		},
 		relations: []field{
 			{"user", p.users.Model, p.users.reference("userId"), ""},

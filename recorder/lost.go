@@ -23,7 +23,7 @@ func Begun(c Command, userID, strategyID string, kind sandtrail.ExecutionType) s
 	}
 	lost := sandtrail.Finding{
 		Severity: "error", Code: string(Lost),
-		Message: "the recorder died before the run ended: how it ended is not known, and its time is how long it was seen",
+		Message: "the recorder died before the execution ended: how it ended is not known, and its time is how long it was seen",
 	}
 	return sandtrail.Draft{
 		UserID: userID, StrategyID: strategyID, Type: kind,

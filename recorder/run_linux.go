@@ -113,7 +113,7 @@ func (r *Result) run(ctx context.Context, c Command, t *tree) error {
 		r.warn("LEFT", "the main process could not be ended, and is left as it is")
 	} else if r.LeftBehind > 0 {
 		if left := t.terminate(c.Grace); left > 0 {
-			r.warn("LEFT", "%d processes of the run could not be ended", left)
+			r.warn("LEFT", "%d processes of the execution could not be ended", left)
 		}
 	}
 	r.passOn(ctx, c, pipes, cause)

@@ -54,7 +54,7 @@ func (r *Result) verdict(state *os.ProcessState, c cause) {
 		r.Status = Exited
 	}
 	if r.OOMKills > 0 && r.Status != OutOfMemory {
-		r.warn("OOM_KILL", "%d processes of the run were killed for exceeding its memory, which did not keep it from going on", r.OOMKills)
+		r.warn("OOM_KILL", "%d processes of the execution were killed for exceeding its memory, which did not keep it from going on", r.OOMKills)
 	}
 }
 
@@ -75,7 +75,7 @@ func (r *Result) escape(escaped map[process]string) {
 	for _, e := range r.Escaped {
 		names = append(names, fmt.Sprintf("%s (%d)", e.Command, e.PID))
 	}
-	r.warn("ESCAPED", "%d of the run's processes left its cgroup, and with it the figures and limits: %s", len(escaped), strings.Join(names, ", "))
+	r.warn("ESCAPED", "%d of the execution's processes left its cgroup, and with it the figures and limits: %s", len(escaped), strings.Join(names, ", "))
 }
 
 // firstRealTime is SIGRTMIN as the C library counts: it keeps 32 and 33.

@@ -21,10 +21,10 @@ func (r *run) keep(ctx context.Context, draft sandtrail.Draft) error {
 		return errors.Join(err, r.endTrace())
 	}
 	if err != nil { // the disk is full, for instance
-		r.Warn("the run's trace alone stays in %s: the next call records the run as lost", r.box.Dir())
+		r.Warn("the execution's trace alone stays in %s: the next call records it as lost", r.box.Dir())
 		return err
 	}
-	r.Warn("it stays in %s, beside the run's trace: the next call tries again", r.box.Dir())
+	r.Warn("it stays in %s, beside the execution's trace: the next call tries again", r.box.Dir())
 	return nil
 }
 

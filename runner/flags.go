@@ -47,7 +47,7 @@ type Flags struct {
 
 // Help tells what scripts rely on.
 func (Flags) Help() string {
-	return `The exit status is the command's own, whatever becomes of the record: 124 after a time-out, 126 or 127 when it could not be started, 128 plus the number of the signal that ended it. A record that cannot be delivered at once waits in the outbox; the next call brings it along.`
+	return `The exit status is the command's own, also where the execution could not be recorded: 124 after a time-out, 126 or 127 when it could not be started, 128 plus the number of the signal that ended it. An execution that cannot be delivered at once waits in the outbox; the next call brings it along.`
 }
 
 // ExamplesFor shows how a program with these flags is used.
@@ -91,7 +91,7 @@ func (f *Flags) check() error {
 	case f.RecordSession && f.Type != string(sandtrail.Terminal):
 		return invalid("--record-session: a session belongs to --type TERMINAL, not %s", f.Type)
 	case f.RequireVerdict && f.Type == string(sandtrail.Terminal):
-		return invalid("--require-verdict: none is looked for in a run of --type TERMINAL")
+		return invalid("--require-verdict: none is looked for with --type TERMINAL")
 	case f.RecordInput && !f.RecordSession:
 		return invalid("--record-input: give --record-session too")
 	case f.SessionLimit < 1:

@@ -65,12 +65,12 @@ func (h handOver) close() {
 func (h handOver) write(draft sandtrail.Draft, patience time.Duration) error {
 	raw, err := json.Marshal(draft)
 	if err != nil {
-		return fmt.Errorf("write the record: %w", err)
+		return fmt.Errorf("write the execution: %w", err)
 	}
 	raw = append(raw, '\n')
 	if h.folder != nil {
 		if err := h.folder.WriteFile(h.name, raw); err != nil {
-			return fmt.Errorf("write the record to %s: %w", h.name, err)
+			return fmt.Errorf("write the execution to %s: %w", h.name, err)
 		}
 		return nil
 	}
@@ -86,7 +86,7 @@ func (h handOver) write(draft sandtrail.Draft, patience time.Duration) error {
 		err = fmt.Errorf("--record-fd %d was not read for %s", h.fd, patience)
 	}
 	if err != nil {
-		return fmt.Errorf("write the record: %w", err)
+		return fmt.Errorf("write the execution: %w", err)
 	}
 	return nil
 }

@@ -92,7 +92,7 @@ func (s *Server) admission() sandtrail.Admission {
 func decodeDrafts(raw []byte) (drafts []sandtrail.Draft, isArray bool, err error) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 {
-		return nil, false, sandtrail.Errorf(sandtrail.CodeInvalid, "the body is empty; send one record or an array of records")
+		return nil, false, sandtrail.Errorf(sandtrail.CodeInvalid, "the body is empty; send one execution or an array of them")
 	}
 	if raw[0] != '[' {
 		var d sandtrail.Draft

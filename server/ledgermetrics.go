@@ -22,7 +22,7 @@ const stateTime = 5 * time.Second
 
 var (
 	ledgerSize       = ledgerMetric("size", "Entries of the ledger.")
-	ledgerUnsealed   = ledgerMetric("unsealed", "Changes of records that are not in the ledger yet.")
+	ledgerUnsealed   = ledgerMetric("unsealed", "Changes of executions that are not in the ledger yet.")
 	ledgerCheckpoint = ledgerMetric("checkpoint_age_seconds", "Time since the newest checkpoint was signed; absent before the first.")
 	ledgerVerified   = ledgerMetric("verification_age_seconds", "Time since the last verification; absent before the first.")
 	ledgerFindings   = ledgerMetric("verification_findings", "What the last verification found; absent before the first.")

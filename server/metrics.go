@@ -44,7 +44,7 @@ func newMetrics(cfg Config) *metrics {
 		}, []string{"route", "status"}),
 		inFlight:   gauge("http_requests_in_flight", "Requests that are being served."),
 		streams:    gauge("live_streams", "Live streams that are open."),
-		streamed:   counter("live_records_total", "Records sent over live streams."),
+		streamed:   counter("live_records_total", "Executions sent over live streams."),
 		accepted:   counter("executions_accepted_total", "Executions stored by this server."),
 		duplicates: counter("executions_duplicate_total", "Executions that were stored already."),
 		appendErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -52,7 +52,7 @@ func newMetrics(cfg Config) *metrics {
 		}, []string{"code"}),
 		rejectedLogs: counter("otlp_rejected_total", "OpenTelemetry log records that were no executions, or not valid ones."),
 		groupSize: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "sandtrail_group_commit_records", Help: "Records that shared a transaction.",
+			Name: "sandtrail_group_commit_records", Help: "Executions that shared a transaction.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
 		}),
 		denied: counter("denied_total", "Requests without a valid key, or with one that may not do that."),

@@ -172,5 +172,5 @@ func ownUser(ctx context.Context, asked string) (string, error) {
 	case asked == "":
 		return bound, nil
 	}
-	return "", sandtrail.Errorf(sandtrail.CodeForbidden, "this key sees only the records of the user it is bound to; ask for one that is not bound")
+	return "", sandtrail.Errorf(sandtrail.CodeForbidden, "this key sees only the executions of the user it is bound to; ask for one that is not bound")
 }

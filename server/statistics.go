@@ -16,7 +16,7 @@ func (s *Server) registerStatistics() {
 	register(s, operation("GET /v1/users/{id}/stats", "userStats", "Statistics of a user",
 		"Over all their stored executions."), s.userStats)
 	register(s, operation("GET /v1/trends", "trends", "Executions by day or hour",
-		"Newest first, empty buckets included."), s.trends)
+		"Newest first, empty buckets included. Not found where nothing counts and there is no such user or strategy."), s.trends)
 	register(s, operation("GET /v1/window", "window", "Statistics of a stretch of time", "Of all times where since and until are left out."), s.window)
 	register(s, operation("GET /v1/ranking", "ranking", "Users or strategies that stand out", "Of all times where since and until are left out."), s.ranking)
 }

@@ -77,7 +77,8 @@ func (s *Store) UserStats(ctx context.Context, userID string) (stats sandtrail.U
 
 // Trends counts what was recorded in each bucket. What retention has removed
 // since still counts; what went with its user or strategy, or was deleted
-// otherwise, does not.
+// otherwise, does not. It is ErrNotFound for a user or strategy that does not
+// exist.
 func (s *Store) Trends(ctx context.Context, q sandtrail.TrendQuery) ([]sandtrail.TrendBucket, error) {
 	plan, err := rollup.PlanTrend(q)
 	if err != nil {
@@ -87,7 +88,7 @@ func (s *Store) Trends(ctx context.Context, q sandtrail.TrendQuery) ([]sandtrail
 	if err != nil {
 		return nil, err
 	}
-	return answer.Trend(q), nil
+	return q.Known(ctx, answer.Trend(q), s)
 }
 
 // WindowStats counts the stored executions of a window.

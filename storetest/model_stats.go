@@ -73,6 +73,14 @@ func (m *Model) UserStats(ctx context.Context, id string) (sandtrail.UserStats, 
 
 // Trends counts per bucket, newest first.
 func (m *Model) Trends(ctx context.Context, q sandtrail.TrendQuery) (trend []sandtrail.TrendBucket, err error) {
+	trend, err = m.trends(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return q.Known(ctx, trend, m)
+}
+
+func (m *Model) trends(ctx context.Context, q sandtrail.TrendQuery) (trend []sandtrail.TrendBucket, err error) {
 	leave, err := m.enter(ctx)
 	defer leave()
 	if err != nil {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -79,10 +80,11 @@ func (k *kit) expectBucket(q sandtrail.TrendQuery, date string, total int64) {
 // run.
 func trendsWithEmptyBuckets(k *kit) {
 	k.seed()
+	k.putUsers("idle")
 	for _, days := range []int{1, 7, 30, 365} {
 		since, until := sandtrail.LastDays(k.now, days)
 		for _, q := range []sandtrail.TrendQuery{
-			{}, {UserID: "u0"}, {StrategyID: "s1"}, {UserID: "u0", StrategyID: "s0"}, {UserID: "nobody"},
+			{}, {UserID: "u0"}, {StrategyID: "s1"}, {UserID: "u0", StrategyID: "s0"}, {UserID: "idle"},
 		} {
 			q.Since, q.Until = since, until
 			trend := must(k, fmt.Sprintf("%+v", q), func(s sandtrail.Store) ([]sandtrail.TrendBucket, error) {
@@ -178,5 +180,16 @@ func trendWindowIsExact(k *kit) {
 			k.Errorf("%+v was answered", q)
 		}
 	}
+	for _, q := range []sandtrail.TrendQuery{{UserID: "none"}, {StrategyID: "none"}, {UserID: "u", StrategyID: "none"}, {UserID: "none", StrategyID: "s"}} {
+		q.Since, q.Until = noon.Add(-time.Hour), noon
+		if _, err := both(k, fmt.Sprintf("%+v", q), func(s sandtrail.Store) (any, error) { return s.Trends(k.ctx, q) }); !errors.Is(err, sandtrail.ErrNotFound) {
+			k.Errorf("%+v: got %v, want that there is no such user or strategy", q, err)
+		}
+	}
+	// Of one that exists without executions there are empty buckets.
+	k.putStrategies("new")
+	must(k, "of a new strategy", func(s sandtrail.Store) (any, error) {
+		return s.Trends(k.ctx, sandtrail.TrendQuery{Since: noon.Add(-time.Hour), Until: noon, StrategyID: "new"})
+	})
 	k.sound()
 }

@@ -62,6 +62,7 @@ type ruleState struct {
 	Since    stamp // when Told began
 	Waits    stamp // since when the condition holds of a rule that has yet to fire
 	Silenced *silenceRow
+	Missing  bool // the rule's user or strategy does not exist
 }
 
 func alerts(v *view) error {
@@ -234,6 +235,10 @@ func (s *ruleState) look(v *view) error {
 		UserID: s.Rule.UserID, StrategyID: s.Rule.StrategyID,
 	}
 	buckets, err := v.store.trends(v.r.Context(), q)
+	if sandtrail.CodeOf(err) == sandtrail.CodeNotFound {
+		s.Missing = true
+		return nil
+	}
 	if err != nil {
 		return err
 	}

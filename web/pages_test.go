@@ -164,6 +164,13 @@ func TestOverviewTellsOfAnAlert(t *testing.T) {
 	}
 }
 
+func TestRuleOfAnOwnerWhoDoesNotExist(t *testing.T) {
+	o := options(t)
+	o.Rules = []sandtrail.Rule{sandtrail.DefaultRule()}
+	o.Rules[0].StrategyID = "none"
+	page(t, Handler(o), "/alerts", http.StatusOK).wantText(t, "The rule counts nothing: its user or strategy does not exist.")
+}
+
 func TestDaysAreThoseOfTheReader(t *testing.T) {
 	h := Handler(options(t))
 	// Half past three in the afternoon UTC is past nine in the evening there.

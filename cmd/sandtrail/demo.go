@@ -162,7 +162,7 @@ func (s *show) record(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.title("Recording real runs of the examples"); err != nil {
+	if err := s.title("Running and recording the examples"); err != nil {
 		return err
 	}
 	begun, runs := time.Now(), 0

@@ -29,11 +29,11 @@ func newOutboxFigure(name, help string, value func(outbox.State) float64) outbox
 
 var (
 	outboxFigures = []outboxFigure{
-		newOutboxFigure("waiting_records", "Records that wait on this machine for delivery.", func(s outbox.State) float64 { return float64(s.Waiting) }),
+		newOutboxFigure("waiting_records", "Executions that wait on this machine for delivery.", func(s outbox.State) float64 { return float64(s.Waiting) }),
 		newOutboxFigure("waiting_bytes", "What they take up.", func(s outbox.State) float64 { return float64(s.Bytes) }),
-		newOutboxFigure("refused_records", "Records that the store refused for good, set aside.", func(s outbox.State) float64 { return float64(s.Refused) }),
+		newOutboxFigure("refused_records", "Executions that the store refused for good, set aside.", func(s outbox.State) float64 { return float64(s.Refused) }),
 		newOutboxFigure("damaged_files", "Files that cannot be read, set aside.", func(s outbox.State) float64 { return float64(s.Damaged) }),
-		newOutboxFigure("dropped_records", "Records that were given up, of which no execution tells yet.", func(s outbox.State) float64 { return float64(s.Dropped) }),
+		newOutboxFigure("dropped_records", "Runs that were given up, of which no execution tells yet.", func(s outbox.State) float64 { return float64(s.Dropped) }),
 		newOutboxFigure("lost_runs", "Runs whose recorder has died, of which no execution tells yet.", func(s outbox.State) float64 { return float64(s.Lost) }),
 	}
 	outboxOldest = prometheus.NewDesc("sandtrail_outbox_oldest_age_seconds", "How long the oldest of them has waited; 0 if none waits.", nil, nil)

@@ -26,7 +26,7 @@ type playCmd struct {
 
 // Help tells what else the status says.
 func (playCmd) Help() string {
-	return `The file is compared with the SHA-256 in the record first; if it is another one a warning says so, and the exit status is 1. What is written to your terminal is what the recorded programs wrote, escape sequences included.`
+	return `The file is compared with the SHA-256 in the execution first; if it is another one a warning says so, and the exit status is 1. What is written to your terminal is what the recorded programs wrote, escape sequences included.`
 }
 
 // Examples shows how it is used.
@@ -102,7 +102,7 @@ func (c *playCmd) open(ctx context.Context, d *deps) (file *os.File, differs boo
 
 func (c *playCmd) verify(d *deps, file *os.File, session recorder.Session) (differs bool, err error) {
 	if session.SHA256 == nil {
-		d.warn("%s cannot be verified: the record has no SHA-256 of it", file.Name())
+		d.warn("%s cannot be verified: the execution has no SHA-256 of it", file.Name())
 		return false, nil
 	}
 	same, err := isAsRecorded(file, session)

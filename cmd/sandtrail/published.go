@@ -66,8 +66,8 @@ func (v *verified) notChecked(compared bool) (list []string) {
 		n    int64
 		what string
 	}{
-		{v.Earlier, "records that an earlier checkpoint covers: they were counted, and not compared"},
-		{v.Unsealed, "records that the server says are not in the log yet: a number that stays is a finding"},
+		{v.Earlier, "executions that an earlier checkpoint covers: they were counted, and not compared"},
+		{v.Unsealed, "executions that the server says are not in the log yet: a number that stays is a finding"},
 		{v.Meanwhile, "entries that the log took in while it was read"},
 	} {
 		if part.n > 0 {
@@ -83,7 +83,7 @@ func (v *verified) notChecked(compared bool) (list []string) {
 // published words the summary of what a server shows.
 func (v *verified) published() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Checked: %s of %s entries are of records that could be read and match; %s are of records that the log says were removed.\n",
+	fmt.Fprintf(&b, "Checked: %s of %s entries are of executions that could be read and match; %s are of executions that the log says were removed.\n",
 		human.Count(v.Intact), human.Count(v.Leaves), human.Count(v.Removed))
 	if wrong := v.Missing + v.Altered + v.Inserted; wrong > 0 {
 		fmt.Fprintf(&b, "Wrong: %s missing, %s altered, %s inserted.\n", human.Count(v.Missing), human.Count(v.Altered), human.Count(v.Inserted))

@@ -87,7 +87,7 @@ func TestVerifyAServer(t *testing.T) {
 	if status != 0 || v.Records != 7 || v.Intact != 5 || v.Removed != 2 || v.Leaves != 9 || v.Reasons["user"] != 2 || v.Renames != 1 || v.Checkpoints != 2 {
 		t.Errorf("as it is: status %d, %s", status, said)
 	}
-	if v, said, status := verify(served.url, "--since", kept); status != 0 || v.Earlier != 5 || v.Intact != 0 || !slices.ContainsFunc(v.NotChecked, func(s string) bool { return strings.Contains(s, "5 records that an earlier") }) {
+	if v, said, status := verify(served.url, "--since", kept); status != 0 || v.Earlier != 5 || v.Intact != 0 || !slices.ContainsFunc(v.NotChecked, func(s string) bool { return strings.Contains(s, "5 executions that an earlier") }) {
 		t.Errorf("since the last time: status %d, %s", status, said)
 	}
 	keys, err := ledger.LoadKeys(a.path + ".ledger-key")
@@ -102,7 +102,7 @@ func TestVerifyAServer(t *testing.T) {
 		t.Errorf("since a checkpoint of another log: status %d, %s", status, said)
 	}
 	words := command(t, 0, "verify", "--server", served.url, "--public-key", public)
-	if !strings.Contains(words, "5 of 9 entries are of records that could be read and match; 2 are of records that the log says were removed") ||
+	if !strings.Contains(words, "5 of 9 entries are of executions that could be read and match; 2 are of executions that the log says were removed") ||
 		!strings.Contains(words, "Not checked:\n- whether the server shows the same log to others") || strings.Contains(words, "Nothing was altered") {
 		t.Errorf("in words:\n%s", words)
 	}

@@ -43,7 +43,7 @@ func (verifyCmd) Examples() []string {
 
 // Help is shown by --help.
 func (verifyCmd) Help() string {
-	return "With --server the log and the records are read from the server and compared here; give the log's public key, which sandtrail ledger key prints beside the server."
+	return "With --server the log and the executions are read from the server and compared here; give the log's public key, which sandtrail ledger key prints beside the server."
 }
 
 // Run compares the records with the ledger; any finding is exit status 1.
@@ -140,7 +140,7 @@ func (c *verifyCmd) offline(d *deps, trusted ledger.Verifiers) error {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--receipt and --export exclude each other: check one after the other")
 	case c.Since != "":
 		return sandtrail.Errorf(sandtrail.CodeInvalid,
-			"--since counts records of a database as verified: a receipt or an export is always checked as a whole; leave it out")
+			"--since counts executions of a database as verified: a receipt or an export is always checked as a whole; leave it out")
 	case c.Receipt != "":
 		return c.receipt(d, trusted)
 	}
@@ -238,7 +238,7 @@ func (v *verified) print(d *deps, form string) error {
 	}
 	if v.NotChecked != nil {
 		f.foot = v.published()
-		f.empty = "✓ The server shows the log that it signed, and each record that it shows is the one that was sealed.\n" + f.foot
+		f.empty = "✓ The server shows the log that it signed, and each execution that it shows is the one that was sealed.\n" + f.foot
 	}
 	if err := print(d, form, f); err != nil {
 		return err
@@ -260,7 +260,7 @@ func (v *verified) clean() string {
 // counts words the summary.
 func (v *verified) counts() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s records: %s intact, %s lawfully removed", human.Count(v.Records), human.Count(v.Intact), human.Count(v.Removed))
+	fmt.Fprintf(&b, "%s: %s intact, %s lawfully removed", human.Plural(v.Records, "execution"), human.Count(v.Intact), human.Count(v.Removed))
 	for _, part := range []struct {
 		n    int64
 		what string

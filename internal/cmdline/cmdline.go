@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sandtrail/sandtrail"
 )
 
 // ErrHelp says that --help was among the flags.
@@ -194,38 +196,15 @@ func (l *Line) find(name string) *flag {
 }
 
 func (l *Line) unknown(word string) error {
-	name := strings.TrimLeft(word, "-")
-	best, distance := "", 3 // more than two slips are another word
+	var names []string
 	for _, f := range l.flags {
-		if d := slips(name, f.name); d < distance && len(name) > 1 {
-			best, distance = f.name, d
-		}
+		names = append(names, f.name)
 	}
+	best := sandtrail.Nearest(strings.TrimLeft(word, "-"), names)
 	if best == "" {
 		return fmt.Errorf("unknown flag %s", word)
 	}
 	return fmt.Errorf("unknown flag %s, did you mean \"--%s\"?", word, best)
-}
-
-// slips is how many letters to change, add or leave out make one word the other.
-func slips(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0] // of the row above, one to the left
-		row[0] = i + 1
-		for j := range len(b) {
-			same := before
-			if a[i] != b[j] {
-				same++
-			}
-			before = row[j+1]
-			row[j+1] = min(same, row[j]+1, before+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // Missing tells which flags are required and not given; nil: none.

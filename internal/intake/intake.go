@@ -197,7 +197,7 @@ func (r *Reader) readLine() ([]byte, error) {
 }
 
 func tooLong() error {
-	return sandtrail.Errorf(sandtrail.CodeTooLarge, "a record may have %d bytes of JSON; this one has more", MaxRecordBytes)
+	return sandtrail.Errorf(sandtrail.CodeTooLarge, "an execution may have %d bytes of JSON; this one has more", MaxRecordBytes)
 }
 
 func notJSON(format string, args ...any) error {
