@@ -4,10 +4,10 @@ import "strings"
 
 // Nearest is the known word that was probably meant by a mistyped one: the same
 // but for case, "-" and "_", or else the one that the fewest letters make it, two
-// at most and fewer than half of them. "": none.
+// at most and half of them at most. "": none.
 func Nearest(word string, known []string) string {
 	typed := plainWord(word)
-	best, distance := "", min(3, (len(typed)+1)/2)
+	best, distance := "", min(3, (len(typed)+2)/2)
 	for _, k := range known {
 		if d := slips(typed, plainWord(k)); d < distance {
 			best, distance = k, d

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"math"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,8 +84,12 @@ type hostPort string
 
 // UnmarshalText reads a flag.
 func (h *hostPort) UnmarshalText(text []byte) error {
-	if _, _, err := net.SplitHostPort(string(text)); err != nil {
+	_, port, err := net.SplitHostPort(string(text))
+	if err != nil {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "must be HOST:PORT such as 127.0.0.1:8471, got %q", text)
+	}
+	if n, err := strconv.Atoi(port); err == nil && (n < 0 || n > math.MaxUint16) {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "must be HOST:PORT such as 127.0.0.1:8471, with a port up to 65535, got %q", text)
 	}
 	*h = hostPort(text)
 	return nil

@@ -90,39 +90,6 @@ func second(node *kong.Node, message string) string {
 	return ""
 }
 
-// otherCase finds a command that was typed in other letters.
-func otherCase(node *kong.Node, message string) string {
-	word, found := strings.CutPrefix(message, "unexpected argument ")
-	for _, child := range node.Children {
-		if found && strings.EqualFold(child.Name, word) {
-			return fmt.Sprintf("%s, did you mean %q?", message, child.Name)
-		}
-	}
-	return ""
-}
-
-// oneLetter answers a short flag that is none with the long ones that begin
-// like it: of one letter, no other letter is a slip.
-func oneLetter(node *kong.Node, message string) string {
-	word, found := strings.CutPrefix(message, "unknown flag ")
-	word, _, _ = strings.Cut(word, ",")
-	if !found || len(word) != 2 {
-		return ""
-	}
-	var names []string
-	for _, group := range node.AllFlags(true) {
-		for _, f := range group {
-			if strings.HasPrefix(f.Name, word[1:]) {
-				names = append(names, fmt.Sprintf("%q", "--"+f.Name))
-			}
-		}
-	}
-	if len(names) == 0 {
-		return "unknown flag " + word
-	}
-	return fmt.Sprintf("unknown flag %s, did you mean %s?", word, strings.Join(names, " or "))
-}
-
 // leaves are the commands at or below a node that can be run.
 func leaves(node *kong.Node) (all []*kong.Node) {
 	if len(node.Children) == 0 {

@@ -25,13 +25,13 @@ func usage(parser *kong.Kong, args []string, err error) error {
 		command = node.FullPath()
 	}
 	better := cmp.Or(mistype(parser.Model.Node, args), misplaced(parser.Model.Node, args),
-		second(node, err.Error()), otherCase(node, err.Error()), oneLetter(node, err.Error()))
+		unknownCommand(node, err.Error()), second(node, err.Error()), unknownFlag(node, err.Error()), missingWord(node, err.Error()))
 	if better != "" {
 		err = errors.New(better)
 	} else if takesOnlyFlags(node) && strings.HasPrefix(err.Error(), "unexpected argument ") {
 		err = fmt.Errorf("%w: %s takes flags only, such as %s", err, command, strings.Join(likelyFlags(node), ", "))
 	}
-	return sandtrail.Errorf(sandtrail.CodeInvalid, "%w (see %s --help)", err, command)
+	return sandtrail.Errorf(sandtrail.CodeInvalid, "%w%s (see %s --help)", err, lengthHint(err.Error()), command)
 }
 
 // mistype finds the slips that the parser words badly: a long flag behind a
