@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,6 +66,8 @@ var roles = map[string]func(args []string){
 	"huge":        func(args []string) { huge(number(args[0])) },
 	"spike":       func(args []string) { spike(number(args[0]), number(args[1])) },
 	"burn":        func(args []string) { burn(number(args[0]), number(args[1])) },
+	"measure":     measure,
+	"quota":       func([]string) { fmt.Println(quota()) },
 	"sleep":       func([]string) { <-time.After(300 * time.Millisecond) },
 	"daemon":      daemon,
 	"nothing":     func([]string) {},
@@ -281,6 +284,31 @@ func cpuTime() time.Duration {
 	var usage syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// quota is how many cores the cgroup of this process may use; 0: it was not found.
+func quota() float64 {
+	groups, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		panic(err)
+	}
+	for line := range strings.Lines(string(groups)) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		for _, hierarchy := range []string{"", "unified", parts[1]} {
+			dir := filepath.Join("/sys/fs/cgroup", hierarchy, parts[2])
+			limit, _ := os.ReadFile(filepath.Join(dir, "cpu.max"))
+			if len(limit) == 0 {
+				used, _ := os.ReadFile(filepath.Join(dir, "cpu.cfs_quota_us"))
+				period, _ := os.ReadFile(filepath.Join(dir, "cpu.cfs_period_us"))
+				limit = append(append(used, ' '), period...)
+			}
+			var used, period float64
+			if n, _ := fmt.Sscan(string(limit), &used, &period); n == 2 && used > 0 {
+				return used / period
+			}
+		}
+	}
+	return 0
 }
 
 // daemon plays a role in a grandchild with a session of its own whose parent
