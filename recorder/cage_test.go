@@ -15,6 +15,28 @@ import (
 // leave moves the shell that runs it to the root of every hierarchy of cgroups.
 const leave = `for top in $(awk '$3 ~ /^cgroup2?$/ {print $2}' /proc/mounts); do echo $$ > $top/cgroup.procs; done 2>/dev/null`
 
+// Who leaves limits behind is ended at once, and not only when the run ends: here
+// the run waits for it.
+func TestWhoLeavesLimitsBehindIsEndedAtOnce(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("only root can write to the root of the cgroups: the kernel keeps others inside")
+		return
+	}
+	enforcing(t, "memory", func(t *testing.T, prepare func(recorder.Command) recorder.Command) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		c := prepare(shell(`setsid sh -c 'eval "$LEAVE"; trap "" TERM HUP; exec sleep 1000' & wait $!; exit 7`))
+		c.Env, c.Limits.MemoryMiB = append(os.Environ(), "LEAVE="+leave), 500
+		r, err := recorder.Run(ctx, c)
+		if err != nil || r.Status != recorder.Exited || r.ExitStatus() != 7 {
+			t.Errorf("got %s, exit status %d, %v", r.Status, r.ExitStatus(), err)
+		}
+		if !hasWarning(r, "ESCAPED") || len(r.Escaped) != 1 {
+			t.Errorf("they are not named: %+v, %+v", r.Escaped, r.Warnings)
+		}
+	})
+}
+
 func TestWhoLeavesTheCageIsEndedAndNamed(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Log("only root can write to the root of the cgroups: the kernel keeps others inside")

@@ -106,6 +106,16 @@ func (m *gauge) look() {
 	}
 }
 
+// filled takes into account that a process was killed for the limit on memory. The
+// kernel kills only after it has taken back all page cache that it could: the group
+// held all that it was charged with, and no look was needed at that moment.
+func (m *gauge) filled(limit int64) {
+	const batch = 1 << 20 // what the kernel charges at once, on all cores
+	if limit > 0 && m.peak >= limit-batch {
+		m.held = max(m.held, m.peak)
+	}
+}
+
 // now reads both figures of one moment: again if the usage changed meanwhile, as
 // it does where the recorder had to wait for a core in between.
 func (m *gauge) now() (held, usage int64, ok bool) {

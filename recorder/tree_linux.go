@@ -21,9 +21,11 @@ type tree struct {
 	reaper  *reaper  // nil: this process is no subreaper
 	method  Method
 
-	outside bool               // the command is to start processes outside, as a container's client does
-	escaped map[process]string // who was found outside the group, and the name that it had last
-	ticks   int                // samples so far
+	memoryLimit int64              // that holds in the group, bytes; 0: none
+	limited     bool               // limits hold in the group, and not outside
+	outside     bool               // the command is to start processes outside, as a container's client does
+	escaped     map[process]string // who was found outside the group, and the name that it had last
+	ticks       int                // samples so far
 
 	terminal    bool // the main process leads the session of a pseudo-terminal
 	main        *os.Process
@@ -132,6 +134,10 @@ func (t *tree) startOnThread(cmd *exec.Cmd, l Limits, started chan<- error) {
 // calling thread is outside of it again.
 func (t *tree) startInGroup(cmd *exec.Cmd, l Limits) (left bool, err error) {
 	t.notEnforced = t.group.limit(l)
+	t.limited = len(t.notEnforced) < len((&group{}).limit(l))
+	if !slices.Contains(t.notEnforced, "memory") {
+		t.memoryLimit = int64(l.MemoryMiB) << 20
+	}
 	if t.group.v2 != nil {
 		cmd.SysProcAttr.UseCgroupFD = true
 		cmd.SysProcAttr.CgroupFD = int(t.group.v2.Fd())
@@ -198,7 +204,9 @@ func (t *tree) sample() {
 	}
 }
 
-// findEscaped notes which processes of the tree are not in the group.
+// findEscaped notes which processes of the tree are not in the group. One that is
+// outside at a second look is killed, if it left limits behind: otherwise it would
+// be without them until the run ends.
 func (t *tree) findEscaped() {
 	if t.group == nil || t.outside {
 		return
@@ -209,7 +217,11 @@ func (t *tree) findEscaped() {
 		}
 		// Read afterwards: a process that ends meanwhile has not left.
 		if stat, ok := readStat(pid); ok && stat.alive() && !stat.exiting() {
-			t.escaped[process{pid, stat.start}] = stat.name
+			p := process{pid, stat.start}
+			if _, again := t.escaped[p]; again && t.limited {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+			t.escaped[p] = stat.name
 		}
 	}
 }
@@ -303,6 +315,9 @@ func (t *tree) measure(r *Result, state *os.ProcessState) {
 	}
 	if t.gauge != nil {
 		t.gauge.look()
+		if r.OOMKills > 0 {
+			t.gauge.filled(t.memoryLimit)
+		}
 		r.MemoryPeak, r.GroupPeak = measuredBytes(t.gauge.held), measuredBytes(t.gauge.peak)
 		return
 	}
