@@ -195,7 +195,7 @@ func (o *oldLogs) refusal() error {
 		options = append(options, sandtrail.Option{Name: "log-table", Value: o.schema + "." + o.name})
 	}
 	return sandtrail.Errorf(sandtrail.CodeConflict,
-		"table %s exists already, made by Prisma or another tool: migrate so that it is adopted", o.table()).With(
+		"table %s exists already, made by Prisma or another tool: migrate so that it is adopted, with the other options as before", o.table()).With(
 		migrateWith("tells what would become of it", append(options, sandtrail.Option{Name: "dry-run"})...),
 		migrateWith("takes over every row in one transaction and keeps the old table aside", options...))
 }

@@ -126,7 +126,9 @@ func (e tenant) queries(t testing.TB, a application, dir string, now time.Time, 
 // comes to.
 func (e tenant) attempts(t testing.TB, a application, dir string) (came map[string]string) {
 	t.Helper()
-	e.call(t, "attempts", map[string]any{"dir": dir, "url": e.url, "options": a.session(), "user": a.id(1), "strategy": a.id(1)}, &came)
+	e.call(t, "attempts", map[string]any{
+		"dir": dir, "url": e.url, "options": a.session(), "user": a.id(1), "strategy": a.id(1), "table": a.table(),
+	}, &came)
 	return came
 }
 

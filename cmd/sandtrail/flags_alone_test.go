@@ -134,6 +134,7 @@ var alone = map[string]observation{
 
 	"prisma --addition":         more("prisma", "--addition"),
 	"prisma --config":           more("prisma", "--config"),
+	"prisma --prisma-schema":    more("prisma", "--prisma-schema whole.prisma"),
 	"prisma --logs-in":          more("prisma", "--logs-in app"),
 	"prisma --users-table":      more("prisma", "--users-table app_users"),
 	"prisma --users-id":         more("prisma", "--users-id uid"),
@@ -160,6 +161,7 @@ var aloneFiles = map[string]string{
 	"runs.ndjson":    strings.Repeat(`{"userId":"ada","strategyId":"momentum","executionType":"VALIDATION","success":true,"executionTime":1}`+"\n", 3),
 	"old.ndjson":     `{"userId":"ada","strategyId":"momentum","executionType":"VALIDATION","success":true,"executionTime":1,"createdAt":"2020-01-01T00:00:00Z"}`,
 	"foreign.ndjson": `{"userId":"eve","strategyId":"momentum","executionType":"VALIDATION","success":true,"executionTime":1,"user":{"id":"eve","email":"eve@example.com","name":null}}`,
+	"whole.prisma":   "model Account {\n id Int @id\n email String\n runs Run[]\n}\nmodel Bot {\n id Int @id\n name String\n runs Run[]\n}\nmodel Run {\n userId Int\n strategyId Int\n executionType String\n success Boolean\n executionTime Int\n account Account @relation(fields: [userId], references: [id])\n bot Bot @relation(fields: [strategyId], references: [id])\n}\n",
 	"some.cast":      "{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n[0.1,\"o\",\"a\"]\n[36000.0,\"o\",\"b\"]\n",
 }
 

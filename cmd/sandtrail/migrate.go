@@ -75,7 +75,7 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	}
 	if strings.HasPrefix(db, "sqlite:") && (c.Adopt || c.Repair || c.PrismaSchema != "" || c.LogTable != "" || c.Partitions != "" || c.ownerTables != ownerTables{}) {
 		return sandtrail.Errorf(sandtrail.CodeInvalid,
-			"--adopt, --repair, --prisma-schema, --log-table, --partitions and other names of tables and columns are for PostgreSQL; on SQLite the tables are users and strategies")
+			"--adopt, --repair, --prisma-schema, --log-table, --partitions and other names of tables and columns are for PostgreSQL: name the database with --db or SANDTRAIL_DB; on SQLite the tables are users and strategies")
 	}
 	if !c.Adopt && (c.ExtraColumns != "" || c.DropOld) {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--extra-columns and --drop-old belong to --adopt")
@@ -197,7 +197,7 @@ func planAdoption(ctx context.Context, d *deps, database *postgres.Store) error 
 	if len(plan) == 0 {
 		return d.say("Nothing to adopt.")
 	}
-	return d.say("%s\nNothing was changed: sandtrail migrate --adopt does it.", strings.Join(plan, "\n"))
+	return d.say("%s\nNothing was changed: the same command without --dry-run does it.", strings.Join(plan, "\n"))
 }
 
 // dropOld drops what an adoption has kept.

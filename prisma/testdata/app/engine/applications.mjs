@@ -75,11 +75,11 @@ async function owners(prisma, { user, strategy, newUser, newStrategy, goneUser, 
 // How Prisma 7, 6 and 5 word why a call is refused.
 const reasons = [
   [/P2002/, "id is taken"], [/P2007|for type uuid/, "no UUID"], [/P2039|ON CONFLICT/, "no unique index"],
-  [/Unknown argument `contains`/, "no such argument"],
+  [/Unknown argument `contains`/, "no such argument"], [/column .* does not exist/, "no such column"],
 ];
 
 /** Calls that depend on the table's keys and types, by what each comes to. */
-async function attempts(prisma, { user, strategy }) {
+async function attempts(prisma, { user, strategy, table }) {
   const logs = prisma.sandboxExecutionLog;
   const data = { userId: eval(user), strategyId: eval(strategy), executionType: "VALIDATION", success: true, executionTime: 1 };
   const { id } = await logs.create({ data });
@@ -95,6 +95,7 @@ async function attempts(prisma, { user, strategy }) {
     "upsert by id, with a relation": () => logs.upsert({ where: { id }, create: { ...data, id }, update: data, include: { user: true } }),
     "create with an id that is taken": () => logs.create({ data: { ...data, id } }),
     "create with an id that is no UUID": () => logs.create({ data: { ...data, id: "no-uuid" } }),
+    "raw SQL by the old names": () => prisma.$queryRawUnsafe(`SELECT "userId" FROM ${table} LIMIT 1`),
     "delete by id": () => logs.delete({ where: { id } }),
     "deleteMany of no UUID": () => logs.deleteMany({ where: { id: "no-uuid" } }),
   };
