@@ -251,6 +251,7 @@ func TestExecution(t *testing.T) {
 	p := page(t, Handler(options(t)), "/executions/"+e.ID.String(), http.StatusOK)
 	p.wantText(t, "Failed", "ModuleNotFoundError No module named 'pandas_ta'", "line 4, column 8", "Traceback",
 		"Add pandas_ta to the sandbox image", "Measured by cgroup2", "sha256", "Exit code 1", e.ID.String())
+	p.wantText(t, plain(formatCPUTime(e.Costs().CPUSeconds))+" of CPU time", plain(formatMemoryTime(e.Costs().MemoryMiBSeconds)))
 	if older, newer := p.having("data-older"), p.having("data-newer"); len(older) != 1 || len(newer) != 0 {
 		t.Errorf("the newest execution of a strategy has %d older neighbours and %d newer ones", len(older), len(newer))
 	}
@@ -260,6 +261,12 @@ func TestStrategy(t *testing.T) {
 	h := Handler(options(t))
 	p := page(t, h, "/strategies/s-0003", http.StatusOK)
 	p.wantText(t, "Failing since", "in a row", "Last 100 executions", "Users newest", "p99")
+	stats, err := sampleStore(t).StrategyStats(t.Context(), "s-0003")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.wantText(t, "CPU time "+plain(formatCPUTime(stats.Sum.CPUSeconds))+" "+human.Count(stats.Measured.CPUUsage)+" measured",
+		"Memory × time "+plain(formatMemoryTime(stats.Sum.MemoryMiBSeconds))+" "+human.Count(stats.Measured.MemoryUsed)+" measured")
 	if alert := p.class("alert"); len(alert) != 1 {
 		t.Fatalf("%d alerts on the page of a failing strategy", len(alert))
 	}
@@ -275,7 +282,8 @@ func TestUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.wantText(t, "Ada Okafor", "ada.okafor@example.com", human.Count(stats.TotalExecutions), plain(formatPercent(stats.SuccessRate)))
+	p.wantText(t, "Ada Okafor", "ada.okafor@example.com", human.Count(stats.TotalExecutions), plain(formatPercent(stats.SuccessRate)),
+		"CPU time "+plain(formatCPUTime(stats.Sum.CPUSeconds)), "Memory × time "+plain(formatMemoryTime(stats.Sum.MemoryMiBSeconds)))
 }
 
 // failing is a store whose every answer is an error.
