@@ -42,12 +42,13 @@ var passing = map[string]string{
 	`the database file cannot be written; check its permissions and those of its directory`:                 "it may be written",
 	`the file is not an SQLite database; give another path`:                                                 "the file is in its place",
 	`the database file is damaged; restore a backup`:                                                        "it is restored",
-	`the database lacks %d migrations; migrate it`:                                                          "it is migrated",
-	`the roll-ups are those of an older Sandtrail; migrate the database`:                                    "it is migrated",
-	`there is no such database file`:                                                                        "it is in its place",
-	`the database file cannot be opened or made`:                                                            "its directory is mended",
-	`the database file has vanished; restore it and restart`:                                                "it is restored",
-	`the database file has been replaced by another since it was opened; restart to use the new one`:        "the server is started anew",
+	`more than %d executions have other owners than they were sealed with, and no rename that was known at the start accounts for that; verify again once no user or strategy is being renamed`: "the renames are in the log",
+	`the database lacks %d migrations; migrate it`:                                                   "it is migrated",
+	`the roll-ups are those of an older Sandtrail; migrate the database`:                             "it is migrated",
+	`there is no such database file`:                                                                 "it is in its place",
+	`the database file cannot be opened or made`:                                                     "its directory is mended",
+	`the database file has vanished; restore it and restart`:                                         "it is restored",
+	`the database file has been replaced by another since it was opened; restart to use the new one`: "the server is started anew",
 }
 
 // TestUnavailablePasses finds every error that is coded as unavailable and

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestProgramInReadme wants the program in the README to be the one that runs as
-// the Example of sqlite.
+// TestProgramInReadme wants the program in the README to be, whole, the one that
+// runs as the Example of sqlite.
 func TestProgramInReadme(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
@@ -21,12 +21,12 @@ func TestProgramInReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, program, ok := strings.Cut(string(source), "func Example() {\n")
-	program, _, found := strings.Cut(program, "\n\t// Output:")
-	if !ok || !found {
+	program, _, ok := strings.Cut(string(source), "\n\t// Output:")
+	program = strings.NewReplacer("package sqlite_test", "package main", "func Example() {", "func main() {").Replace(program)
+	if !ok || !strings.Contains(program, "func main() {") {
 		t.Fatal("sqlite/example_test.go has no Example with an output")
 	}
-	if want := "```go\n" + strings.ReplaceAll("\n"+program, "\n\t", "\n")[1:] + "\n```\n"; !strings.Contains(string(readme), want) {
+	if want := "```go\n" + program + "\n}\n```\n"; !strings.Contains(string(readme), want) {
 		t.Errorf("README.md lacks\n%s", want)
 	}
 }
@@ -48,6 +48,9 @@ func TestEveryDoorHasAnExample(t *testing.T) {
 			}
 			for _, e := range doc.Examples(file) {
 				runs = runs || e.Output != ""
+				if e.Output == "" && !e.EmptyOutput {
+					t.Errorf("%s: Example%s is compiled and never run: give it an output", path, e.Name)
+				}
 			}
 		}
 		if !runs {

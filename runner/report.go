@@ -45,6 +45,9 @@ func describe(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}
+	if sandtrail.CodeOf(err) == sandtrail.CodeUnauthorized {
+		return err.Error() + "; here it is given with --key or in SANDTRAIL_KEY"
+	}
 	var e *sandtrail.Error
 	if !errors.As(err, &e) || len(e.Fields) < 2 || e.Error() != err.Error() {
 		return err.Error()

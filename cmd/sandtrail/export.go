@@ -29,6 +29,12 @@ type exportCmd struct {
 	ledgerKeyFlag
 }
 
+// Help tells what differs over a server.
+func (exportCmd) Help() string {
+	return "With --server the server signs a manifest, with its own key: of ndjson only, without --resume and --ledger-key. " +
+		"A key that is bound to a user exports that user's executions, and no manifest."
+}
+
 // Examples shows how it is used.
 func (exportCmd) Examples() []string {
 	return []string{

@@ -106,6 +106,11 @@ func (d *deps) ledgerOf(ctx context.Context) (keeper, error) {
 
 type ledgerCheckpointCmd struct{ ledgerKeyFlag }
 
+// Help tells what differs over a server.
+func (ledgerCheckpointCmd) Help() string {
+	return "With --server the server signs, with the key that it was started with: --ledger-key is refused, and the checkpoint is of what has reached the log, without executions of the last seconds."
+}
+
 // Examples shows how it is used.
 func (ledgerCheckpointCmd) Examples() []string {
 	return []string{"sandtrail ledger checkpoint > checkpoint-2026-11-24.txt"}

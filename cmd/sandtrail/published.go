@@ -63,15 +63,15 @@ func sizeOf(ctx context.Context, server *client.Client, trusted ledger.Verifiers
 // notChecked says what no server can show.
 func (v *verified) notChecked(compared bool) (list []string) {
 	for _, part := range []struct {
-		n    int64
-		what string
+		n          int64
+		noun, what string
 	}{
-		{v.Earlier, "executions that an earlier checkpoint covers: they were counted, and not compared"},
-		{v.Unsealed, "executions that the server says are not in the log yet: a number that stays is a finding"},
-		{v.Meanwhile, "entries that the log took in while it was read"},
+		{v.Earlier, "execution", "that an earlier checkpoint covers: counted, and not compared"},
+		{v.Unsealed, "execution", "not in the log yet, as the server says: a number that stays is a finding"},
+		{v.Meanwhile, "change", "of the log while it was read"},
 	} {
 		if part.n > 0 {
-			list = append(list, human.Count(part.n)+" "+part.what)
+			list = append(list, human.Plural(part.n, part.noun)+" "+part.what)
 		}
 	}
 	if !compared {
