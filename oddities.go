@@ -12,7 +12,7 @@ type Oddities struct {
 	Times         int64 // createdAt outside of the years 1 to 9999
 	ZeroIDs       int64 // the id is all zero
 	Infinite      int64 // cpuUsage is infinite; read as not measured
-	Costless      int64 // cpuUsage is finite and above MaxCostCPU, by whatever way in
+	Costless      int64 // cpuUsage is finite and above MaxCostCPU, also through our own ways in
 }
 
 // Check is the line of doctor. Oddities are no fault of the database.

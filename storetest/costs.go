@@ -14,8 +14,8 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// Costs checks that sums of costs are exact to the last digit, whatever comes,
-// changes and goes, and by whom. open also returns how another client of the
+// Costs checks that sums of costs are exact to the last digit, after appends,
+// cleanups, and updates and removals by other clients. open also returns how another client of the
 // database runs statements.
 func Costs(t *testing.T, open func(t *testing.T) (sandtrail.Database, func(statements ...string) error)) {
 	var plain func(...string) error

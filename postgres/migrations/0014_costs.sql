@@ -1,7 +1,7 @@
 -- Roll-ups hold costs from here on. Every execution is counted anew, by way of
--- the journal, and what waits there is taken back first: updates, which the
--- ledger passes over. Of older roll-ups only what retention removed still
--- counts: a first byte of 0 says so.
+-- the journal, and the pending entries are taken back first: updates, which the
+-- ledger passes over. Of older roll-ups only the retired records still count: a
+-- first byte of 0 says so.
 LOCK TABLE {schema}.journal IN SHARE ROW EXCLUSIVE MODE;
 UPDATE {schema}.rollups SET summary = set_byte(summary, 0, 0), slots = set_byte(slots, 0, 0);
 UPDATE {schema}.totals SET cell = '';

@@ -1,6 +1,6 @@
 -- Roll-ups hold costs from here on. Every execution is counted anew, by way of
--- the journal, and what waits there is taken back first. Of older roll-ups only
--- what retention removed still counts: a first byte of 0 says so.
+-- the journal, and the pending entries are taken back first. Of older roll-ups
+-- only the retired records still count: a first byte of 0 says so.
 UPDATE sandtrail_rollups SET summary = unhex('00' || substr(hex(summary), 3)), slots = unhex('00' || substr(hex(slots), 3));
 UPDATE sandtrail_totals SET cell = x'';
 INSERT INTO sandtrail_journal
