@@ -24,10 +24,10 @@ const name = "sandtrail-exec"
 
 // flags are those of "sandtrail exec".
 type flags struct {
-	runner.Target
+	runner.Target `cmdline:"everywhere"`
 	runner.Flags
 
-	Version bool `help:"Print the version."`
+	Version bool `cmdline:"everywhere" help:"Print the version."`
 }
 
 // start records what the process was started for and returns its exit status.
@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, now func() time.Time) error {
 
 // read reads the flags, and answers at once those that ask about the program.
 func (f *flags) read(args []string) (done bool, err error) {
-	line, err := cmdline.New(f)
+	line, err := cmdline.New(name, f)
 	if err != nil {
 		return false, err
 	}

@@ -21,6 +21,7 @@ var ErrHelp = errors.New("help was asked for")
 
 // Line is a command line: flags, and behind them the words of a command.
 type Line struct {
+	program string
 	flags   []*flag
 	typed   []*flag // in the order in which they were
 	command *[]string
@@ -34,25 +35,29 @@ type flag struct {
 	enum                    []string // nil: any value
 	rivals                  string   // flags of the same rivals exclude each other
 	required                bool
+	everywhere              bool // it is a flag of every command of the large program
 
 	value reflect.Value
 	given bool
 }
 
-// New reads the tags of a struct that the grammar points to.
-func New(grammar any) (*Line, error) {
-	l := &Line{}
-	if err := l.add(reflect.ValueOf(grammar).Elem()); err != nil {
+// New reads the tags of a struct that the grammar points to, for a program of that
+// name. Fields with the tag cmdline:"everywhere" are not listed where a flag is
+// unknown.
+func New(program string, grammar any) (*Line, error) {
+	l := &Line{program: program}
+	if err := l.add(reflect.ValueOf(grammar).Elem(), false); err != nil {
 		return nil, fmt.Errorf("read the flags of %T: %w", grammar, err)
 	}
 	return l, nil
 }
 
-func (l *Line) add(group reflect.Value) error {
+func (l *Line) add(group reflect.Value, everywhere bool) error {
 	for i := range group.NumField() {
 		field, value := group.Type().Field(i), group.Field(i)
+		everywhere := everywhere || field.Tag.Get("cmdline") == "everywhere"
 		if field.Anonymous {
-			if err := l.add(value); err != nil {
+			if err := l.add(value, everywhere); err != nil {
 				return err
 			}
 			continue
@@ -66,6 +71,7 @@ func (l *Line) add(group reflect.Value) error {
 			continue
 		}
 		f := newFlag(field, value)
+		f.everywhere = everywhere
 		if err := f.check(); err != nil {
 			return err
 		}
@@ -196,15 +202,18 @@ func (l *Line) find(name string) *flag {
 }
 
 func (l *Line) unknown(word string) error {
-	var names []string
+	var names, own []string
 	for _, f := range l.flags {
 		names = append(names, f.name)
+		if !f.everywhere {
+			own = append(own, "--"+f.name)
+		}
 	}
-	best := sandtrail.Nearest(strings.TrimLeft(word, "-"), names)
-	if best == "" {
-		return fmt.Errorf("unknown flag %s", word)
+	name := strings.ToLower(strings.TrimLeft(word, "-"))
+	if nearest := sandtrail.Nearest(name, names); nearest != "" {
+		return fmt.Errorf("unknown flag %s, did you mean \"--%s\"?", word, nearest)
 	}
-	return fmt.Errorf("unknown flag %s, did you mean \"--%s\"?", word, best)
+	return fmt.Errorf("unknown flag %s: %s takes %s", word, l.program, strings.Join(own, ", "))
 }
 
 // Missing tells which flags are required and not given; nil: none.
