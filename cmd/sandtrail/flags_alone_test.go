@@ -2,8 +2,10 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,6 +26,14 @@ const (
 	// moved moves the files of a session away from where its record says they are.
 	moved = onTerminal + "--record-session --session-dir casts -- echo hello; " + runs + "--record-file r.json -- mv casts moved; "
 
+	// Files of the ledger: a checkpoint in c, after which the log goes on; an export in
+	// e with its manifest in m; a key of another log in k, and one with two keys.
+	kept          = "ledger checkpoint > c; record runs.ndjson; "
+	exportedWhole = "export --to e --manifest m; "
+	otherKey      = "ledger key --ledger-key k; "
+	checked       = "verify --export e --manifest m --ledger-key k"
+	rotated       = "ledger key --ledger-key k; ledger rotate --ledger-key k; "
+
 	measured = "bench --db sqlite:new.db --executions 20 --users 2 --strategies 2 --rounds 1 --no-plain-table"
 	filled   = "; list --db sqlite:new.db -o csv"
 	listed   = "; list -o csv"
@@ -41,16 +51,16 @@ var alone = map[string]observation{
 	"hold remove --user":         more("hold add --user ada --reason case; hold remove", "--user ada"),
 	"ledger rotate --ledger-key": more("ledger key --ledger-key key; ledger rotate", "--ledger-key key"),
 
-	"ledger key --ledger-key":        more("ledger key", "--ledger-key runs.ndjson"),
-	"ledger checkpoint --ledger-key": more("ledger checkpoint", "--ledger-key runs.ndjson"),
-	"export --ledger-key":            more("export --manifest m", "--ledger-key runs.ndjson"),
-	"archive --ledger-key":           more("archive archived", "--ledger-key runs.ndjson"),
-	"verify --ledger-key":            more("verify", "--ledger-key runs.ndjson"),
-	"verify --checkpoint":            more("verify", "--checkpoint runs.ndjson"),
-	"verify --since":                 more("verify", "--since runs.ndjson"),
-	"verify --public-key":            more("verify", "--public-key none"),
-	"verify --export":                more("ledger key --ledger-key key; verify --ledger-key key", "--export runs.ndjson --manifest runs.ndjson"),
-	"verify --manifest":              more("verify", "--manifest runs.ndjson"),
+	"ledger key --ledger-key":        {rotated + "ledger key", rotated + "ledger key --ledger-key k"},
+	"ledger checkpoint --ledger-key": {rotated + "ledger checkpoint", rotated + "ledger checkpoint --ledger-key k"},
+	"export --ledger-key":            {otherKey + "export --to e --manifest m; " + checked, otherKey + "export --to e --manifest m --ledger-key k; " + checked},
+	"archive --ledger-key":           more("archive archived", "--ledger-key runs.ndjson"), // refused: no key
+	"verify --ledger-key":            {exportedWhole + otherKey + "verify --export e --manifest m", exportedWhole + otherKey + "verify --export e --manifest m --ledger-key k"},
+	"verify --checkpoint":            {kept + "verify", kept + "verify --checkpoint c"},
+	"verify --since":                 {kept + "verify", kept + "verify --since c"},
+	"verify --public-key":            {exportedWhole + otherKey + "ledger key; verify --export e --manifest m --ledger-key k", exportedWhole + otherKey + "ledger key; verify --export e --manifest m --ledger-key k --public-key {out}"},
+	"verify --export":                {exportedWhole + "verify --manifest m --export runs.ndjson", exportedWhole + "verify --manifest m --export e"},
+	"verify --manifest":              {exportedWhole + "verify --export e --manifest runs.ndjson", exportedWhole + "verify --export e --manifest m"},
 
 	"outbox list --limit":        more(undelivered+undelivered+"outbox list --outbox box -o ndjson", "--limit 1"),
 	"outbox list --outbox":       {undelivered + "outbox list --outbox other", undelivered + "outbox list --outbox box"},
@@ -72,7 +82,7 @@ var alone = map[string]observation{
 	"exec --type":            running("", "--type TERMINAL", "true"),
 	"exec --source":          running("", "--source runs.ndjson", "true"),
 	"exec --timeout":         running("", "--timeout 1ms", "sleep 0.2"),
-	"exec --grace":           running("", "--grace 0", "true"), // refused
+	"exec --grace":           {runs + "--timeout 50ms --grace 1m -- sh patient.sh" + showing, runs + "--timeout 50ms --grace 1ms -- sh patient.sh" + showing},
 	"exec --memory":          running("", "--memory 512", "true"),
 	"exec --cpus":            running("", "--cpus 0.5", "true"),
 	"exec --pids":            running("", "--pids 50", "true"),
@@ -80,8 +90,8 @@ var alone = map[string]observation{
 	"exec --record-output":   running("", "--record-output 99", "echo word"),
 	"exec --require-verdict": running("", "--require-verdict", "echo silent"),
 	"exec --pass-env":        running("", "--pass-env SANDTRAIL_PASSED", "printenv SANDTRAIL_PASSED"),
-	"exec --pass-fd":         running("", "--pass-fd 999", "true"),   // refused: not open
-	"exec --record-fd":       running("", "--record-fd 999", "true"), // refused: not open
+	"exec --pass-fd":         running("", "--pass-fd 3", "cat /dev/fd/3"),
+	"exec --record-fd":       running("", "--record-fd 3", "true"),
 	"exec --record-file":     {runs + "-- true" + listed, runs + "--record-file r.json -- true" + listed},
 	"exec --record-session":  running("--type TERMINAL --session-dir casts", "--record-session", "true"),
 	"exec --record-input":    running("--type TERMINAL --session-dir casts --record-session", "--record-input", "true"),
@@ -126,8 +136,8 @@ var alone = map[string]observation{
 	"bench --strategies":     {measured + "; strategies list --db sqlite:new.db -o csv", strings.Replace(measured, "--strategies 2", "--strategies 3", 1) + "; strategies list --db sqlite:new.db -o csv"},
 	"bench --days":           {measured + filled + " --until 2d", measured + " --days 1" + filled + " --until 2d"},
 	"bench --seed":           {measured + filled, measured + " --seed 7" + filled},
-	"bench --batch":          more(measured, "--batch 0"),                            // refused
-	"bench --rounds":         {measured, strings.Replace(measured, " 1 ", " 0 ", 1)}, // refused
+	"bench --batch":          more(measured+" -o json", "--batch 7"),
+	"bench --rounds":         {measured + " -o json", strings.Replace(measured, " 1 ", " 2 ", 1) + " -o json"},
 	"bench --no-plain-table": {measured, strings.Replace(measured, " --no-plain-table", "", 1)},
 	"bench --no-fill":        more(measured+"; "+measured, "--no-fill"),
 	"bench --output":         more(measured, "-o json"),
@@ -162,6 +172,7 @@ var aloneFiles = map[string]string{
 	"old.ndjson":     `{"userId":"ada","strategyId":"momentum","executionType":"VALIDATION","success":true,"executionTime":1,"createdAt":"2020-01-01T00:00:00Z"}`,
 	"foreign.ndjson": `{"userId":"eve","strategyId":"momentum","executionType":"VALIDATION","success":true,"executionTime":1,"user":{"id":"eve","email":"eve@example.com","name":null}}`,
 	"whole.prisma":   "model Account {\n id Int @id\n email String\n runs Run[]\n}\nmodel Bot {\n id Int @id\n name String\n runs Run[]\n}\nmodel Run {\n userId Int\n strategyId Int\n executionType String\n success Boolean\n executionTime Int\n account Account @relation(fields: [userId], references: [id])\n bot Bot @relation(fields: [strategyId], references: [id])\n}\n",
+	"patient.sh":     "trap 'sleep 0.3; exit 3' TERM\nwhile :; do sleep 0.01; done\n",
 	"some.cast":      "{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n[0.1,\"o\",\"a\"]\n[36000.0,\"o\",\"b\"]\n",
 }
 
@@ -212,24 +223,24 @@ func TestFlagsAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answered := map[string]string{}
+	known, folders := map[string]string{}, &madeFolders{root: t.TempDir(), after: map[string]madeFolder{}}
 	// steady is an answer that is the same each time: one that is not proves nothing.
 	// Runs take too long to be made again for it.
 	steady := func(t *testing.T, all string) string {
-		if _, known := answered[all]; !known {
-			answered[all] = calls(t, all, content)
+		if _, is := known[all]; !is {
+			known[all] = calls(t, all, content, folders)
 			if strings.Contains(all, "exec ") {
-				return answered[all]
+				return known[all]
 			}
-			if diff := cmp.Diff(answered[all], calls(t, all, content)); diff != "" {
+			if diff := cmp.Diff(known[all], calls(t, all, content, folders)); diff != "" {
 				t.Errorf("%s has two answers:\n%s", all, diff)
 			}
 		}
-		return answered[all]
+		return known[all]
 	}
 	for row, o := range alone {
 		t.Run(row, func(t *testing.T) {
-			if without, with := steady(t, o.without), calls(t, o.with, content); without == with {
+			if without, with := steady(t, o.without), calls(t, o.with, content, folders); without == with {
 				t.Errorf("dropped: %s and %s both answer\n%s", o.without, o.with, with)
 			}
 		})
@@ -285,9 +296,50 @@ var varying = []struct {
 	{regexp.MustCompile(` +`), " "},
 }
 
+// chosenFigures are those that flags of bench choose, which varying would hide.
+var chosenFigures = regexp.MustCompile(`"(batch|rounds)":\d+`)
+
+// madeFolders are what runs have left in a folder, which many observations begin with.
+type madeFolders struct {
+	root  string
+	after map[string]madeFolder // by the calls that made it
+}
+
+type madeFolder struct {
+	calls          int
+	path           string
+	text, previous string // what they answered, and the last of them
+}
+
+// restore puts into the current folder what the first calls of a list have made
+// before, as many as possible.
+func (f *madeFolders) restore(t *testing.T, list []string) madeFolder {
+	t.Helper()
+	for n := len(list) - 1; n > 0; n-- {
+		made, ok := f.after[strings.Join(list[:n], "; ")]
+		if !ok {
+			continue
+		}
+		if said, err := exec.Command("cp", "-a", made.path+"/.", ".").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, said)
+		}
+		return made
+	}
+	return madeFolder{}
+}
+
+func (f *madeFolders) keep(t *testing.T, list []string, made madeFolder) {
+	t.Helper()
+	made.path = filepath.Join(f.root, strconv.Itoa(len(f.after)))
+	if said, err := exec.Command("cp", "-a", ".", made.path).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	f.after[strings.Join(list, "; ")] = made
+}
+
 // calls is what several calls answer on a copy of a database, without what differs
 // from one time to the next.
-func calls(t *testing.T, all string, database []byte) (said string) {
+func calls(t *testing.T, all string, database []byte, folders *madeFolders) (text string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	if err := os.Mkdir("archived", 0o700); err != nil {
@@ -301,18 +353,39 @@ func calls(t *testing.T, all string, database []byte) (said string) {
 	if err := os.WriteFile("copy.db", database, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, call := range strings.Split(all, "; ") {
-		name, rest, runsOne := strings.Cut(call, " -- ")
+	list := strings.Split(all, "; ")
+	begun := folders.restore(t, list)
+	text, previous := begun.text, begun.previous
+	for i, call := range list[begun.calls:] {
+		name, rest, runsOne := strings.Cut(strings.ReplaceAll(call, "{out}", strings.TrimSpace(previous)), " -- ")
+		name, file, toFile := strings.Cut(name, " > ")
 		if !strings.Contains(call, "--server") && !strings.Contains(call, "--db") && !strings.Contains(call, "--from-archive") {
 			name += " --db sqlite:copy.db"
 		}
 		if runsOne {
 			name += " -- " + rest
 		}
-		said += answer(t, name, nil)
+		status, out, complaint := makeCall(t, strings.Fields(name))
+		if previous = out; toFile {
+			if err := os.WriteFile(file, []byte(out), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text += answered(status, out, complaint)
+		if n := begun.calls + i + 1; n < len(list) && strings.Contains(call, "exec ") && !strings.Contains(all, "--record-session") { // a session's record names its folder
+			folders.keep(t, list[:n], madeFolder{calls: n, text: text, previous: previous})
+		}
 	}
+	text = chosenFigures.ReplaceAllStringFunc(text, func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if '0' <= r && r <= '9' {
+				return 'a' + r - '0'
+			}
+			return r
+		}, s)
+	})
 	for _, v := range varying {
-		said = v.pattern.ReplaceAllString(said, v.with)
+		text = v.pattern.ReplaceAllString(text, v.with)
 	}
-	return said
+	return text
 }

@@ -153,15 +153,36 @@ const verifierKey = "flags_test.ledger-key"
 // answer is what a call prints and ends with, without the times that pass.
 func answer(t *testing.T, call string, target []string) string {
 	t.Helper()
+	return answered(makeCall(t, append(strings.Fields(call), target...)))
+}
+
+func answered(status int, out, complaint string) string {
+	return regexp.MustCompile(`\d+ (s|min) ago|now\b`).ReplaceAllString(fmt.Sprint(status, " ", out, complaint), "ago")
+}
+
+// makeCall makes a call. What exec writes to its descriptor 3 is a part of what it
+// prints; "handed" can be read there.
+func makeCall(t *testing.T, arguments []string) (status int, printed, complained string) {
+	t.Helper()
 	var out, complaint bytes.Buffer
-	arguments := append(strings.Fields(call), target...)
-	status := 0
 	if arguments[0] == "exec" { // a run ends what it finds below its own process: here that is every other test's
+		handed := filepath.Join(t.TempDir(), "handed")
+		if err := os.WriteFile(handed, []byte("handed"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.OpenFile(handed, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
 		cmd := sandtrailCommand(t, "", arguments...)
 		cmd.Env = append(cmd.Env, "XDG_STATE_HOME="+t.TempDir())
-		cmd.Stdout, cmd.Stderr = &out, &complaint
+		cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = &out, &complaint, []*os.File{file}
 		_ = cmd.Run() // the status tells
 		status = cmd.ProcessState.ExitCode()
+		if written, err := os.ReadFile(handed); err != nil || string(written) != "handed" {
+			fmt.Fprintf(&out, "[descriptor 3: %s]", written)
+		}
 	} else {
 		d := bare(&out, &complaint)
 		d.wait = func(_ context.Context, length time.Duration) error {
@@ -170,7 +191,7 @@ func answer(t *testing.T, call string, target []string) string {
 		}
 		status = run(t.Context(), arguments, d)
 	}
-	return regexp.MustCompile(`\d+ (s|min) ago|now\b`).ReplaceAllString(fmt.Sprint(status, " ", out.String(), complaint.String()), "ago")
+	return status, out.String(), complaint.String()
 }
 
 // seedFlags stores executions that every flag tells apart.
