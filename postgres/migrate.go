@@ -71,8 +71,16 @@ func (s *Store) Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migrati
 			return applied, err
 		}
 	}
-	return applied, s.Maintain(ctx, now)
+	err = s.Maintain(ctx, now)
+	for tries := 1; isLocked(err) && tries < maintainTries; tries++ { // by servers that start beside this one
+		err = s.Maintain(ctx, now)
+	}
+	return applied, err
 }
+
+// maintainTries is how often Migrate begins the first upkeep before it reports
+// who holds the lock.
+const maintainTries = 5
 
 // migrateStep applies the first pending migration, nil when there is none.
 // The lock makes servers that start together take turns; whoever comes later
