@@ -117,8 +117,8 @@ var applications = []application{
 		refused: `trigger "noted": its function noted() uses "userId", which will be user_id`, mend: `DROP TRIGGER "noted" ON "public"."sandbox_execution_logs"`,
 		again: `CREATE OR REPLACE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('app.noted', NEW.user_id, false); RETURN NEW; END $$;
 			CREATE TRIGGER noted AFTER INSERT ON sandbox_execution_logs FOR EACH ROW EXECUTE FUNCTION noted();
-			INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time) VALUES ('k4', 'k5', 'TERMINAL', true, 4711)`,
-		check: `SELECT metadata = '{"stamped": true}' AND current_setting('app.noted') = 'k4' FROM sandbox_execution_logs WHERE execution_time = 4711`,
+			INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time) VALUES ('k4', 'k5', 'TERMINAL', true, 4711000)`,
+		check: `SELECT metadata = '{"stamped": true}' AND current_setting('app.noted') = 'k4' FROM sandbox_execution_logs WHERE execution_time = 4711000`,
 	},
 	{
 		name: "row-level security and rights", key: "text", log: true, role: "ROLE", hung: `
