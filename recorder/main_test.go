@@ -66,7 +66,6 @@ var roles = map[string]func(args []string){
 	"huge":        func(args []string) { huge(number(args[0])) },
 	"spike":       func(args []string) { spike(number(args[0]), number(args[1])) },
 	"burn":        func(args []string) { burn(number(args[0]), number(args[1])) },
-	"measure":     measure,
 	"quota":       func([]string) { fmt.Println(quota()) },
 	"sleep":       func([]string) { <-time.After(300 * time.Millisecond) },
 	"daemon":      daemon,

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -71,8 +72,13 @@ func TestTrendsKeepTheirHistory(t *testing.T) {
 			if err := s.Maintain(t.Context(), noon); err != nil {
 				t.Fatal(err)
 			}
-			if own, all := trendTotal(t, s, sandtrail.TrendQuery{UserID: "u"}), trendTotal(t, s, sandtrail.TrendQuery{}); own != 0 || all != 49 {
-				t.Errorf("after the user is deleted, trends count %d of theirs and %d of all; want 0 and 49", own, all)
+			if all := trendTotal(t, s, sandtrail.TrendQuery{}); all != 49 {
+				t.Errorf("after the user is deleted, trends count %d of all; want 49", all)
+			}
+			theirs := sandtrail.TrendQuery{UserID: "u"}
+			theirs.Since, theirs.Until = sandtrail.LastDays(noon, 100)
+			if _, err := s.Trends(t.Context(), theirs); !errors.Is(err, sandtrail.ErrNotFound) {
+				t.Errorf("after the user is deleted, their trend is %v, want ErrNotFound", err)
 			}
 			expectSound(t, s)
 		})
