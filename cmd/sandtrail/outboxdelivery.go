@@ -58,8 +58,11 @@ func (d *deps) deliverWaiting(ctx context.Context, command string) {
 	places := runner.SessionsFlag{SessionDir: d.getenv("SANDTRAIL_SESSIONS")}
 	sessions, _ := places.Dir(d.program())
 	keep := runner.RetentionFlag{Retention: runner.Retention}
-	if value := d.getenv("SANDTRAIL_RETENTION"); value != "" && keep.Retention.UnmarshalText([]byte(value)) != nil {
-		return // what it means is for the user to say, not for a refusal of records
+	if value := d.getenv("SANDTRAIL_RETENTION"); value != "" {
+		if err := keep.Retention.UnmarshalText([]byte(value)); err != nil {
+			d.warn("executions still wait in %s: SANDTRAIL_RETENTION: %v", box.Dir(), err)
+			return
+		}
 	}
 	done, err := runner.DeliverWaiting(ctx, box, sessions, d.opened, keep.Admission(d.now()))
 	if done.Delivered > 0 {

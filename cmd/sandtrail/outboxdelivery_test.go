@@ -90,6 +90,11 @@ func TestCommandsThatWriteDeliverWhatWaits(t *testing.T) {
 	if _, said := s.sandtrail("users", "add", "ada", "--email", "ada@example.com", "--db", other); said != "" {
 		t.Errorf("into another database: %s", said)
 	}
+	s.variables["SANDTRAIL_RETENTION"] = "soon"
+	if _, said := s.sandtrail("users", "add", "bob", "--email", "bob@example.com"); !strings.Contains(said, "still wait in ") || !strings.Contains(said, "SANDTRAIL_RETENTION: must be") {
+		t.Errorf("of a retention that is none: %q", said)
+	}
+	delete(s.variables, "SANDTRAIL_RETENTION")
 	if _, said := s.sandtrail("users", "add", "bob", "--email", "bob@example.com"); !strings.Contains(said, "1 execution that waited") {
 		t.Errorf("said %q", said)
 	}
