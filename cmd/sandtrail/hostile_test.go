@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/sample"
@@ -54,7 +56,7 @@ func TestNothingHiddenReachesATerminal(t *testing.T) {
 			t.Errorf("%v: status %d: %s", args, status, errs.String())
 		}
 		if shown := out.String() + errs.String(); human.Hidden(shown) {
-			t.Errorf("%v sends the terminal %q", args, shown)
+			t.Errorf("%v sends the terminal\n%s", args, cmp.Diff(human.VisibleLines(shown), shown))
 		}
 	}
 }

@@ -12,21 +12,30 @@ import (
 // Visible shows a text in one line. Characters that move a terminal's cursor,
 // change its state, hide or reorder text or pile up on a letter stand as the
 // escapes of JSON: records are written by others than those who read them.
-func Visible(s string) string { return visible(s, "") }
+func Visible(s string) string {
+	s, _ = visible(s, "", 0)
+	return s
+}
 
 // VisibleLines is Visible for a text that may have lines and tabs.
-func VisibleLines(s string) string { return visible(s, "\n\t") }
+func VisibleLines(s string) string {
+	s, _ = visibleLines(s, 0)
+	return s
+}
+
+func visibleLines(s string, marks int) (string, int) {
+	return visible(strings.ReplaceAll(s, "\r\n", "\n"), "\n\t", marks)
+}
 
 // maxMarks is how many marks may combine with a letter. No script needs more;
 // more are drawn across the lines around them.
 const maxMarks = 12
 
-func visible(s, keep string) string {
-	if keep != "" {
-		s = strings.ReplaceAll(s, "\r\n", "\n")
-	}
+// visible begins after a text that ended in so many marks, and counts those at
+// the end of s.
+func visible(s, keep string, marks int) (string, int) {
 	var b strings.Builder
-	done, marks := 0, 0 // s up to done is in b, unless b is empty
+	done := 0 // s up to done is in b, unless b is empty
 	for i, r := range s {
 		if marks++; r < 0x300 || !unicode.In(r, unicode.Mn, unicode.Me) {
 			marks = 0
@@ -39,9 +48,9 @@ func visible(s, keep string) string {
 		done = i + utf8.RuneLen(r)
 	}
 	if done == 0 {
-		return s
+		return s, marks
 	}
-	return b.String() + s[done:]
+	return b.String() + s[done:], marks
 }
 
 // Hidden reports whether s has characters that VisibleLines does not leave as
@@ -79,8 +88,9 @@ func escape(r rune) string {
 func VisibleWriter(w io.Writer) io.Writer { return &visibleWriter{to: w} }
 
 type visibleWriter struct {
-	to   io.Writer
-	part []byte // the beginning of a character whose end is to come
+	to    io.Writer
+	part  []byte // the beginning of a character or line end whose end is to come
+	marks int    // on the last letter passed on
 }
 
 func (v *visibleWriter) Write(p []byte) (int, error) {
@@ -94,8 +104,12 @@ func (v *visibleWriter) Write(p []byte) (int, error) {
 			break
 		}
 	}
-	v.part = append([]byte(nil), text[whole:]...)
-	if _, err := io.WriteString(v.to, VisibleLines(string(text[:whole]))); err != nil {
+	if whole == len(text) && whole > 0 && text[whole-1] == '\r' {
+		whole--
+	}
+	shown, marks := visibleLines(string(text[:whole]), v.marks)
+	v.part, v.marks = append([]byte(nil), text[whole:]...), marks
+	if _, err := io.WriteString(v.to, shown); err != nil {
 		return 0, err
 	}
 	return len(p), nil

@@ -2,6 +2,7 @@ package human_test
 
 import (
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -40,6 +41,29 @@ func TestNothingHostileIsHidden(t *testing.T) {
 	for _, h := range sample.Hostile() {
 		if shown := human.Visible(h.Text); human.Hidden(shown) || strings.Contains(shown, "\n") {
 			t.Errorf("%s: %q", h.Name, shown)
+		}
+	}
+}
+
+func TestVisibleWriterCutAnywhere(t *testing.T) {
+	texts := []string{"a\r\n\tb\rc\r\n", "e" + strings.Repeat("\u0301", 14) + "\r\n"}
+	for _, h := range sample.Hostile() {
+		texts = append(texts, h.Text)
+	}
+	for _, text := range texts {
+		text += "\n"
+		want := human.VisibleLines(text)
+		for cut := range len(text) {
+			var shown strings.Builder
+			w := human.VisibleWriter(&shown)
+			for _, piece := range []string{text[:cut], text[cut:]} {
+				if _, err := io.WriteString(w, piece); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if shown.String() != want {
+				t.Errorf("%q cut at %d: %s", text, cut, cmp.Diff(want, shown.String()))
+			}
 		}
 	}
 }
