@@ -47,10 +47,13 @@ func (d *deps) deliverWaiting(ctx context.Context, command string) {
 		return
 	}
 	box, err := d.waitingHere()
-	if err != nil || box == nil {
-		return // doctor tells what is wrong with it
+	if err != nil {
+		d.warn("executions that wait on this machine were not delivered: %v", err)
 	}
-	if state, err := box.State(); err != nil || state.Waiting+state.Lost == 0 {
+	if box == nil {
+		return
+	}
+	if state, err := box.State(); err == nil && state.Waiting+state.Lost == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, afterwards)

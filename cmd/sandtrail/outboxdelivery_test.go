@@ -99,6 +99,14 @@ func TestCommandsThatWriteDeliverWhatWaits(t *testing.T) {
 		t.Errorf("said %q", said)
 	}
 	s.stored(2)
+
+	box := s.variables["SANDTRAIL_OUTBOX"]
+	if err := os.Chmod(box, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, said := s.sandtrail("users", "add", "bob", "--email", "bob@example.com"); !strings.Contains(said, "were not delivered: ") || !strings.Contains(said, box) {
+		t.Errorf("of an outbox that all may write to: %q", said)
+	}
 }
 
 // A server delivers what programs without a database left on its machine, before
