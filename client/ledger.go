@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
@@ -59,15 +61,54 @@ func (c *Client) Tile(ctx context.Context, id ledger.TileID, width int) ([]byte,
 	return c.file(ctx, append([]string{"v1", "ledger"}, strings.Split(id.Path(width), "/")...)...)
 }
 
-// Removals lists the removals in the log.
-func (c *Client) Removals(ctx context.Context) ([]ledger.StoredRemoval, error) {
-	page, err := get[api.Page[ledger.StoredRemoval]](ctx, c, nil, "v1", "ledger", "removals")
-	return page.Items, err
+// Removals yields the removals in the log, in the order of their ledger entries.
+func (c *Client) Removals(ctx context.Context) iter.Seq2[ledger.StoredRemoval, error] {
+	return entries(ctx, c, "removals", func(r ledger.StoredRemoval) int64 { return r.Leaf })
 }
 
-// Renames lists the renames in the log.
-func (c *Client) Renames(ctx context.Context) ([]ledger.StoredRename, error) {
-	page, err := get[api.Page[ledger.StoredRename]](ctx, c, nil, "v1", "ledger", "renames")
+// Renames yields the renames in the log, in the order of their ledger entries.
+func (c *Client) Renames(ctx context.Context) iter.Seq2[ledger.StoredRename, error] {
+	return entries(ctx, c, "renames", func(r ledger.StoredRename) int64 { return r.Leaf })
+}
+
+// entries reads all pages of a list. A server whose pages do not go on from each
+// other would be read for ever.
+func entries[T any](ctx context.Context, c *Client, kind string, index func(T) int64) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		query, last := values{}, int64(-1)
+		for query.limit(sandtrail.MaxLimit); ; {
+			page, err := get[api.Page[T]](ctx, c, url.Values(query), "v1", "ledger", kind)
+			if err == nil && page.Next() != "" && (len(page.Items) == 0 || index(page.Items[len(page.Items)-1]) <= last) {
+				err = fmt.Errorf("GET /v1/ledger/%s: the pages do not go on after entry %d: a fault of the server", kind, last)
+			}
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			for _, item := range page.Items {
+				if last = index(item); !yield(item, nil) {
+					return
+				}
+			}
+			if page.Next() == "" {
+				return
+			}
+			url.Values(query).Set("cursor", page.Next())
+		}
+	}
+}
+
+// Closed lists the logs that were there before this one, the last first, with
+// their tiles as far as the server keeps them. The tiles are read while ctx lasts.
+func (c *Client) Closed(ctx context.Context) ([]ledger.ClosedLog, error) {
+	page, err := get[api.Page[ledger.ClosedLog]](ctx, c, nil, "v1", "ledger", "closed")
+	for i, closed := range page.Items {
+		at := closed.At.Format(time.RFC3339)
+		page.Items[i].Tiles = func(id ledger.TileID) ([]byte, error) {
+			return c.file(ctx, append([]string{"v1", "ledger", "closed", at}, strings.Split(id.Path(closed.Width(id)), "/")...)...)
+		}
+	}
 	return page.Items, err
 }
 

@@ -1,8 +1,13 @@
 package client_test
 
 import (
+	"bytes"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -103,5 +108,83 @@ func TestLedgerCalls(t *testing.T) {
 	signed, err := c.Checkpoint(t.Context())
 	if err != nil || !strings.Contains(string(signed), "example.com/audit") {
 		t.Errorf("%s, %v", signed, err)
+	}
+}
+
+// smallPages asks a server for pages of two entries, and changes what it answers.
+type smallPages struct{ change func(page map[string]any) }
+
+func (s smallPages) RoundTrip(r *http.Request) (*http.Response, error) {
+	query := r.URL.Query()
+	query.Set("limit", "2")
+	r.URL.RawQuery = query.Encode()
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil || s.change == nil {
+		return response, err
+	}
+	defer response.Body.Close()
+	var page map[string]any
+	if err := json.NewDecoder(response.Body).Decode(&page); err != nil {
+		return nil, err
+	}
+	s.change(page)
+	changed, err := json.Marshal(page)
+	response.Body = io.NopCloser(bytes.NewReader(changed))
+	return response, err
+}
+
+// The pages of a log are all read, and a server that answers with the same page again
+// is not asked for ever.
+func TestAllPagesOfALogAreRead(t *testing.T) {
+	keys, err := ledger.GenerateKeys(rand.Reader, "example.com/audit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := withOwners(t)
+	url := serve(t, db, func(c *server.Config) { c.Now, c.Ledger = time.Now, ledger.Service{Log: db, Keys: keys} })
+	plain := open(t, url, "")
+	for i := range 5 {
+		user := sandtrail.User{ID: fmt.Sprint("gone", i), Email: fmt.Sprint(i, "@example.com")}
+		if err := db.PutUser(t.Context(), user); err != nil {
+			t.Fatal(err)
+		}
+		draft := numbered(i)
+		draft.UserID = user.ID
+		if _, err := plain.Record(t.Context(), draft); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Maintain(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.DeleteUser(t.Context(), user.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Maintain(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	read := func(change func(map[string]any)) (got []int64, failed error) {
+		c, err := client.New(client.Options{URL: url, HTTP: &http.Client{Transport: smallPages{change}}, Attempts: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for removal, err := range c.Removals(t.Context()) {
+			if err != nil {
+				return got, err
+			}
+			got = append(got, removal.Leaf)
+		}
+		return got, nil
+	}
+	if got, err := read(nil); err != nil || !slices.Equal(got, []int64{2, 4, 6, 8, 9}) {
+		t.Errorf("entries %v, %v", got, err)
+	}
+	for name, change := range map[string]func(map[string]any){
+		"back to the first page": func(page map[string]any) { page["nextCursor"] = "0" },
+		"nothing, and more":      func(page map[string]any) { page["items"], page["nextCursor"] = []any{}, "8" },
+	} {
+		if got, err := read(change); err == nil || !strings.Contains(err.Error(), "do not go on after entry") {
+			t.Errorf("%s: entries %v, %v", name, got, err)
+		}
 	}
 }

@@ -4,7 +4,46 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/sandtrail/sandtrail"
 )
+
+// Closed lists the logs that were here before this one, the last first. Their
+// tiles are read with ClosedTile.
+func (s Service) Closed(ctx context.Context) (closed []ClosedLog, err error) {
+	err = s.Log.Inspect(ctx, 0, func(snap Snapshot) (err error) {
+		closed, err = snap.Closed(ctx)
+		return err
+	})
+	for i := range closed {
+		closed[i].Tiles = nil // of that snapshot
+	}
+	return closed, err
+}
+
+// ClosedTile returns a tile of the log that was closed at a time, as Tile does of
+// this one, or sandtrail.ErrNotFound.
+func (s Service) ClosedTile(ctx context.Context, at time.Time, path string) (hashes []byte, err error) {
+	err = s.Log.Inspect(ctx, 0, func(snap Snapshot) error {
+		all, err := snap.Closed(ctx)
+		if err != nil {
+			return err
+		}
+		for _, closed := range all {
+			if closed.At.Equal(at) && closed.Leaves > 0 {
+				hashes, err = tileAt(path, closed.Tiles)
+				return err
+			}
+		}
+		return sandtrail.Errorf(sandtrail.CodeNotFound, "no ledger is kept of a log that was closed at %s", at.Format(time.RFC3339))
+	})
+	return hashes, err
+}
+
+// Width returns how many hashes a tile has in the log.
+func (c ClosedLog) Width(id TileID) int {
+	return int(min(max(c.Leaves>>(tileHeight*id.Level)-id.N*BlockLeaves, 0), BlockLeaves))
+}
 
 // readClosed learns which logs were here before this one.
 func (w *verifier) readClosed(ctx context.Context) (err error) {

@@ -77,10 +77,10 @@ func (x *Export) Manifest(ctx context.Context, now time.Time) ([]byte, error) {
 	})
 }
 
-// Removals lists the removals in the log, in the order of their leaves.
-func (s Service) Removals(ctx context.Context) (all []StoredRemoval, err error) {
+// Removals lists removals in the log, in the order of their ledger entries.
+func (s Service) Removals(ctx context.Context, part Stretch) (all []StoredRemoval, err error) {
 	err = s.Log.Inspect(ctx, 0, func(snap Snapshot) error {
-		for removal, err := range snap.Removals(ctx) {
+		for removal, err := range snap.Removals(ctx, part) {
 			if err != nil {
 				return err
 			}
@@ -91,10 +91,10 @@ func (s Service) Removals(ctx context.Context) (all []StoredRemoval, err error) 
 	return all, err
 }
 
-// Renames lists the renames in the log, in the order of their leaves.
-func (s Service) Renames(ctx context.Context) (all []StoredRename, err error) {
+// Renames lists renames in the log, in the order of their ledger entries.
+func (s Service) Renames(ctx context.Context, part Stretch) (all []StoredRename, err error) {
 	err = s.Log.Inspect(ctx, 0, func(snap Snapshot) (err error) {
-		all, err = snap.Renames(ctx)
+		all, err = snap.Renames(ctx, part)
 		return err
 	})
 	return all, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -19,8 +20,11 @@ type Published interface {
 	// Tile returns as many hashes of a tile as width says, or
 	// sandtrail.ErrNotFound.
 	Tile(ctx context.Context, id TileID, width int) ([]byte, error)
-	Removals(ctx context.Context) ([]StoredRemoval, error)
-	Renames(ctx context.Context) ([]StoredRename, error)
+	// Removals and Renames yield all in the order of their ledger entries.
+	Removals(ctx context.Context) iter.Seq2[StoredRemoval, error]
+	Renames(ctx context.Context) iter.Seq2[StoredRename, error]
+	// Closed lists the logs that were there before this one, the last first.
+	Closed(ctx context.Context) ([]ClosedLog, error)
 	// Lines uses every record as AppendExported writes it.
 	Lines(ctx context.Context, use func(line []byte) error) error
 }
@@ -91,7 +95,12 @@ func (r renamedRecord) accountedFor(all renames) bool {
 }
 
 func (p *publishedVerifier) verify(ctx context.Context, again func(context.Context) error) error {
-	p.checkpoints = map[int64][]Checkpoint{}
+	p.checkpoints, p.former = map[int64][]Checkpoint{}, map[Checkpoint]ClosedLog{}
+	closed, err := p.log.Closed(ctx)
+	if err != nil {
+		return err
+	}
+	p.sum.Closed = closed
 	for _, signed := range p.Outside {
 		p.addCheckpoint(signed, "outside")
 	}
@@ -140,7 +149,7 @@ func (p *publishedVerifier) grow(ctx context.Context) error {
 	case err != nil:
 		p.find(Finding{Kind: BadSignature, Detail: fmt.Sprintf("the server's checkpoint: %v", err)})
 	case c.Size < p.tree.size:
-		p.find(Finding{Kind: Truncated, Detail: fmt.Sprintf("the log had %d leaves, and %d some seconds later", p.tree.size, c.Size)})
+		p.find(Finding{Kind: Truncated, Detail: fmt.Sprintf("the log had %d entries, and %d some seconds later", p.tree.size, c.Size)})
 	case p.begun && c.Size == p.tree.size && c.Root != p.tree.root():
 		p.find(forked(c, p.tree.root()))
 	case !p.begun || c.Size > p.tree.size:
@@ -160,7 +169,7 @@ func (p *publishedVerifier) readLeaves(ctx context.Context, size int64) error {
 		width := min(BlockLeaves, size-n*BlockLeaves)
 		tile, err := p.log.Tile(ctx, TileID{0, n}, int(width))
 		if sandtrail.CodeOf(err) == sandtrail.CodeNotFound || err == nil && int64(len(tile)) != width*tlog.HashSize {
-			p.find(Finding{Kind: Truncated, Leaf: &from, Detail: "the server has signed more leaves than it shows: the log cannot be read from here on"})
+			p.find(Finding{Kind: Truncated, Leaf: &from, Detail: "the server has signed more entries than it shows: the log cannot be read from here on"})
 			return nil
 		}
 		if err != nil {
@@ -304,27 +313,19 @@ const maxMissing = 10_000
 // account reads the removals and renames up to the size of the tree.
 func (p *publishedVerifier) account(ctx context.Context) (*accounts, error) {
 	a := &accounts{reasons: map[string]int64{}}
-	removals, err := p.log.Removals(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range removals {
-		if err := p.removal(a, r); err != nil {
+	for r, err := range p.log.Removals(ctx) {
+		if err == nil {
+			err = p.removal(a, r)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	stored, err := p.log.Renames(ctx)
+	stored, err := p.storedRenames(ctx, a)
 	if err != nil {
 		return nil, err
 	}
-	stored = slices.DeleteFunc(stored, func(s StoredRename) bool { return !p.covers(s.Leaf) || a.acts.has(s.Leaf) })
-	for i := range stored {
-		if stored[i].Hash, err = p.hash(stored[i].Leaf); err != nil {
-			return nil, err
-		}
-		a.acts.set(stored[i].Leaf, stored[i].Leaf)
-	}
-	a.renames, err = readRenames(ctx, sealedRenames(stored), func(s StoredRename) {
+	a.renames, err = readRenames(ctx, stored, func(s StoredRename) {
 		a.findings = append(a.findings, Finding{Kind: Altered, Leaf: &s.Leaf, Detail: errNotRename.Error()})
 	})
 	if err != nil {
@@ -337,6 +338,24 @@ func (p *publishedVerifier) account(ctx context.Context) (*accounts, error) {
 	}
 	a.renamed = slices.DeleteFunc(slices.Clone(p.renamed), func(r renamedRecord) bool { return r.accountedFor(a.renames) || !p.covers(r.leaf) })
 	return a, nil
+}
+
+// storedRenames reads the renames up to the size of the tree.
+func (p *publishedVerifier) storedRenames(ctx context.Context, a *accounts) (stored sealedRenames, err error) {
+	for s, err := range p.log.Renames(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if !p.covers(s.Leaf) || a.acts.has(s.Leaf) {
+			continue
+		}
+		if s.Hash, err = p.hash(s.Leaf); err != nil {
+			return nil, err
+		}
+		a.acts.set(s.Leaf, s.Leaf)
+		stored = append(stored, s)
+	}
+	return stored, nil
 }
 
 func (p *publishedVerifier) covers(leaf int64) bool { return 0 <= leaf && leaf < p.tree.size }
@@ -368,8 +387,8 @@ func (p *publishedVerifier) removal(a *accounts, r StoredRemoval) (err error) {
 // sealedRenames are those of a log of which the journal is not read.
 type sealedRenames []StoredRename
 
-func (s sealedRenames) Renames(context.Context) ([]StoredRename, error) { return s, nil }
-func (sealedRenames) PendingRenames(context.Context) ([]Rename, error)  { return nil, nil }
+func (s sealedRenames) Renames(context.Context, Stretch) ([]StoredRename, error) { return s, nil }
+func (sealedRenames) PendingRenames(context.Context) ([]Rename, error)           { return nil, nil }
 
 // commit counts what the accounts say, and reports what they leave open.
 func (p *publishedVerifier) commit(a *accounts) {

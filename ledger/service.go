@@ -78,11 +78,16 @@ func (s Service) PublicKeys() []string { return s.Keys.Public() }
 // sandtrail.ErrNotFound. A narrow tile may be asked for when a wider one is
 // there.
 func (s Service) Tile(ctx context.Context, path string) ([]byte, error) {
+	return tileAt(path, tilesOf(ctx, s.Log))
+}
+
+// tileAt reads a tile by its path.
+func tileAt(path string, tiles TileReader) ([]byte, error) {
 	id, width, err := ParseTilePath(path)
 	if err != nil {
 		return nil, &sandtrail.Error{Code: sandtrail.CodeNotFound, Message: err.Error()}
 	}
-	hashes, err := s.Log.Tile(ctx, id)
+	hashes, err := tiles(id)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -101,6 +106,9 @@ func VerifyLog(ctx context.Context, log Log, v Verification) (sum Summary, err e
 	return sum, err
 }
 
-func tilesOf(ctx context.Context, snap Snapshot) TileReader {
-	return func(id TileID) ([]byte, error) { return snap.Tile(ctx, id) }
+func tilesOf(ctx context.Context, tree interface {
+	Tile(ctx context.Context, id TileID) ([]byte, error)
+},
+) TileReader {
+	return func(id TileID) ([]byte, error) { return tree.Tile(ctx, id) }
 }

@@ -16,8 +16,8 @@ type Source interface {
 	RenameReader
 	// Blocks yields the blocks in order.
 	Blocks(ctx context.Context) iter.Seq2[Block, error]
-	// Removals yields the removals in the order of their leaves.
-	Removals(ctx context.Context) iter.Seq2[StoredRemoval, error]
+	// Removals yields removals in the order of their ledger entries.
+	Removals(ctx context.Context, part Stretch) iter.Seq2[StoredRemoval, error]
 	// Size returns the number of leaves.
 	Size(ctx context.Context) (int64, error)
 	// Tile returns a tile of the tree, empty when there is none.
@@ -39,6 +39,13 @@ type ClosedLog struct {
 	How    string     `json:"how"`    // what happened, and which statement closed it
 	Leaves int64      `json:"leaves"` // 0: its ledger is not kept
 	Tiles  TileReader `json:"-"`      // of its ledger
+}
+
+// Stretch is a part of a list in the order of ledger entries; the zero value is
+// all of it.
+type Stretch struct {
+	From  int64 // the index of the first entry
+	Limit int   // how many at most; 0: all
 }
 
 // StoredRemoval is the data of a removal's leaf and the hash that the tree has

@@ -94,7 +94,7 @@ func (w *verifier) compareCheckpoints(j *job, tree *frontier) {
 // forked is the finding that leaves have another root than a checkpoint says.
 func forked(c Checkpoint, root Hash) Finding {
 	return Finding{Kind: Forked, Detail: fmt.Sprintf(
-		"the first %d leaves have root %s, a signed checkpoint says %s: the log was rewritten after it", c.Size, root, c.Root)}
+		"the first %d entries have root %s, a signed checkpoint says %s: the log was rewritten after it", c.Size, root, c.Root)}
 }
 
 // expect decides what should be there for a leaf.
@@ -142,7 +142,7 @@ func (w *verifier) endOfLog(size int64) {
 		for _, c := range checkpoints {
 			if at > size {
 				w.find(w.explained(c, Finding{Kind: Truncated, Detail: fmt.Sprintf(
-					"the log ends after %d leaves, a signed checkpoint counts %d", size, c.Size)}))
+					"the log ends after %d entries, a signed checkpoint counts %d", size, c.Size)}))
 			}
 		}
 	}

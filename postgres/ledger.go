@@ -342,14 +342,15 @@ func (b *book) blocksFrom(ctx context.Context, n int64) ([]storedBlock, error) {
 }
 
 // Removals is part of ledger.Source.
-func (b *book) Removals(ctx context.Context) iter.Seq2[ledger.StoredRemoval, error] {
+func (b *book) Removals(ctx context.Context, part ledger.Stretch) iter.Seq2[ledger.StoredRemoval, error] {
 	return stream(ctx, b.tx, func(row pgx.CollectableRow) (r ledger.StoredRemoval, err error) {
 		var hash []byte
 		err = row.Scan(&r.Leaf, &r.Data, &hash)
 		copy(r.Hash[:], hash)
 		return r, err
 	}, b.l.sql(`SELECT r.leaf, r.data, substr(t.hashes, (1 + 32 * (r.leaf % $1))::integer, 32) FROM {schema}.ledger_removals r
-		LEFT JOIN {schema}.ledger_tiles t ON t.level = 0 AND t.n = r.leaf / $1 ORDER BY r.leaf`), int64(ledger.BlockLeaves))
+		LEFT JOIN {schema}.ledger_tiles t ON t.level = 0 AND t.n = r.leaf / $1 WHERE r.leaf >= $2 ORDER BY r.leaf LIMIT nullif($3, 0)`),
+		int64(ledger.BlockLeaves), part.From, part.Limit)
 }
 
 // Checkpoints is part of ledger.Source.

@@ -32,20 +32,21 @@ func (b *book) PendingRenames(ctx context.Context) ([]ledger.Rename, error) {
 }
 
 // Renames is part of ledger.RenameReader.
-func (b *book) Renames(ctx context.Context) ([]ledger.StoredRename, error) {
+func (b *book) Renames(ctx context.Context, part ledger.Stretch) ([]ledger.StoredRename, error) {
 	return scanAll(ctx, b.tx, func(row pgx.CollectableRow) (r ledger.StoredRename, err error) {
 		var hash []byte
 		err = row.Scan(&r.Leaf, &r.Data, &r.Opening, &hash)
 		copy(r.Hash[:], hash)
 		return r, err
 	}, b.l.sql(`SELECT r.leaf, r.data, r.opening, substr(t.hashes, (1 + 32 * (r.leaf % $1))::integer, 32) FROM {schema}.ledger_renames r
-		LEFT JOIN {schema}.ledger_tiles t ON t.level = 0 AND t.n = r.leaf / $1 ORDER BY r.leaf`), int64(ledger.BlockLeaves))
+		LEFT JOIN {schema}.ledger_tiles t ON t.level = 0 AND t.n = r.leaf / $1 WHERE r.leaf >= $2 ORDER BY r.leaf LIMIT nullif($3, 0)`),
+		int64(ledger.BlockLeaves), part.From, part.Limit)
 }
 
 // eraseNames forgets what users and strategies that are gone were called before
 // they were renamed.
 func eraseNames(ctx context.Context, tx pgx.Tx, l *layout) error {
-	stored, err := (&book{tx: tx, l: l}).Renames(ctx)
+	stored, err := (&book{tx: tx, l: l}).Renames(ctx, ledger.Stretch{})
 	if err != nil || len(stored) == 0 {
 		return err
 	}

@@ -51,7 +51,7 @@ func newKit(t *testing.T, change ...func(*server.Config)) *kit {
 	config := server.Config{
 		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store, Examiner: store, Now: func() time.Time { return start },
 		Retention: sandtrail.Periods{Keep: sandtrail.DefaultRetention},
-		Ledger:    ledger.Service{Log: store, Keys: ledgerKeys},
+		Ledger:    withClosed{ledger.Service{Log: store, Keys: ledgerKeys}},
 		Witness:   ledger.Witness{Memory: store, Logs: ledgerKeys.Verifiers, Keys: ledgerKeys},
 	}
 	config.Limits.PollEvery = 10 * time.Millisecond
@@ -75,6 +75,21 @@ func newKit(t *testing.T, change ...func(*server.Config)) *kit {
 		}
 	})
 	return k
+}
+
+// withClosed is a ledger with a closed log before it, of the same entries: SQLite has
+// none.
+type withClosed struct{ ledger.Service }
+
+func (l withClosed) Closed(context.Context) ([]ledger.ClosedLog, error) {
+	return []ledger.ClosedLog{{At: start, How: "its table had been dropped from outside", Leaves: 1}}, nil
+}
+
+func (l withClosed) ClosedTile(ctx context.Context, at time.Time, path string) ([]byte, error) {
+	if !at.Equal(start) {
+		return l.Service.ClosedTile(ctx, at, path)
+	}
+	return l.Tile(ctx, path)
 }
 
 // owners makes users u1, u2 and strategies s1, s2.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,8 +22,10 @@ type Ledger interface {
 	Proof(ctx context.Context, e sandtrail.Execution, now time.Time) (ledger.Proof, error)
 	Receipt(ctx context.Context, e sandtrail.Execution, now time.Time) (ledger.Receipt, error)
 	Tile(ctx context.Context, path string) ([]byte, error)
-	Removals(ctx context.Context) ([]ledger.StoredRemoval, error)
-	Renames(ctx context.Context) ([]ledger.StoredRename, error)
+	Removals(ctx context.Context, part ledger.Stretch) ([]ledger.StoredRemoval, error)
+	Renames(ctx context.Context, part ledger.Stretch) ([]ledger.StoredRename, error)
+	Closed(ctx context.Context) ([]ledger.ClosedLog, error)
+	ClosedTile(ctx context.Context, at time.Time, path string) ([]byte, error)
 	// Export begins an export with a manifest.
 	Export(to io.Writer, format string) *ledger.Export
 }
@@ -41,11 +44,23 @@ func (s *Server) registerLedger() {
 	}}
 	s.documentFile(tile, "application/octet-stream")
 
+	register(s, operation("GET /v1/ledger/closed", "getClosedLogs", "List the logs that were closed before this one",
+		"The last first: when each was closed, by what, and how many entries its ledger has; 0 where that is not kept. "+
+			"A checkpoint that was signed for one of them contradicts the log of today."), s.closed)
+	s.HandleFunc("GET /v1/ledger/closed/{at}/tile/{path...}", s.closedTile)
+	closedTile := operation("GET /v1/ledger/closed/{at}/tile/{path}", "getClosedTile", "Read a tile of a closed log's tree",
+		"As the tiles of the ledger are read.")
+	closedTile.Parameters = []*huma.Param{{
+		Name: "at", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString, Format: "date-time"},
+		Description: "When the log was closed, as the list says.",
+	}, tile.Parameters[0]}
+	s.documentFile(closedTile, "application/octet-stream")
+
 	register(s, operation("GET /v1/ledger/removals", "getRemovals", "List the removals in the ledger",
-		"In the order of their ledger entries, each with the data of its entry: when, why, by whom, and the entries of the executions that it removed. "+
+		"In the order of their ledger entries, page by page, each with the data of its entry: when, why, by whom, and the entries of the executions that it removed. "+
 			"SHA-256 of a zero byte and the data is the hash that the tiles have for the entry."), s.removals)
 	register(s, operation("GET /v1/ledger/renames", "getRenames", "List the renames in the ledger",
-		"Users and strategies that got another id, in the order of their ledger entries: the data of the entry, which commits to both ids, "+
+		"Users and strategies that got another id, in the order of their ledger entries, page by page: the data of the entry, which commits to both ids, "+
 			"and what opens it, left out once the ids are erased."), s.renames)
 
 	proof := operation("GET /v1/ledger/proof/{id}", "getProof", "Prove that an execution is in the ledger",
@@ -79,10 +94,20 @@ var errNoLedger = sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no l
 func (noLedger) Checkpoint(context.Context, time.Time) ([]byte, error) { return nil, errNoLedger }
 func (noLedger) Tile(context.Context, string) ([]byte, error)          { return nil, errNoLedger }
 
-func (noLedger) Removals(context.Context) ([]ledger.StoredRemoval, error) { return nil, errNoLedger }
+func (noLedger) Export(io.Writer, string) *ledger.Export            { return nil }
+func (noLedger) Closed(context.Context) ([]ledger.ClosedLog, error) { return nil, errNoLedger }
 
-func (noLedger) Renames(context.Context) ([]ledger.StoredRename, error) { return nil, errNoLedger }
-func (noLedger) Export(io.Writer, string) *ledger.Export                { return nil }
+func (noLedger) ClosedTile(context.Context, time.Time, string) ([]byte, error) {
+	return nil, errNoLedger
+}
+
+func (noLedger) Removals(context.Context, ledger.Stretch) ([]ledger.StoredRemoval, error) {
+	return nil, errNoLedger
+}
+
+func (noLedger) Renames(context.Context, ledger.Stretch) ([]ledger.StoredRename, error) {
+	return nil, errNoLedger
+}
 
 func (noLedger) Proof(context.Context, sandtrail.Execution, time.Time) (ledger.Proof, error) {
 	return ledger.Proof{}, errNoLedger
@@ -102,14 +127,59 @@ func (s *Server) tile(w http.ResponseWriter, r *http.Request) {
 	s.sendFile(w, r, "application/octet-stream", hashes, err)
 }
 
-func (s *Server) removals(ctx context.Context, _ *struct{}) (*body[api.Page[ledger.StoredRemoval]], error) {
-	all, err := s.cfg.Ledger.Removals(ctx)
+func (s *Server) closedTile(w http.ResponseWriter, r *http.Request) {
+	at, err := time.Parse(time.RFC3339, r.PathValue("at"))
+	if err != nil {
+		s.writeProblem(w, r, sandtrail.Errorf(sandtrail.CodeNotFound,
+			"a closed log is named by the time at which it was closed, as GET /v1/ledger/closed has it"), "")
+		return
+	}
+	hashes, err := s.cfg.Ledger.ClosedTile(r.Context(), at, "tile/"+r.PathValue("path"))
+	s.sendFile(w, r, "application/octet-stream", hashes, err)
+}
+
+func (s *Server) closed(ctx context.Context, _ *struct{}) (*body[api.Page[ledger.ClosedLog]], error) {
+	all, err := s.cfg.Ledger.Closed(ctx)
 	return answer(api.NewPage(all, ""), err)
 }
 
-func (s *Server) renames(ctx context.Context, _ *struct{}) (*body[api.Page[ledger.StoredRename]], error) {
-	all, err := s.cfg.Ledger.Renames(ctx)
-	return answer(api.NewPage(all, ""), err)
+func (s *Server) removals(ctx context.Context, in *PageInput) (*body[api.Page[ledger.StoredRemoval]], error) {
+	part, err := in.stretch()
+	if err != nil {
+		return nil, err
+	}
+	items, err := s.cfg.Ledger.Removals(ctx, part)
+	return answer(api.NewPage(items, nextEntry(items, in.Limit, func(r ledger.StoredRemoval) int64 { return r.Leaf })), err)
+}
+
+func (s *Server) renames(ctx context.Context, in *PageInput) (*body[api.Page[ledger.StoredRename]], error) {
+	part, err := in.stretch()
+	if err != nil {
+		return nil, err
+	}
+	items, err := s.cfg.Ledger.Renames(ctx, part)
+	return answer(api.NewPage(items, nextEntry(items, in.Limit, func(r ledger.StoredRename) int64 { return r.Leaf })), err)
+}
+
+// stretch is what a cursor stands for where pages go by ledger entries: the
+// entries after one.
+func (in *PageInput) stretch() (ledger.Stretch, error) {
+	if in.Cursor == "" {
+		return ledger.Stretch{Limit: in.Limit}, nil
+	}
+	last, err := strconv.ParseUint(in.Cursor, 10, 62)
+	if err != nil {
+		return ledger.Stretch{}, atField("cursor", errBadCursor)
+	}
+	return ledger.Stretch{From: int64(last) + 1, Limit: in.Limit}, nil
+}
+
+// nextEntry is the cursor of the page after items, of which limit were asked for.
+func nextEntry[T any](items []T, limit int, index func(T) int64) string {
+	if len(items) < limit {
+		return ""
+	}
+	return strconv.FormatInt(index(items[limit-1]), 10)
 }
 
 func (s *Server) sendFile(w http.ResponseWriter, r *http.Request, form string, content []byte, err error) {

@@ -84,16 +84,20 @@ func TestMetricsShowTheLedger(t *testing.T) {
 
 func TestLedgerRefuses(t *testing.T) {
 	k := newKit(t).owners()
-	for _, path := range []string{"tile/0/000", "tile/x", "tile/0/../../keys", "proof/" + sandtrail.NewID(start).String()} {
+	for _, path := range []string{
+		"closed/2020-01-01T00:00:00Z/tile/0/000", "closed/yesterday/tile/0/000", "tile/0/000", "tile/x", "tile/0/../../keys", "proof/" + sandtrail.NewID(start).String(),
+	} {
 		problem(t, k.get("/v1/ledger/"+strings.ReplaceAll(path, "..", "%2e%2e")), sandtrail.CodeNotFound)
 	}
-	problem(t, k.get("/v1/ledger/receipt/x"), sandtrail.CodeInvalid)
+	for _, path := range []string{"receipt/x", "removals?cursor=x", "renames?cursor=-1", "renames?limit=0"} {
+		problem(t, k.get("/v1/ledger/"+path), sandtrail.CodeInvalid)
+	}
 }
 
 func TestWithoutALedgerItIsSaid(t *testing.T) {
 	k := newKit(t, func(c *server.Config) { c.Ledger = nil }).owners()
 	id := k.put("u1").String()
-	for _, path := range []string{"checkpoint", "tile/0/000.p/1", "proof/" + id, "receipt/" + id} {
+	for _, path := range []string{"checkpoint", "tile/0/000.p/1", "proof/" + id, "receipt/" + id, "removals", "renames", "closed", "closed/2020-01-01T00:00:00Z/tile/0/000"} {
 		got := k.get("/v1/ledger/" + path)
 		problem(t, got, sandtrail.CodeNotFound)
 		if !bytes.Contains(got.body, []byte("no ledger")) {

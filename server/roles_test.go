@@ -85,6 +85,8 @@ var deeds = []deed{
 	{pattern: "POST /v1/cleanup", body: `{"olderThan":"90d"}`, needs: "A"},
 	{pattern: "GET /v1/ledger/checkpoint", needs: "raA"},
 	{pattern: "GET /v1/ledger/tile/{path...}", path: "/v1/ledger/tile/0/000.p/1", needs: "raA"},
+	{pattern: "GET /v1/ledger/closed", needs: "raA"},
+	{pattern: "GET /v1/ledger/closed/{at}/tile/{path...}", path: "/v1/ledger/closed/" + start.Format(time.RFC3339) + "/tile/0/000.p/1", needs: "raA"},
 	{pattern: "GET /v1/ledger/removals", needs: "raA"},
 	{pattern: "GET /v1/ledger/renames", needs: "raA"},
 	{pattern: "GET /v1/export", path: "/v1/export?manifest=true", needs: "raA"},

@@ -70,13 +70,16 @@ var routeTable = map[string]route{
 	"GET /v1/cleanup":                 {grants: seers},
 	"POST /v1/cleanup":                {grants: byAdmin, act: sandtrail.CleanupAction},
 
-	"GET /v1/ledger/checkpoint":     {grants: seers},
-	"GET /v1/ledger/tile/{path...}": {grants: seers},
-	"GET /v1/ledger/removals":       {grants: seers},
-	"GET /v1/ledger/renames":        {grants: seers},
-	"GET /v1/ledger/proof/{id}":     {grants: readers},
-	"GET /v1/ledger/receipt/{id}":   {grants: readers},
-	addCheckpointPath:               {grants: byAnybody},
+	"GET /v1/ledger/checkpoint":                 {grants: seers},
+	"GET /v1/ledger/tile/{path...}":             {grants: seers},
+	"GET /v1/ledger/closed":                     {grants: seers},
+	"GET /v1/ledger/removals":                   {grants: seers},
+	"GET /v1/ledger/renames":                    {grants: seers},
+	"GET /v1/ledger/closed/{at}/tile/{path...}": {grants: seers},
+
+	"GET /v1/ledger/proof/{id}":   {grants: readers},
+	"GET /v1/ledger/receipt/{id}": {grants: readers},
+	addCheckpointPath:             {grants: byAnybody},
 
 	"GET /v1/keys":         {grants: byAuditor | byAdmin},
 	"POST /v1/keys":        {grants: byAdmin, act: "create key"},

@@ -287,14 +287,14 @@ func (b *book) Blocks(ctx context.Context) iter.Seq2[ledger.Block, error] {
 }
 
 // Removals is part of ledger.Source.
-func (b *book) Removals(ctx context.Context) iter.Seq2[ledger.StoredRemoval, error] {
+func (b *book) Removals(ctx context.Context, part ledger.Stretch) iter.Seq2[ledger.StoredRemoval, error] {
 	return stream(ctx, b.tx, func(scan func(...any) error) (r ledger.StoredRemoval, err error) {
 		var hash []byte
 		err = scan(&r.Leaf, &r.Data, &hash)
 		copy(r.Hash[:], hash)
 		return r, err
 	}, `SELECT r.leaf, r.data, substr(t.hashes, 1 + 32 * (r.leaf % ?1), 32) FROM sandtrail_ledger_removals r
-		LEFT JOIN sandtrail_ledger_tiles t ON t.level = 0 AND t.n = r.leaf / ?1 ORDER BY r.leaf`, ledger.BlockLeaves)
+		LEFT JOIN sandtrail_ledger_tiles t ON t.level = 0 AND t.n = r.leaf / ?1 WHERE r.leaf >= ?2 ORDER BY r.leaf LIMIT iif(?3 = 0, -1, ?3)`, ledger.BlockLeaves, part.From, part.Limit)
 }
 
 // Checkpoints is part of ledger.Source.

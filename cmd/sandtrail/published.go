@@ -16,10 +16,22 @@ import (
 
 // publishedLog is the log of a server. Each execution that its key may read is in
 // the lines.
-type publishedLog struct{ *client.Client }
+type publishedLog struct {
+	*client.Client
+	older bool // the server has no call for closed logs
+}
+
+// Closed implements ledger.Published.
+func (l *publishedLog) Closed(ctx context.Context) ([]ledger.ClosedLog, error) {
+	closed, err := l.Client.Closed(ctx)
+	if l.older = sandtrail.CodeOf(err) == sandtrail.CodeNotFound; l.older {
+		return nil, nil
+	}
+	return closed, err
+}
 
 // Lines implements ledger.Published.
-func (l publishedLog) Lines(ctx context.Context, use func(line []byte) error) error {
+func (l *publishedLog) Lines(ctx context.Context, use func(line []byte) error) error {
 	_, err := l.ExportSealed(ctx, sandtrail.Filter{}, use)
 	return err
 }
@@ -34,7 +46,8 @@ func (c *verifyCmd) published(ctx context.Context, d *deps, server *client.Clien
 	bar := d.newProgress("Verifying", sizeOf(ctx, server, verification.Trusted))
 	var done int64
 	verification.Progress = func(lines int64) { bar.add(lines - done); done = lines }
-	v.Summary, err = ledger.VerifyPublished(ctx, publishedLog{server}, verification, scratch, func(ctx context.Context) error {
+	log := &publishedLog{Client: server}
+	v.Summary, err = ledger.VerifyPublished(ctx, log, verification, scratch, func(ctx context.Context) error {
 		return d.wait(ctx, time.Second)
 	})
 	bar.finish()
@@ -46,7 +59,7 @@ func (c *verifyCmd) published(ctx context.Context, d *deps, server *client.Clien
 	if err != nil {
 		return err
 	}
-	v.NotChecked = v.notChecked(len(c.Checkpoint) > 0)
+	v.NotChecked = v.notChecked(len(c.Checkpoint) > 0, log.older)
 	return v.print(d, c.Output)
 }
 
@@ -61,7 +74,7 @@ func sizeOf(ctx context.Context, server *client.Client, trusted ledger.Verifiers
 }
 
 // notChecked says what no server can show.
-func (v *verified) notChecked(compared bool) (list []string) {
+func (v *verified) notChecked(compared, older bool) (list []string) {
 	for _, part := range []struct {
 		n          int64
 		noun, what string
@@ -73,6 +86,9 @@ func (v *verified) notChecked(compared bool) (list []string) {
 		if part.n > 0 {
 			list = append(list, human.Plural(part.n, part.noun)+" "+part.what)
 		}
+	}
+	if older {
+		list = append(list, "whether other logs were closed before this one: the server is older than that question; update it, or verify at the database")
 	}
 	if !compared {
 		list = append(list, "whether the server shows the same log to others: give --checkpoint with one that was kept elsewhere")
@@ -88,7 +104,7 @@ func (v *verified) published() string {
 	if wrong := v.Missing + v.Altered + v.Inserted; wrong > 0 {
 		fmt.Fprintf(&b, "Wrong: %s missing, %s altered, %s inserted.\n", human.Count(v.Missing), human.Count(v.Altered), human.Count(v.Inserted))
 	}
-	fmt.Fprintf(&b, "The log agrees with %s.\nNot checked:", human.Plural(int64(v.Checkpoints), "checkpoint"))
+	fmt.Fprintf(&b, "The log agrees with %s.%s\nNot checked:", human.Plural(int64(v.Checkpoints), "checkpoint"), v.closed())
 	for _, what := range v.NotChecked {
 		b.WriteString("\n- " + what)
 	}

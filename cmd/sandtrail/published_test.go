@@ -17,6 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -239,3 +243,50 @@ func TestVerifyAServerNeeds(t *testing.T) {
 }
 
 func noWait(context.Context, time.Duration) error { return nil }
+
+// TestVerifyAServerAfterAReset has a server tell what verify tells at its database:
+// which log was closed, by what, and that an old checkpoint is of that one.
+func TestVerifyAServerAfterAReset(t *testing.T) {
+	t.Chdir(t.TempDir())
+	database := pgtest.New(t)
+	fillForReading(t, database)
+	public, _, _ := strings.Cut(command(t, 0, "ledger", "key", "--ledger-key", "key"), "\n")
+	checkpoint := command(t, 0, "ledger", "checkpoint", "--ledger-key", "key", "--db", database)
+	if err := os.WriteFile("old", []byte(checkpoint), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "DROP TABLE sandbox_execution_logs CASCADE"); err != nil {
+		t.Fatal(err)
+	}
+	command(t, 0, "migrate", "--repair", "--db", database)
+	served := startServe(t, database, "--ledger-key", "key")
+	verify := func(target ...string) (v verified) {
+		t.Helper()
+		said := command(t, statusFinding, append([]string{"verify", "--public-key", public, "--checkpoint", "old", "-o", "json"}, target...)...)
+		if err := json.Unmarshal([]byte(said), &v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	at, from := verify("--db", database), verify("--server", served.url)
+	if len(at.Findings) != 1 || at.Findings[0].Kind != ledger.Reset || len(at.Closed) != 1 {
+		t.Errorf("at the database: %+v", at)
+	}
+	if diff := cmp.Diff([]any{at.Findings, at.Closed}, []any{from.Findings, from.Closed}); diff != "" {
+		t.Errorf("the server says otherwise than its database (-database +server)\n%s", diff)
+	}
+	if words := command(t, 0, "verify", "--public-key", public, "--server", served.url); !strings.Contains(words, "A log before it, of 1 entries, was closed at 20") {
+		t.Errorf("in words:\n%s", words)
+	}
+	for _, path := range []string{"/v1/ledger/closed", "/v1/ledger/closed/"} { // the list, and the tiles
+		hides := lies(t, served.url, path, func([]byte) []byte { return []byte(`{"items":[]}`) })
+		if v := verify("--server", hides); len(v.Findings) != 1 || v.Findings[0].Kind != ledger.Truncated {
+			t.Errorf("%s kept back: %+v", path, v)
+		}
+	}
+}

@@ -276,11 +276,15 @@ func (v *verified) counts() string {
 	if v.Unchecked > 0 {
 		fmt.Fprintf(&b, "; %s were not checked, because no public key is known here", human.Count(int64(v.Unchecked)))
 	}
-	b.WriteString(".")
+	return b.String() + "." + v.closed()
+}
+
+// closed words which logs were there before.
+func (v *verified) closed() (text string) {
 	for _, c := range v.Closed {
-		fmt.Fprintf(&b, "\nA log before it, of %s entries, was closed at %s: %s.", human.Count(c.Leaves), exactTime(&c.At), c.How)
+		text += fmt.Sprintf("\nA log before it, of %s entries, was closed at %s: %s.", human.Count(c.Leaves), exactTime(&c.At), c.How)
 	}
-	return b.String()
+	return text
 }
 
 func findingColumns() []table.Column[ledger.Finding] {

@@ -4,6 +4,7 @@ package ledgertest
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
@@ -12,6 +13,8 @@ import (
 	mathrand "math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/ledger"
@@ -353,9 +356,37 @@ func Lawful(t *testing.T, open Opener, n int) {
 		}
 		o.publish()
 		o.clean()
+		o.lists()
 		o.exports()
 		o.receipts()
 	})
+}
+
+// lists are read in parts, which give every removal and rename once.
+func (o *operator) lists() {
+	o.Helper()
+	walk(o, o.service.Removals, func(r ledger.StoredRemoval) int64 { return r.Leaf })
+	walk(o, o.service.Renames, func(r ledger.StoredRename) int64 { return r.Leaf })
+}
+
+func walk[T any](o *operator, list func(context.Context, ledger.Stretch) ([]T, error), index func(T) int64) {
+	o.Helper()
+	all, err := list(o.Context(), ledger.Stretch{})
+	check(o, err)
+	for _, size := range []int{1, 2, len(all) + 1} {
+		got := all[:0:0]
+		for next := (ledger.Stretch{Limit: size}); ; next.From = index(got[len(got)-1]) + 1 {
+			part, err := list(o.Context(), next)
+			check(o, err)
+			if len(part) == 0 {
+				break
+			}
+			got = append(got, part...)
+		}
+		if diff := cmp.Diff(all, got); diff != "" {
+			o.Errorf("in parts of %d:\n%s", size, diff)
+		}
+	}
 }
 
 // exports are checked without the store, every record against its leaf.
