@@ -26,7 +26,7 @@ func (s *Store) PutUser(ctx context.Context, u sandtrail.User) error {
 	if l.Users.Name == "" {
 		columns, values, set, args = "{users.id}, {users.email}", "$1, $2", "", args[:2]
 	}
-	_, err = s.pool.Exec(ctx, l.sql(fmt.Sprintf(
+	err = s.putOwner(ctx, l.sql(fmt.Sprintf(
 		"INSERT INTO {users} (%s) VALUES (%s) ON CONFLICT ({users.id}) DO UPDATE SET {users.email} = $2%s", columns, values, set)), args...)
 	if state(err) == uniqueViolation {
 		return &sandtrail.Error{
@@ -35,6 +35,18 @@ func (s *Store) PutUser(ctx context.Context, u sandtrail.User) error {
 		}
 	}
 	return wrapf(err, "put user %q", u.ID)
+}
+
+// putOwner inserts an owner or replaces the one of the same key. Where the same
+// owner is stored at the same moment, PostgreSQL can report a violation of
+// another unique index (that of the email) before it meets the row of that key.
+func (s *Store) putOwner(ctx context.Context, statement string, args ...any) (err error) {
+	for range 3 {
+		if _, err = s.pool.Exec(ctx, statement, args...); state(err) != uniqueViolation {
+			return err
+		}
+	}
+	return err
 }
 
 // User returns one user.
@@ -69,7 +81,7 @@ func (s *Store) PutStrategy(ctx context.Context, st sandtrail.Strategy) error {
 	if err := l.Strategies.checkKey(st.ID); err != nil {
 		return err
 	}
-	_, err = s.pool.Exec(ctx, l.sql(`INSERT INTO {strategies} ({strategies.id}, {strategies.name}) VALUES ($1, $2)
+	err = s.putOwner(ctx, l.sql(`INSERT INTO {strategies} ({strategies.id}, {strategies.name}) VALUES ($1, $2)
 		ON CONFLICT ({strategies.id}) DO UPDATE SET {strategies.name} = $2`), st.ID, st.Name)
 	return wrapf(err, "put strategy %q", st.ID)
 }
