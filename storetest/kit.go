@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"testing"
 	"time"
 
@@ -41,10 +42,19 @@ func both[T any](k *kit, what string, ask func(sandtrail.Store) (T, error)) (T, 
 	if gotErr != nil {
 		return got, gotErr
 	}
-	if diff := cmp.Diff(want, got, sameAnswer...); diff != "" {
+	if diff := difference(want, got); diff != "" {
 		k.Fatalf("%s (-model +store)\n%s", what, diff)
 	}
 	return got, nil
+}
+
+// difference is "" for the same answer. What is equal to the bit needs no walk
+// through all options for each of thousands of fields.
+func difference[T any](want, got T) string {
+	if reflect.DeepEqual(want, got) {
+		return ""
+	}
+	return cmp.Diff(want, got, sameAnswer...)
 }
 
 // must is both for what has to succeed.
@@ -73,6 +83,7 @@ func complaint(err error) []string {
 }
 
 var sameAnswer = cmp.Options{
+	cmp.Comparer(func(a, b sandtrail.ID) bool { return a == b }), // as a whole, not byte by byte
 	cmp.Comparer(func(a, b float64) bool { return a == b || math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b)) }),
 	emptyIsNil[sandtrail.Execution](), emptyIsNil[sandtrail.Rank](), emptyIsNil[sandtrail.TrendBucket](),
 	// A server says who places a hold, and when.
