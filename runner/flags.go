@@ -2,8 +2,6 @@ package runner
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -108,8 +106,13 @@ func (f *Flags) check() error {
 		return invalid("--record-fd: must be 3 or higher, got %d; 0 to 2 are the command's", f.RecordFD)
 	}
 	if f.RecordFile != "" {
-		if info, err := os.Stat(filepath.Dir(f.RecordFile)); err != nil || !info.IsDir() {
-			return invalid("--record-file: there is no folder %s: make it first", filepath.Dir(f.RecordFile))
+		if err := cmdline.Writable(f.RecordFile); err != nil {
+			return invalid("--record-file: %w", err)
+		}
+	}
+	if f.Source != "" {
+		if err := cmdline.Readable(f.Source); err != nil {
+			return invalid("--source: %w", err)
 		}
 	}
 	// The rules of the record hold for the names too; better now than later.

@@ -17,11 +17,25 @@ type OutboxFlag struct {
 	Outbox string `placeholder:"DIR" env:"SANDTRAIL_OUTBOX" help:"Where executions wait that could not be delivered (default: one per database or server, in the user's state directory)."`
 }
 
+// Check refuses a place that can be no folder.
+func (f OutboxFlag) Check() error { return canBeMade("--outbox", f.Outbox) }
+
+// canBeMade refuses what a flag names, if anything, where it can be no folder.
+func canBeMade(flag, path string) error {
+	if path == "" {
+		return nil
+	}
+	if err := cmdline.CanBeMade(path); err != nil {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "%s: %w", flag, err)
+	}
+	return nil
+}
+
 // dir is the outbox of the store that the program means. Each store has its
 // own, so that no record ends in another than the one it was meant for.
 func (f OutboxFlag) dir(p *Program) (string, error) {
 	if f.Outbox != "" {
-		return f.Outbox, nil
+		return f.Outbox, f.Check()
 	}
 	state, err := p.stateDir("the outbox", "--outbox")
 	return filepath.Join(state, "outbox", p.Target.Digest(p.Getenv)), err
@@ -41,8 +55,11 @@ func (f OutboxFlag) Open(p *Program, retries int) (*outbox.Outbox, error) {
 // waited: asking makes none.
 func (f OutboxFlag) Existing(p *Program, retries int) (*outbox.Outbox, error) {
 	dir, err := f.dir(p)
-	if err != nil {
+	if err != nil && f.Outbox == "" {
 		return nil, nil // a machine without a home has no outbox
+	}
+	if err != nil {
+		return nil, err
 	}
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -56,9 +73,15 @@ type SessionsFlag struct {
 	SessionDir string `placeholder:"DIR" env:"SANDTRAIL_SESSIONS" help:"Where recorded sessions are, each as ID.cast (default: in the user's state directory)."`
 }
 
+// Check refuses a place that can be no folder.
+func (f SessionsFlag) Check() error { return canBeMade("--session-dir", f.SessionDir) }
+
 // Dir is the folder of the sessions.
 func (f SessionsFlag) Dir(p *Program) (string, error) {
 	if f.SessionDir != "" {
+		if err := f.Check(); err != nil {
+			return "", err
+		}
 		return filepath.Abs(f.SessionDir)
 	}
 	state, err := p.stateDir("sessions", "--session-dir")

@@ -4,16 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
+	"github.com/sandtrail/sandtrail/internal/cmdline"
 	"github.com/sandtrail/sandtrail/s3"
 )
 
@@ -26,16 +24,7 @@ func (p *archivePlace) UnmarshalText(text []byte) error {
 	if *p = archivePlace(text); p.inBucket() {
 		return nil
 	}
-	path := kong.ExpandPath(string(text))
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("%q exists but is not a directory", path)
-	}
-	*p = archivePlace(path)
-	return nil
+	return (*cmdline.Folder)(p).UnmarshalText(text)
 }
 
 func (p archivePlace) inBucket() bool { return strings.HasPrefix(string(p), s3.Scheme) }

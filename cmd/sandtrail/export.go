@@ -22,10 +22,10 @@ type exportCmd struct {
 	Failed bool   `help:"Only those that did not succeed, time-outs included."`
 	Format string `enum:"ndjson,csv,parquet,ocsf" default:"ndjson" placeholder:"ndjson" help:"ndjson, csv, parquet or ocsf (NDJSON of Process Activity events)."`
 
-	To     string `placeholder:"FILE" help:"Write there, in place of standard output, and give the file its name when it is whole."`
-	Resume bool   `help:"Go on with the file of --to where the same export was interrupted."`
+	To     outFile `placeholder:"FILE" help:"Write there, in place of standard output, and give the file its name when it is whole."`
+	Resume bool    `help:"Go on with the file of --to where the same export was interrupted."`
 
-	Manifest string `placeholder:"FILE" help:"Write a signed manifest of the export there; lines of ndjson then say where their execution is in the ledger."`
+	Manifest outFile `placeholder:"FILE" help:"Write a signed manifest of the export there; lines of ndjson then say where their execution is in the ledger."`
 	ledgerKeyFlag
 }
 

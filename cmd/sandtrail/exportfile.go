@@ -71,7 +71,7 @@ func (c *exportCmd) toFile(ctx context.Context, d *deps) error {
 
 // createFile begins a file, whatever was there before.
 func (c *exportCmd) createFile(d *deps) (f *exportFile, at time.Time, err error) {
-	if f, err = openPart(c.To, os.O_CREATE); err != nil {
+	if f, err = openPart(string(c.To), os.O_CREATE); err != nil {
 		return nil, at, err
 	}
 	at = sandtrail.Millisecond(d.now())
@@ -80,7 +80,7 @@ func (c *exportCmd) createFile(d *deps) (f *exportFile, at time.Time, err error)
 		err = f.Truncate(0) // first, or it would be taken for a part of this one
 	}
 	if err == nil {
-		err = durable.WriteFile(begunOf(c.To), encoded)
+		err = durable.WriteFile(begunOf(string(c.To)), encoded)
 	}
 	if err != nil {
 		return nil, at, errors.Join(fmt.Errorf("--to: %w", err), f.Close())
@@ -95,7 +95,7 @@ func (c *exportCmd) resumeFile(d *deps) (f *exportFile, at time.Time, err error)
 			"a %s file cannot be continued, because its index comes last: begin again without --resume", c.Format)
 	}
 	var b begun
-	encoded, err := os.ReadFile(begunOf(c.To))
+	encoded, err := os.ReadFile(begunOf(string(c.To)))
 	if err == nil {
 		err = json.Unmarshal(encoded, &b)
 	}
@@ -106,7 +106,7 @@ func (c *exportCmd) resumeFile(d *deps) (f *exportFile, at time.Time, err error)
 		return nil, at, errors.Join(err, sandtrail.Errorf(sandtrail.CodeInvalid,
 			"the export to %s was begun from another store or with other flags: give the same, or begin again without --resume", c.To))
 	}
-	if f, err = openPart(c.To, 0); err != nil {
+	if f, err = openPart(string(c.To), 0); err != nil {
 		return nil, at, err
 	}
 	if f.written, err = scans[c.Format](f); err == nil {

@@ -53,7 +53,7 @@ func newExporting(t *testing.T, n int) *exporting {
 	}
 	x.append(times...)
 	x.must(x.store.Maintain(t.Context(), exportNow))
-	x.cmd.To, x.cmd.Manifest, x.cmd.LedgerKey = filepath.Join(dir, "executions"), filepath.Join(dir, "manifest"), filepath.Join(dir, "key")
+	x.cmd.To, x.cmd.Manifest, x.cmd.LedgerKey = outFile(filepath.Join(dir, "executions")), outFile(filepath.Join(dir, "manifest")), filepath.Join(dir, "key")
 	return x
 }
 
@@ -101,12 +101,12 @@ func (x *exporting) resumed() (file, manifest []byte) {
 	c := x.cmd
 	c.Resume = true
 	x.must(c.Run(x.Context(), x.deps))
-	for _, name := range []string{partOf(x.cmd.To), begunOf(x.cmd.To)} {
+	for _, name := range []string{partOf(string(x.cmd.To)), begunOf(string(x.cmd.To))} {
 		if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
 			x.Errorf("%s is left: %v", name, err)
 		}
 	}
-	return x.read(x.cmd.To), x.read(x.cmd.Manifest)
+	return x.read(string(x.cmd.To)), x.read(string(x.cmd.Manifest))
 }
 
 // tails are what a crash of the machine can leave behind the cut.
@@ -120,7 +120,7 @@ func TestExportResumes(t *testing.T) {
 				x := newExporting(t, rows)
 				x.cmd.Format = format
 				x.must(x.cmd.Run(t.Context(), x.deps))
-				whole, manifest := x.read(x.cmd.To), x.read(x.cmd.Manifest)
+				whole, manifest := x.read(string(x.cmd.To)), x.read(string(x.cmd.Manifest))
 				for cut := 0; cut <= len(whole); cut += len(whole)/8 + 1 {
 					for _, tail := range tails {
 						x.interrupt(append(slices.Clone(whole[:cut]), tail...))
@@ -146,8 +146,8 @@ func TestExportScans(t *testing.T) {
 			x := newExporting(t, rows)
 			x.cmd.Format = format
 			x.must(x.cmd.Run(t.Context(), x.deps))
-			whole := x.read(x.cmd.To)
-			f, err := openPart(x.cmd.To, os.O_CREATE)
+			whole := x.read(string(x.cmd.To))
+			f, err := openPart(string(x.cmd.To), os.O_CREATE)
 			x.must(err)
 			defer f.Close()
 			var so written // at the cut before
@@ -185,7 +185,7 @@ func TestExportResumesAmongChanges(t *testing.T) {
 	x := newExporting(t, 30)
 	x.cmd.Format = "ndjson"
 	x.must(x.cmd.Run(t.Context(), x.deps))
-	whole := x.read(x.cmd.To)
+	whole := x.read(string(x.cmd.To))
 	var at int // half of the executions of a millisecond are written
 	for range 16 {
 		at += 1 + bytes.IndexByte(whole[at:], '\n')
@@ -235,15 +235,15 @@ func TestExportInterrupted(t *testing.T) {
 			x := newExporting(t, exportedRows)
 			x.cmd.Format, x.cmd.Manifest = format, ""
 			x.must(x.cmd.Run(t.Context(), x.deps))
-			whole := x.read(x.cmd.To)
-			x.must(os.Remove(x.cmd.To))
+			whole := x.read(string(x.cmd.To))
+			x.must(os.Remove(string(x.cmd.To)))
 
 			x.deps.opened = interrupted{x.store}
 			if err := x.cmd.Run(t.Context(), x.deps); !errors.Is(err, context.Canceled) {
 				t.Fatalf("got %v, want that it is interrupted", err)
 			}
 			x.deps.opened = x.store
-			if _, err := os.Stat(x.cmd.To); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Stat(string(x.cmd.To)); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("a part has the name of the whole: %v", err)
 			}
 			if told := strings.Contains(x.deps.err.(*bytes.Buffer).String(), "--resume"); told != resumable {
@@ -258,7 +258,7 @@ func TestExportInterrupted(t *testing.T) {
 				return
 			}
 			x.must(err)
-			if !bytes.Equal(x.read(x.cmd.To), whole) {
+			if !bytes.Equal(x.read(string(x.cmd.To)), whole) {
 				t.Errorf("the export that went on is another")
 			}
 		})

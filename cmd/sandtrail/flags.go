@@ -13,8 +13,13 @@ import (
 	"github.com/sandtrail/sandtrail/runner"
 )
 
-// duration is a length of time such as 90d.
-type duration = cmdline.Duration
+// Types of flags that the small recorder has too.
+type (
+	duration = cmdline.Duration
+	inFile   = cmdline.InFile
+	input    = cmdline.Input
+	outFile  = cmdline.OutFile
+)
 
 // millis are the whole milliseconds of a duration, nil when it was not given.
 func millis(v *duration) *int {

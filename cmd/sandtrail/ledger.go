@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/durable"
+	"github.com/sandtrail/sandtrail/internal/cmdline"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/runner"
 )
@@ -26,8 +28,16 @@ type ledgerKeyFlag struct {
 	LedgerKey string `placeholder:"FILE" env:"SANDTRAIL_LEDGER_KEY" help:"File of the key that signs checkpoints (default: beside the SQLite file, else sandtrail.ledger-key)."`
 }
 
+// path is where the key is, or can be written.
 func (f ledgerKeyFlag) path(d *deps) (string, error) {
 	if f.LedgerKey != "" {
+		check := cmdline.Readable
+		if _, err := os.Stat(f.LedgerKey); errors.Is(err, fs.ErrNotExist) {
+			check = cmdline.Writable
+		}
+		if err := check(f.LedgerKey); err != nil {
+			return "", sandtrail.Errorf(sandtrail.CodeInvalid, "--ledger-key: %w", err)
+		}
 		return f.LedgerKey, nil
 	}
 	db, _, err := d.target()
@@ -181,7 +191,7 @@ func (c *ledgerRotateCmd) Run(d *deps) error {
 	}
 	keys, err := ledger.LoadKeys(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return sandtrail.Errorf(sandtrail.CodeNotFound, "there is no key to rotate yet: %w", err)
+		return sandtrail.Errorf(sandtrail.CodeNotFound, "--ledger-key: there is no key to rotate yet in %s: check the name, or make one with sandtrail ledger key", path)
 	}
 	if err != nil {
 		return invalid(err)

@@ -75,7 +75,7 @@ func (c *exportCmd) putManifest(signed []byte) error {
 	if c.Manifest == "" {
 		return nil
 	}
-	if err := durable.WriteFile(c.Manifest, signed); err != nil {
+	if err := durable.WriteFile(string(c.Manifest), signed); err != nil {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--manifest: %w", err)
 	}
 	return nil
@@ -83,7 +83,7 @@ func (c *exportCmd) putManifest(signed []byte) error {
 
 // export checks an exported file against its manifest.
 func (c *verifyCmd) export(d *deps, trusted ledger.Verifiers) error {
-	signed, err := os.ReadFile(c.Manifest)
+	signed, err := os.ReadFile(string(c.Manifest))
 	if err != nil {
 		return invalid(err)
 	}
@@ -94,7 +94,7 @@ func (c *verifyCmd) export(d *deps, trusted ledger.Verifiers) error {
 		v.add(ledger.Finding{Kind: ledger.BadSignature, Detail: err.Error()})
 		return v.print(d, c.Output)
 	}
-	file, err := os.Open(c.Export)
+	file, err := os.Open(string(c.Export))
 	if err != nil {
 		return invalid(err)
 	}

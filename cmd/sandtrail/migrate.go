@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/cmdline"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -21,11 +22,11 @@ type migrateCmd struct {
 	DryRun bool `xor:"what" help:"Print the SQL of the pending migrations and change nothing."`
 	Adopt  bool `help:"PostgreSQL: take over a table of executions that Prisma made, with every row and what hangs on it. With --dry-run, tell what becomes of it."`
 
-	PrismaSchema string `placeholder:"FILE" help:"PostgreSQL: read the tables, keys and columns of users, strategies and executions in this Prisma schema (a file, or a folder of them), and compare them with the database's."`
-	LogTable     string `placeholder:"TABLE" help:"PostgreSQL: the table to adopt (default sandbox_execution_logs); a schema may precede it: app.RunLog."`
-	ExtraColumns string `enum:",keep,metadata" default:"" placeholder:"keep|metadata" help:"With --adopt: what becomes of its columns that are none of an execution's: columns of the log (keep, the default) or keys of the metadata."`
-	Repair       bool   `help:"PostgreSQL: begin a new log where the table of executions was dropped from outside, as prisma migrate reset does; the old one's ledger is kept."`
-	DropOld      bool   `help:"With --adopt: drop the old table, which adoption has kept aside."`
+	PrismaSchema cmdline.InPath `placeholder:"FILE" help:"PostgreSQL: read the tables, keys and columns of users, strategies and executions in this Prisma schema (a file, or a folder of them), and compare them with the database's."`
+	LogTable     string         `placeholder:"TABLE" help:"PostgreSQL: the table to adopt (default sandbox_execution_logs); a schema may precede it: app.RunLog."`
+	ExtraColumns string         `enum:",keep,metadata" default:"" placeholder:"keep|metadata" help:"With --adopt: what becomes of its columns that are none of an execution's: columns of the log (keep, the default) or keys of the metadata."`
+	Repair       bool           `help:"PostgreSQL: begin a new log where the table of executions was dropped from outside, as prisma migrate reset does; the old one's ledger is kept."`
+	DropOld      bool           `help:"With --adopt: drop the old table, which adoption has kept aside."`
 
 	Partitions string `enum:",auto,day,week,month" default:"" placeholder:"SIZE" help:"PostgreSQL: how long new partitions are: day, week, month or auto, by how many executions come (default: as before, auto at first)."`
 

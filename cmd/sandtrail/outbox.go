@@ -116,6 +116,9 @@ func (outboxFlushCmd) Examples() []string {
 
 // Run delivers what waits.
 func (c *outboxFlushCmd) Run(ctx context.Context, d *deps) error {
+	if err := c.sessionsFlag.Check(); err != nil {
+		return err
+	}
 	box, err := c.Open(d.program(), outbox.All)
 	if err != nil {
 		return err
@@ -160,6 +163,9 @@ func (outboxRetryCmd) Examples() []string {
 // Run puts what was refused back among what waits, and delivers that. What is
 // refused again is set aside again.
 func (c *outboxRetryCmd) Run(ctx context.Context, d *deps) error {
+	if err := c.sessionsFlag.Check(); err != nil {
+		return err
+	}
 	box, err := c.Open(d.program(), outbox.All)
 	if err != nil {
 		return err

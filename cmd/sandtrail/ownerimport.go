@@ -12,14 +12,14 @@ import (
 
 // ownersFile names what users and strategies are read from.
 type ownersFile struct {
-	File string `arg:"" optional:"" default:"-" help:"File to read, - for standard input: JSON objects, one a line (NDJSON), or CSV with a head line, as list writes both."`
+	File input `arg:"" optional:"" default:"-" help:"File to read, - for standard input: JSON objects, one a line (NDJSON), or CSV with a head line, as list writes both."`
 }
 
 func (f ownersFile) open(d *deps) (io.ReadCloser, error) {
 	if f.File == "-" {
 		return io.NopCloser(d.in), nil
 	}
-	file, err := os.Open(f.File)
+	file, err := os.Open(string(f.File))
 	return file, invalid(err)
 }
 

@@ -18,7 +18,7 @@ import (
 
 type playCmd struct {
 	executionArg
-	File      string   `placeholder:"FILE" help:"Replay this asciicast (version 3) in place of an execution's."`
+	File      inFile   `placeholder:"FILE" help:"Replay this asciicast (version 3) in place of an execution's."`
 	Speed     float64  `default:"1" help:"So many times as fast."`
 	IdleLimit duration `placeholder:"DURATION" help:"Shorten longer pauses to that."`
 	sessionsFlag
@@ -76,7 +76,7 @@ func (c *playCmd) Run(ctx context.Context, d *deps) error {
 // one that was recorded.
 func (c *playCmd) open(ctx context.Context, d *deps) (file *os.File, differs bool, err error) {
 	if c.File != "" {
-		if file, err = durable.OpenNamed(c.File); err != nil {
+		if file, err = durable.OpenNamed(string(c.File)); err != nil {
 			return nil, false, sandtrail.Errorf(sandtrail.CodeInvalid, "--file: %w", err)
 		}
 		return file, false, nil

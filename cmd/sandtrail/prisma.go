@@ -4,14 +4,15 @@ import (
 	"cmp"
 	"fmt"
 
+	"github.com/sandtrail/sandtrail/internal/cmdline"
 	"github.com/sandtrail/sandtrail/prisma"
 )
 
 type prismaCmd struct {
-	Addition     bool   `xor:"part" help:"Print only what an existing schema lacks."`
-	Config       bool   `xor:"part" help:"Print the lines of prisma.config.ts that keep Prisma Migrate away from the table."`
-	PrismaSchema string `placeholder:"FILE" help:"Take the models of users and strategies, and their keys, from this Prisma schema (a file, or a folder of them)."`
-	LogsIn       string `placeholder:"SCHEMA" help:"PostgreSQL schema of the table of executions (default public)."`
+	Addition     bool           `xor:"part" help:"Print only what an existing schema lacks."`
+	Config       bool           `xor:"part" help:"Print the lines of prisma.config.ts that keep Prisma Migrate away from the table."`
+	PrismaSchema cmdline.InPath `placeholder:"FILE" help:"Take the models of users and strategies, and their keys, from this Prisma schema (a file, or a folder of them)."`
+	LogsIn       string         `placeholder:"SCHEMA" help:"PostgreSQL schema of the table of executions (default public)."`
 	ownerTables
 	UsersModel      string `group:"tables" placeholder:"MODEL" help:"Prisma's model of users (default User)."`
 	UsersField      string `group:"tables" placeholder:"FIELD" help:"Its id field (default id)."`
@@ -67,11 +68,11 @@ func (c *prismaCmd) options() (prisma.Options, error) {
 	if c.PrismaSchema == "" {
 		return o, nil
 	}
-	files, err := schemaFiles(c.PrismaSchema)
+	files, err := schemaFiles(string(c.PrismaSchema))
 	if err != nil {
 		return o, err
 	}
-	found, err := prisma.Read(prisma.Chosen{Users: c.UsersTable, Strategies: c.StrategiesTable, Schema: c.PrismaSchema}, files...)
+	found, err := prisma.Read(prisma.Chosen{Users: c.UsersTable, Strategies: c.StrategiesTable, Schema: string(c.PrismaSchema)}, files...)
 	o.Users, o.Strategies = completed(o.Users, found.Users.Owner), completed(o.Strategies, found.Strategies.Owner)
 	return o, err
 }

@@ -18,11 +18,11 @@ func (c *migrateCmd) readPrisma(o *postgres.Options) error {
 	if c.PrismaSchema == "" {
 		return nil
 	}
-	files, err := schemaFiles(c.PrismaSchema)
+	files, err := schemaFiles(string(c.PrismaSchema))
 	if err != nil {
 		return err
 	}
-	a, err := prisma.Read(prisma.Chosen{Users: c.UsersTable, Strategies: c.StrategiesTable, Log: c.LogTable, Schema: c.PrismaSchema}, files...)
+	a, err := prisma.Read(prisma.Chosen{Users: c.UsersTable, Strategies: c.StrategiesTable, Log: c.LogTable, Schema: string(c.PrismaSchema)}, files...)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 type recordCmd struct {
-	File         string `arg:"" optional:"" default:"-" help:"File of executions, - for standard input: one JSON object, an array, or one object per line (NDJSON), gzip and zstd understood, or CSV as export writes it."`
+	File         input  `arg:"" optional:"" default:"-" help:"File of executions, - for standard input: one JSON object, an array, or one object per line (NDJSON), gzip and zstd understood, or CSV as export writes it."`
 	FromLine     int    `default:"1" help:"Skip the lines before this one."`
 	Import       string `placeholder:"NAME" help:"Name of this import. Executions without id get one made from the name, the line's number and its content, so that reading the same lines again stores nothing twice. A file is named by its path."`
 	CreateOwners bool   `help:"Make the users and strategies that are not there yet, as the executions tell of them."`
@@ -76,13 +76,13 @@ func (c *recordCmd) open(d *deps) (io.ReadCloser, source, error) {
 		}
 		return f, s.describe(f, "standard input"), nil
 	}
-	f, err := os.Open(c.File)
+	f, err := os.Open(string(c.File))
 	if err != nil {
 		return nil, s, sandtrail.Errorf(sandtrail.CodeInvalid, "record: %w", err)
 	}
-	path, err := filepath.Abs(c.File)
+	path, err := filepath.Abs(string(c.File))
 	if err != nil {
-		path = c.File
+		path = string(c.File)
 	}
 	return f, s.describe(f, path), nil
 }

@@ -22,12 +22,12 @@ import (
 
 type serveCmd struct {
 	Listen    hostPort `default:"127.0.0.1:8471" env:"SANDTRAIL_LISTEN" placeholder:"127.0.0.1:8471" help:"Address to serve. Without keys only a loopback address is."`
-	TLSCert   string   `name:"tls-cert" env:"SANDTRAIL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM; read again when it changes."`
-	TLSKey    string   `name:"tls-key" env:"SANDTRAIL_TLS_KEY" placeholder:"FILE" help:"Its private key."`
+	TLSCert   inFile   `name:"tls-cert" env:"SANDTRAIL_TLS_CERT" placeholder:"FILE" help:"Certificate chain in PEM; read again when it changes."`
+	TLSKey    inFile   `name:"tls-key" env:"SANDTRAIL_TLS_KEY" placeholder:"FILE" help:"Its private key."`
 	Retention duration `default:"90d" env:"SANDTRAIL_RETENTION" help:"Delete executions older than this, once a day, and refuse new ones; 0 keeps all and takes any age."`
 	periodFlags
 	RateLimit float64 `default:"10000" env:"SANDTRAIL_RATE_LIMIT" help:"Requests a second that one key may make."`
-	Rules     string  `env:"SANDTRAIL_RULES" placeholder:"FILE" help:"Alert rules as a JSON array (default: more than 30 % of the last hour failed)."`
+	Rules     inFile  `env:"SANDTRAIL_RULES" placeholder:"FILE" help:"Alert rules as a JSON array (default: more than 30 % of the last hour failed)."`
 	channelFlags
 	ledgerFlags
 	outboxFlag
@@ -46,6 +46,9 @@ func (serveCmd) Examples() []string {
 
 // Run serves until it is interrupted, then answers what is in flight.
 func (c *serveCmd) Run(ctx context.Context, d *deps) error {
+	if err := errors.Join(c.outboxFlag.Check(), c.sessionsFlag.Check()); err != nil {
+		return err
+	}
 	log := c.logger(d)
 	store, err := c.store(ctx, d)
 	if err != nil {
@@ -171,7 +174,7 @@ func (c *serveCmd) rules() ([]sandtrail.Rule, error) {
 	if c.Rules == "" {
 		return []sandtrail.Rule{sandtrail.DefaultRule()}, nil
 	}
-	raw, err := os.ReadFile(c.Rules)
+	raw, err := os.ReadFile(string(c.Rules))
 	if err != nil {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--rules: %w", err)
 	}
@@ -200,7 +203,7 @@ func (c *serveCmd) listen() (net.Listener, error) {
 	if c.TLSCert == "" {
 		return listener, nil
 	}
-	files := &certificateFiles{certificate: c.TLSCert, key: c.TLSKey}
+	files := &certificateFiles{certificate: string(c.TLSCert), key: string(c.TLSKey)}
 	if _, err := files.get(nil); err != nil {
 		_ = listener.Close()
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--tls-cert, --tls-key: %w", err)

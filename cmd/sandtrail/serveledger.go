@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/cmdline"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/server"
@@ -15,13 +16,13 @@ import (
 // ledgerFlags say what a server does for its ledger and those of others.
 type ledgerFlags struct {
 	ledgerKeyFlag
-	CheckpointEvery   duration     `default:"1h" env:"SANDTRAIL_CHECKPOINT_EVERY" help:"Sign and publish a checkpoint this often; 0 never does."`
-	CheckpointDir     string       `type:"existingdir" env:"SANDTRAIL_CHECKPOINT_DIR" placeholder:"DIR" help:"Write each to a file of its own there."`
-	CheckpointWebhook []webAddress `env:"SANDTRAIL_CHECKPOINT_WEBHOOK" placeholder:"URL" help:"Post each to this URL, signed with --webhook-secret; may be given more than once."`
-	CheckpointWitness []webAddress `env:"SANDTRAIL_CHECKPOINT_WITNESS" placeholder:"URL" help:"Have each witnessed there, such as by https://other/v1/ledger/witness; may be given more than once."`
-	WitnessOf         []string     `env:"SANDTRAIL_WITNESS_OF" placeholder:"KEY" help:"Be a witness of the log with this public key; may be given more than once."`
-	Archive           archivePlace `env:"SANDTRAIL_ARCHIVE" placeholder:"DIR" help:"Write whole weeks there, to a directory or s3://BUCKET/PREFIX, before --retention deletes them."`
-	VerifyEvery       duration     `default:"24h" env:"SANDTRAIL_VERIFY_EVERY" help:"Compare the executions with the ledger this often; 0 never does."`
+	CheckpointEvery   duration       `default:"1h" env:"SANDTRAIL_CHECKPOINT_EVERY" help:"Sign and publish a checkpoint this often; 0 never does."`
+	CheckpointDir     cmdline.Folder `env:"SANDTRAIL_CHECKPOINT_DIR" placeholder:"DIR" help:"Write each to a file of its own there."`
+	CheckpointWebhook []webAddress   `env:"SANDTRAIL_CHECKPOINT_WEBHOOK" placeholder:"URL" help:"Post each to this URL, signed with --webhook-secret; may be given more than once."`
+	CheckpointWitness []webAddress   `env:"SANDTRAIL_CHECKPOINT_WITNESS" placeholder:"URL" help:"Have each witnessed there, such as by https://other/v1/ledger/witness; may be given more than once."`
+	WitnessOf         []string       `env:"SANDTRAIL_WITNESS_OF" placeholder:"KEY" help:"Be a witness of the log with this public key; may be given more than once."`
+	Archive           archivePlace   `env:"SANDTRAIL_ARCHIVE" placeholder:"DIR" help:"Write whole weeks there, to a directory or s3://BUCKET/PREFIX, before --retention deletes them."`
+	VerifyEvery       duration       `default:"24h" env:"SANDTRAIL_VERIFY_EVERY" help:"Compare the executions with the ledger this often; 0 never does."`
 }
 
 // service is the ledger of a store. Where the key's file was not named and
@@ -82,7 +83,7 @@ func (c *ledgerFlags) jobs(store serviceStore, service *ledger.Service, hook not
 func (c *ledgerFlags) publishers(hook notify.Webhook) []worker.Publisher {
 	var all []worker.Publisher
 	if c.CheckpointDir != "" {
-		all = append(all, notify.CheckpointDir{Path: c.CheckpointDir})
+		all = append(all, notify.CheckpointDir{Path: string(c.CheckpointDir)})
 	}
 	for _, url := range c.CheckpointWebhook {
 		hook.URL = string(url)

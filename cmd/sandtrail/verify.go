@@ -19,11 +19,11 @@ import (
 )
 
 type verifyCmd struct {
-	Checkpoint []string `type:"existingfile" placeholder:"FILE" help:"Checkpoint that was kept outside the database. May be repeated."`
-	Since      string   `type:"existingfile" placeholder:"FILE" help:"Checkpoint up to which all was verified before: older executions are counted, and not read again."`
-	Receipt    string   `type:"existingfile" placeholder:"FILE" help:"Check a receipt instead; needs no database."`
-	Export     string   `type:"existingfile" placeholder:"FILE" and:"export" help:"Check an exported file instead; needs no database."`
-	Manifest   string   `type:"existingfile" placeholder:"FILE" and:"export" help:"The manifest that was written with it."`
+	Checkpoint []inFile `placeholder:"FILE" help:"Checkpoint that was kept outside the database. May be repeated."`
+	Since      inFile   `placeholder:"FILE" help:"Checkpoint up to which all was verified before: older executions are counted, and not read again."`
+	Receipt    inFile   `placeholder:"FILE" help:"Check a receipt instead; needs no database."`
+	Export     inFile   `placeholder:"FILE" and:"export" help:"Check an exported file instead; needs no database."`
+	Manifest   inFile   `placeholder:"FILE" and:"export" help:"The manifest that was written with it."`
 	PublicKey  []string `placeholder:"KEY" help:"Public key of the log, besides those of the key file. May be repeated."`
 	ledgerKeyFlag
 	output
@@ -92,7 +92,7 @@ func (c *verifyCmd) Run(ctx context.Context, d *deps) error {
 func (c *verifyCmd) verification(trusted ledger.Verifiers, v *verified) (ledger.Verification, error) {
 	verification := ledger.Verification{Trusted: trusted, Report: v.add}
 	for _, path := range c.Checkpoint {
-		signed, err := os.ReadFile(path)
+		signed, err := os.ReadFile(string(path))
 		if err != nil {
 			return verification, invalid(err)
 		}
@@ -100,7 +100,7 @@ func (c *verifyCmd) verification(trusted ledger.Verifiers, v *verified) (ledger.
 	}
 	var err error
 	if c.Since != "" {
-		verification.Since, err = os.ReadFile(c.Since)
+		verification.Since, err = os.ReadFile(string(c.Since))
 	}
 	return verification, invalid(err)
 }
@@ -116,8 +116,11 @@ func (c *verifyCmd) trusted(d *deps) (ledger.Verifiers, error) {
 	keys, err := ledger.LoadKeys(path)
 	if err == nil {
 		public = append(public, keys.Public()...)
-	} else if !errors.Is(err, fs.ErrNotExist) || c.LedgerKey != "" {
+	} else if !errors.Is(err, fs.ErrNotExist) {
 		return ledger.Verifiers{}, invalid(err)
+	} else if c.LedgerKey != "" {
+		return ledger.Verifiers{}, sandtrail.Errorf(sandtrail.CodeInvalid,
+			"--ledger-key: there is no file %s: check the name, or give the public key with --public-key", path)
 	}
 	_, server, err := d.target()
 	if err != nil {
@@ -152,7 +155,7 @@ func (c *verifyCmd) offline(d *deps, trusted ledger.Verifiers) error {
 // nothing can be told without the log, and that is refused.
 func (c *verifyCmd) compare(trusted ledger.Verifiers, made ledger.Checkpoint, find func(ledger.Finding)) error {
 	for _, path := range c.Checkpoint {
-		signed, err := os.ReadFile(path)
+		signed, err := os.ReadFile(string(path))
 		if err != nil {
 			return invalid(err)
 		}
@@ -174,7 +177,7 @@ func (c *verifyCmd) compare(trusted ledger.Verifiers, made ledger.Checkpoint, fi
 }
 
 func (c *verifyCmd) receipt(d *deps, trusted ledger.Verifiers) error {
-	raw, err := os.ReadFile(c.Receipt)
+	raw, err := os.ReadFile(string(c.Receipt))
 	if err != nil {
 		return invalid(err)
 	}
