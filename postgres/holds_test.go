@@ -19,9 +19,8 @@ func TestHoldsBind(t *testing.T) {
 	if pgtest.OnCitus() {
 		t.Skip("there the user of an execution cannot change, and holds do not follow a strategy")
 	}
-	another := copies(t, "", "2")
 	storetest.HoldsBind(t, func(t *testing.T) (sandtrail.Database, func(...string) error) {
-		url := another(t)
+		url := template.copy(t)
 		s, other := openAt(t, url, postgres.Options{}), foreign(t, url)
 		return s, func(statements ...string) error {
 			return pgtest.ExecAll(t.Context(), other, statements...)
@@ -54,7 +53,6 @@ func TestHoldsBindOlderSnapshots(t *testing.T) {
 	if pgtest.OnCitus() {
 		t.Skip("there is no trigger that could refuse")
 	}
-	another := copies(t, "", "2")
 	for level, want := range map[pgx.TxIsoLevel]string{pgx.ReadCommitted: "SHELD", pgx.RepeatableRead: "40001", pgx.Serializable: "40001"} {
 		for name, removal := range map[string]string{
 			"delete": "DELETE FROM sandbox_execution_logs",
@@ -62,7 +60,7 @@ func TestHoldsBindOlderSnapshots(t *testing.T) {
 			"move":   "UPDATE sandbox_execution_logs SET user_id = 'u1'",
 		} {
 			t.Run(string(level)+" "+name, func(t *testing.T) {
-				url := another(t)
+				url := template.copy(t)
 				s, other := openAt(t, url, postgres.Options{}), foreign(t, url)
 				putOwners(t, s, 2)
 				appendAll(t, s, execution(now))

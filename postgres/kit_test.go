@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,13 +18,58 @@ import (
 // now is a Wednesday.
 var now = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
-// open returns a migrated store on a fresh database, and its URL.
+// open returns a store on a fresh database, and its URL. The database is a copy
+// of one that was migrated.
 func open(t testing.TB) (*postgres.Store, string) {
 	t.Helper()
-	url := pgtest.New(t)
-	s := openAt(t, url, postgres.Options{})
+	url := template.copy(t)
+	return openAt(t, url, postgres.Options{}), url
+}
+
+// migrated is a database that is migrated once, for many tests to copy.
+type migrated struct {
+	once sync.Once
+	url  string
+	drop func() error
+}
+
+// template is dropped by TestMain.
+var template migrated
+
+func (m *migrated) copy(t testing.TB) string {
+	t.Helper()
+	if pgtest.OnCitus() {
+		return migratedAt(t, pgtest.New(t), "")
+	}
+	m.once.Do(func() {
+		url, drop := pgtest.Keep(t)
+		m.drop = drop
+		m.url = migratedAt(t, url, "2")
+	})
+	if m.url == "" {
+		t.Fatal("the first test could not migrate the database that all copy")
+	}
+	return pgtest.Copy(t, m.url)
+}
+
+func (m *migrated) close() error {
+	if m.drop == nil {
+		return nil
+	}
+	return m.drop()
+}
+
+// migratedAt migrates a database and leaves it without connections, which would
+// keep it from being copied.
+func migratedAt(t testing.TB, url, pool string) string {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), withPool(t, url, pool), postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
 	migrate(t, s)
-	return s, url
+	return url
 }
 
 // openAt opens a store of few connections: who waits for one while holding
@@ -39,37 +85,26 @@ func openAt(t testing.TB, url string, options postgres.Options) *postgres.Store 
 }
 
 // copies migrates one database with as many connections as said, and returns
-// what makes copies of it. An isolation level is the default of all; "": the
-// server's.
+// what makes copies of it. An isolation level is the default of all.
 func copies(t testing.TB, level, pool string) func(testing.TB) string {
 	t.Helper()
 	made := func(t testing.TB) string {
 		t.Helper()
-		url := withDefault(t, pgtest.New(t), level)
-		s, err := postgres.Open(t.Context(), withPool(t, url, pool), postgres.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close() // a database with connections cannot be copied
-		migrate(t, s)
-		return url
+		return migratedAt(t, withDefault(t, pgtest.New(t), level), pool)
 	}
 	if pgtest.OnCitus() {
 		return made
 	}
-	template := made(t)
+	first := made(t)
 	return func(t testing.TB) string {
 		t.Helper()
-		return withDefault(t, pgtest.Copy(t, template), level)
+		return withDefault(t, pgtest.Copy(t, first), level)
 	}
 }
 
 // withDefault makes an isolation level the default of a database.
 func withDefault(t testing.TB, address, level string) string {
 	t.Helper()
-	if level == "" {
-		return address
-	}
 	conn := foreign(t, address)
 	defer conn.Close(t.Context())
 	exec(t, conn, "ALTER DATABASE "+pgx.Identifier{conn.Config().Database}.Sanitize()+" SET default_transaction_isolation TO '"+level+"'")

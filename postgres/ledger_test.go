@@ -113,8 +113,7 @@ func TestLedgerKeepsWhatWasWritten(t *testing.T) {
 
 // ledgerTargets migrates one database, of which every target is a copy.
 func ledgerTargets(t *testing.T) ledgertest.Opener {
-	another := copies(t, "", "2")
-	return func(t *testing.T) ledgertest.Target { return ledgerTarget(t, another(t)) }
+	return func(t *testing.T) ledgertest.Target { return ledgerTarget(t, template.copy(t)) }
 }
 
 func ledgerTarget(t *testing.T, url string) ledgertest.Target {

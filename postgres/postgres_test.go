@@ -85,16 +85,23 @@ func TestAddressWithoutHost(t *testing.T) {
 	migrate(t, openAt(t, "postgres://?"+query.Encode(), postgres.Options{}))
 }
 
-// TestConformance runs the suite for each isolation level that a database can
-// have as its default, the last with as many connections as a server has.
+// TestConformance runs the suite with the one connection that every question
+// must do with, and what may depend on it for each isolation level that a
+// database can have as its default, the last with as many connections as a
+// server has.
 func TestConformance(t *testing.T) {
-	for _, test := range []struct{ level, pool string }{
-		{"read committed", "1"}, {"repeatable read", "2"}, {"serializable", ""},
+	for _, test := range []struct {
+		level, pool string
+		run         func(*testing.T, func(*testing.T) sandtrail.Database)
+	}{
+		{"read committed", "1", storetest.Run},
+		{"repeatable read", "2", storetest.RunTransactions},
+		{"serializable", "", storetest.RunTransactions},
 	} {
 		t.Run(strings.ReplaceAll(test.level, " ", ""), func(t *testing.T) {
 			t.Parallel()
 			another := copies(t, test.level, test.pool)
-			storetest.Run(t, func(t *testing.T) sandtrail.Database {
+			test.run(t, func(t *testing.T) sandtrail.Database {
 				s, err := postgres.Open(t.Context(), withPool(t, another(t), test.pool), postgres.Options{})
 				if err != nil {
 					t.Fatal(err)

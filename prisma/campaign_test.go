@@ -396,6 +396,10 @@ func (d draw) putOwners(store interface {
 		store.PutStrategy(d.Context(), sandtrail.Strategy{ID: d.strategy(), Name: "again"}))
 }
 
+// raceEnv names the variable with the flags of a build with the race detector
+// that share what is compiled with the tests; see scripts/test.
+const raceEnv = "SANDTRAIL_TEST_RACE"
+
 // buildServer builds the program, with the race detector where the test has it.
 func buildServer(t *testing.T) string {
 	t.Helper()
@@ -405,6 +409,7 @@ func buildServer(t *testing.T) string {
 	if slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 	}
+	args = append(args, strings.Fields(os.Getenv(raceEnv))...)
 	if out, err := exec.CommandContext(t.Context(), "go", append(args, "../cmd/sandtrail")...).CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}

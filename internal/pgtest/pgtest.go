@@ -56,6 +56,17 @@ func Examples(pattern string) (drop func() error, err error) {
 	return drop, os.Setenv(ExampleEnv, url)
 }
 
+// Keep creates an empty database that stays until it is dropped, such as one to
+// copy in many tests.
+func Keep(t testing.TB) (database string, drop func() error) {
+	t.Helper()
+	database, drop, err := create(Server(t), randomName(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return database, drop
+}
+
 // Copy creates a database as New does, with what another one of the same
 // server has, to which nobody is connected.
 func Copy(t testing.TB, template string) string {
