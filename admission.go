@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -70,12 +69,11 @@ func (a Admission) Admit(drafts ...Draft) ([]Admitted, error) {
 	for i := range drafts {
 		var p problems
 		admitted[i] = a.admit(&drafts[i], &p)
-		for _, f := range p {
-			if len(drafts) > 1 {
-				f.Path = joinPath(fmt.Sprintf("[%d]", i), f.Path)
-			}
-			all = append(all, f)
+		prefix := ""
+		if len(drafts) > 1 && len(p.fields) > 0 {
+			prefix = fmt.Sprintf("[%d]", i)
 		}
+		all.addAll(prefix, p)
 	}
 	if err := all.err("invalid execution"); err != nil {
 		return nil, err
@@ -111,8 +109,8 @@ func (a Admission) admit(d *Draft, p *problems) Admitted {
 	checkCount(p, "memoryUsed", d.MemoryUsed)
 	checkCount(p, "errorCount", d.ErrorCount)
 	checkCount(p, "warningCount", d.WarningCount)
-	if c := d.CPUUsage; c != nil && (!(*c >= 0) || math.IsInf(*c, 0)) {
-		p.add("cpuUsage", "must be a finite percentage of at least 0, got %v", *c)
+	if c := d.CPUUsage; c != nil && !(*c >= 0 && *c <= MaxCPUUsage) {
+		p.add("cpuUsage", "must be a percentage from 0 to %.0f, where 100 is one core, got %v", MaxCPUUsage, *c)
 	}
 	checkClasses(p, d.Classes)
 
@@ -213,6 +211,10 @@ func checkMetadata(p *problems, raw json.RawMessage) (compact json.RawMessage, n
 		p.add("metadata", "%v", err)
 		return nil, 0, 0
 	}
+	if deeperThan(MaxNesting, compact) {
+		p.add("metadata", "at most %d objects and arrays in each other", MaxNesting)
+		return nil, 0, 0
+	}
 	if containsNUL(compact) {
 		p.add("metadata", "contains a NUL character (\\u0000), which no store can hold")
 	}
@@ -225,6 +227,23 @@ func checkMetadata(p *problems, raw json.RawMessage) (compact json.RawMessage, n
 		}
 	}
 	return compact, nErrors, nWarnings
+}
+
+// deeperThan reports whether valid JSON nests further than that.
+func deeperThan(limit int, raw []byte) bool {
+	for i, depth := 0, 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '"':
+			i += valueEnd(raw[i:]) - 1
+		case '{', '[':
+			if depth++; depth > limit {
+				return true
+			}
+		case '}', ']':
+			depth--
+		}
+	}
+	return false
 }
 
 // containsNUL reports whether compact JSON holds the escape \u0000.
@@ -255,6 +274,10 @@ func checkFindings(p *problems, path string, raw json.RawMessage) int {
 		return 0
 	}
 	for i, element := range elements {
+		if element[0] != '{' && len(p.fields) >= MaxFaults {
+			p.more++ // without reading it
+			continue
+		}
 		at := fmt.Sprintf("%s[%d]", path, i)
 		var f struct {
 			Severity   *string `json:"severity"`
@@ -359,8 +382,8 @@ func Merge(batch []Admitted, stored map[ID]Execution) (fresh []Execution, duplic
 			p.add(path, "%s is already taken by an execution with different content", a.Execution.ID)
 		}
 	}
-	if len(p) > 0 {
-		return nil, 0, &Error{Code: CodeConflict, Message: "conflicting execution", Fields: p}
+	if len(p.fields) > 0 {
+		return nil, 0, &Error{Code: CodeConflict, Message: "conflicting execution", Fields: p.fields, More: p.more}
 	}
 	return fresh, duplicates, nil
 }
@@ -377,13 +400,17 @@ func UnknownOwners(batch []Admitted, noUser, noStrategy map[string]bool, cause e
 		}
 		if id := a.Execution.UserID; noUser[id] {
 			p.add(joinPath(prefix, "userId"), "there is no user %q; add it first", id)
-			e.With(Remedy{Act: ActAddUser, Value: id})
+			if p.more == 0 {
+				e.With(Remedy{Act: ActAddUser, Value: id})
+			}
 		}
 		if id := a.Execution.StrategyID; noStrategy[id] {
 			p.add(joinPath(prefix, "strategyId"), "there is no strategy %q; add it first", id)
-			e.With(Remedy{Act: ActAddStrategy, Value: id})
+			if p.more == 0 {
+				e.With(Remedy{Act: ActAddStrategy, Value: id})
+			}
 		}
 	}
-	e.Fields = p
+	e.Fields, e.More = p.fields, p.more
 	return e
 }

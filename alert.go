@@ -184,8 +184,8 @@ func ParseRules(raw []byte) ([]Rule, error) {
 		}
 		names[form.Name] = true
 		var fault *Error
-		if errors.As(UnderPath(fmt.Sprintf("[%d]", i), rules[i].Validate()), &fault) {
-			p = append(p, fault.Fields...)
+		if errors.As(rules[i].Validate(), &fault) {
+			p.addAll(fmt.Sprintf("[%d]", i), problems{fault.Fields, fault.More})
 		}
 	}
 	return rules, p.err("invalid alert rules")

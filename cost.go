@@ -17,15 +17,10 @@ type Measured struct {
 	MemoryUsed int64 `json:"memoryUsed" doc:"Executions that memoryMiBSeconds counts."`
 }
 
-// MaxCostCPU is the greatest cpuUsage in percent that costs count, that of ten
-// thousand busy cores. A greater one is no measurement: it would make the sums
-// worthless.
-const MaxCostCPU = 1e6
-
 // CPUMicroseconds is the CPU time of an execution: cpuUsage × executionTime,
-// rounded. It is not measured where cpuUsage is nil or above MaxCostCPU.
+// rounded. It is not measured where cpuUsage is nil or above MaxCPUUsage.
 func CPUMicroseconds(executionTime int, cpuUsage *float64) (n int64, measured bool) {
-	if cpuUsage == nil || !(*cpuUsage >= 0 && *cpuUsage <= MaxCostCPU) {
+	if cpuUsage == nil || !(*cpuUsage >= 0 && *cpuUsage <= MaxCPUUsage) {
 		return 0, false
 	}
 	return int64(math.Round(*cpuUsage * float64(executionTime) * 10)), true

@@ -21,6 +21,7 @@ const (
 	MaxMetadataBytes = 64 << 10
 	MaxClassBytes    = 255
 	MaxInt           = 1<<31 - 1 // the integer columns are 32 bits wide
+	MaxNesting       = 1000      // objects and arrays of metadata in each other
 
 	// MaxClockSkew is how far ahead of our clock a record's time may be.
 	MaxClockSkew = 5 * time.Minute
@@ -28,6 +29,11 @@ const (
 	// may be.
 	DefaultRetention = 90 * 24 * time.Hour
 )
+
+// MaxCPUUsage is the greatest cpuUsage in percent, that of ten thousand busy cores.
+// A greater one is no measurement: it would make every average over it worthless.
+// Costs leave it out where another writer stored it.
+const MaxCPUUsage = 1e6
 
 // Execution is one stored run: who ran what, when, with what result and at
 // what cost. It is immutable once appended. Its JSON form is section 1 of the

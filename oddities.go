@@ -12,7 +12,7 @@ type Oddities struct {
 	Times         int64 // createdAt outside of the years 1 to 9999
 	ZeroIDs       int64 // the id is all zero
 	Infinite      int64 // cpuUsage is infinite; read as not measured
-	Costless      int64 // cpuUsage is finite and above MaxCostCPU, also through our own ways in
+	Costless      int64 // cpuUsage is finite and above MaxCPUUsage, also through our own ways in
 }
 
 // Check is the line of doctor. Oddities are no fault of the database.
@@ -36,7 +36,7 @@ func (o Oddities) Check() Check {
 		c.Detail = "executions that another client wrote: " + strings.Join(found, "; ")
 	}
 	if o.Costless > 0 {
-		c.Detail += fmt.Sprintf("; %d with a cpuUsage above %.0f %%, which no sum of CPU seconds counts", o.Costless, MaxCostCPU)
+		c.Detail += fmt.Sprintf("; %d with a cpuUsage above %.0f %%, which no sum of CPU seconds counts", o.Costless, MaxCPUUsage)
 	}
 	return c
 }

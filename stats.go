@@ -372,7 +372,7 @@ func ParseLocation(name string) (*time.Location, error) {
 	location, err := time.LoadLocation(name)
 	if err != nil {
 		p.add("tz", "unknown time zone %q: it must be an IANA name such as Europe/Paris", name)
-		return nil, &Error{Code: CodeInvalid, Fields: p, Err: err}
+		return nil, &Error{Code: CodeInvalid, Fields: p.fields, Err: err}
 	}
 	return location, nil
 }

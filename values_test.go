@@ -1,6 +1,7 @@
 package sandtrail_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -209,8 +210,43 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-func TestAdmittedCPUMayBeLarge(t *testing.T) {
-	if _, err := (sandtrail.Admission{Now: noon}).Admit(draft(func(d *sandtrail.Draft) { d.CPUUsage = new(math.MaxFloat64) })); err != nil {
-		t.Error(err)
+// A CPU usage that no machine has would make every average over it nonsense.
+func TestAdmittedCPUIsBounded(t *testing.T) {
+	for cpu, want := range map[float64]bool{0: true, 1600: true, sandtrail.MaxCPUUsage: true, 1.1e6: false, 1e308: false, math.MaxFloat64: false, -1: false} {
+		_, err := (sandtrail.Admission{Now: noon}).Admit(draft(func(d *sandtrail.Draft) { d.CPUUsage = &cpu }))
+		if got := err == nil; got != want {
+			t.Errorf("%v: admitted %t, want %t: %v", cpu, got, want, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "1000000") {
+			t.Errorf("%v: does not name the bound: %v", cpu, err)
+		}
+	}
+}
+
+// An error does not grow with the number of faults that it is about.
+func TestFaultsAreCounted(t *testing.T) {
+	drafts := make([]sandtrail.Draft, 5000) // six rules broken by each
+	_, err := (sandtrail.Admission{Now: noon}).Admit(drafts...)
+	var e *sandtrail.Error
+	if !errors.As(err, &e) || len(e.Fields) != sandtrail.MaxFaults {
+		t.Fatalf("%T with %d fields", err, len(e.Fields))
+	}
+	if faults := len(e.Fields) + e.More; faults%5000 != 0 || !strings.HasSuffix(e.Error(), fmt.Sprintf("; and %d more", e.More)) {
+		t.Errorf("%d faults: …%s", faults, e.Error()[len(e.Error())-40:])
+	}
+	findings := json.RawMessage(`{"errors":[` + strings.Repeat("0,", 30_000) + `0]}`)
+	_, err = (sandtrail.Admission{Now: noon}).Admit(draft(func(d *sandtrail.Draft) { d.Metadata = findings }))
+	if !errors.As(err, &e) || len(e.Fields) != sandtrail.MaxFaults || e.More != 30_001-sandtrail.MaxFaults {
+		t.Errorf("%d fields and %d more", len(e.Fields), e.More)
+	}
+}
+
+func TestMetadataNestsOnlySoDeep(t *testing.T) {
+	for depth, want := range map[int]bool{sandtrail.MaxNesting: true, sandtrail.MaxNesting + 1: false} {
+		nested := json.RawMessage(`{"a\"[[[":` + strings.Repeat("[", depth-1) + strings.Repeat("]", depth-1) + "}")
+		_, err := (sandtrail.Admission{Now: noon}).Admit(draft(func(d *sandtrail.Draft) { d.Metadata = nested }))
+		if got := err == nil; got != want {
+			t.Errorf("%d levels: admitted %t, want %t: %v", depth, got, want, err)
+		}
 	}
 }

@@ -18,7 +18,8 @@ type Problem struct {
 	Status int            `json:"status" doc:"The HTTP status."`
 	Code   sandtrail.Code `json:"code" enum:"invalid,not_found,conflict,unauthorized,forbidden,held,rate_limited,too_large,unavailable,internal" doc:"The kind of problem, for programs."`
 	Detail string         `json:"detail" doc:"What was wrong and what to do."`
-	Errors []FieldProblem `json:"errors,omitempty" doc:"Every place that is at fault."`
+	Errors []FieldProblem `json:"errors,omitempty" doc:"Every place that is at fault, up to 100."`
+	More   int            `json:"more,omitempty" doc:"How many further places are at fault."`
 	// Remedies are those that a caller may have the right to.
 	Remedies []Remedy `json:"remedies,omitempty" doc:"What mends it, for programs that offer it to people."`
 
@@ -52,7 +53,7 @@ func NewProblem(err error, origin string, inPath ...string) *Problem {
 	if !errors.As(err, &e) || code == sandtrail.CodeInternal {
 		return p
 	}
-	p.Detail = e.Public()
+	p.Detail, p.More = e.Public(), e.More
 	for _, f := range e.Fields {
 		from := origin
 		if slices.Contains(inPath, f.Path) {
@@ -87,7 +88,7 @@ func location(origin, path string) string {
 
 // Err is the domain's error that the problem describes.
 func (p *Problem) Err() *sandtrail.Error {
-	e := &sandtrail.Error{Code: p.Code, Message: p.Detail}
+	e := &sandtrail.Error{Code: p.Code, Message: p.Detail, More: p.More}
 	if e.Code == "" {
 		e.Code = CodeOfStatus(p.Status)
 	}
@@ -99,7 +100,7 @@ func (p *Problem) Err() *sandtrail.Error {
 	}
 	// Error() writes the fields behind the message, as it did when the detail
 	// was made.
-	fields := (&sandtrail.Error{Fields: e.Fields}).Error()
+	fields := (&sandtrail.Error{Fields: e.Fields, More: e.More}).Error()
 	if message, ok := strings.CutSuffix(p.Detail, fields); ok && len(e.Fields) > 0 {
 		e.Message = strings.TrimSuffix(message, ": ")
 	}

@@ -4,16 +4,19 @@
 package otlp
 
 import (
+	"bytes"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"mime"
 	"time"
+	"unicode/utf8"
 
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	logs "go.opentelemetry.io/proto/otlp/logs/v1"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
+	resources "go.opentelemetry.io/proto/otlp/resource/v1"
 
 	"github.com/sandtrail/sandtrail"
 )
@@ -44,31 +47,51 @@ type Record struct {
 	Err   error           // why it is no execution
 }
 
-// Decode reads the log records of an ExportLogsServiceRequest in their order.
-// One that is no execution does not keep the others from being read.
-func Decode(form Form, raw []byte) ([]Record, error) {
-	// The request has the one field of LogsData, in both forms.
-	var request logs.LogsData
-	var err error
-	if form == Protobuf {
-		err = proto.Unmarshal(raw, &request)
-	} else {
-		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(raw, &request)
+// Limits of a request.
+const (
+	MaxRecords     = 100_000 // log records, with the resources and scopes that hold them
+	MaxRecordBytes = 1 << 20 // of a log record, a resource or a scope, as it was sent
+)
+
+// Decode reads the log records of an ExportLogsServiceRequest in their order, one
+// at a time. One that is no execution does not keep the others from being read. An
+// error of each ends it.
+func Decode(form Form, raw []byte, each func(Record) error) error {
+	d := decoder{form: form}
+	if form == JSON && !utf8.Valid(raw) {
+		return unreadable(errors.New("not valid UTF-8"))
 	}
-	if err != nil {
-		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "not an OTLP request for logs: %w", err)
+	if form == JSON && !json.Valid(raw) {
+		return unreadable(json.Unmarshal(raw, new(json.RawMessage)))
 	}
-	var all []Record
-	for r, resource := range request.GetResourceLogs() {
-		for s, scope := range resource.GetScopeLogs() {
-			for l, record := range scope.GetLogRecords() {
-				entry := Record{Where: fmt.Sprintf("resourceLogs[%d].scopeLogs[%d].logRecords[%d]", r, s, l)}
-				entry.Draft, entry.Err = draftOf(form, record, resource.GetResource().GetAttributes(), scope.GetScope().GetAttributes())
-				all = append(all, entry)
-			}
+	if form == JSON {
+		raw = bytes.TrimSpace(raw)
+	}
+	return d.parts(raw, 1, "resourceLogs", func(r int, resourceLogs []byte) error {
+		var resource resources.Resource
+		if err := d.head(resourceLogs, "resource", &resource); err != nil {
+			return err
 		}
-	}
-	return all, nil
+		return d.parts(resourceLogs, 2, "scopeLogs", func(s int, scopeLogs []byte) error {
+			var scope common.InstrumentationScope
+			if err := d.head(scopeLogs, "scope", &scope); err != nil {
+				return err
+			}
+			return d.parts(scopeLogs, 2, "logRecords", func(l int, part []byte) error {
+				var record logs.LogRecord
+				if err := d.message(part, &record); err != nil {
+					return err
+				}
+				entry := Record{Where: fmt.Sprintf("resourceLogs[%d].scopeLogs[%d].logRecords[%d]", r, s, l)}
+				entry.Draft, entry.Err = draftOf(form, &record, resource.GetAttributes(), scope.GetAttributes())
+				return each(entry)
+			})
+		})
+	})
+}
+
+func unreadable(err error) error {
+	return sandtrail.Errorf(sandtrail.CodeInvalid, "not an OTLP request for logs: %w", err)
 }
 
 // draftOf reads an execution out of a log record. What the record does not say

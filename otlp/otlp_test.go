@@ -46,8 +46,14 @@ const full = `{"resourceLogs":[{
 					{"key":"n","value":{"arrayValue":{"values":[{"intValue":"9007199254740993"},{}]}}}]}}}
 			]}]}]}],"somethingNew":1}`
 
+// decode is all log records of a request.
+func decode(form otlp.Form, raw []byte) (all []otlp.Record, err error) {
+	err = otlp.Decode(form, raw, func(r otlp.Record) error { all = append(all, r); return nil })
+	return all, err
+}
+
 func TestDecode(t *testing.T) {
-	got, err := otlp.Decode(otlp.JSON, []byte(full))
+	got, err := decode(otlp.JSON, []byte(full))
 	if err != nil || len(got) != 1 || got[0].Err != nil {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -61,11 +67,11 @@ func TestDecode(t *testing.T) {
 	if at, ok := draft.ID.Time(); !ok || !at.Equal(noon.Add(123*time.Millisecond)) {
 		t.Errorf("the id %s does not say when", draft.ID)
 	}
-	again, _ := otlp.Decode(otlp.JSON, []byte(full))
+	again, _ := decode(otlp.JSON, []byte(full))
 	if draft.ID != again[0].Draft.ID {
 		t.Error("sent again it gets another id")
 	}
-	later, _ := otlp.Decode(otlp.JSON, []byte(strings.Replace(full, "456789", "456790", 1)))
+	later, _ := decode(otlp.JSON, []byte(strings.Replace(full, "456789", "456790", 1)))
 	if draft.ID == later[0].Draft.ID {
 		t.Error("a nanosecond later it gets the same id")
 	}
@@ -99,7 +105,7 @@ func attribute(t testing.TB, key, value string) *common.KeyValue {
 
 func TestDecodeProtobuf(t *testing.T) {
 	id := sandtrail.NewID(noon)
-	got, err := otlp.Decode(otlp.Protobuf, request(t, &logs.LogRecord{
+	got, err := decode(otlp.Protobuf, request(t, &logs.LogRecord{
 		ObservedTimeUnixNano: uint64(noon.UnixNano()), TraceId: []byte{0xab, 1}, SpanId: []byte{2},
 		Body: attribute(t, "", `{"kvlistValue":{"values":[{"key":"k","value":{"bytesValue":"AAE="}}]}}`).GetValue(),
 		Attributes: []*common.KeyValue{
@@ -146,20 +152,20 @@ func TestRecordsThatAreNoExecutions(t *testing.T) {
 		if test.key != "other" && test.key != "sandtrail.execution.type" {
 			record.Attributes = append(record.Attributes, attribute(t, "sandtrail.execution.type", `{"stringValue":"TERMINAL"}`))
 		}
-		got, err := otlp.Decode(otlp.Protobuf, request(t, record))
+		got, err := decode(otlp.Protobuf, request(t, record))
 		if err != nil || len(got) != 1 || got[0].Err == nil || !strings.Contains(got[0].Err.Error(), test.want) {
 			t.Errorf("%s %.60s: %v, %v, want %q", test.key, test.value, got, err, test.want)
 		}
 	}
 	late := &logs.LogRecord{TimeUnixNano: 1 << 63, Attributes: []*common.KeyValue{attribute(t, "sandtrail.execution.type", `{"stringValue":"TERMINAL"}`)}}
-	if got, err := otlp.Decode(otlp.Protobuf, request(t, late)); err != nil || got[0].Err == nil {
+	if got, err := decode(otlp.Protobuf, request(t, late)); err != nil || got[0].Err == nil {
 		t.Errorf("a time beyond all years: %v, %v", got, err)
 	}
 }
 
 func TestDecodeRefuses(t *testing.T) {
 	for form, raw := range map[otlp.Form]string{otlp.Protobuf: "\xff\xff", otlp.JSON: `{"resourceLogs":1}`} {
-		if _, err := otlp.Decode(form, []byte(raw)); !errors.Is(err, sandtrail.ErrInvalid) {
+		if _, err := decode(form, []byte(raw)); !errors.Is(err, sandtrail.ErrInvalid) {
 			t.Errorf("%s: got %v, want ErrInvalid", form, err)
 		}
 	}
@@ -206,11 +212,11 @@ func FuzzDecode(f *testing.F) {
 		if binary {
 			form = otlp.Protobuf
 		}
-		got, err := otlp.Decode(form, raw)
+		got, err := decode(form, raw)
 		if err != nil {
 			return
 		}
-		again, err := otlp.Decode(form, raw)
+		again, err := decode(form, raw)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -244,6 +244,6 @@ func (s *Store) checkValues(ctx context.Context, l *layout, _ time.Time) (sandtr
 	err := s.pool.QueryRow(ctx, l.sql(`SELECT count(*) FILTER (WHERE success AND timed_out),
 		count(*) FILTER (WHERE created_at < '0001-01-01 00:00:00Z' OR created_at >= '10000-01-01 00:00:00Z'),
 		count(*) FILTER (WHERE id = '00000000-0000-0000-0000-000000000000'),
-		count(*) FILTER (WHERE cpu_usage > $1) FROM {logs}`), sandtrail.MaxCostCPU).Scan(&o.Contradictory, &o.Times, &o.ZeroIDs, &o.Costless)
+		count(*) FILTER (WHERE cpu_usage > $1) FROM {logs}`), sandtrail.MaxCPUUsage).Scan(&o.Contradictory, &o.Times, &o.ZeroIDs, &o.Costless)
 	return o.Check(), err
 }

@@ -116,7 +116,7 @@ func TestDaysCountedAnew(t *testing.T) {
 
 // TestWideSums adds the greatest costs that a table can hold, and takes them away.
 func TestWideSums(t *testing.T) {
-	most, cpu := sandtrail.MaxInt, sandtrail.MaxCostCPU
+	most, cpu := sandtrail.MaxInt, sandtrail.MaxCPUUsage
 	greatest := Change{Sign: 1, ExecutionTime: most, MemoryUsed: &most, CPUUsage: &cpu}
 	var cell Cell
 	for range 1000 {

@@ -1,29 +1,31 @@
 package server
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/internal/intake"
 )
 
-const (
-	// ndjsonBatch is how many lines, and ndjsonBytes how many bytes of them,
-	// are committed together.
-	ndjsonBatch = 1000
-	ndjsonBytes = 4 << 20
-	// maxFaults bounds how many faults one answer lists.
-	maxFaults = 100
-)
+// recordCost is the memory that a decoded execution takes besides its bytes.
+const recordCost = 1 << 10
 
+// appendExecutions reads its body itself: an array is received whole, lines in
+// batches.
 func (s *Server) appendExecutions(w http.ResponseWriter, r *http.Request) {
-	answer, err := s.receive(w, r)
+	form, err := formOf(r)
+	var answer api.Appended
+	switch {
+	case err != nil:
+	case form == ndjsonForm:
+		answer, err = s.receiveLines(w, r)
+	default:
+		answer, err = s.receiveJSON(w, r)
+	}
 	if err != nil {
 		s.writeProblem(w, r, err, "body")
 		return
@@ -31,36 +33,52 @@ func (s *Server) appendExecutions(w http.ResponseWriter, r *http.Request) {
 	sendJSON(w, http.StatusCreated, answer)
 }
 
-func (s *Server) receive(w http.ResponseWriter, r *http.Request) (api.Appended, error) {
-	form, err := formOf(r)
+// receiveJSON stores one execution or an array of them, all or nothing.
+func (s *Server) receiveJSON(w http.ResponseWriter, r *http.Request) (answer api.Appended, err error) {
+	kept, err := s.receiveWhole(w, r, s.cfg.Limits.BodyBytes)
 	if err != nil {
-		return api.Appended{}, err
+		return answer, err
 	}
-	body, err := s.openBody(w, r)
-	if err != nil {
-		return api.Appended{}, err
-	}
-	defer body.Close()
-	if form == ndjsonForm {
-		return s.receiveLines(r.Context(), newLineReader(body, s.cfg.Limits.LineBytes))
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Limits.RequestTime)
-	defer cancel()
-	raw, err := readAll(body, s.cfg.Limits.BodyBytes)
-	if err != nil {
-		return api.Appended{}, err
-	}
-	return s.receiveJSON(ctx, raw)
+	defer kept.free()
+	err = s.inSlot(w, r, 0, func(ctx context.Context) error {
+		answer, err = s.storeJSON(ctx, kept, r.Header.Get("Content-Encoding"))
+		return err
+	})
+	return answer, err
 }
 
-func (s *Server) receiveJSON(ctx context.Context, raw []byte) (api.Appended, error) {
-	drafts, isArray, err := decodeDrafts(raw)
+// storeJSON reads a body that has come. An array is read twice: once to know
+// what it would take, which costs no memory, then to keep it.
+func (s *Server) storeJSON(ctx context.Context, kept *spool, encoding string) (api.Appended, error) {
+	asked := newPayload(ctx, s, kept, encoding)
+	first, err := asked.first()
+	if err == io.EOF {
+		err = sandtrail.Errorf(sandtrail.CodeInvalid, "the body is empty; send one execution or an array of them")
+	}
 	if err != nil {
 		return api.Appended{}, err
 	}
-	appended, err := s.storeDrafts(ctx, drafts)
+	cost := int64(s.cfg.Limits.LineBytes) // of one execution
+	if asked.window == 0 {
+		cost = min(cost, kept.size())
+	}
+	if first == '[' {
+		if cost, err = asked.measure(); err != nil {
+			return api.Appended{}, err
+		}
+	}
+	cost, err = s.memory.wait(ctx, kept.who, cost+asked.window+recordCost, s.cfg.Limits.WaitTime)
 	if err != nil {
-		if isArray && len(drafts) == 1 {
+		return api.Appended{}, err
+	}
+	defer s.memory.give(kept.who, cost)
+	batch, err := asked.decode(first == '[', s.admission())
+	if err != nil {
+		return api.Appended{}, err
+	}
+	appended, err := s.storeBatch(ctx, batch)
+	if err != nil {
+		if first == '[' && len(batch) == 1 {
 			err = sandtrail.UnderPath("[0]", err)
 		}
 		return api.Appended{}, err
@@ -68,17 +86,10 @@ func (s *Server) receiveJSON(ctx context.Context, raw []byte) (api.Appended, err
 	return api.Appended{Accepted: int64(appended.Accepted), Duplicates: int64(appended.Duplicates), IDs: appended.IDs}, nil
 }
 
-// storeDrafts admits drafts and stores them, all or nothing.
-func (s *Server) storeDrafts(ctx context.Context, drafts []sandtrail.Draft) (sandtrail.Appended, error) {
-	if len(drafts) == 0 {
+// storeBatch stores a batch, all or nothing.
+func (s *Server) storeBatch(ctx context.Context, batch []sandtrail.Admitted) (sandtrail.Appended, error) {
+	if len(batch) == 0 {
 		return sandtrail.Appended{IDs: []sandtrail.ID{}}, nil
-	}
-	if len(drafts) > sandtrail.MaxBatch {
-		return sandtrail.Appended{}, sandtrail.Errorf(sandtrail.CodeTooLarge, "an array may have %d records, got %d; send NDJSON (application/x-ndjson), which may have any number", sandtrail.MaxBatch, len(drafts))
-	}
-	batch, err := s.admission().Admit(drafts...)
-	if err != nil {
-		return sandtrail.Appended{}, err
 	}
 	return s.committer.Append(ctx, batch)
 }
@@ -87,123 +98,148 @@ func (s *Server) admission() sandtrail.Admission {
 	return s.cfg.Retention.Admission(s.now())
 }
 
-// decodeDrafts reads one object or an array of them and names every fault by
-// its path.
-func decodeDrafts(raw []byte) (drafts []sandtrail.Draft, isArray bool, err error) {
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 {
-		return nil, false, sandtrail.Errorf(sandtrail.CodeInvalid, "the body is empty; send one execution or an array of them")
-	}
-	if raw[0] != '[' {
-		var d sandtrail.Draft
-		err := d.UnmarshalJSON(raw)
-		return []sandtrail.Draft{d}, false, err
-	}
-	var elements []json.RawMessage
-	if err := json.Unmarshal(raw, &elements); err != nil {
-		return nil, true, &sandtrail.Error{Code: sandtrail.CodeInvalid, Message: fmt.Sprintf("not valid JSON: %v", err), Err: err}
-	}
-	drafts = make([]sandtrail.Draft, len(elements))
-	var faults []sandtrail.FieldError
-	for i, element := range elements {
-		if err := drafts[i].UnmarshalJSON(element); err != nil && len(faults) < maxFaults {
-			faults = append(faults, fieldsOf(sandtrail.UnderPath(fmt.Sprintf("[%d]", i), err))...)
-		}
-	}
-	if len(faults) > 0 {
-		return nil, true, &sandtrail.Error{Code: sandtrail.CodeInvalid, Message: "invalid execution", Fields: faults}
-	}
-	return drafts, true, nil
+// payload is a JSON body that has come, to be read more than once.
+type payload struct {
+	ctx      context.Context
+	server   *Server
+	kept     *spool
+	encoding string
+	window   int64 // memory that decompression takes; 0: it has none
 }
 
-func fieldsOf(err error) []sandtrail.FieldError {
-	var e *sandtrail.Error
-	if errors.As(err, &e) {
-		return e.Fields
-	}
-	return nil
+func newPayload(ctx context.Context, s *Server, kept *spool, encoding string) *payload {
+	return &payload{ctx: ctx, server: s, kept: kept, encoding: encoding}
 }
 
-// lines is an NDJSON import under way.
-type lines struct {
-	server *Server
-	done   api.Appended // committed so far
-	drafts []sandtrail.Draft
-	at     []int64 // the line of each draft
-	bytes  int
-}
-
-// receiveLines stores NDJSON of any length in committed batches. At a fault
-// everything before the faulty line is stored and nothing from it on, so that
-// the rest can be sent again.
-func (s *Server) receiveLines(ctx context.Context, reader *lineReader) (api.Appended, error) {
-	l := &lines{server: s, done: api.Appended{IDs: []sandtrail.ID{}}}
-	for {
-		line, err := reader.next()
-		var draft sandtrail.Draft
-		if err == nil {
-			err = draft.UnmarshalJSON(line)
-		}
-		if err != nil {
-			if stopped := l.flush(ctx); stopped != nil {
-				return api.Appended{}, stopped
-			}
-			if err == io.EOF {
-				return l.done, nil
-			}
-			return api.Appended{}, l.stoppedAt(ctx, max(reader.line, 1), err)
-		}
-		l.drafts, l.at = append(l.drafts, draft), append(l.at, reader.line)
-		if l.bytes += len(line); len(l.drafts) >= ndjsonBatch || l.bytes >= ndjsonBytes {
-			if stopped := l.flush(ctx); stopped != nil {
-				return api.Appended{}, stopped
-			}
-		}
-	}
-}
-
-// flush commits what is gathered.
-func (l *lines) flush(ctx context.Context) error {
-	drafts, at := l.drafts, l.at
-	l.drafts, l.at, l.bytes = l.drafts[:0], l.at[:0], 0
-	return l.commit(ctx, drafts, at)
-}
-
-// commit stores drafts, or those before the first that is at fault.
-func (l *lines) commit(ctx context.Context, drafts []sandtrail.Draft, at []int64) error {
-	if len(drafts) == 0 {
-		return nil
-	}
-	appended, err := l.server.storeDrafts(ctx, drafts)
-	if err == nil {
-		l.count(appended)
-		return nil
-	}
-	if len(drafts) == 1 || transient(err) {
-		return l.stoppedAt(ctx, at[0], err)
-	}
-	half := len(drafts) / 2
-	if err := l.commit(ctx, drafts[:half], at[:half]); err != nil {
+// read reads the body from its beginning.
+func (p *payload) read(read func(*intake.Reader) error) error {
+	stored, err := p.kept.open()
+	if err != nil {
 		return err
 	}
-	return l.commit(ctx, drafts[half:], at[half:])
+	plain, err := unpack(p.ctx, p.encoding, stored)
+	if err != nil {
+		return err
+	}
+	defer plain.Close()
+	p.window = plain.window
+	limits := p.server.cfg.Limits
+	reader := intake.Open(atMost(plain, limits.BodyBytes), intake.Array, limits.LineBytes)
+	reader.SkipMark()
+	return read(reader)
 }
 
-func (l *lines) count(a sandtrail.Appended) {
-	l.done.Accepted += int64(a.Accepted)
-	l.done.Duplicates += int64(a.Duplicates)
-	if l.done.IDs != nil {
-		l.done.IDs = append(l.done.IDs, a.IDs...)
-	}
-	if len(l.done.IDs) > sandtrail.MaxBatch {
-		l.done.IDs = nil // the answer does not grow with the request
-	}
+// first is the first character that is no blank.
+func (p *payload) first() (c byte, err error) {
+	err = p.read(func(r *intake.Reader) error {
+		c, err = r.First()
+		return err
+	})
+	return c, err
 }
 
-// stoppedAt is the problem that says how far the import came.
-func (l *lines) stoppedAt(ctx context.Context, line int64, err error) error {
-	problem := l.server.problem(ctx, sandtrail.UnderPath(fmt.Sprintf("[%d]", line-1), err), "body")
-	problem.Detail = fmt.Sprintf("stopped at line %d: %s", line, problem.Detail)
-	problem.Line, problem.Accepted, problem.Duplicates = &line, &l.done.Accepted, &l.done.Duplicates
-	return problem
+// measure is the memory that the executions of an array take.
+func (p *payload) measure() (cost int64, err error) {
+	count := 0
+	err = p.read(func(r *intake.Reader) error {
+		for {
+			record, err := r.Next()
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if count++; count > sandtrail.MaxBatch {
+				return sandtrail.Errorf(sandtrail.CodeTooLarge, "an array may have %d executions, this one has more; send NDJSON (application/x-ndjson), which may have any number", sandtrail.MaxBatch)
+			}
+			cost += 2*int64(len(record.JSON)) + recordCost // the store takes as much again
+		}
+	})
+	return cost, err
+}
+
+// bytes is the whole body, in memory for which it returns what to give back. What
+// one message of it takes once it is decoded is in that.
+func (p *payload) bytes() (raw []byte, cost int64, err error) {
+	stored, err := p.kept.open()
+	if err != nil {
+		return nil, 0, err
+	}
+	limits := p.server.cfg.Limits
+	size := p.kept.size()
+	if p.encoding != "" {
+		plain, err := unpack(p.ctx, p.encoding, stored)
+		if err != nil {
+			return nil, 0, err
+		}
+		size, err = io.Copy(io.Discard, atMost(plain, limits.BodyBytes))
+		_ = plain.Close()
+		if err != nil {
+			return nil, 0, err
+		}
+		if stored, err = p.kept.open(); err != nil {
+			return nil, 0, err
+		}
+		p.window = plain.window
+	}
+	cost, err = p.server.memory.wait(p.ctx, p.kept.who, 2*size+p.window+min(40*size, 16<<20), limits.WaitTime)
+	if err != nil {
+		return nil, 0, err
+	}
+	plain, err := unpack(p.ctx, p.encoding, stored)
+	raw = make([]byte, size)
+	if err == nil {
+		_, err = io.ReadFull(plain, raw)
+		_ = plain.Close()
+	}
+	if err != nil {
+		p.server.memory.give(p.kept.who, cost)
+	}
+	return raw, cost, err
+}
+
+// decode reads and admits one execution, or all of an array.
+func (p *payload) decode(isArray bool, admission sandtrail.Admission) (batch []sandtrail.Admitted, err error) {
+	err = p.read(func(r *intake.Reader) error {
+		if isArray {
+			batch, err = admitArray(r, admission)
+			return err
+		}
+		raw, err := r.Rest()
+		if err != nil {
+			return err
+		}
+		batch, err = admitOne(admission, raw)
+		return err
+	})
+	return batch, err
+}
+
+func admitOne(admission sandtrail.Admission, raw []byte) ([]sandtrail.Admitted, error) {
+	var draft sandtrail.Draft
+	if err := draft.UnmarshalJSON(raw); err != nil {
+		return nil, err
+	}
+	return admission.Admit(draft)
+}
+
+// admitArray names every fault of an array by its path.
+func admitArray(r *intake.Reader, admission sandtrail.Admission) ([]sandtrail.Admitted, error) {
+	var batch []sandtrail.Admitted
+	var faults sandtrail.Faults
+	for {
+		record, err := r.Next()
+		if err == io.EOF {
+			return batch, faults.Err("invalid execution")
+		}
+		if err != nil {
+			return nil, err
+		}
+		one, err := admitOne(admission, record.JSON)
+		if err != nil {
+			faults.Add(fmt.Sprintf("[%d]", record.Index), err)
+		}
+		batch = append(batch, one...)
+	}
 }

@@ -64,6 +64,19 @@ func (c caller) name() string {
 	return c.key.Name
 }
 
+// shareName is whose share of the server's limits a request takes: the key's, or
+// where there is none the address's.
+func (c caller) shareName() string {
+	if c.key != nil {
+		return c.key.ID.String()
+	}
+	ip := net.ParseIP(c.remote)
+	if ip == nil || ip.To4() != nil {
+		return c.remote
+	}
+	return ip.Mask(net.CIDRMask(64, 128)).String() // what one holder of IPv6 addresses has at least
+}
+
 type callerKey struct{}
 
 // callerOf is who sent the request; a caller without rights if nobody asked.

@@ -34,6 +34,9 @@ func (s *Server) wrap(next http.Handler) (http.Handler, error) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
 		defer s.recoverPanic(w, r)
+		if r.Body != http.NoBody { // nor may one be waited for that is refused unread
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.Limits.IdleTime))
+		}
 		compressed.ServeHTTP(w, r)
 	}), nil
 }
@@ -80,30 +83,6 @@ func (s *Server) recoverPanic(w http.ResponseWriter, r *http.Request) {
 	s.metrics.panics.Inc()
 	s.logger(r.Context()).Error("panic", "path", r.URL.Path, "panic", fault, "stack", string(debug.Stack()))
 	s.writeProblem(w, r, errors.New("panic"), "")
-}
-
-// limit refuses what is beyond the number of requests that are served at once
-// and bounds how long one may take.
-func (s *Server) limit(slots chan struct{}, endless bool, w http.ResponseWriter, r *http.Request, handle http.HandlerFunc) {
-	select {
-	case slots <- struct{}{}:
-		defer func() { <-slots }()
-	default:
-		s.writeProblem(w, r, sandtrail.Errorf(sandtrail.CodeUnavailable, "the server has as many requests as it serves at once; try again in a second"), "")
-		return
-	}
-	if endless {
-		handle(w, r)
-		return
-	}
-	limits := s.cfg.Limits
-	control := http.NewResponseController(w)
-	// Writers without deadlines, as in tests, need none.
-	_ = control.SetReadDeadline(time.Now().Add(limits.IdleTime))
-	_ = control.SetWriteDeadline(time.Now().Add(limits.RequestTime + limits.IdleTime))
-	ctx, cancel := context.WithTimeout(r.Context(), limits.RequestTime)
-	defer cancel()
-	handle(w, r.WithContext(ctx))
 }
 
 // writeProblem answers with an error. origin is where its field paths start.
@@ -191,16 +170,4 @@ func (w *idleWriter) Write(b []byte) (int, error) {
 func (w *idleWriter) flush() error {
 	_ = w.control.SetWriteDeadline(time.Now().Add(w.idle))
 	return w.control.Flush()
-}
-
-// idleReader is idleWriter for a request's body.
-type idleReader struct {
-	r       io.Reader
-	control *http.ResponseController
-	idle    time.Duration
-}
-
-func (r *idleReader) Read(b []byte) (int, error) {
-	_ = r.control.SetReadDeadline(time.Now().Add(r.idle))
-	return r.r.Read(b)
 }

@@ -50,6 +50,9 @@ func (s *Server) routes() error {
 	return err
 }
 
+// formBody bounds the forms of the page.
+const formBody = 64 << 10
+
 // page lets readers through to the page: without keys, those on this machine.
 func (s *Server) page(page http.Handler) http.HandlerFunc {
 	admit := func(w http.ResponseWriter, r *http.Request) {
@@ -62,6 +65,17 @@ func (s *Server) page(page http.Handler) http.HandlerFunc {
 		if err != nil {
 			s.writeProblem(w, r, err, "")
 			return
+		}
+		if r.Body != http.NoBody {
+			kept, err := s.receiveWhole(w, r, formBody)
+			if err == nil {
+				defer kept.free()
+				err = s.replaceBody(r, kept)
+			}
+			if err != nil {
+				s.writeProblem(w, r, err, "")
+				return
+			}
 		}
 		page.ServeHTTP(w, r)
 	}

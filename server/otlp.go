@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -60,38 +59,70 @@ func (s *Server) receiveLogs(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) takeLogs(w http.ResponseWriter, r *http.Request, form otlp.Form, rejected *rejections) error {
-	body, err := s.openBody(w, r)
+	kept, err := s.receiveWhole(w, r, s.cfg.Limits.BodyBytes)
 	if err != nil {
 		return err
 	}
-	defer body.Close()
-	raw, err := readAll(body, s.cfg.Limits.BodyBytes)
-	if err != nil {
-		return err
-	}
-	records, err := otlp.Decode(form, raw)
-	if err != nil {
-		return err
-	}
-	var good []otlpRecord
-	admission := s.admission()
-	for _, record := range records {
-		admitted, err := admission.Admit(record.Draft)
-		if record.Err != nil {
-			err = record.Err
-		}
+	defer kept.free()
+	return s.inSlot(w, r, 0, func(ctx context.Context) error {
+		asked := newPayload(ctx, s, kept, r.Header.Get("Content-Encoding"))
+		raw, cost, err := asked.bytes()
 		if err != nil {
-			rejected.add(record.Where, err)
-			continue
-		}
-		good = append(good, otlpRecord{record.Where, admitted[0]})
-	}
-	for chunk := range slices.Chunk(good, sandtrail.MaxBatch) {
-		if err := s.storeLogs(r.Context(), chunk, rejected); err != nil {
 			return err
 		}
+		defer s.memory.give(kept.who, cost)
+		if len(raw) > logsBytes { // it is stored in parts, once all of it is known to be readable
+			if err := otlp.Decode(form, raw, func(otlp.Record) error { return ctx.Err() }); err != nil {
+				return err
+			}
+		}
+		l := logs{server: s, admission: s.admission(), rejected: rejected}
+		if err := otlp.Decode(form, raw, func(record otlp.Record) error { return l.add(ctx, record) }); err != nil {
+			return err
+		}
+		return l.flush(ctx)
+	})
+}
+
+// logsBytes is about how many bytes of log records are stored together.
+const logsBytes = 4 << 20
+
+// logs are log records on their way into the store.
+type logs struct {
+	server    *Server
+	admission sandtrail.Admission
+	rejected  *rejections
+	good      []otlpRecord
+	bytes     int
+}
+
+func (l *logs) add(ctx context.Context, record otlp.Record) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	return nil
+	admitted, err := l.admission.Admit(record.Draft)
+	if record.Err != nil {
+		err = record.Err
+	}
+	if err != nil {
+		l.rejected.add(record.Where, err)
+		return nil
+	}
+	l.good = append(l.good, otlpRecord{record.Where, admitted[0]})
+	l.bytes += recordCost + len(admitted[0].Execution.Metadata)
+	if len(l.good) < sandtrail.MaxBatch && l.bytes < 2*logsBytes {
+		return nil
+	}
+	return l.flush(ctx)
+}
+
+func (l *logs) flush(ctx context.Context) error {
+	good := l.good
+	l.good, l.bytes = nil, 0
+	if len(good) == 0 {
+		return nil
+	}
+	return l.server.storeLogs(ctx, good, l.rejected)
 }
 
 // otlpRecord is a log record that passed the rules.

@@ -30,13 +30,15 @@ type route struct {
 	grants grants
 	act    string // its name in the access log; "": not written there when allowed
 
-	endless bool // may take any time; sees to idle callers itself
+	endless bool  // may take any time; sees to idle callers itself
+	body    int64 // bytes; 0: smallBody
+	ownBody bool  // receives its body, and takes its slots, itself
 }
 
 // routeTable is the whole of who may do what.
 var routeTable = map[string]route{
-	"POST /v1/executions":       {grants: writers, endless: true},
-	"POST " + otlpPath:          {grants: writers},
+	"POST /v1/executions":       {grants: writers, endless: true, ownBody: true},
+	"POST " + otlpPath:          {grants: writers, ownBody: true},
 	"GET /v1/executions":        {grants: readers},
 	"GET /v1/executions/{id}":   {grants: readers},
 	"GET /v1/executions/stream": {grants: readers, endless: true},
@@ -79,7 +81,7 @@ var routeTable = map[string]route{
 
 	"GET /v1/ledger/proof/{id}":   {grants: readers},
 	"GET /v1/ledger/receipt/{id}": {grants: readers},
-	addCheckpointPath:             {grants: byAnybody},
+	addCheckpointPath:             {grants: byAnybody, body: maxCheckpointBody},
 
 	"GET /v1/keys":         {grants: byAuditor | byAdmin},
 	"POST /v1/keys":        {grants: byAdmin, act: "create key"},
@@ -101,14 +103,11 @@ func (s *Server) HandleFunc(pattern string, handle func(http.ResponseWriter, *ht
 	if !ok {
 		panic("server: " + pattern + " is not in routeTable")
 	}
-	slots := s.slots
-	if pattern == "GET "+streamPath {
-		slots = s.streams
-	}
+	slots := s.slotsOf(pattern, route)
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		s.observe(pattern, w, r, func(w http.ResponseWriter, r *http.Request) {
 			if r, ok := s.admit(pattern, route, w, r); ok {
-				s.limit(slots, route.endless, w, r, handle)
+				s.serve(slots, route, w, r, handle)
 			}
 		})
 	})
@@ -121,7 +120,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 // there before it is done.
 func (s *Server) admit(pattern string, route route, w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
 	if route.grants&byAnybody != 0 {
-		return r, true
+		return r.WithContext(context.WithValue(r.Context(), callerKey{}, stranger(r))), true
 	}
 	act := route.act
 	if act == "" {

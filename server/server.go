@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"sync"
 	"time"
 
@@ -27,7 +26,7 @@ type Config struct {
 	AccessLog sandtrail.AccessLog    // nil: no access log
 	Follower  sandtrail.Follower     // nil: no live stream
 	Ledger    Ledger                 // nil: its calls answer that there is none
-	Witness   Witness                // nil: it answers that this server is none
+	Witness   Witness                // nil: there is no such call
 	Keeper    sandtrail.LedgerKeeper // whose state /metrics shows; nil: none
 	Alerts    Alerts                 // nil: alerts have no history and cannot be silenced
 	Examiner  Examiner               // nil: the database cannot be examined
@@ -55,11 +54,15 @@ type Config struct {
 // Limits keep one caller from hurting the others. Zero fields take the value
 // named beside them.
 type Limits struct {
-	BodyBytes   int64         // a JSON body once decompressed; 64 MiB. NDJSON has no limit
-	LineBytes   int           // a line of NDJSON; 1 MiB
-	Requests    int           // at once, beyond them 503; 1024
-	Streams     int           // at once, beyond them 503; 1024
-	RequestTime time.Duration // for anything but streams, exports and NDJSON; 60 s
+	BodyBytes   int64         // a JSON body or one of OTLP once decompressed; 64 MiB. NDJSON has no limit
+	LineBytes   int           // an execution as JSON, a line of NDJSON too; 1 MiB
+	BodyMemory  int64         // of bodies that are being decoded, at once; 64 MiB
+	Bodies      int           // that are coming at once; 512
+	Requests    int           // that are being answered at once, a half of them for one key or address; 1024
+	Streams     int           // at once, an eighth of them for one key or address; 1024
+	Connections int           // at once; beyond them one that waits for its caller gives way; 4096
+	RequestTime time.Duration // for a body to come, and then for its answer, but for streams, exports and NDJSON; 60 s
+	WaitTime    time.Duration // for memory to decode a body, then 503; 10 s
 	IdleTime    time.Duration // a caller that neither sends nor takes a byte that long is cut off; 30 s
 	Rate        float64       // requests a second and key, twice that at a burst; 10000
 	PollEvery   time.Duration // how often a live stream looks for records that others wrote; 1 s
@@ -69,8 +72,12 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	setDefault(&l.BodyBytes, 64<<20)
 	setDefault(&l.LineBytes, 1<<20)
+	setDefault(&l.BodyMemory, 64<<20)
+	setDefault(&l.Bodies, 512)
 	setDefault(&l.Requests, 1024)
 	setDefault(&l.Streams, 1024)
+	setDefault(&l.Connections, 4096)
+	setDefault(&l.WaitTime, 10*time.Second)
 	setDefault(&l.RequestTime, time.Minute)
 	setDefault(&l.IdleTime, 30*time.Second)
 	setDefault(&l.Rate, 10000)
@@ -98,9 +105,8 @@ type Server struct {
 	api       huma.API
 	mux       *http.ServeMux
 	handler   http.Handler
-	slots     chan struct{} // one for each request being served
-	streams   chan struct{} // one for each live stream
-	committed *bell         // rung after each local commit
+	shares
+	committed *bell // rung after each local commit
 
 	drain     context.Context // ends when the server begins to stop
 	stopDrain context.CancelFunc
@@ -125,9 +131,6 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Examiner == nil {
 		cfg.Examiner = noExaminer{}
 	}
-	if cfg.Witness == nil {
-		cfg.Witness = noWitness{}
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -137,8 +140,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Log, now: cfg.Now, store: cfg.Store,
 		mux:       http.NewServeMux(),
-		slots:     make(chan struct{}, cfg.Limits.Requests),
-		streams:   make(chan struct{}, cfg.Limits.Streams),
+		shares:    newShares(cfg.Limits),
 		committed: newBell(),
 	}
 	s.drain, s.stopDrain = context.WithCancel(context.Background())
@@ -157,16 +159,9 @@ func New(cfg Config) (*Server, error) {
 // Handler answers requests while Run is running.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// ballast is memory that is never touched, and so takes none of the machine's. A
-// server keeps a few megabytes and goes through hundreds a second: without it
-// the collector, which runs when a heap has doubled, runs all the time.
-const ballast = 64 << 20
-
 // Run does the work that requests share until the context ends. Requests that
 // are not finished by then fail.
 func (s *Server) Run(ctx context.Context) error {
-	untouched := make([]byte, ballast)
-	defer runtime.KeepAlive(untouched)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { s.committer.run(ctx); return nil })
 	group.Go(func() error { s.gate.run(ctx); return nil })
@@ -185,8 +180,11 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		_ = listener.Close()
 		return err
 	}
+	conns := newConnections(s.cfg.Limits.Connections)
 	server := &http.Server{
 		Handler:           s.handler,
+		ConnState:         conns.watch,
+		ConnContext:       conns.attach,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

@@ -113,7 +113,7 @@ func checkValues(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, er
 	err := tx.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE success AND timed_out), count(*) FILTER (WHERE created_at < '0001'),
 		count(*) FILTER (WHERE id = '00000000-0000-0000-0000-000000000000'), count(*) FILTER (WHERE cpu_usage = 9e999),
 		count(*) FILTER (WHERE cpu_usage > ? AND cpu_usage < 9e999)
-		FROM sandbox_execution_logs`, sandtrail.MaxCostCPU).Scan(&o.Contradictory, &o.Times, &o.ZeroIDs, &o.Infinite, &o.Costless)
+		FROM sandbox_execution_logs`, sandtrail.MaxCPUUsage).Scan(&o.Contradictory, &o.Times, &o.ZeroIDs, &o.Infinite, &o.Costless)
 	return o.Check(), err
 }
 

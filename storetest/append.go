@@ -28,7 +28,7 @@ func roundTrip(k *kit) {
 		"largest numbers": func(d *sandtrail.Draft) {
 			d.ExecutionTime, d.MemoryUsed = new(sandtrail.MaxInt), new(sandtrail.MaxInt)
 			d.ErrorCount, d.WarningCount = new(sandtrail.MaxInt), new(sandtrail.MaxInt)
-			d.CPUUsage = new(1.7976931348623157e308)
+			d.CPUUsage = new(float64(sandtrail.MaxCPUUsage))
 		},
 		"no classes":     func(d *sandtrail.Draft) { d.Classes = []string{} },
 		"classes":        func(d *sandtrail.Draft) { d.Classes = []string{"Zoë", "Bar Baz", "It's"} },

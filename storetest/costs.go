@@ -91,13 +91,17 @@ func (b *bill) do(statement string) {
 func (b *bill) append() {
 	b.Helper()
 	drafts := make([]sandtrail.Draft, 60)
+	foreign := map[int]*float64{} // which admission refuses, and other writers store
 	for i := range drafts {
 		at := b.since.Add(time.Duration(b.Int64N(int64(30 * 24 * time.Hour))))
 		drafts[i] = draft(fmt.Sprint("u", b.IntN(3)), fmt.Sprint("s", b.IntN(2)), at, func(d *sandtrail.Draft) {
 			d.ExecutionTime = pick(b, 0, 1, b.IntN(5000), b.IntN(5000), sandtrail.MaxInt)
 			d.WarningCount = new(b.IntN(20))
 			if b.IntN(4) > 0 {
-				d.CPUUsage = pick(b, 0, 0.01, 99.99, float64(b.IntN(40000))/100, 100*b.Float64(), sandtrail.MaxCostCPU, sandtrail.MaxCostCPU+1, math.MaxFloat64)
+				d.CPUUsage = pick(b, 0, 0.01, 99.99, float64(b.IntN(40000))/100, 100*b.Float64(), sandtrail.MaxCPUUsage, sandtrail.MaxCPUUsage+1, math.MaxFloat64)
+			}
+			if cpu := d.CPUUsage; cpu != nil && *cpu > sandtrail.MaxCPUUsage {
+				foreign[i], d.CPUUsage = cpu, nil
 			}
 			if b.IntN(4) > 0 {
 				d.MemoryUsed = pick(b, 0, 1, b.IntN(4096), sandtrail.MaxInt)
@@ -106,6 +110,9 @@ func (b *bill) append() {
 	}
 	batch, err := sandtrail.Admission{Now: b.now, Retention: -1}.Admit(drafts...)
 	b.check("admit", err)
+	for i, cpu := range foreign {
+		batch[i].Execution.CPUUsage = cpu
+	}
 	_, err = b.db.Append(b.ctx, batch)
 	b.check("append", err)
 }

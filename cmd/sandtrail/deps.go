@@ -34,6 +34,8 @@ type deps struct {
 	getenv                func(string) string
 	now                   func() time.Time
 	wait                  func(context.Context, time.Duration) error // until the time has passed or the context ends
+	// collector sets the process's garbage collector up; nil: it stays as it is.
+	collector func(percent int, limit int64)
 
 	parser *kong.Kong
 	helped bool // --help has been answered

@@ -50,6 +50,9 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 		return err
 	}
 	log := c.logger(d)
+	if d.collector != nil {
+		d.collector(800, serveMemory)
+	}
 	store, err := c.store(ctx, d)
 	if err != nil {
 		return err
@@ -127,6 +130,10 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	}
 	return err
 }
+
+// serveMemory is the memory from which on the collector runs more often: a server's
+// own, what bodies may take (server.Limits.BodyMemory), and as much again.
+const serveMemory = 144 << 20
 
 // closeTraces delivers the spans that wait.
 func closeTraces(traces *tracing.Tracing, log *slog.Logger) {

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -16,8 +17,12 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// MaxRecordBytes is the largest record, as JSON, that is read.
+// MaxRecordBytes is the largest record, as JSON, that New reads.
 const MaxRecordBytes = 1 << 20
+
+// maxDepth bounds the nesting of a record: what metadata may have and the levels
+// around it.
+const maxDepth = sandtrail.MaxNesting + 8
 
 // maxWindow bounds the memory that decompression takes.
 const maxWindow = 64 << 20
@@ -29,10 +34,11 @@ type Form int
 const (
 	Lines  Form = iota // one JSON object per line
 	Values             // JSON objects, each over several lines
-	Array              // one JSON array of objects
+	Array              // one JSON array
 )
 
-// Record is one JSON object of the input.
+// Record is one JSON value of the input: an object, or in an Array whatever
+// its element is.
 type Record struct {
 	Line  int    // where it begins, from 1
 	Index int    // its place among the records, from 0
@@ -42,6 +48,7 @@ type Record struct {
 // Reader hands out records.
 type Reader struct {
 	r     *bufio.Reader
+	max   int // bytes of a record
 	form  Form
 	line  int // lines that have been begun (Lines) or ended (other forms)
 	at    int // line of the record or fault that was found last
@@ -57,8 +64,38 @@ func New(r io.Reader) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	reader := &Reader{r: plain}
+	reader := &Reader{r: plain, max: MaxRecordBytes}
+	reader.SkipMark()
 	return reader, reader.detect()
+}
+
+// Open is New for Lines or an Array that is not compressed. A record has
+// recordBytes of JSON at most.
+func Open(r io.Reader, form Form, recordBytes int) *Reader {
+	return &Reader{r: bufio.NewReaderSize(r, 16<<10), form: form, max: recordBytes}
+}
+
+// First is the first character of the input that is no blank, unread; io.EOF
+// when there is none.
+func (r *Reader) First() (byte, error) { return r.skipBlanks() }
+
+// Rest reads what is left as one record.
+func (r *Reader) Rest() ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(r.r, int64(r.max)+1))
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if len(raw) > r.max {
+		return nil, r.tooLong()
+	}
+	return raw, nil
+}
+
+// SkipMark skips the byte order mark that some programs begin a file with.
+func (r *Reader) SkipMark() {
+	if mark, _ := r.r.Peek(3); bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
+		_, _ = r.r.Discard(3) // peeked at just now
+	}
 }
 
 func decompress(r *bufio.Reader) (*bufio.Reader, error) {
@@ -81,6 +118,10 @@ func decompress(r *bufio.Reader) (*bufio.Reader, error) {
 }
 
 func unreadable(err error) error {
+	var known *sandtrail.Error
+	if errors.As(err, &known) {
+		return err // the source has said what is wrong
+	}
 	return sandtrail.Errorf(sandtrail.CodeInvalid, "the input cannot be read: %w", err)
 }
 
@@ -94,9 +135,6 @@ func (r *Reader) Line() int { return max(r.at, 1) }
 // detect skips blanks and looks at the first character, and at the first
 // line where that does not decide.
 func (r *Reader) detect() error {
-	if mark, _ := r.r.Peek(3); bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
-		_, _ = r.r.Discard(3) // peeked at just now
-	}
 	first, err := r.skipBlanks()
 	switch {
 	case err == io.EOF:
@@ -181,8 +219,8 @@ func (r *Reader) readLine() ([]byte, error) {
 		if len(r.buf) == 0 && len(part) > 0 {
 			r.line++
 		}
-		if len(r.buf)+len(part) > MaxRecordBytes+len("\r\n") {
-			return nil, tooLong()
+		if len(r.buf)+len(part) > r.max+len("\r\n") {
+			return nil, r.tooLong()
 		}
 		r.buf = append(r.buf, part...)
 		switch {
@@ -196,8 +234,8 @@ func (r *Reader) readLine() ([]byte, error) {
 	}
 }
 
-func tooLong() error {
-	return sandtrail.Errorf(sandtrail.CodeTooLarge, "an execution may have %d bytes of JSON; this one has more", MaxRecordBytes)
+func (r *Reader) tooLong() error {
+	return sandtrail.Errorf(sandtrail.CodeTooLarge, "an execution may have %d bytes of JSON; this one has more", r.max)
 }
 
 func notJSON(format string, args ...any) error {
@@ -206,7 +244,10 @@ func notJSON(format string, args ...any) error {
 
 // skipBlanks returns the next character that is not blank, unread.
 func (r *Reader) skipBlanks() (byte, error) {
-	for {
+	for skipped := 0; ; skipped++ {
+		if skipped > r.max {
+			return 0, sandtrail.Errorf(sandtrail.CodeTooLarge, "between two executions may be %d blanks; here are more", r.max)
+		}
 		c, err := r.r.ReadByte()
 		if err == io.EOF {
 			return 0, io.EOF
@@ -233,10 +274,32 @@ func (r *Reader) nextValue() ([]byte, error) {
 		return nil, notJSON("the array has no end")
 	case err != nil:
 		return nil, err
-	case c != '{':
+	case c != '{' && r.form == Values:
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "must be a JSON object, got %q", c)
 	}
-	return r.object()
+	if strings.IndexByte(`{["`, c) < 0 {
+		return r.word()
+	}
+	return r.value()
+}
+
+// word reads a number, true, false, null, or what is none of them.
+func (r *Reader) word() ([]byte, error) {
+	r.buf = r.buf[:0]
+	for {
+		c, err := r.r.ReadByte()
+		switch {
+		case err == io.EOF:
+			return r.buf, nil
+		case err != nil:
+			return nil, unreadable(err)
+		case strings.IndexByte(",]} \t\r\n", c) >= 0 && len(r.buf) > 0:
+			return r.buf, r.r.UnreadByte()
+		case len(r.buf) >= r.max:
+			return nil, r.tooLong()
+		}
+		r.buf = append(r.buf, c)
+	}
 }
 
 // nextElement reads what stands before an element of the array; io.EOF when
@@ -274,8 +337,8 @@ func (r *Reader) finish() error {
 	return err
 }
 
-// object reads up to the brace that closes the object.
-func (r *Reader) object() ([]byte, error) {
+// value reads up to the character that ends an object, an array or a string.
+func (r *Reader) value() ([]byte, error) {
 	r.buf = r.buf[:0]
 	var scan scanner
 	for {
@@ -286,8 +349,8 @@ func (r *Reader) object() ([]byte, error) {
 		if err != nil {
 			return nil, unreadable(err)
 		}
-		if len(r.buf) >= MaxRecordBytes {
-			return nil, tooLong()
+		if len(r.buf) >= r.max {
+			return nil, r.tooLong()
 		}
 		r.buf = append(r.buf, c)
 		if c == '\n' {
@@ -295,6 +358,9 @@ func (r *Reader) object() ([]byte, error) {
 		}
 		if scan.closes(c) {
 			return r.buf, nil
+		}
+		if scan.depth > maxDepth {
+			return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "metadata may have %d objects and arrays in each other; this one has more", sandtrail.MaxNesting)
 		}
 	}
 }
@@ -313,6 +379,7 @@ func (s *scanner) closes(c byte) bool {
 		s.escape = false
 	case s.quoted:
 		s.escape, s.quoted = c == '\\', c != '"'
+		return !s.quoted && s.depth == 0
 	case c == '"':
 		s.quoted = true
 	case c == '{' || c == '[':

@@ -48,7 +48,7 @@ func HostileDrafts() []sandtrail.Draft {
 			UserID: hostileID(0), StrategyID: hostileID(0), Type: sandtrail.Terminal, Success: new(false), ExecutionTime: new(0),
 		}, {
 			UserID: hostileID(1), StrategyID: hostileID(1), Type: sandtrail.Validation, Success: new(false), TimedOut: true,
-			ExecutionTime: &most, MemoryUsed: &most, CPUUsage: new(1.7976931348623157e308), ErrorCount: &most, WarningCount: &most,
+			ExecutionTime: &most, MemoryUsed: &most, CPUUsage: new(float64(sandtrail.MaxCPUUsage)), ErrorCount: &most, WarningCount: &most,
 			Classes: []string{}, Metadata: json.RawMessage(`{"errors":[],"run":{"cpuTime":9007199254740993,"memoryPeakBytes":9223372036854775807,"limits":{"timeout":1e308,"memory":2147483647}}}`),
 		}, {
 			UserID: hostileID(2), StrategyID: hostileID(2), Type: sandtrail.Validation, Success: new(true), ExecutionTime: new(1),
