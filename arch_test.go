@@ -59,6 +59,7 @@ var edges = []edge{
 	{"internal/pgtest", "github.com/jackc/pgx/v5", "creates the databases it lends"},
 	{"internal/pgtest", "internal/testneed", "ends tests that have no server"},
 	{"internal/nodetest", "internal/testneed", "ends tests that have no npm"},
+	{"internal/crosscheck", "golang.org/x/tools", "loads packages as another system has them"},
 
 	{"recorder", ".", "what it measures becomes a draft"},
 	{"recorder", "durable", "opens files that the command may have exchanged"},

@@ -6,19 +6,13 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"go/ast"
-	"go/parser"
-	"go/token"
-	"go/types"
-	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
+
+	"golang.org/x/tools/go/packages"
 )
 
 func main() {
@@ -30,107 +24,40 @@ func main() {
 	}
 }
 
-// listed is a package as go list shows it.
-type listed struct {
-	ImportPath string
-	Dir        string
-	GoFiles    []string
-	ImportMap  map[string]string // of the packages that the standard library has copies of
-	Standard   bool
-	DepOnly    bool
-	Module     *struct{ GoVersion string }
-}
-
 // check checks the packages of the module in a directory for a platform such
 // as windows/amd64, without cgo.
 func check(dir, platform string) error {
-	goos, goarch, both := strings.Cut(platform, "/")
-	sizes := types.SizesFor("gc", goarch)
-	if !both || sizes == nil {
-		return errors.New("not a platform such as windows/amd64")
-	}
-	list := exec.Command("go", "list", "-deps", "-json=ImportPath,Dir,GoFiles,ImportMap,Standard,DepOnly,Module", "./...")
-	list.Dir = dir
-	list.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0")
-	var complaint bytes.Buffer
-	list.Stderr = &complaint
-	out, err := list.Output()
+	goos, goarch, _ := strings.Cut(platform, "/")
+	loaded, err := packages.Load(&packages.Config{
+		Mode: packages.NeedName | packages.NeedImports | packages.NeedDeps | packages.NeedFiles | packages.NeedCompiledGoFiles |
+			packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesSizes | packages.NeedModule,
+		Dir: dir,
+		Env: append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0"),
+	}, "./...")
 	if err != nil {
-		return fmt.Errorf("go list: %w\n%s", err, &complaint)
-	}
-	known := packages{"unsafe": types.Unsafe}
-	for dependenciesFirst := json.NewDecoder(bytes.NewReader(out)); ; {
-		var p listed
-		if err := dependenciesFirst.Decode(&p); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("go list: %w", err)
-		}
-		if err := known.add(p, sizes); err != nil {
-			return err
-		}
-	}
-}
-
-// packages are those that were checked, by path.
-type packages map[string]*types.Package
-
-func (known packages) add(p listed, sizes types.Sizes) error {
-	if known[p.ImportPath] != nil {
-		return nil
-	}
-	positions := token.NewFileSet()
-	var files []*ast.File
-	for _, name := range p.GoFiles {
-		file, err := parser.ParseFile(positions, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		files = append(files, file)
+		return err
 	}
 	var all []error
-	config := types.Config{
-		Importer:         importer{known, p.ImportMap},
-		Sizes:            sizes,
-		IgnoreFuncBodies: p.Standard, // nothing of ours can break them
-		Error:            func(err error) { all = append(all, err) },
+	for p := range packages.Postorder(loaded) {
+		for _, err := range p.Errors {
+			all = append(all, err)
+		}
 	}
-	if p.Module != nil && p.Module.GoVersion != "" {
-		config.GoVersion = "go" + p.Module.GoVersion
-	}
-	checked, _ := config.Check(p.ImportPath, positions, files, nil) // its error is the first of all
-	known[p.ImportPath] = checked
-	if !p.DepOnly {
-		all = append(all, withoutBody(positions, files)...)
+	for _, p := range loaded {
+		all = append(all, withoutBody(p)...)
 	}
 	return errors.Join(all...)
 }
 
 // withoutBody finds the functions that have none. Those of other modules are in
 // assembly, of which the module has none itself.
-func withoutBody(positions *token.FileSet, files []*ast.File) (errs []error) {
-	for _, file := range files {
+func withoutBody(p *packages.Package) (errs []error) {
+	for _, file := range p.Syntax {
 		for _, d := range file.Decls {
 			if f, is := d.(*ast.FuncDecl); is && f.Body == nil {
-				errs = append(errs, fmt.Errorf("%s: the function %s has no body", positions.Position(f.Pos()), f.Name.Name))
+				errs = append(errs, fmt.Errorf("%s: the function %s has no body", p.Fset.Position(f.Pos()), f.Name.Name))
 			}
 		}
 	}
 	return errs
-}
-
-// importer finds the packages that one imports.
-type importer struct {
-	known  packages
-	mapped map[string]string
-}
-
-func (i importer) Import(path string) (*types.Package, error) {
-	if mapped, is := i.mapped[path]; is {
-		path = mapped
-	}
-	if p := i.known[path]; p != nil {
-		return p, nil
-	}
-	return nil, fmt.Errorf("the package %s is not known", path)
 }
