@@ -31,7 +31,7 @@ type Strategy struct {
 // Validate reports every broken rule as an *Error of CodeInvalid.
 func (u User) Validate() error {
 	var p problems
-	checkKey(&p, "id", u.ID)
+	checkNewKey(&p, "id", u.ID)
 	checkText(&p, "email", u.Email, MaxEmailBytes)
 	if at := strings.IndexByte(u.Email, '@'); u.Email != "" && (at < 1 || at == len(u.Email)-1) {
 		p.add("email", "must be an address such as ada@example.com, got %q", u.Email)
@@ -48,12 +48,22 @@ func (u User) Validate() error {
 // Validate reports every broken rule as an *Error of CodeInvalid.
 func (s Strategy) Validate() error {
 	var p problems
-	checkKey(&p, "id", s.ID)
+	checkNewKey(&p, "id", s.ID)
 	if s.Name == "" {
 		p.add("name", "required")
 	}
 	checkText(&p, "name", s.Name, MaxNameBytes)
 	return p.err("invalid strategy")
+}
+
+// checkNewKey applies checkKey and refuses what an address cannot name, for
+// browsers and proxies take it for a step up. An application may have it.
+func checkNewKey(p *problems, path, value string) {
+	if value == "." || value == ".." {
+		p.add(path, "must be more than dots, got %q", value)
+		return
+	}
+	checkKey(p, path, value)
 }
 
 // checkKey applies the rules of an identifier chosen by the application.

@@ -62,6 +62,9 @@ func New(o Options) (*Client, error) {
 		transport.ResponseHeaderTimeout = time.Minute
 		c.options.HTTP = &http.Client{Transport: transport}
 	}
+	own := *c.options.HTTP
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.options.HTTP = &own // what is sent is for the server that was named
 	if c.options.Attempts == 0 {
 		c.options.Attempts = 4
 	}
@@ -184,7 +187,19 @@ func (c *Client) try(ctx context.Context, request call, body encoded) (*http.Res
 		return response, nil
 	}
 	defer drain(response.Body)
+	if response.StatusCode/100 == 3 {
+		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "the server answered %s, and redirections are not followed%s: give the server's own address", response.Status, elsewhere(response))
+	}
 	return nil, refusal(response)
+}
+
+// elsewhere is where a redirection leads, without what may be a secret.
+func elsewhere(response *http.Response) string {
+	to, err := response.Location()
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (to %s://%s)", to.Scheme, to.Host)
 }
 
 // cause takes off the URL that the HTTP library puts before its errors.
@@ -202,7 +217,7 @@ func (c *Client) request(ctx context.Context, request call, body encoded) (*http
 		if segment == "" {
 			return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "an address cannot name what has an empty id: ask the database in place of a server")
 		}
-		segments[i] = url.PathEscape(segment)
+		segments[i] = escape(segment)
 	}
 	u := *c.base
 	u.RawPath = strings.TrimSuffix(u.EscapedPath(), "/") + "/" + strings.Join(segments, "/")
@@ -226,6 +241,14 @@ func (c *Client) request(ctx context.Context, request call, body encoded) (*http
 		r.Header.Set("Content-Encoding", "gzip")
 	}
 	return r, nil
+}
+
+// escape makes a segment of a path of any text. Dots alone would be steps.
+func escape(segment string) string {
+	if segment == "." || segment == ".." {
+		return strings.ReplaceAll(segment, ".", "%2E")
+	}
+	return url.PathEscape(segment)
 }
 
 // maxProblem bounds how much of a refusal is read.

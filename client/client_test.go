@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -428,6 +429,27 @@ func TestDoctorOverTheWire(t *testing.T) {
 	}
 }
 
+// A body is for the server that was named, whatever that says.
+func TestRedirectionsAreNotFollowed(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a request went elsewhere") }))
+	defer elsewhere.Close()
+	h := httptest.NewServer(http.RedirectHandler(elsewhere.URL+"/T0KEN", http.StatusTemporaryRedirect))
+	defer h.Close()
+	c, err := client.New(client.Options{URL: h.URL, Attempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for name, err := range map[string]error{
+		"a read":  c.Ping(t.Context()),
+		"a write": c.PutUser(t.Context(), sandtrail.User{ID: "u", Email: "u@example.com"}),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "redirections are not followed (to "+elsewhere.URL+")") || strings.Contains(err.Error(), "T0KEN") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 func TestBadURLs(t *testing.T) {
 	for _, url := range []string{"", "localhost:8471", "ftp://x", "http://", "http://[::1"} {
 		if _, err := client.Open(url, ""); !errors.Is(err, sandtrail.ErrInvalid) {
@@ -473,5 +495,45 @@ func TestKeysOverTheWire(t *testing.T) {
 	slices.Sort(want)
 	if diff := cmp.Diff(want, acts); err != nil || diff != "" {
 		t.Errorf("access log: %v\n%s", err, diff)
+	}
+}
+
+// Users and strategies that another program called so can be asked for, and none
+// is made with such a name.
+func TestDotsAreNames(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dots.db")
+	db, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Migrate(t.Context(), noon); err != nil {
+		t.Fatal(err)
+	}
+	file, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Exec(`INSERT INTO users (id, email) VALUES ('.', 'a@example.com'), ('..', 'b@example.com');
+		INSERT INTO strategies (id, name) VALUES ('.', 'A'), ('..', 'B')`); err != nil {
+		t.Fatal(err)
+	}
+	c := open(t, serve(t, db), "")
+	for _, id := range []string{".", ".."} {
+		if u, err := c.User(t.Context(), id); err != nil || u.ID != id {
+			t.Errorf("user %q: %+v, %v", id, u, err)
+		}
+		if s, err := c.StrategyStats(t.Context(), id); err != nil || s.StrategyID != id {
+			t.Errorf("statistics of strategy %q: %+v, %v", id, s, err)
+		}
+		for name, err := range map[string]error{
+			"user":     c.PutUser(t.Context(), sandtrail.User{ID: id, Email: "c@example.com"}),
+			"strategy": db.PutStrategy(t.Context(), sandtrail.Strategy{ID: id, Name: "C"}),
+		} {
+			if !errors.Is(err, sandtrail.ErrInvalid) {
+				t.Errorf("a %s %q was made: %v", name, id, err)
+			}
+		}
 	}
 }

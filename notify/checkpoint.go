@@ -91,7 +91,7 @@ func (w Witness) Publish(ctx context.Context, c Checkpoint) error {
 		}
 		old = seen
 	}
-	return sandtrail.Errorf(sandtrail.CodeUnavailable, "the witness %s learns of checkpoints faster than we can prove; it is tried again", w.URL)
+	return sandtrail.Errorf(sandtrail.CodeUnavailable, "the witness %s learns of checkpoints faster than we can prove; it is tried again", hostOf(w.URL))
 }
 
 // add posts a request. It returns the size that the witness has seen when the
@@ -99,24 +99,20 @@ func (w Witness) Publish(ctx context.Context, c Checkpoint) error {
 func (w Witness) add(ctx context.Context, body []byte) (seen int64, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(w.URL, "/")+"/add-checkpoint", strings.NewReader(string(body)))
 	if err != nil {
-		return -1, fmt.Errorf("witness: %w", err)
+		return -1, fmt.Errorf("witness %s: %w", hostOf(w.URL), withoutURL(err))
 	}
 	request.Header.Set("Content-Type", "text/plain")
 	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
 	defer cancel()
-	client := w.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
-	response, err := client.Do(request.WithContext(ctx))
+	response, err := send(w.HTTP, request.WithContext(ctx))
 	if err != nil {
-		return -1, fmt.Errorf("witness: %w", err)
+		return -1, fmt.Errorf("witness %s: %w", hostOf(w.URL), err)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
 	switch {
 	case err != nil:
-		return -1, fmt.Errorf("witness %s: %w", w.URL, err)
+		return -1, fmt.Errorf("witness %s: %w", hostOf(w.URL), err)
 	case response.StatusCode == http.StatusOK:
 		return -1, nil
 	case response.StatusCode == http.StatusConflict:
@@ -125,5 +121,5 @@ func (w Witness) add(ctx context.Context, body []byte) (seen int64, err error) {
 			return seen, nil
 		}
 	}
-	return -1, fmt.Errorf("witness %s answered %s: %.300s", w.URL, response.Status, answer)
+	return -1, fmt.Errorf("witness %s answered %s: %.300s", hostOf(w.URL), response.Status, answer)
 }

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 )
@@ -74,7 +73,7 @@ func (w Webhook) post(ctx context.Context, body []byte, contentType, key string)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("webhook %s: %w", w.host(), err)
+		return fmt.Errorf("webhook %s: %w", w.host(), withoutURL(err))
 	}
 	request.Header.Set("Content-Type", contentType)
 	request.Header.Set("User-Agent", "sandtrail")
@@ -82,13 +81,9 @@ func (w Webhook) post(ctx context.Context, body []byte, contentType, key string)
 	if w.Secret != "" {
 		request.Header.Set(SignatureHeader, Sign(w.Secret, w.Now(), body))
 	}
-	client := w.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
-	response, err := client.Do(request)
+	response, err := send(w.HTTP, request)
 	if err != nil {
-		return fmt.Errorf("webhook %s: %w", w.host(), withoutURL(err))
+		return fmt.Errorf("webhook %s: %w", w.host(), err)
 	}
 	defer response.Body.Close()
 	_, _ = io.CopyN(io.Discard, response.Body, 64<<10)
@@ -98,21 +93,7 @@ func (w Webhook) post(ctx context.Context, body []byte, contentType, key string)
 	return nil
 }
 
-// host names the webhook in errors: the rest of its URL often is a secret.
-func (w Webhook) host() string {
-	u, err := url.Parse(w.URL)
-	if err != nil {
-		return "with a URL that cannot be read"
-	}
-	return u.Host
-}
-
-func withoutURL(err error) error {
-	if u, ok := err.(*url.Error); ok {
-		return u.Err
-	}
-	return err
-}
+func (w Webhook) host() string { return hostOf(w.URL) }
 
 // Sign is the value of SignatureHeader for a body sent at a time.
 func Sign(secret string, at time.Time, body []byte) string {

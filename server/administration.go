@@ -91,7 +91,7 @@ func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*body[api.C
 	if err := s.cfg.Keys.CreateKey(ctx, key); err != nil {
 		return nil, err
 	}
-	s.gate.forget()
+	s.gate.welcome(key.Hash)
 	return answer(api.CreatedKey{Key: key, Secret: secret}, nil)
 }
 

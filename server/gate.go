@@ -23,6 +23,11 @@ const (
 	keyMemory = 2 * time.Second
 	// touchEvery is the precision of Key.LastUsedAt.
 	touchEvery = time.Minute
+	// maxUnknown is how many keys are remembered as unknown.
+	maxUnknown = 4096
+	// unknownPerSecond bounds what strangers, each with a key of their making, can
+	// have looked up in the store.
+	unknownPerSecond = 100
 	// deniedPerSecond bounds what strangers can write into the access log.
 	deniedPerSecond = 10
 )
@@ -94,11 +99,13 @@ type gate struct {
 	rate   rate.Limit
 	touch  chan sandtrail.ID
 	denied *rate.Limiter
+	misses *rate.Limiter
 
 	mu       sync.Mutex
 	known    map[sandtrail.KeyHash]*knownKey
-	isKeyed  bool      // a key exists; that never changes back
-	lookedAt time.Time // when we last looked for one
+	unknown  map[sandtrail.KeyHash]time.Time // when they were found to be
+	isKeyed  bool                            // a key exists; that never changes back
+	lookedAt time.Time                       // when we last looked for one
 }
 
 // knownKey is a key that was looked up. Only keys that exist are remembered,
@@ -114,7 +121,8 @@ func newGate(cfg Config) *gate {
 	return &gate{
 		keys: cfg.Keys, access: cfg.AccessLog, now: cfg.Now, log: cfg.Log, rate: rate.Limit(cfg.Limits.Rate),
 		touch: make(chan sandtrail.ID, 64), denied: rate.NewLimiter(deniedPerSecond, 10*deniedPerSecond),
-		known: make(map[sandtrail.KeyHash]*knownKey),
+		misses: rate.NewLimiter(unknownPerSecond, 2*unknownPerSecond),
+		known:  make(map[sandtrail.KeyHash]*knownKey), unknown: make(map[sandtrail.KeyHash]time.Time),
 	}
 }
 
@@ -154,11 +162,25 @@ func (g *gate) isOpen(ctx context.Context) (bool, error) {
 	return !g.isKeyed, nil
 }
 
+// welcome makes a key that was made here be looked up however many strangers try
+// others.
+func (g *gate) welcome(hash sandtrail.KeyHash) {
+	g.forget()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.known[hash] = &knownKey{limiter: g.newLimiter()}
+}
+
+func (g *gate) newLimiter() *rate.Limiter { return rate.NewLimiter(g.rate, 2*int(g.rate)+1) }
+
 // forget makes the next request look its key up again.
 func (g *gate) forget() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	clear(g.known)
+	for _, known := range g.known {
+		known.at = time.Time{}
+	}
+	clear(g.unknown)
 	g.lookedAt = time.Time{}
 }
 
@@ -232,22 +254,42 @@ func (g *gate) remember(ctx context.Context, hash sandtrail.KeyHash) (*knownKey,
 	g.mu.Lock()
 	known := g.known[hash]
 	fresh := known != nil && g.now().Sub(known.at) < keyMemory
+	missed, unknown := g.unknown[hash]
 	g.mu.Unlock()
-	if fresh {
+	switch {
+	case fresh:
 		return known, nil
+	case unknown && g.now().Sub(missed) < keyMemory:
+		return nil, sandtrail.ErrNotFound
+	case known == nil && !g.misses.AllowN(g.now(), 1):
+		return nil, sandtrail.Errorf(sandtrail.CodeRateLimited, "more than %d unknown keys a second are tried here; try again in a second", unknownPerSecond)
 	}
 	key, err := g.keys.KeyByHash(ctx, hash)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if errors.Is(err, sandtrail.ErrNotFound) {
+		delete(g.known, hash)
+		g.noteUnknown(hash)
+	}
 	if err != nil {
 		return nil, err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	renewed := &knownKey{key: key, at: g.now(), limiter: rate.NewLimiter(g.rate, 2*int(g.rate)+1)}
+	delete(g.unknown, hash)
+	renewed := &knownKey{key: key, at: g.now(), limiter: g.newLimiter()}
 	if known != nil {
 		renewed.limiter, renewed.touchedAt = known.limiter, known.touchedAt
 	}
 	g.known[hash] = renewed
 	return renewed, nil
+}
+
+// noteUnknown remembers that there is no such key, so that asking again costs
+// nothing for a while. All are forgotten when there are too many.
+func (g *gate) noteUnknown(hash sandtrail.KeyHash) {
+	if len(g.unknown) >= maxUnknown {
+		clear(g.unknown)
+	}
+	g.unknown[hash] = g.now()
 }
 
 func (g *gate) noteUse(known *knownKey) {
@@ -264,6 +306,15 @@ func (g *gate) noteUse(known *knownKey) {
 	case g.touch <- known.key.ID:
 	default: // the next use will be noted
 	}
+}
+
+// checkVisitor applies checkLocal to calls that need no key, where no key is
+// needed for anything.
+func (g *gate) checkVisitor(r *http.Request) error {
+	if open, err := g.isOpen(r.Context()); err == nil && !open {
+		return nil
+	}
+	return checkLocal(r) // also where the store does not say: such a call is not about it
 }
 
 // checkLocal keeps web pages of other origins, and names that an attacker

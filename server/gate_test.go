@@ -262,3 +262,62 @@ func (s touchSpy) TouchKey(ctx context.Context, id sandtrail.ID, now time.Time) 
 	s.touched <- id
 	return err
 }
+
+// countingKeys counts what is asked of a keyring.
+type countingKeys struct {
+	sandtrail.Keyring
+	lookups atomic.Int64
+}
+
+func (c *countingKeys) KeyByHash(ctx context.Context, hash sandtrail.KeyHash) (sandtrail.Key, error) {
+	c.lookups.Add(1)
+	return c.Keyring.KeyByHash(ctx, hash)
+}
+
+// A stranger with a key of the right form costs the store nothing that grows with
+// the number of attempts, and a key that is made works at once.
+func TestUnknownKeysCostNothing(t *testing.T) {
+	keys := &countingKeys{}
+	k := newKit(t, func(c *server.Config) { keys.Keyring, c.Keys = c.Keys, keys })
+	admin := k.key(sandtrail.RoleAdmin, "")
+	as[any](t, k.do(request{method: "GET", path: "/v1/keys", key: admin}), 200)
+	keys.lookups.Store(0)
+	_, secret := sandtrail.NewKey("x", sandtrail.RoleRead, "", start)
+	for range 50 {
+		problem(t, k.do(request{method: "GET", path: "/v1/executions", key: secret}), sandtrail.CodeUnauthorized)
+	}
+	if n := keys.lookups.Load(); n != 1 {
+		t.Errorf("one unknown key was looked up %d times", n)
+	}
+	refused := map[int]int{}
+	for range 400 {
+		_, other := sandtrail.NewKey("x", sandtrail.RoleRead, "", start)
+		refused[k.do(request{method: "GET", path: "/v1/executions", key: other}).status]++
+	}
+	if n := keys.lookups.Load(); n > 250 || refused[401] == 0 || refused[429] == 0 || refused[401]+refused[429] != 400 {
+		t.Errorf("%d lookups for 400 unknown keys, answers %v", n, refused)
+	}
+	made := as[api.CreatedKey](t, k.do(request{method: "POST", path: "/v1/keys", key: admin, body: `{"name":"n","role":"read"}`}), 201)
+	if got := k.do(request{method: "GET", path: "/v1/executions", key: made.Secret}); got.status != 200 {
+		t.Errorf("a new key: status %d: %s", got.status, got.body)
+	}
+}
+
+// A name that an attacker points at this machine gets nothing of a server without
+// keys, but for what probes ask.
+func TestForeignHostsSeeNothingWithoutKeys(t *testing.T) {
+	k := newKit(t)
+	paths := map[string]bool{"/healthz": true, "/readyz": true, "/metrics": false, "/openapi.json": false, "/docs": false, "/v1/executions": false}
+	for path, open := range paths {
+		if got := k.do(request{method: "GET", path: path, header: []string{"Host", "rebound.example"}}); (got.status == 200) != open {
+			t.Errorf("%s: status %d", path, got.status)
+		}
+	}
+	k.key(sandtrail.RoleAdmin, "")
+	k = newKit(t, func(c *server.Config) { c.Keys = k.store }) // one that has keys
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"} {
+		if got := k.do(request{method: "GET", path: path, header: []string{"Host", "sandtrail.example"}}); got.status != 200 {
+			t.Errorf("%s with keys: status %d", path, got.status)
+		}
+	}
+}

@@ -31,6 +31,7 @@ type route struct {
 	act    string // its name in the access log; "": not written there when allowed
 
 	endless bool  // may take any time; sees to idle callers itself
+	guarded bool  // answers only this machine where the server has no keys
 	body    int64 // bytes; 0: smallBody
 	ownBody bool  // receives its body, and takes its slots, itself
 }
@@ -90,9 +91,9 @@ var routeTable = map[string]route{
 
 	"GET /healthz":      {grants: byAnybody},
 	"GET /readyz":       {grants: byAnybody},
-	"GET /metrics":      {grants: byAnybody},
-	"GET /openapi.json": {grants: byAnybody},
-	"GET /docs":         {grants: byAnybody},
+	"GET /metrics":      {grants: byAnybody, guarded: true},
+	"GET /openapi.json": {grants: byAnybody, guarded: true},
+	"GET /docs":         {grants: byAnybody, guarded: true},
 }
 
 // HandleFunc registers a handler behind the gate and the meters. It is what
@@ -120,6 +121,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 // there before it is done.
 func (s *Server) admit(pattern string, route route, w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
 	if route.grants&byAnybody != 0 {
+		if route.guarded {
+			if err := s.gate.checkVisitor(r); err != nil {
+				s.writeProblem(w, r, err, "")
+				return nil, false
+			}
+		}
 		return r.WithContext(context.WithValue(r.Context(), callerKey{}, stranger(r))), true
 	}
 	act := route.act
