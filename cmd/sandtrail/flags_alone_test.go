@@ -31,8 +31,12 @@ const (
 	kept          = "ledger checkpoint > c; record runs.ndjson; "
 	exportedWhole = "export --to e --manifest m; "
 	otherKey      = "ledger key --ledger-key k; "
-	checked       = "verify --export e --manifest m --ledger-key k"
-	rotated       = "ledger key --ledger-key k; ledger rotate --ledger-key k; "
+	archivable    = otherKey + "record old.ndjson --retention 0; "
+	// begunBefore leaves a part of an export, with an execution that is gone since.
+	begunBefore = "export --to f; interrupted export --to e; users delete bob; " + runs + "-- cp f e.part; "
+	showsExport = "; " + runs + "-- cat e"
+	checked     = "verify --export e --manifest m --ledger-key k"
+	rotated     = "ledger key --ledger-key k; ledger rotate --ledger-key k; "
 
 	measured = "bench --db sqlite:new.db --executions 20 --users 2 --strategies 2 --rounds 1 --no-plain-table"
 	filled   = "; list --db sqlite:new.db -o csv"
@@ -54,7 +58,7 @@ var alone = map[string]observation{
 	"ledger key --ledger-key":        {rotated + "ledger key", rotated + "ledger key --ledger-key k"},
 	"ledger checkpoint --ledger-key": {rotated + "ledger checkpoint", rotated + "ledger checkpoint --ledger-key k"},
 	"export --ledger-key":            {otherKey + "export --to e --manifest m; " + checked, otherKey + "export --to e --manifest m --ledger-key k; " + checked},
-	"archive --ledger-key":           more("archive archived", "--ledger-key runs.ndjson"), // refused: no key
+	"archive --ledger-key":           {archivable + "archive archived; verify --ledger-key k", archivable + "archive archived --ledger-key k; verify --ledger-key k"},
 	"verify --ledger-key":            {exportedWhole + otherKey + "verify --export e --manifest m", exportedWhole + otherKey + "verify --export e --manifest m --ledger-key k"},
 	"verify --checkpoint":            {kept + "verify", kept + "verify --checkpoint c"},
 	"verify --since":                 {kept + "verify", kept + "verify --since c"},
@@ -111,7 +115,7 @@ var alone = map[string]observation{
 	"play --idle-limit":      more("play --file some.cast", "--idle-limit 1s"),
 	"play --session-dir":     more(moved+"play last", "--session-dir moved"),
 	"export --to":            more("export", "--to file"),
-	"export --resume":        more("export", "--resume"), // refused without --to
+	"export --resume":        {begunBefore + "export --to e" + showsExport, begunBefore + "export --to e --resume" + showsExport},
 	"export --manifest":      more("export", "--manifest m"),
 	"archive --older-than":   {"archive archived; list --from-archive archived -o csv", "archive archived --older-than 2999-01-01; list --from-archive archived -o csv"},
 
@@ -128,9 +132,6 @@ var alone = map[string]observation{
 	"migrate --status":       more("migrate", "--status"),
 	"migrate --dry-run":      more("migrate", "--dry-run"),
 	"migrate --output":       more("migrate", "-o json"),
-	"demo --listen":          {"demo --listen 127.0.0.1:none", "demo --listen 127.0.0.1:other"},
-	"demo --no-serve":        more("demo --listen 127.0.0.1:none", "--no-serve"),
-	"serve --log-level":      more("serve --listen 127.0.0.1:none", "--log-level loud"),
 	"bench --executions":     {measured + filled, strings.Replace(measured, "20", "30", 1) + filled},
 	"bench --users":          {measured + "; users list --db sqlite:new.db -o csv", strings.Replace(measured, "--users 2", "--users 3", 1) + "; users list --db sqlite:new.db -o csv"},
 	"bench --strategies":     {measured + "; strategies list --db sqlite:new.db -o csv", strings.Replace(measured, "--strategies 2", "--strategies 3", 1) + "; strategies list --db sqlite:new.db -o csv"},
@@ -176,6 +177,18 @@ var aloneFiles = map[string]string{
 	"some.cast":      "{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n[0.1,\"o\",\"a\"]\n[36000.0,\"o\",\"b\"]\n",
 }
 
+func writeAloneFiles(t *testing.T) {
+	t.Helper()
+	if err := os.Mkdir("archived", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range aloneFiles {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // onPostgreSQL are the flags of migrate, on an empty database. On SQLite they are
 // refused.
 var onPostgreSQL = map[string]observation{
@@ -187,20 +200,22 @@ var onPostgreSQL = map[string]observation{
 	"migrate --strategies-name":  more("migrate --dry-run", "--strategies-name called"),
 	"migrate --strategies-table": more("migrate --dry-run", "--strategies-table plans"),
 	"migrate --log-table":        more("migrate --adopt --dry-run", "--log-table runs"),
-	"migrate --prisma-schema":    more("migrate --dry-run", "--prisma-schema none.prisma"),
 }
 
 // adoption is an observation of a flag of migrate, and what is done before it.
-type adoption struct{ row, before, without, with string }
+type adoption struct {
+	row, before, without, with string
+	see                        string // a query whose answer belongs to it; "": none
+}
 
 // onAdopted are those that are about a table with executions, in the order in
 // which they are given.
 var onAdopted = []adoption{
-	{"migrate --adopt", "", "migrate --dry-run", "migrate --dry-run --adopt"},
-	{"migrate --extra-columns", "", "migrate --dry-run --adopt", "migrate --dry-run --adopt --extra-columns metadata"},
-	{"migrate --drop-old", "migrate --adopt", "migrate --adopt", "migrate --adopt --drop-old"},
-	{"migrate --partitions", "", "migrate", "migrate --partitions year"}, // refused
-	{"migrate --repair", "DROP TABLE sandbox_execution_logs CASCADE", "migrate", "migrate --repair"},
+	{"migrate --adopt", "", "migrate --dry-run", "migrate --dry-run --adopt", ""},
+	{"migrate --extra-columns", "", "migrate --dry-run --adopt", "migrate --dry-run --adopt --extra-columns metadata", ""},
+	{"migrate --drop-old", "migrate --adopt", "migrate --adopt", "migrate --adopt --drop-old", ""},
+	{"migrate --partitions", "", "migrate", "migrate --partitions day", "SELECT coalesce(max(value #>> '{}'), 'auto') FROM sandtrail.settings WHERE name = 'partitions'"},
+	{"migrate --repair", "DROP TABLE sandbox_execution_logs CASCADE", "migrate", "migrate --repair", ""},
 }
 
 // adoptable is a table that an application has kept its executions in.
@@ -270,6 +285,21 @@ func TestFlagsOfAdoption(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	observe := func(call, see string) (answered string) {
+		if answered = answer(t, call, target); see == "" {
+			return answered
+		}
+		conn, err := pgx.Connect(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		var seen string
+		if err := conn.QueryRow(t.Context(), see).Scan(&seen); err != nil {
+			t.Fatal(err)
+		}
+		return answered + seen
+	}
 	execute(adoptable)
 	for _, o := range onAdopted {
 		if strings.HasPrefix(o.before, "migrate") {
@@ -277,7 +307,7 @@ func TestFlagsOfAdoption(t *testing.T) {
 		} else if o.before != "" {
 			execute(o.before)
 		}
-		if without, with := answer(t, o.without, target), answer(t, o.with, target); without == with {
+		if without, with := observe(o.without, o.see), observe(o.with, o.see); without == with {
 			t.Errorf("%s is dropped: sandtrail %s and sandtrail %s both answer\n%s", o.row, o.without, o.with, with)
 		}
 	}
@@ -342,14 +372,7 @@ func (f *madeFolders) keep(t *testing.T, list []string, made madeFolder) {
 func calls(t *testing.T, all string, database []byte, folders *madeFolders) (text string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
-	if err := os.Mkdir("archived", 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range aloneFiles {
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeAloneFiles(t)
 	if err := os.WriteFile("copy.db", database, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -357,25 +380,37 @@ func calls(t *testing.T, all string, database []byte, folders *madeFolders) (tex
 	begun := folders.restore(t, list)
 	text, previous := begun.text, begun.previous
 	for i, call := range list[begun.calls:] {
-		name, rest, runsOne := strings.Cut(strings.ReplaceAll(call, "{out}", strings.TrimSpace(previous)), " -- ")
-		name, file, toFile := strings.Cut(name, " > ")
-		if !strings.Contains(call, "--server") && !strings.Contains(call, "--db") && !strings.Contains(call, "--from-archive") {
-			name += " --db sqlite:copy.db"
-		}
-		if runsOne {
-			name += " -- " + rest
-		}
-		status, out, complaint := makeCall(t, strings.Fields(name))
-		if previous = out; toFile {
-			if err := os.WriteFile(file, []byte(out), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		text += answered(status, out, complaint)
+		said, out := callOn(t, " --db sqlite:copy.db", call, previous)
+		text, previous = text+said, out
 		if n := begun.calls + i + 1; n < len(list) && strings.Contains(call, "exec ") && !strings.Contains(all, "--record-session") { // a session's record names its folder
 			folders.keep(t, list[:n], madeFolder{calls: n, text: text, previous: previous})
 		}
 	}
+	return steadied(text)
+}
+
+// callOn is what one call of a list answers on a store, and what it prints.
+func callOn(t *testing.T, target, call, previous string) (said, out string) {
+	t.Helper()
+	name, rest, runsOne := strings.Cut(strings.ReplaceAll(call, "{out}", strings.TrimSpace(previous)), " -- ")
+	name, file, toFile := strings.Cut(name, " > ")
+	if !strings.Contains(call, "--server") && !strings.Contains(call, "--db") && !strings.Contains(call, "--from-archive") {
+		name += target
+	}
+	if runsOne {
+		name += " -- " + rest
+	}
+	status, out, complaint := makeCall(t, strings.Fields(name))
+	if toFile {
+		if err := os.WriteFile(file, []byte(out), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return answered(status, out, complaint), out
+}
+
+// steadied is a text without what differs from one time to the next.
+func steadied(text string) string {
 	text = chosenFigures.ReplaceAllStringFunc(text, func(s string) string {
 		return strings.Map(func(r rune) rune {
 			if '0' <= r && r <= '9' {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -18,14 +20,14 @@ import (
 	"time"
 )
 
-// ofServer are the flags of serve that TestFlagsOfServe sees at work.
+// ofServer are the flags that the tests of this file see at work.
 var ofServer = []string{
 	"serve --retention", "serve --keep-type", "serve --keep-strategy", "serve --rules", "serve --ledger-key",
 	"serve --checkpoint-dir", "serve --checkpoint-every",
 	"serve --tls-cert", "serve --tls-key", "serve --rate-limit", "serve --verify-every", "serve --webhook-form", "serve --webhook-secret",
 	"serve --checkpoint-webhook",
 	"serve --listen", "serve --log-format", "serve --webhook", "serve --archive", "serve --outbox", "serve --session-dir",
-	"serve --checkpoint-witness", "serve --witness-of", "serve --mail-server", "serve --mail-from", "serve --mail-to",
+	"serve --log-level", "demo --listen", "serve --checkpoint-witness", "serve --witness-of", "serve --mail-server", "serve --mail-from", "serve --mail-to",
 }
 
 // TestFlagsOfServe starts a server with flags, and sees in its answers and files that
@@ -159,6 +161,43 @@ func TestOutwardFlagsOfServe(t *testing.T) {
 	}
 	if body, _ := got.Load("/alert"); !strings.Contains(body.(string), `"text"`) {
 		t.Errorf("--webhook-form slack: %s", body)
+	}
+}
+
+// TestFlagsOfListeners starts servers at a port that is free.
+func TestFlagsOfListeners(t *testing.T) {
+	t.Chdir(t.TempDir())
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	answers := func() bool {
+		response, err := http.Get("http://" + address + "/healthz")
+		if err == nil {
+			response.Body.Close()
+		}
+		return err == nil && response.StatusCode == http.StatusOK
+	}
+	var log bytes.Buffer
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"serve", "--db", "sqlite:flags.db", "--listen", address, "--log-format", "json", "--log-level", "error"}, bare(io.Discard, &log))
+	}()
+	eventually(t, "serve --listen", answers)
+	stop()
+	if status := <-ended; status != 0 || log.Len() > 0 { // startServe reads lines of the level info
+		t.Errorf("--log-level error: status %d: %s", status, &log)
+	}
+	demo := sandtrailCommand(t, "", "demo", "--listen", address) // a process of its own, as its runs end what they find below it
+	if err := demo.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "demo --listen", answers)
+	if err := errors.Join(demo.Process.Signal(os.Interrupt), demo.Wait()); err != nil {
+		t.Errorf("demo: %v", err)
 	}
 }
 

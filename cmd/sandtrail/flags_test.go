@@ -101,7 +101,7 @@ func TestEveryFlagIsHonouredOrRefused(t *testing.T) {
 		}
 	}
 	for _, row := range slices.Concat(slices.Collect(maps.Keys(observed)), slices.Collect(maps.Keys(alone)),
-		slices.Collect(maps.Keys(onPostgreSQL)), ofServer) {
+		slices.Collect(maps.Keys(onPostgreSQL)), slices.Collect(maps.Keys(inScripts)), ofServer) {
 		if !known[row] {
 			t.Errorf("%s is no flag", row)
 		}
@@ -114,6 +114,9 @@ func observes(row string) bool {
 		if _, ok := table[row]; ok {
 			return true
 		}
+	}
+	if _, ok := inScripts[row]; ok {
+		return true
 	}
 	return slices.Contains(ofServer, row) || slices.ContainsFunc(onAdopted, func(o adoption) bool { return o.row == row })
 }
@@ -160,7 +163,23 @@ func answered(status int, out, complaint string) string {
 	return regexp.MustCompile(`\d+ (s|min) ago|now\b`).ReplaceAllString(fmt.Sprint(status, " ", out, complaint), "ago")
 }
 
-// makeCall makes a call. What exec writes to its descriptor 3 is a part of what it
+// inScripts are the flags that a script sees at work, and its line that does.
+var inScripts = map[string]struct{ file, line string }{
+	"demo --no-serve":         {"sqlite/demo.txtar", "\nsandtrail demo --no-serve\n"},
+	"migrate --prisma-schema": {"postgres/prismaschema.txtar", "\nsandtrail migrate --prisma-schema prisma/schema.prisma --adopt\n"},
+}
+
+// TestScriptsSeeFlagsAtWork looks for those lines.
+func TestScriptsSeeFlagsAtWork(t *testing.T) {
+	for row, in := range inScripts {
+		content, err := os.ReadFile(filepath.Join("testdata", "script", in.file))
+		if err != nil || !strings.Contains(string(content), in.line) {
+			t.Errorf("%s: %v: no line %q", row, err, in.line)
+		}
+	}
+}
+
+// makeCall makes a call, or with interrupted before it one that is stopped at once. What exec writes to its descriptor 3 is a part of what it
 // prints; "handed" can be read there.
 func makeCall(t *testing.T, arguments []string) (status int, printed, complained string) {
 	t.Helper()
@@ -184,12 +203,17 @@ func makeCall(t *testing.T, arguments []string) (status int, printed, complained
 			fmt.Fprintf(&out, "[descriptor 3: %s]", written)
 		}
 	} else {
-		d := bare(&out, &complaint)
+		ctx, d := t.Context(), bare(&out, &complaint)
+		if arguments[0] == "interrupted" {
+			interrupted, stop := context.WithCancel(ctx)
+			stop()
+			ctx, arguments = interrupted, arguments[1:]
+		}
 		d.wait = func(_ context.Context, length time.Duration) error {
 			fmt.Fprintf(&out, "[after %s]", length)
 			return nil
 		}
-		status = run(t.Context(), arguments, d)
+		status = run(ctx, arguments, d)
 	}
 	return status, out.String(), complaint.String()
 }
