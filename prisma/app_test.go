@@ -6,10 +6,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/sandtrail/sandtrail/internal/nodetest"
@@ -23,16 +25,43 @@ type app struct {
 	stderr  bytes.Buffer
 }
 
+// builtApp is the folder of the application, which is built once for all tests.
+var builtApp struct {
+	once  sync.Once
+	dir   string
+	ready bool
+}
+
+// TestMain removes the application that tests have built.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := os.RemoveAll(builtApp.dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
 // buildApp builds the application with a client made from what this package
-// prints, and returns its folder.
+// prints, and returns its folder, which no test changes.
 func buildApp(t testing.TB) string {
 	t.Helper()
-	dir := checkOut(t)
-	write(t, dir, "prisma/schema.prisma", printed(t, prisma.Schema))
-	write(t, dir, "prisma.config.ts", printed(t, prisma.Config))
-	run(t, dir, "prisma", "generate")
-	run(t, dir, "tsc")
-	return dir
+	nodetest.Install(t, "testdata/app") // skips each test where there is no npm
+	builtApp.once.Do(func() {
+		dir, err := os.MkdirTemp("", "sandtrail-prisma")
+		check(t, err)
+		builtApp.dir = dir
+		checkOut(t, dir)
+		write(t, dir, "prisma/schema.prisma", printed(t, prisma.Schema))
+		write(t, dir, "prisma.config.ts", printed(t, prisma.Config))
+		run(t, dir, "prisma", "generate")
+		run(t, dir, "tsc")
+		builtApp.ready = true
+	})
+	if !builtApp.ready {
+		t.Fatal("the application could not be built for the first test")
+	}
+	return builtApp.dir
 }
 
 // startApp starts the application built in a folder. It ends with the test.
@@ -116,16 +145,15 @@ func get[T any](t testing.TB, a *app, call string, arguments ...any) T {
 	return result
 }
 
-// checkOut copies the application's own files to a folder of the test, beside
-// the packages of its lockfile, which are installed once per checkout.
-func checkOut(t testing.TB) string {
+// checkOut copies the application's own files to a folder, beside the packages
+// of its lockfile, which are installed once per checkout.
+func checkOut(t testing.TB, dir string) {
 	t.Helper()
 	source, err := filepath.Abs("testdata/app")
 	if err != nil {
 		t.Fatal(err)
 	}
 	nodetest.Install(t, source)
-	dir := t.TempDir()
 	if err := os.Symlink(filepath.Join(source, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +164,6 @@ func checkOut(t testing.TB) string {
 		}
 		write(t, dir, name, string(content))
 	}
-	return dir
 }
 
 // run runs a program of the application's packages.

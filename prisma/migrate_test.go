@@ -26,7 +26,8 @@ type project struct{ dir, url string }
 // newProject makes a project with a schema.
 func newProject(t testing.TB, url, schema string) project {
 	t.Helper()
-	p := project{checkOut(t), url}
+	p := project{t.TempDir(), url}
+	checkOut(t, p.dir)
 	p.write(t, "prisma/schema.prisma", schema)
 	p.write(t, "prisma.config.ts", `import { defineConfig } from "prisma/config";
 

@@ -26,7 +26,7 @@ else
   initdb -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync
 fi >log 2>&1 &&
 pg_ctl -D data -l log -w -t 60 -o "-p $3 -k $1 -c listen_addresses=127.0.0.1 -c fsync=off \
-  -c timezone=UTC -c max_connections=300 -c max_locks_per_transaction=256 $4" start >>log 2>&1 || { cat log; rm -rf "$1"; exit; }
+  -c timezone=UTC -c jit=off -c max_connections=300 -c max_locks_per_transaction=256 $4" start >>log 2>&1 || { cat log; rm -rf "$1"; exit; }
 echo ready
 while read -r _; do
   pg_ctl -D data -l log -w -t 60 -m immediate restart >>log 2>&1 && echo ready || cat log
