@@ -56,7 +56,7 @@ func CheckDrafts(drafts ...Draft) error {
 	return err
 }
 
-// Admit applies the rules of the record to a batch. It returns either all of
+// Admit applies the rules of the execution to a batch. It returns either all of
 // the batch, in order, or an *Error of CodeInvalid that names every broken
 // rule by path: "executionTime" for a batch of one, "[3].executionTime" in a
 // larger one.
@@ -138,8 +138,8 @@ func (a Admission) admit(d *Draft, p *problems) Admitted {
 
 const inTheFuture = "in the future"
 
-// IsEarly reports whether a record was refused for nothing but its time, which
-// is ahead of the clock of who refused it: the same record is taken later.
+// IsEarly reports whether an execution was refused for nothing but its time, which
+// is ahead of the clock of who refused it: the same execution is taken later.
 func IsEarly(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) || e.Code != CodeInvalid || len(e.Fields) == 0 {
@@ -308,7 +308,7 @@ func typeError(err error) string {
 	return err.Error()
 }
 
-// SameContent reports whether a record that arrives under an id already
+// SameContent reports whether an execution that arrives under an id already
 // stored is a retry of it: every field equal, metadata compared as JSON, the
 // time left out when the retry brought none.
 func (a Admitted) SameContent(stored Execution) bool {
@@ -355,8 +355,8 @@ func decodeExact(raw []byte) (value any, err error) {
 }
 
 // Merge decides what an append does, given what is stored under the batch's
-// ids: which records are new, in batch order, and how many are retries. A
-// record whose id is stored, or stands earlier in the batch, with different
+// ids: which executions are new, in batch order, and how many are retries. An
+// execution whose id is stored, or stands earlier in the batch, with different
 // content makes the whole batch fail with an *Error of CodeConflict that
 // names its place.
 func Merge(batch []Admitted, stored map[ID]Execution) (fresh []Execution, duplicates int, err error) {

@@ -38,7 +38,7 @@ const (
 	NoExecutions Metric = "noExecutions" // fires when the window is empty
 )
 
-// DefaultMinSample guards rules against verdicts over a handful of runs.
+// DefaultMinSample guards rules against verdicts over a handful of executions.
 const DefaultMinSample = 10
 
 // DefaultRule is the reference's: more than 30 % of the executions of the

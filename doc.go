@@ -8,7 +8,7 @@
 // sandtrail/client; all of them return this package's types and errors, so
 // that a caller does not know which of them it talks to.
 //
-// A record enters in two steps. A [Draft] is what somebody sent; [Admission]
-// applies every rule of the record, in one place, and yields [Admitted]
+// An execution enters in two steps. A [Draft] is what somebody sent; [Admission]
+// applies every rule of the execution, in one place, and yields [Admitted]
 // records; only those can be appended to a store.
 package sandtrail

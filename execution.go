@@ -7,25 +7,25 @@ import (
 	"time"
 )
 
-// ExecutionType says which kind of run a record describes.
+// ExecutionType says which kind of command an execution is of.
 type ExecutionType string
 
 // The execution types of the reference.
 const (
-	Validation ExecutionType = "VALIDATION" // a check or a run of a strategy
+	Validation ExecutionType = "VALIDATION" // a strategy is checked or run
 	Terminal   ExecutionType = "TERMINAL"   // an interactive session
 )
 
-// Limits of a record.
+// Limits of an execution.
 const (
 	MaxMetadataBytes = 64 << 10
 	MaxClassBytes    = 255
 	MaxInt           = 1<<31 - 1 // the integer columns are 32 bits wide
 	MaxNesting       = 1000      // objects and arrays of metadata in each other
 
-	// MaxClockSkew is how far ahead of our clock a record's time may be.
+	// MaxClockSkew is how far ahead of our clock an execution's time may be.
 	MaxClockSkew = 5 * time.Minute
-	// DefaultRetention is how long records are kept, and how old a new one
+	// DefaultRetention is how long executions are kept, and how old a new one
 	// may be.
 	DefaultRetention = 90 * 24 * time.Hour
 )
@@ -54,7 +54,7 @@ type Execution struct {
 	Classes []string `json:"classesFound"`
 	// Metadata is a compact JSON object, or nil.
 	Metadata  json.RawMessage `json:"metadata"`
-	CreatedAt time.Time       `json:"createdAt"` // end of the run, UTC, whole milliseconds
+	CreatedAt time.Time       `json:"createdAt"` // its end, UTC, whole milliseconds
 
 	// User and Strategy are set on reads.
 	User     *User     `json:"user,omitempty"`
@@ -73,7 +73,7 @@ func EncodeJSON(value any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// Finding is one error or warning about a run, an element of
+// Finding is one error or warning about an execution, an element of
 // metadata.errors or metadata.warnings.
 type Finding struct {
 	Severity   string `json:"severity"` // "error" or "warning" by convention
@@ -154,7 +154,7 @@ func MetadataFromColumn(column *string) json.RawMessage {
 func Millisecond(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // CeilMillisecond returns the first whole millisecond at or after t, in UTC.
-// A record lies at or after t, or before it, exactly when it does so for this
+// An execution lies at or after t, or before it, exactly when it does so for this
 // instant: stores compare with it.
 func CeilMillisecond(t time.Time) time.Time {
 	whole := Millisecond(t)

@@ -14,7 +14,7 @@ type ID [16]byte
 
 // NewID makes a UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds,
 // then randomness, so that ids sort roughly by time and a store can guess
-// where a record lies.
+// where an execution lies.
 func NewID(now time.Time) ID {
 	var id ID
 	_, _ = rand.Read(id[:]) // crypto/rand.Read never fails
@@ -24,8 +24,8 @@ func NewID(now time.Time) ID {
 	return id
 }
 
-// DerivedID makes the id of a record that brings none from what it says, so
-// that the same record always gets the same one: a UUIDv7 where it has a time,
+// DerivedID makes the id of an execution that brings none from what it says, so
+// that the same execution always gets the same one: a UUIDv7 where it has a time,
 // a UUIDv8 where not.
 func DerivedID(at time.Time, content []byte) ID {
 	sum := sha256.Sum256(content)
@@ -48,7 +48,7 @@ func (id *ID) setTime(at time.Time) {
 }
 
 // ParseID reads the canonical form, 8-4-4-4-12 hexadecimal digits in either
-// case, of an id that a record may be given.
+// case, of an id that an execution may be given.
 func ParseID(s string) (ID, error) {
 	id, err := ReadID(s)
 	if err == nil && id.IsZero() {

@@ -15,7 +15,7 @@ type Role string
 // The roles.
 const (
 	RoleIngest  Role = "ingest"  // append executions, nothing else
-	RoleRead    Role = "read"    // read everything, or one user's records when bound to a user
+	RoleRead    Role = "read"    // read everything, or one user's executions when bound to a user
 	RoleAuditor Role = "auditor" // read everything, export, verify, see the access log; change nothing
 	RoleAdmin   Role = "admin"   // everything
 )
@@ -26,7 +26,7 @@ type Key struct {
 	ID         ID         `json:"id"`
 	Name       string     `json:"name"`
 	Role       Role       `json:"role"`
-	UserID     string     `json:"userId,omitempty"` // RoleRead only: sees this user's records alone
+	UserID     string     `json:"userId,omitempty"` // RoleRead only: sees this user's executions alone
 	Hash       KeyHash    `json:"-"`
 	CreatedAt  time.Time  `json:"createdAt"`
 	ExpiresAt  *time.Time `json:"expiresAt"`  // nil: never

@@ -8,17 +8,17 @@ import (
 
 // LedgerKeeper is a store that keeps a ledger of its records.
 type LedgerKeeper interface {
-	// LedgerState is quick: it reads no records.
+	// LedgerState is quick: it reads no executions.
 	LedgerState(ctx context.Context) (LedgerState, error)
 	// PutVerification remembers the outcome of a verification, durably.
 	PutVerification(ctx context.Context, v LedgerVerification) error
 }
 
-// LedgerState says how far the records of a store can be proved, and when
+// LedgerState says how far the executions of a store can be proved, and when
 // that was last tried.
 type LedgerState struct {
 	Size       int64               `json:"size"`       // of the log: records and removals entered
-	Unsealed   int64               `json:"unsealed"`   // records that came or went and are not entered yet
+	Unsealed   int64               `json:"unsealed"`   // executions that came or went and are not entered yet
 	Checkpoint *LedgerCheckpoint   `json:"checkpoint"` // the newest that was signed; nil: none was
 	Verified   *LedgerVerification `json:"verified"`   // the last; nil: nobody has verified yet
 }
@@ -30,7 +30,7 @@ type LedgerCheckpoint struct {
 	At   time.Time `json:"at"`
 }
 
-// LedgerVerification is the outcome of comparing the records with the ledger.
+// LedgerVerification is the outcome of comparing the executions with the ledger.
 type LedgerVerification struct {
 	At       time.Time `json:"at"`
 	Records  int64     `json:"records"`  // that were compared

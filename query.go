@@ -87,7 +87,7 @@ type Position struct {
 type Plan struct {
 	Filter Filter // Within is resolved into Since
 	Limit  int
-	After  *Position // records strictly older than this; nil: from the newest
+	After  *Position // executions strictly older than this; nil: from the newest
 
 	bound [8]byte
 }

@@ -7,7 +7,7 @@ import (
 
 // Surveyor tells how much room a store takes on disk.
 type Surveyor interface {
-	// Space is quick: it reads no records.
+	// Space is quick: it reads no executions.
 	Space(ctx context.Context) (Space, error)
 }
 
@@ -15,10 +15,10 @@ type Surveyor interface {
 type Space struct {
 	Total int64  `json:"total"` // all that Sandtrail keeps there, indexes and Free included
 	Free  *int64 `json:"free"`  // will be used again; nil: not known
-	Parts []Part `json:"parts"` // of the records, newest first; empty: they are not partitioned
+	Parts []Part `json:"parts"` // of the executions, newest first; empty: they are not partitioned
 }
 
-// Part is a partition of the records.
+// Part is a partition of the executions.
 type Part struct {
 	Name         string    `json:"name"`
 	Since, Until time.Time `json:"-"`       // inclusive, exclusive; zero: no bound

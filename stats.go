@@ -180,7 +180,7 @@ type TrendBucket struct {
 }
 
 // LastDays is the window of a trend: days of 24 hours back from now, as in the
-// reference. It ends with the current millisecond. A record of the future counts
+// reference. It ends with the current millisecond. An execution of the future counts
 // when its time has come.
 func LastDays(now time.Time, days int) (since, until time.Time) {
 	now = Millisecond(now)

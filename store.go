@@ -21,9 +21,9 @@ import (
 // Appender adds executions.
 type Appender interface {
 	// Append stores a batch, all or nothing. When it returns without error
-	// every record is durable and visible to every reader.
+	// every execution is durable and visible to every reader.
 	//
-	// A record whose id is already stored with the same content
+	// An execution whose id is already stored with the same content
 	// (Admitted.SameContent) is a duplicate and stored once, also when two
 	// calls race. One with different content fails the batch with
 	// ErrConflict. A user or strategy that does not exist fails it with
@@ -39,9 +39,9 @@ const MaxBatch = 10000
 type Appended struct {
 	Accepted   int  `json:"accepted"`   // stored by this call
 	Duplicates int  `json:"duplicates"` // stored before, or earlier in the batch
-	IDs        []ID `json:"ids"`        // one per record of the batch, in its order
+	IDs        []ID `json:"ids"`        // one per execution of the batch, in its order
 
-	// Stored says of each record of the batch whether this call stored it
+	// Stored says of each execution of the batch whether this call stored it
 	// (true) or it is a duplicate. Stores set it; it does not travel.
 	Stored []bool `json:"-"`
 }
@@ -66,23 +66,23 @@ func NewAppended(batch []Admitted, fresh []Execution) Appended {
 
 // Reader answers questions about single records.
 type Reader interface {
-	// Execution returns one record with its user and strategy, or ErrNotFound.
+	// Execution returns one execution with its user and strategy, or ErrNotFound.
 	Execution(ctx context.Context, id ID) (Execution, error)
 
-	// ExecutionByPrefix returns the one record whose id begins so, among those
+	// ExecutionByPrefix returns the one execution whose id begins so, among those
 	// of a user if userID is not "". It answers as IDPrefix.Only does, and takes
-	// no longer the more records there are.
+	// no longer the more executions there are.
 	ExecutionByPrefix(ctx context.Context, p IDPrefix, userID string) (Execution, error)
 
 	// Executions returns a page, newest first by (createdAt, id), each with
-	// its user and strategy. Walking all pages returns every record that was
+	// its user and strategy. Walking all pages returns every execution that was
 	// there from the first page to the last exactly once. now resolves
 	// Filter.Within.
 	Executions(ctx context.Context, q Query, now time.Time) (Page, error)
 }
 
-// Analyst answers questions about many records. Every answer counts exactly
-// the records that are committed when it is given, whoever wrote them.
+// Analyst answers questions about many executions. Every answer counts exactly
+// the executions that are committed when it is given, whoever wrote them.
 type Analyst interface {
 	// StrategyStats is ErrNotFound when the strategy does not exist; a
 	// strategy without executions has counts of 0 and nil rates.
@@ -135,7 +135,7 @@ type Cleaner interface {
 	Cleanup(ctx context.Context, c Cutoff) (deleted int64, err error)
 }
 
-// ArchivedCleaner removes old records that an archive has.
+// ArchivedCleaner removes old executions that an archive has.
 type ArchivedCleaner interface {
 	// CleanupArchived is Cleanup of the executions created at since or later
 	// for whose id archived is true. It is asked where nobody can write any
@@ -184,7 +184,7 @@ type Database interface {
 	// others wait and find nothing to do. It returns those it applied.
 	Migrate(ctx context.Context, now time.Time) ([]Migration, error)
 	// Doctor examines the database without changing it. Deep compares what is
-	// derived with the records and may read all of them.
+	// derived with the executions and may read all of them.
 	Doctor(ctx context.Context, depth Depth, now time.Time) ([]Check, error)
 	// Maintain does one round of every step of Upkeep. A step that fails keeps
 	// none of the others from its work; the error joins those of all.

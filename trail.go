@@ -6,7 +6,7 @@ import (
 )
 
 // Trail records executions in a store in one call each. It holds what the rules
-// of the record depend on: the clock, and how long executions are kept.
+// of the execution depend on: the clock, and how long executions are kept.
 //
 // A store that is a database also wants upkeep, which worker.Keep does.
 type Trail struct {

@@ -32,7 +32,7 @@ func program(t *testing.T) (found []source) {
 			return nil
 		}
 		files := token.NewFileSet()
-		file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(files, path, nil, parser.ParseComments|parser.SkipObjectResolution)
 		found = append(found, source{filepath.Dir(path), file, files})
 		return err
 	})

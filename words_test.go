@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,7 +22,7 @@ var retired = []struct {
 	{regexp.MustCompile(`(?i)\b(a|an|the|one|each|every|per|whole|committed|of|older|stores?|refuse|writes|these|their|no|more|user's|waiting) records?\b|\brecord's\b|^Records\b|\brecords (that|stored|waiting|wait|are)\b`), "execution"},
 	{regexp.MustCompile(`(?i)\b(a|an|the|one|each|every|last|real|earlier|of|failed) runs?\b`), "execution"},
 	{regexp.MustCompile(`(?i)\bdrafts?\b`), "execution"},
-	{regexp.MustCompile(`(?i)\bleaf\b|\b(of|the|all|%d|%s) leaves\b`), "ledger entry"},
+	{regexp.MustCompile(`(?i)\bleaf\b|\b(of|the|all|first|more|had|%d|%s) leaves\b|\bleaves (had|have)\b`), "ledger entry"},
 	{regexp.MustCompile(`(?i)\b(half|nearly all|almost all) within\b`), "p50, p95, p99"},
 	{regexp.MustCompile(`(?i)\bprobes?\b`), "health check"},
 	{regexp.MustCompile(`(?i)\bspool(s|ed)?\b`), "outbox"},
@@ -61,11 +62,87 @@ func TestOneWordForOneThing(t *testing.T) {
 			}
 		})
 	}
+	for _, s := range program(t) {
+		if !slices.ContainsFunc(undocumented, func(room string) bool { return strings.HasPrefix(s.room, room) }) {
+			s.documentation(func(where, text string) { look(where, ofGo.ReplaceAllString(text, "")) })
+		}
+	}
 	eachDescription(t, look)
 	eachTemplate(t, look)
-	if seen < 600 {
+	if seen < 2000 {
 		t.Errorf("only %d texts were found", seen)
 	}
+}
+
+// documentation reads what go doc shows of a package: the comments of exported names,
+// their fields and methods.
+func (s source) documentation(look func(where, text string)) {
+	see := func(group *ast.CommentGroup) {
+		if group != nil {
+			look(s.files.Position(group.Pos()).String(), strings.Join(strings.Fields(group.Text()), " "))
+		}
+	}
+	see(s.file.Doc)
+	for _, d := range s.file.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			if d.Name.IsExported() && isExported(d.Recv) {
+				see(d.Doc)
+			}
+		case *ast.GenDecl:
+			exported := false
+			for _, spec := range d.Specs {
+				exported = s.specification(spec, see) || exported
+			}
+			if exported {
+				see(d.Doc)
+			}
+		}
+	}
+}
+
+// isExported reports whether a receiver, if there is one, is of an exported type.
+func isExported(receiver *ast.FieldList) bool {
+	if receiver == nil {
+		return true
+	}
+	of := receiver.List[0].Type
+	if star, ok := of.(*ast.StarExpr); ok {
+		of = star.X
+	}
+	if generic, ok := of.(*ast.IndexExpr); ok {
+		of = generic.X
+	}
+	return ast.IsExported(nameOf(of))
+}
+
+// specification reads a type, a constant or a variable, and reports whether it is
+// exported.
+func (s source) specification(spec ast.Spec, see func(*ast.CommentGroup)) bool {
+	switch spec := spec.(type) {
+	case *ast.ValueSpec:
+		if !slices.ContainsFunc(spec.Names, (*ast.Ident).IsExported) {
+			return false
+		}
+		see(spec.Doc)
+		see(spec.Comment)
+	case *ast.TypeSpec:
+		if !spec.Name.IsExported() {
+			return false
+		}
+		see(spec.Doc)
+		see(spec.Comment)
+		ast.Inspect(spec.Type, func(n ast.Node) bool {
+			if field, ok := n.(*ast.Field); ok && (len(field.Names) == 0 || slices.ContainsFunc(field.Names, (*ast.Ident).IsExported)) {
+				see(field.Doc)
+				see(field.Comment)
+			}
+			return true
+		})
+	default:
+		return false
+	}
+	return true
 }
 
 var (
@@ -74,6 +151,14 @@ var (
 	// chosen are values that a person may choose.
 	chosen = regexp.MustCompile(`\bstrict or spool\b|\bpolicy spool\b|\bcrashed \(failed, not timed out\)`)
 )
+
+// undocumented are the rooms whose comments are not read: programs, what no other
+// module can import, and those that are about runs and files before they are
+// executions.
+var undocumented = []string{"cmd", "internal", "recorder", "runner", "outbox", "asciicast", "bench", "rollup", "examples", "deploy", "prisma"}
+
+// ofGo are names of Go's that comments use.
+var ofGo = regexp.MustCompile(`\bDrafts?\b|\bdrafts?\b|\bLeaf\b|\bSpool\b|\b[Aa] spool\b|\brecords a span\b|^Records returns`)
 
 // logRecords are OpenTelemetry's.
 var logRecords = regexp.MustCompile(`(?i)\blog records?\b`)

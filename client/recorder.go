@@ -18,10 +18,10 @@ type Policy string
 
 // The policies.
 const (
-	// Strict refuses the caller: a record is on the server when Record returns.
+	// Strict refuses the caller: an execution is on the server when Record returns.
 	Strict Policy = "strict"
-	// Spool keeps records on disk and delivers them in the background: a
-	// record is durable, here or on the server, when Record returns.
+	// Spool keeps executions on disk and delivers them in the background: an
+	// execution is durable, here or on the server, when Record returns.
 	Spool Policy = "spool"
 )
 
@@ -30,8 +30,8 @@ const (
 type RecorderOptions struct {
 	Policy   Policy        // required
 	Dir      string        // required; of this server alone, for any number of processes
-	MaxBytes int64         // of what waits, beyond them new records are dropped; outbox.DefaultMaxBytes
-	MaxAge   time.Duration // of what waits, older records are dropped; 7 days
+	MaxBytes int64         // of what waits, beyond them new executions are dropped; outbox.DefaultMaxBytes
+	MaxAge   time.Duration // of what waits, older executions are dropped; 7 days
 	Log      *slog.Logger  // slog.Default(); told of what cannot be delivered
 }
 
@@ -40,7 +40,7 @@ const defaultMaxAge = 7 * 24 * time.Hour
 
 // Recorder records executions on a server. It may be used by many goroutines.
 //
-// Records that a spool has to drop are counted on disk, and each user and
+// Executions that a spool has to drop are counted on disk, and each user and
 // strategy that lost some gets a failed execution which says how many, when
 // and why.
 type Recorder struct {
@@ -82,7 +82,7 @@ func (c *Client) Recorder(o RecorderOptions) (*Recorder, error) {
 
 // Record records executions, all or nothing. What breaks a rule is refused by
 // either policy. Whether a time is too old or too far ahead the server decides: a
-// spool then sets the record aside, and State counts it. A spool that is full drops them: they are counted, and the
+// spool then sets the execution aside, and State counts it. A spool that is full drops them: they are counted, and the
 // error is ErrTooLarge.
 func (r *Recorder) Record(ctx context.Context, drafts ...sandtrail.Draft) error {
 	if r.box == nil {
@@ -111,7 +111,7 @@ func (r *Recorder) poke() {
 	}
 }
 
-// State says how many records wait, and how many were refused for good.
+// State says how many executions wait, and how many were refused for good.
 func (r *Recorder) State() (outbox.State, error) {
 	if r.box == nil {
 		return outbox.State{}, nil

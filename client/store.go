@@ -66,12 +66,12 @@ func draftOf(a sandtrail.Admitted) sandtrail.Draft {
 	return d
 }
 
-// Execution returns one record.
+// Execution returns one execution.
 func (c *Client) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
 	return get[sandtrail.Execution](ctx, c, nil, "v1", "executions", id.String())
 }
 
-// ExecutionByPrefix returns the one record whose id begins so.
+// ExecutionByPrefix returns the one execution whose id begins so.
 func (c *Client) ExecutionByPrefix(ctx context.Context, p sandtrail.IDPrefix, userID string) (sandtrail.Execution, error) {
 	values := url.Values{}
 	if userID != "" {

@@ -3,10 +3,10 @@
 // not. It is pure: bytes in, bytes out; stores keep the bytes, and a receipt
 // is checked without any store.
 //
-// The ledger is an append-only log of leaves, hashed into a tree as RFC 6962
-// lays down. A leaf is either a record, hashed together with a random salt, or
+// The ledger is an append-only log of ledger entries, hashed into a tree as RFC 6962
+// lays down. A ledger entry is either an execution, hashed together with a random salt, or
 // a removal: when, why and by whom which records were removed. The tree's
-// hashes survive the records; the salts do not, so that what remains of a
+// hashes survive the executions; the salts do not, so that what remains of a
 // removed record says nothing about it.
 //
 // [SealChanges] enters what a store's journal tells into its [Book]. [Keys]

@@ -13,25 +13,25 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// Hash is a SHA-256 hash of a leaf or of a node of the tree.
+// Hash is a SHA-256 hash of a ledger entry or of a node of the tree.
 type Hash = tlog.Hash
 
-// Kind says what a leaf is.
+// Kind says what a ledger entry is.
 type Kind byte
 
-// The kinds. Their values are the first byte of a leaf.
+// The kinds. Their values are the first byte of a ledger entry.
 const (
 	RecordLeaf  Kind = 1
 	RemovalLeaf Kind = 2
 	RenameLeaf  Kind = 3
 )
 
-// Entry is what the ledger keeps of a leaf beside its hash. That of a removal
+// Entry is what the ledger keeps of a ledger entry beside its hash. That of a removal
 // or a rename is zero.
 type Entry struct {
-	ID     sandtrail.ID // of the record
+	ID     sandtrail.ID // of the execution
 	Checks Checks
-	Salt   Salt // zero once the record was removed
+	Salt   Salt // zero once the execution was removed
 }
 
 // kind tells a removal, or a rename, from a record: no record has only checks of zero, but
@@ -46,11 +46,11 @@ func (entry *Entry) kind() Kind {
 // holdsRecord reports whether the entry is of a record that is still stored.
 func (entry *Entry) holdsRecord() bool { return entry.kind() == RecordLeaf && entry.Salt != Salt{} }
 
-// Checks are one byte of a salted hash per field: part of the leaf, so that
-// they cannot be changed, and enough to tell which field of a record was.
+// Checks are one byte of a salted hash per field: part of the ledger entry, so that
+// they cannot be changed, and enough to tell which field of an execution was.
 type Checks [nFields]byte
 
-// Seal makes the entry and the leaf hash of a record. The salt must be fresh
+// Seal makes the entry of an execution and its hash. The salt must be fresh
 // and random.
 func Seal(e sandtrail.Execution, salt Salt) (Entry, Hash) {
 	entry := Entry{ID: e.ID, Salt: salt}
@@ -140,9 +140,9 @@ func settle(e *sandtrail.Execution) {
 // BlockLeaves is how many leaves a block holds, and a tile of the tree.
 const BlockLeaves = 1 << tileHeight
 
-// Block is a run of BlockLeaves leaves, the last block of a ledger shorter.
+// Block is a stretch of BlockLeaves ledger entries, the last block of a ledger shorter.
 type Block struct {
-	N       int64 // its place; its first leaf is N × BlockLeaves
+	N       int64 // its place; its first ledger entry is N × BlockLeaves
 	Hashes  []Hash
 	Entries []Entry
 	// Since and Until are as in its Page.
@@ -255,5 +255,5 @@ func UnmarshalBlock(tile []byte, stored Page) (Block, error) {
 	return b, nil
 }
 
-// First is the index of the block's first leaf.
+// First is the index of the block's first ledger entry.
 func (b Block) First() int64 { return b.N * BlockLeaves }

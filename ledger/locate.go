@@ -73,8 +73,8 @@ func errUnsealed(id sandtrail.ID) error {
 	return sandtrail.Errorf(sandtrail.CodeNotFound, "execution %s is not in the ledger yet; ask again in some seconds", id)
 }
 
-// LeafRefs tells what the log has of each record; nil of those that are not
-// sealed.
+// LeafRefs tells what the log has of each execution; nil of those that are
+// unsealed.
 func (s Service) LeafRefs(ctx context.Context, records []sandtrail.Execution) ([]*LeafRef, error) {
 	refs := make([]*LeafRef, len(records))
 	err := s.Log.Inspect(ctx, 0, func(snap Snapshot) error {

@@ -82,18 +82,18 @@ func parseManifest(text string) (m Manifest, err error) {
 	return m, nil
 }
 
-// LeafRef is what the log has of a record. The salt lets
-// whoever holds the record compute the hash again.
+// LeafRef is what the log has of an execution. The salt lets
+// whoever holds the execution compute the hash again.
 type LeafRef struct {
 	Leaf int64  `json:"leaf"` // its index
-	Hash []byte `json:"hash"` // of the leaf, base64
+	Hash []byte `json:"hash"` // of the ledger entry, base64
 	Salt []byte `json:"salt"` // base64
-	// SealedAs are the owners' ids when the record was sealed; nil: those that it
+	// SealedAs are the owners' ids when the execution was sealed; nil: those that it
 	// has.
 	SealedAs *Owners `json:"sealedAs,omitempty"`
 }
 
-// Owners are the ids of a record's user and strategy.
+// Owners are the ids of an execution's user and strategy.
 type Owners struct {
 	UserID     string `json:"userId"`
 	StrategyID string `json:"strategyId"`
@@ -108,8 +108,8 @@ func (r renames) ownersOf(l leaf, e sandtrail.Execution) *Owners {
 	return &Owners{e.UserID, e.StrategyID}
 }
 
-// AppendExported appends a line of an export: the record's JSON, and what the
-// log has of it as the member ledger, null when it is not sealed.
+// AppendExported appends a line of an export: the execution's JSON, and what the
+// log has of it as the member ledger, null when it is unsealed.
 func AppendExported(b []byte, e sandtrail.Execution, ref *LeafRef) ([]byte, error) {
 	record, err := sandtrail.EncodeJSON(e) // the metadata as it was sealed
 	if err != nil {
@@ -126,7 +126,7 @@ func AppendExported(b []byte, e sandtrail.Execution, ref *LeafRef) ([]byte, erro
 }
 
 // VerifyExport checks a file against its manifest: the whole by its hash and
-// the number of records, and, of NDJSON, each record against its leaf. report
+// the number of executions, and, of NDJSON, each execution against its ledger entry. report
 // receives what is found.
 func VerifyExport(file io.Reader, m Manifest, report func(Finding)) (Summary, error) {
 	whole := sha256.New()

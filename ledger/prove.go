@@ -15,7 +15,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// Proof is the path from a record's leaf to a checkpoint.
+// Proof is the path from an execution's ledger entry to a checkpoint.
 type Proof struct {
 	ID         sandtrail.ID `json:"id"`
 	Leaf       int64        `json:"leaf"`     // its index
@@ -24,15 +24,15 @@ type Proof struct {
 	Checkpoint string       `json:"checkpoint"`
 }
 
-// Proof proves that a record, as the store has it, is in the log. It is
-// sandtrail.ErrNotFound when it is so new that it is not sealed, and of
+// Proof proves that an execution, as the store has it, is in the log. It is
+// sandtrail.ErrNotFound when it is so new that it is unsealed, and of
 // CodeConflict when it is not what was sealed.
 func (s Service) Proof(ctx context.Context, e sandtrail.Execution, now time.Time) (Proof, error) {
 	p, _, err := s.prove(ctx, &e, now)
 	return p, err
 }
 
-// Receipt is a Proof together with the record, to be kept and checked by
+// Receipt is a Proof together with the execution, to be kept and checked by
 // VerifyReceipt.
 func (s Service) Receipt(ctx context.Context, e sandtrail.Execution, now time.Time) (Receipt, error) {
 	p, entry, err := s.prove(ctx, &e, now)
@@ -42,8 +42,8 @@ func (s Service) Receipt(ctx context.Context, e sandtrail.Execution, now time.Ti
 	return newReceipt(e, entry, p), nil
 }
 
-// Leaf returns the index of a stored record's leaf, or sandtrail.ErrNotFound
-// while it is not sealed.
+// Leaf returns the index of a stored execution's ledger entry, or sandtrail.ErrNotFound
+// while it is unsealed.
 func (s Service) Leaf(ctx context.Context, e sandtrail.Execution) (int64, error) {
 	at, err := s.find(ctx, &e)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// Published is a log as a server publishes it, with the records that the server
+// Published is a log as a server publishes it, with the executions that the server
 // shows.
 type Published interface {
 	// Checkpoint returns a signed checkpoint of the whole log.
@@ -25,11 +25,11 @@ type Published interface {
 	Renames(ctx context.Context) iter.Seq2[StoredRename, error]
 	// Closed lists the logs that were there before this one, the last first.
 	Closed(ctx context.Context) ([]ClosedLog, error)
-	// Lines uses every record as AppendExported writes it.
+	// Lines uses every execution as AppendExported writes it.
 	Lines(ctx context.Context, use func(line []byte) error) error
 }
 
-// Scratch keeps the hashes of the leaves meanwhile, 32 bytes each. An empty file
+// Scratch keeps the hashes of the ledger entries meanwhile, 32 bytes each. An empty file
 // is one.
 type Scratch interface {
 	io.ReaderAt
@@ -37,9 +37,9 @@ type Scratch interface {
 }
 
 // VerifyPublished compares what a server shows with the log that it has signed, and
-// believes nothing of it: leaves are hashed again from the records, the root from
-// the leaves. Stored checkpoints are not read, and neither is the journal: records
-// that the server says are not sealed yet are counted as unsealed. An entry that
+// believes nothing of it: ledger entries are hashed again from the executions, the
+// root from the ledger entries. Stored checkpoints are not read, and neither is the
+// journal: what the server says is unsealed is counted as unsealed. An entry that
 // nothing accounts for is asked about again after each call of again, up to
 // maxAgain times, since a removal gets into the log seconds after it was done.
 func VerifyPublished(ctx context.Context, log Published, v Verification, hashes Scratch, again func(context.Context) error) (Summary, error) {

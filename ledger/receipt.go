@@ -11,13 +11,13 @@ import (
 )
 
 // Receipt proves, to somebody who holds nothing but the log's public key, that
-// a record was in the log when a checkpoint was signed. Its JSON form is a
+// an execution was in the log when a checkpoint was signed. Its JSON form is a
 // file to be kept.
 type Receipt struct {
 	Type       string              `json:"type"` // ReceiptType
 	Record     sandtrail.Execution `json:"record"`
 	Leaf       int64               `json:"leaf"`       // its index
-	Data       []byte              `json:"data"`       // of the leaf, base64
+	Data       []byte              `json:"data"`       // of the ledger entry, base64
 	Proof      [][]byte            `json:"proof"`      // inclusion, RFC 6962, base64
 	Checkpoint string              `json:"checkpoint"` // signed note
 }

@@ -24,7 +24,7 @@ const (
 	metadataField = nFields - 2
 )
 
-// EncodeRecord gives the canonical encoding of a record: the id, then every
+// EncodeRecord gives the canonical encoding of an execution: the id, then every
 // field in the order of the public contract. Two records have the same
 // encoding exactly when they say the same; blanks around the JSON of the
 // metadata are not part of what it says. docs/integrity.md describes it and

@@ -10,17 +10,17 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Removal is the leaf that accounts for removed records.
+// Removal is the ledger entry that accounts for removed executions.
 type Removal struct {
 	At     time.Time // when the removal was entered, whole milliseconds
 	Reason string    // such as "retention", "user", "delete"
 	By     string    // who removed, as far as known
-	Leaves []Span    // the records, ascending and disjoint
-	// Unsealed counts records that came and went before they were sealed.
+	Leaves []Span    // the executions, ascending and disjoint
+	// Unsealed counts executions that came and went before they were sealed.
 	Unsealed int64
 }
 
-// Span is a run of leaves, both ends included.
+// Span is a stretch of ledger entries, both ends included.
 type Span struct{ First, Last int64 }
 
 // Count is how many records the removal accounts for.
@@ -46,7 +46,7 @@ func Spans(leaves []int64) []Span {
 	return spans
 }
 
-// Marshal gives the data of the removal's leaf.
+// Marshal gives the data of the removal's ledger entry.
 func (r Removal) Marshal() []byte {
 	b := []byte{byte(RemovalLeaf)}
 	b = binary.AppendVarint(b, r.At.UnixMilli())

@@ -22,13 +22,13 @@ type Rename struct {
 	From, To string
 }
 
-// StoredRename is the leaf of a rename and what opens it. The leaf only commits
+// StoredRename is the ledger entry of a rename and what opens it. The ledger entry only commits
 // to the names, so that they can be erased.
 type StoredRename struct {
 	Leaf    int64  `json:"leaf"`              // its index
-	Data    []byte `json:"data"`              // of the leaf, base64
+	Data    []byte `json:"data"`              // of the ledger entry, base64
 	Opening []byte `json:"opening,omitempty"` // base64; nil: the names are erased
-	Hash    Hash   `json:"-"`                 // that the tree has for the leaf
+	Hash    Hash   `json:"-"`                 // that the tree has for the ledger entry
 }
 
 // subjects are the bytes for them in a leaf.
@@ -73,8 +73,8 @@ func (s StoredRename) open() (Rename, error) {
 var errNotRename = errors.New("a rename is not what was sealed")
 
 // SealRenames enters renames into the log, in the order in which they were
-// done. Records that were sealed before keep the owner's former id in their
-// leaves. As with SealChanges, the renames must be gone from the journal when
+// done. Executions that were sealed before keep the owner's former id in their
+// ledger entries. As with SealChanges, the renames must be gone from the journal when
 // the transaction commits.
 func SealRenames(ctx context.Context, book Book, renames []Rename, now time.Time, random io.Reader) error {
 	s := &sealer{book: book, random: random, pages: map[int64]*openPage{}}
@@ -207,7 +207,7 @@ func (r renames) sealedAs(l leaf, record *sandtrail.Execution, buf []byte) (same
 	return true, nil, buf
 }
 
-// SpentRenames lists the leaves of those renames whose names nothing stored
+// SpentRenames lists the ledger entries of those renames whose names nothing stored
 // needs any more: the owner that they lead to does not exist. Their openings can
 // be erased.
 func SpentRenames(stored []StoredRename, exists func(subject sandtrail.Subject, id string) bool) (leaves []int64) {

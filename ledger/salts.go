@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// Salt hides a record behind its leaf hash. It can be had only while the
-// record is stored.
+// Salt hides an execution behind the hash of its ledger entry. It can be had only
+// while the execution is stored.
 type Salt [16]byte
 
 // saltTree gives the salts of a block's leaves. It is a tree of seeds: the

@@ -18,7 +18,7 @@ import (
 
 // Book is where a store keeps its ledger, as one transaction sees it.
 type Book interface {
-	// Size returns the number of leaves.
+	// Size returns the number of ledger entries.
 	Size(ctx context.Context) (int64, error)
 	// Tile returns a tile of the tree, empty when there is none.
 	Tile(ctx context.Context, id TileID) ([]byte, error)
@@ -30,8 +30,8 @@ type Book interface {
 
 // RecordReader reads records by their ids.
 type RecordReader interface {
-	// Records returns those of the records that are stored, in any order.
-	// There are at most MaxRecords ids. The records had a createdAt within
+	// Records returns those of the executions that are stored, in any order.
+	// There are at most MaxRecords ids. They had a createdAt within
 	// since and until, unless both are zero, when they were written: that
 	// helps to find them, and those of another time are returned as well.
 	// Their metadata is the text of the column; settle makes of it what other
@@ -54,13 +54,13 @@ type Written struct {
 // Page is what is kept of a block beside its tile of hashes.
 type Page struct {
 	N int64
-	// Since and Until are the least and the greatest createdAt of the records
-	// in the block, by which a record's leaf is found. Zero: no records.
+	// Since and Until are the least and the greatest createdAt of the executions
+	// in the block, by which an execution's ledger entry is found. Zero: no executions.
 	Since, Until time.Time
 	Entries      []byte // opaque; Pages may leave it out
 }
 
-// Change is one record that came or went, from the store's journal.
+// Change is one execution that came or went, from the store's journal.
 type Change struct {
 	Removed   bool
 	ID        sandtrail.ID
@@ -80,13 +80,13 @@ type Sealed struct {
 // spansPerRemoval bounds the size of a removal's leaf.
 const spansPerRemoval = 4096
 
-// SealChanges enters changes, in any order, into the log: a leaf for every
-// record that came and is still stored, then a leaf for every reason of
-// removals. A record that went before it was sealed is only counted. random
+// SealChanges enters changes, in any order, into the log: a ledger entry for every
+// execution that came and is still stored, then a ledger entry for every reason of
+// removals. An execution that went before it was sealed is only counted. random
 // makes the salts.
 //
 // Where an execution has gone, or has come more than once, all of its changes
-// must be given together (Entangled): which of its leaves one is about depends
+// must be given together (Entangled): which of its ledger entries one is about depends
 // on the others. All or nothing is the transaction's matter; when it commits, the
 // changes must be gone from the journal.
 func SealChanges(ctx context.Context, book Book, changes []Change, now time.Time, random io.Reader) (Sealed, error) {

@@ -9,7 +9,7 @@ import (
 )
 
 // Source is a store, or an export of one, as Verify reads it: one snapshot of
-// the records and of the ledger. One goroutine uses it, one sequence at a time;
+// the executions and of the ledger. One goroutine uses it, one sequence at a time;
 // but others call Records at the same time.
 type Source interface {
 	RecordReader
@@ -18,7 +18,7 @@ type Source interface {
 	Blocks(ctx context.Context) iter.Seq2[Block, error]
 	// Removals yields removals in the order of their ledger entries.
 	Removals(ctx context.Context, part Stretch) iter.Seq2[StoredRemoval, error]
-	// Size returns the number of leaves.
+	// Size returns the number of ledger entries.
 	Size(ctx context.Context) (int64, error)
 	// Tile returns a tile of the tree, empty when there is none.
 	Tile(ctx context.Context, id TileID) ([]byte, error)
@@ -48,7 +48,7 @@ type Stretch struct {
 	Limit int   // how many at most; 0: all
 }
 
-// StoredRemoval is the data of a removal's leaf and the hash that the tree has
+// StoredRemoval is the data of a removal's ledger entry and the hash that the tree has
 // for it.
 type StoredRemoval struct {
 	Leaf int64  `json:"leaf"` // its index

@@ -10,9 +10,9 @@ import (
 
 const tileHeight = 8
 
-// TileID names a tile: a run of up to 256 hashes of one height of the tree,
-// as C2SP tlog-tiles cuts it. Level 0 holds the leaf hashes, a hash of level
-// 1 stands for 256 leaves, and so on.
+// TileID names a tile: a stretch of up to 256 hashes of one height of the tree,
+// as C2SP tlog-tiles cuts it. Level 0 holds the entry hashes, a hash of level
+// 1 stands for 256 ledger entries, and so on.
 type TileID struct {
 	Level int
 	N     int64
@@ -53,7 +53,7 @@ func Root(size int64, tiles TileReader) (Hash, error) {
 	return tlog.TreeHash(size, newHashes(size, tiles))
 }
 
-// ProveInclusion proves that a leaf is in the tree of the first size leaves.
+// ProveInclusion proves that a ledger entry is in the tree of the first size ledger entries.
 func ProveInclusion(size, leaf int64, tiles TileReader) ([]Hash, error) {
 	return tlog.ProveRecord(size, leaf, newHashes(size, tiles))
 }

@@ -12,7 +12,7 @@ import (
 // Finding is one thing that is not as the ledger says.
 type Finding struct {
 	Kind   FindingKind `json:"kind"`
-	ID     string      `json:"id,omitempty"`     // of the record
+	ID     string      `json:"id,omitempty"`     // of the execution
 	Leaf   *int64      `json:"leaf,omitempty"`   // index in the log
 	Fields []string    `json:"fields,omitempty"` // altered, where that can be told
 	Detail string      `json:"detail"`           // for a person
@@ -33,7 +33,7 @@ const (
 )
 
 // Summary counts what a verification saw. Records is the sum of the counts of
-// records below it: everything that was ever sealed, and what was not.
+// executions below it: everything that was ever sealed, and what was not.
 type Summary struct {
 	Records  int64 `json:"records"`
 	Intact   int64 `json:"intact"`
@@ -52,7 +52,7 @@ type Summary struct {
 	Checkpoints int              `json:"checkpoints"` // that the log agrees with
 	Unchecked   int              `json:"unchecked"`   // stored checkpoints, for want of a public key
 	Reasons     map[string]int64 `json:"reasons"`     // removed records by reason
-	Renames     int64            `json:"renames"`     // of users and strategies, whose records are verified by their former ids
+	Renames     int64            `json:"renames"`     // of users and strategies, whose executions are verified by their former ids
 	FindingsN   int64            `json:"findingCount"`
 	Closed      []ClosedLog      `json:"closed,omitempty"` // logs that were here before this one, the last first
 }
@@ -69,7 +69,7 @@ type Verification struct {
 	// one, a log that was cut or rewritten as a whole looks whole.
 	Outside [][]byte
 	// Since is a signed checkpoint up to which the store was verified before.
-	// The records before it are counted, and not read again. Nil, or a checkpoint
+	// The executions before it are counted, and not read again. Nil, or a checkpoint
 	// that the log does not continue: all are read.
 	Since []byte
 	// Report receives every finding as it is made, from one goroutine at a
@@ -79,9 +79,9 @@ type Verification struct {
 	Progress func(leaves int64)
 }
 
-// Verify compares every stored record with the ledger. It returns an error
+// Verify compares every stored execution with the ledger. It returns an error
 // only when the source cannot be read; what is wrong with its content is a
-// finding. Memory is bounded: two bits per leaf, and some per removal.
+// finding. Memory is bounded: two bits per ledger entry, and some per removal.
 func Verify(ctx context.Context, src Source, v Verification) (Summary, error) {
 	w := &verifier{Verification: v, src: src, sum: Summary{Reasons: map[string]int64{}}}
 	w.live, w.stored = newMultisets()

@@ -38,7 +38,7 @@ type WitnessMemory interface {
 type ConflictError struct{ Size int64 }
 
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("the newest checkpoint that was seen here is of %d leaves: the proof must begin there", e.Size)
+	return fmt.Sprintf("the newest checkpoint that was seen here is of %d entries: the proof must begin there", e.Size)
 }
 
 // Unwrap gives the error its code.
@@ -172,7 +172,7 @@ func (s Service) shorter(ctx context.Context, old int64, c Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	err = fmt.Errorf("a witness has seen %d leaves, the log has %d: %w", old, c.Size, ErrForked)
+	err = fmt.Errorf("a witness has seen %d entries, the log has %d: %w", old, c.Size, ErrForked)
 	if len(closed) > 0 {
 		err = fmt.Errorf("%w; the log before it was closed at %s: sign this one with a new key (another file), whose origin is new to the witness",
 			err, closed[0].At.Format(time.RFC3339))

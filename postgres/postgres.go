@@ -35,7 +35,7 @@ type Options struct {
 	// Logs is the table to adopt.
 	Logs LogTable
 	// ExtraColumns says what becomes of columns of that table that are none of
-	// the record's: "" keeps them as columns of the log, "metadata" puts their
+	// the execution's: "" keeps them as columns of the log, "metadata" puts their
 	// values there.
 	ExtraColumns string
 	// Repair lets Migrate begin a new log where the table of executions was

@@ -15,7 +15,7 @@ import (
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
-// Execution finds a record in the partition of its time. Its id says the time,
+// Execution finds an execution in the partition of its time. Its id says the time,
 // else the table of ids does.
 func (s *Store) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
 	l, err := s.open(ctx)
@@ -63,7 +63,7 @@ func (s *Store) executionAt(ctx context.Context, l *layout, id sandtrail.ID, at 
 	return pgx.CollectExactlyOneRow(rows, scanOwned)
 }
 
-// ExecutionByPrefix finds the one record whose id begins so. Each partition has
+// ExecutionByPrefix finds the one execution whose id begins so. Each partition has
 // an index of its ids.
 func (s *Store) ExecutionByPrefix(ctx context.Context, p sandtrail.IDPrefix, userID string) (sandtrail.Execution, error) {
 	l, err := s.open(ctx)

@@ -15,7 +15,7 @@ import (
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
-// Ledger answers for the log by which records are proved. ledger.Service is
+// Ledger answers for the log by which executions are proved. ledger.Service is
 // one.
 type Ledger interface {
 	Checkpoint(ctx context.Context, now time.Time) ([]byte, error)

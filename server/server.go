@@ -65,7 +65,7 @@ type Limits struct {
 	WaitTime    time.Duration // for memory to decode a body, then 503; 10 s
 	IdleTime    time.Duration // a caller that neither sends nor takes a byte that long is cut off; 30 s
 	Rate        float64       // requests a second and key, twice that at a burst; 10000
-	PollEvery   time.Duration // how often a live stream looks for records that others wrote; 1 s
+	PollEvery   time.Duration // how often a live stream looks for executions that others wrote; 1 s
 	DrainTime   time.Duration // for requests in flight when the server stops; 30 s
 }
 

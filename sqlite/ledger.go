@@ -14,7 +14,7 @@ import (
 
 var _ ledger.Log = (*Store)(nil)
 
-// Inspect runs f on one snapshot of the records and the ledger. Each reader is
+// Inspect runs f on one snapshot of the executions and the ledger. Each reader is
 // a connection of its own.
 func (s *Store) Inspect(ctx context.Context, readers int, f func(ledger.Snapshot) error) error {
 	const what = "read the ledger"

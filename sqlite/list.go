@@ -17,7 +17,7 @@ const (
 	byID       = "sqlite_autoindex_sandbox_execution_logs_1"
 )
 
-// Execution returns one record with its user and strategy.
+// Execution returns one execution with its user and strategy.
 func (s *Store) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execution, error) {
 	found, err := s.executions(ctx, "read execution", withOwners("")+" WHERE e.id = ?", id.String())
 	if err != nil {
@@ -29,7 +29,7 @@ func (s *Store) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execu
 	return found[0], nil
 }
 
-// ExecutionByPrefix returns the one record whose id begins so.
+// ExecutionByPrefix returns the one execution whose id begins so.
 func (s *Store) ExecutionByPrefix(ctx context.Context, p sandtrail.IDPrefix, userID string) (sandtrail.Execution, error) {
 	userID, _, err := s.spell(ctx, userID, "")
 	if err != nil {

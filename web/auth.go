@@ -28,7 +28,7 @@ type Principal struct {
 	Name   string         // of the key
 	KeyID  sandtrail.ID   // zero: no sign-in
 	Role   sandtrail.Role // "": no sign-in, may see everything
-	UserID string         // sees the records of this user alone; "": of all
+	UserID string         // sees the executions of this user alone; "": of all
 }
 
 func (p Principal) administers() bool {

@@ -10,8 +10,8 @@ import (
 // Ledger tells how far records can be proved.
 type Ledger interface {
 	LedgerState(ctx context.Context) (sandtrail.LedgerState, error)
-	// Leaf returns the place of a stored record in the log, ErrNotFound while
-	// it is not sealed.
+	// Leaf returns the place of a stored execution in the log, ErrNotFound while
+	// it is unsealed.
 	Leaf(ctx context.Context, e sandtrail.Execution) (int64, error)
 	// PublicKeys are those that checkpoints are verified with.
 	PublicKeys() []string

@@ -40,7 +40,7 @@ type RetentionStore interface {
 	sandtrail.AccessLog
 }
 
-// Retention removes records that are older than their period, once a day
+// Retention removes executions that are older than their period, once a day
 // however many servers run and however often they restart. Each time is a line
 // of the access log. It removes nothing while agree says that this machine and
 // the database are not of one mind about the time.

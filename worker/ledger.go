@@ -44,7 +44,7 @@ func Checkpoints(sign func(context.Context, time.Time) (notify.Checkpoint, error
 // finish.
 const verifyRetry = time.Hour
 
-// Verification compares the records with the ledger every so often, on one of
+// Verification compares the executions with the ledger every so often, on one of
 // the servers.
 func Verification(verify func(context.Context, time.Time) error, agenda sandtrail.Agenda, every time.Duration) Job {
 	return Job{Name: "verify", Every: min(every, 5*time.Minute), RunOnce: func(ctx context.Context, now time.Time) error {
