@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 
 	_ "embed"
@@ -119,6 +120,7 @@ func (s *Server) registerDocs() {
 	for path, item := range doc.Paths {
 		for _, op := range operationsOf(item) {
 			illustrate(op, path, examples)
+			refusals(op, routeTable[op.Method+" "+path])
 			if routeTable[op.Method+" "+path].grants&byAnybody != 0 {
 				op.Security = []map[string][]string{}
 			}
@@ -142,6 +144,31 @@ func (s *Server) registerDocs() {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		_, _ = w.Write(page.Bytes())
 	})
+}
+
+// refusals documents the statuses of the errors that a call can have, each as its
+// other errors are.
+func refusals(op *huma.Operation, route route) {
+	codes := []sandtrail.Code{sandtrail.CodeRateLimited, sandtrail.CodeUnavailable}
+	if route.grants&byAnybody == 0 {
+		codes = append(codes, sandtrail.CodeUnauthorized, sandtrail.CodeForbidden)
+	}
+	if op.RequestBody != nil {
+		codes = append(codes, sandtrail.CodeTooLarge)
+	}
+	other := op.Responses["default"]
+	for _, code := range codes {
+		meaning := api.MeaningOf(code)
+		status := strconv.Itoa(meaning.Status)
+		if other == nil || op.Responses[status] != nil {
+			continue
+		}
+		response := &huma.Response{Description: meaning.Says, Content: other.Content}
+		if meaning.Status == http.StatusTooManyRequests || meaning.Status == http.StatusServiceUnavailable {
+			response.Headers = map[string]*huma.Param{"Retry-After": {Description: "Seconds to wait.", Schema: &huma.Schema{Type: huma.TypeInteger}}}
+		}
+		op.Responses[status] = response
+	}
 }
 
 func operationsOf(item *huma.PathItem) []*huma.Operation {

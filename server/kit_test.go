@@ -36,6 +36,8 @@ type kit struct {
 	store *sqlite.Store
 	url   string
 	http  *http.Client
+
+	secret string // of the key that requests are made with, where a test has one
 }
 
 func newKit(t *testing.T, change ...func(*server.Config)) *kit {

@@ -88,7 +88,7 @@ func (r *Reader) Rest() ([]byte, error) {
 	if len(raw) > r.max {
 		return nil, r.tooLong()
 	}
-	return raw, nil
+	return raw, checkDepth(raw)
 }
 
 // SkipMark skips the byte order mark that some programs begin a file with.
@@ -206,7 +206,7 @@ func (r *Reader) nextLine() ([]byte, error) {
 			return nil, err
 		}
 		if line = bytes.TrimSpace(line); len(line) > 0 {
-			return line, nil
+			return line, checkDepth(line)
 		}
 	}
 }
@@ -236,6 +236,24 @@ func (r *Reader) readLine() ([]byte, error) {
 
 func (r *Reader) tooLong() error {
 	return sandtrail.Errorf(sandtrail.CodeTooLarge, "an execution may have %d bytes of JSON; this one has more", r.max)
+}
+
+func tooDeep() error {
+	return sandtrail.Errorf(sandtrail.CodeInvalid, "metadata may have %d objects and arrays in each other; this one has more", sandtrail.MaxNesting)
+}
+
+// checkDepth refuses a value that nests too deeply.
+func checkDepth(raw []byte) error {
+	if bytes.Count(raw, []byte("["))+bytes.Count(raw, []byte("{")) <= maxDepth {
+		return nil // as nearly all do
+	}
+	var scan scanner
+	for _, c := range raw {
+		if scan.closes(c); scan.depth > maxDepth {
+			return tooDeep()
+		}
+	}
+	return nil
 }
 
 func notJSON(format string, args ...any) error {
@@ -360,7 +378,7 @@ func (r *Reader) value() ([]byte, error) {
 			return r.buf, nil
 		}
 		if scan.depth > maxDepth {
-			return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "metadata may have %d objects and arrays in each other; this one has more", sandtrail.MaxNesting)
+			return nil, tooDeep()
 		}
 	}
 }
