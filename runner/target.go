@@ -103,7 +103,11 @@ func (t Target) Secrets() (values []string) {
 // CheckDatabase refuses what names no database. The target may hold a password:
 // only its beginning is repeated.
 func CheckDatabase(target string) error {
-	switch scheme, rest, named := strings.Cut(target, ":"); scheme {
+	scheme, rest, named := strings.Cut(target, ":")
+	if !named {
+		scheme = ""
+	}
+	switch scheme {
 	case "sqlite":
 		_, err := SQLitePath(target)
 		return err
@@ -117,6 +121,9 @@ func CheckDatabase(target string) error {
 	default:
 		if !named && filepath.Ext(target) != "" {
 			return sandtrail.Errorf(sandtrail.CodeInvalid, "--db: must be sqlite:FILE or postgres://user@host:5432/name, not %q: this file is sqlite:%s", target, target)
+		}
+		if !named {
+			scheme = target
 		}
 		return sandtrail.Errorf(sandtrail.CodeInvalid,
 			"--db: must be sqlite:FILE or postgres://user@host:5432/name, not something that begins with %.20q", scheme)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +26,18 @@ func (d *deps) slip(parsed *kong.Context) error {
 			return err
 		}
 	}
+	if path := pathOf(parsed.Selected()); slices.Contains(withoutStore, path) {
+		for _, flag := range []string{"db", "schema", "server", "key"} {
+			if typed[flag] {
+				return sandtrail.Errorf(sandtrail.CodeInvalid, "--%s: %s works without a database or a server: leave it out", flag, path)
+			}
+		}
+	}
 	return d.Fits(typed, d.getenv)
 }
+
+// withoutStore are the commands that use no store, not even the name of one.
+var withoutStore = []string{"prisma", "completion", "version", "help", "man"}
 
 // check refuses ranges that hold nothing.
 func (s selection) check(now time.Time) error {

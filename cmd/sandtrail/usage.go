@@ -30,6 +30,9 @@ func usage(parser *kong.Kong, args []string, err error) error {
 		err = errors.New(better)
 	} else if takesOnlyFlags(node) && strings.HasPrefix(err.Error(), "unexpected argument ") {
 		err = fmt.Errorf("%w: %s takes flags only, such as %s", err, command, strings.Join(likelyFlags(node), ", "))
+	} else if node.Type == kong.CommandNode && len(node.Positional) > 0 && strings.HasPrefix(err.Error(), "unexpected argument ") {
+		err = fmt.Errorf("%w: beside %s, %s takes flags only, such as %s",
+			err, node.Positional[len(node.Positional)-1].Summary(), command, strings.Join(likelyFlags(node), ", "))
 	}
 	return sandtrail.Errorf(sandtrail.CodeInvalid, "%w%s (see %s --help)", err, lengthHint(err.Error()), command)
 }
@@ -121,7 +124,7 @@ func numbers() []kong.Option {
 		}
 		n, err := strconv.ParseInt(text, 10, target.Type().Bits())
 		if err != nil {
-			return fmt.Errorf("must be a whole number, not %q", text)
+			return fmt.Errorf("must be a whole number, not %q%s", text, plainNumber(text))
 		}
 		target.SetInt(n)
 		return nil
@@ -133,12 +136,21 @@ func numbers() []kong.Option {
 		}
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-			return fmt.Errorf("must be a number, not %q", text)
+			return fmt.Errorf("must be a number, not %q%s", text, plainNumber(text))
 		}
 		target.SetFloat(f)
 		return nil
 	})
 	return []kong.Option{kong.KindMapper(reflect.Int, whole), kong.KindMapper(reflect.Int64, whole), kong.KindMapper(reflect.Float64, real)}
+}
+
+// plainNumber tells how a number is written that has a unit.
+func plainNumber(text string) string {
+	digits := strings.TrimRight(text, "%abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	if _, err := strconv.ParseInt(digits, 10, 32); err != nil || digits == text {
+		return ""
+	}
+	return ": write it without a unit, as in " + digits
 }
 
 // wordOf is the next word as it was typed.
