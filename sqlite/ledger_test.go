@@ -16,7 +16,7 @@ func TestLedger(t *testing.T) {
 	open := ledgerTargets(t)
 	t.Run("state", func(t *testing.T) { ledgertest.State(t, open(t)) })
 	t.Run("no false alarm", func(t *testing.T) { ledgertest.Lawful(t, open, ledgertest.Rounds(t, 3)) })
-	t.Run("hostile operator", func(t *testing.T) { ledgertest.Hostile(t, open, ledgertest.Rounds(t, 2)) })
+	t.Run("hostile operator", func(t *testing.T) { ledgertest.Hostile(t, open, ledgertest.Rounds(t, 1)) })
 	t.Run("crashes", func(t *testing.T) { ledgertest.Crash(t, open, stepped, ledgertest.Rounds(t, 3)) })
 	t.Run("kills", func(t *testing.T) { ledgertest.Kill(t, open, ledgertest.Rounds(t, 1)) })
 }
