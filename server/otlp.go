@@ -71,12 +71,8 @@ func (s *Server) takeLogs(w http.ResponseWriter, r *http.Request, form otlp.Form
 			return err
 		}
 		defer s.memory.give(kept.who, cost)
-		if len(raw) > logsBytes { // it is stored in parts, once all of it is known to be readable
-			if err := otlp.Decode(form, raw, func(otlp.Record) error { return ctx.Err() }); err != nil {
-				return err
-			}
-		}
 		l := logs{server: s, admission: s.admission(), rejected: rejected}
+		l.check = func() error { return otlp.Decode(form, raw, func(otlp.Record) error { return ctx.Err() }) }
 		if err := otlp.Decode(form, raw, func(record otlp.Record) error { return l.add(ctx, record) }); err != nil {
 			return err
 		}
@@ -92,6 +88,7 @@ type logs struct {
 	server    *Server
 	admission sandtrail.Admission
 	rejected  *rejections
+	check     func() error // reads the whole request, before a part of it is stored; nil: it was
 	good      []otlpRecord
 	bytes     int
 }
@@ -112,6 +109,12 @@ func (l *logs) add(ctx context.Context, record otlp.Record) error {
 	l.bytes += recordCost + len(admitted[0].Execution.Metadata)
 	if len(l.good) < sandtrail.MaxBatch && l.bytes < 2*logsBytes {
 		return nil
+	}
+	if l.check != nil {
+		if err := l.check(); err != nil {
+			return err
+		}
+		l.check = nil
 	}
 	return l.flush(ctx)
 }
