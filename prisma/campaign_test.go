@@ -54,7 +54,7 @@ type campaign struct {
 // ended. Then everything derived is compared with the records, and those that
 // were acknowledged are there once.
 func TestCampaign(t *testing.T) {
-	const rounds = 40
+	const rounds = 20
 	c := newCampaign(t)
 	end := c.end(t)
 	var wait sync.WaitGroup

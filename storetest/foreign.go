@@ -69,7 +69,7 @@ var foreignValues = map[string][]string{
 		`'{"run":7}'`, `'{"run":{"status":7,"exitCode":"x","signal":[],"command":{},"cpuTime":"x","limits":7,"method":null}}'`,
 		`'{"run":{"exitCode":1e99,"memoryPeakBytes":-1e99}}'`, `'{"run":null,"errors":null}'`, `'{"a":1,"a":2}'`,
 		`'{"a":"<script>&lt;"}'`, "'{\"a\":" + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + "}'",
-		"'" + strings.Repeat("x", 200_000) + "'", `'{"text":"` + strings.Repeat("é", 100_000) + `"}'`,
+		"'" + strings.Repeat("x", 70_000) + "'", `'{"text":"` + strings.Repeat("é", 35_000) + `"}'`,
 	},
 	"created_at": {
 		"'2026-11-24 11:59:59.999'", "'2026-11-24 12:00:00.001'", "'1970-01-01 00:00:00.000'", "'1969-12-31 23:59:59.999'", "'0001-01-01 00:00:00.000'",
