@@ -1,6 +1,8 @@
 package web
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -14,8 +16,53 @@ type finding struct {
 	Rule, Target, Summary string
 }
 
-const askAxe = `axe.run({resultTypes: ["violations"]}).then((results) => results.violations.flatMap((violation) =>
-	violation.nodes.map((node) => ({Rule: violation.id, Target: node.target.join(" "), Summary: node.failureSummary}))))`
+// askAxe has axe check a part of the page.
+const askAxe = `((part) => axe.run(part, {resultTypes: ["violations"]}).then((results) => results.violations.flatMap((violation) =>
+	violation.nodes.map((node) => ({Rule: violation.id, Target: node.target.join(" "), Summary: node.failureSummary})))))`
+
+// examined are the parts of pages that axe has checked on a screen: the markup
+// of a <main>, or what surrounds it. Visitors see much of the same, and a part
+// that is the same to the letter needs no second look.
+type examined map[string]bool
+
+// parts is a page's <main> and what surrounds it, without the address, which is
+// in the title and in hidden fields and which axe does not look at.
+const parts = `(() => {
+	const main = document.querySelector("main").outerHTML;
+	const rest = document.documentElement.cloneNode(true);
+	rest.querySelector("main").remove();
+	rest.querySelector("title").textContent = document.title !== "";
+	rest.querySelectorAll("input[type=hidden]").forEach((field) => field.removeAttribute("value"));
+	return [main, rest.outerHTML];
+})()`
+
+// axe has the parts of a page checked that were not on the screen before.
+func (e examined) axe(b tab, s screen) {
+	b.t.Helper()
+	part := map[[2]bool]string{{true, true}: "document", {true, false}: `"main"`, {false, true}: `{exclude: ["main"]}`}[e.unseen(b, s)]
+	if part == "" {
+		return
+	}
+	axe, err := os.ReadFile("testdata/axe/axe.min.js")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	run[any](b, string(axe)+"; null")
+	for _, f := range awaited[[]finding](b, askAxe+"("+part+")") {
+		b.t.Errorf("axe: %s: %s: %s", f.Rule, f.Target, f.Summary)
+	}
+}
+
+// unseen tells of a page's <main> and of what surrounds it whether they are new
+// to the screen.
+func (e examined) unseen(b tab, s screen) (is [2]bool) {
+	b.t.Helper()
+	for i, part := range run[[2]string](b, parts) {
+		key := fmt.Sprintf("%s %d %x", s.name, i, sha256.Sum256([]byte(part)))
+		is[i], e[key] = !e[key], true
+	}
+	return is
+}
 
 // shifts tells what moved on the page since it was first drawn, from where to
 // where, and by how much the page counts it.
@@ -38,22 +85,19 @@ const grown = `new Promise((answer) => {
 
 // TestPagesOfEveryVisitor looks at the pages as each kind of visitor sees them.
 func TestPagesOfEveryVisitor(t *testing.T) {
-	everyVisitor(t, func(t *testing.T, g guest) { everyPageOn(t, g, screens[1:3]) })
+	seen := examined{}
+	everyVisitor(t, func(t *testing.T, g guest) { everyPageOn(t, g, screens[1:3], seen) })
 }
 
 // everyPageOnEveryScreen looks at the pages as they are before a key exists.
 func everyPageOnEveryScreen(t *testing.T, home house) {
-	everyPageOn(t, home.receive(t, visitors[0]), screens)
+	everyPageOn(t, home.receive(t, visitors[0]), screens, examined{})
 }
 
 // everyPageOn has each page checked by axe, wants it not to move while it
 // loads or is scrolled, nothing to stick out at the side, and no complaint of
 // the browser.
-func everyPageOn(t *testing.T, g guest, screens []screen) {
-	axe, err := os.ReadFile("testdata/axe/axe.min.js")
-	if err != nil {
-		t.Fatal(err)
-	}
+func everyPageOn(t *testing.T, g guest, screens []screen, seen examined) {
 	b := g.enter(t)
 	complaints := b.complaints()
 	own := sandtrail.Filter{Success: new(false), UserID: g.user}
@@ -76,10 +120,7 @@ func everyPageOn(t *testing.T, g guest, screens []screen) {
 				if over := run[int](b, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
 					t.Errorf("the page is %d pixels wider than the screen", over)
 				}
-				run[any](b, string(axe)+"; null")
-				for _, f := range awaited[[]finding](b, askAxe) {
-					t.Errorf("axe: %s: %s: %s", f.Rule, f.Target, f.Summary)
-				}
+				seen.axe(b, s)
 				refusal := strconv.Itoa(get(t, g.page, path, g.session).Code)
 				for _, c := range complaints() {
 					if refusal < "400" || !strings.Contains(c, refusal) || !strings.HasSuffix(c, path) {
