@@ -86,7 +86,7 @@ var alone = map[string]observation{
 	"exec --type":            running("", "--type TERMINAL", "true"),
 	"exec --source":          running("", "--source runs.ndjson", "true"),
 	"exec --timeout":         running("", "--timeout 1ms", "sleep 0.2"),
-	"exec --grace":           {runs + "--timeout 50ms --grace 1m -- sh patient.sh" + showing, runs + "--timeout 50ms --grace 1ms -- sh patient.sh" + showing},
+	"exec --grace":           {runs + "--timeout 1s --grace 1m -- sh patient.sh" + showing, runs + "--timeout 1s --grace 1ms -- sh patient.sh" + showing},
 	"exec --memory":          running("", "--memory 512", "true"),
 	"exec --cpus":            running("", "--cpus 0.5", "true"),
 	"exec --pids":            running("", "--pids 50", "true"),
@@ -173,7 +173,7 @@ var aloneFiles = map[string]string{
 	"old.ndjson":     `{"userId":"ada","strategyId":"momentum","executionType":"VALIDATION","success":true,"executionTime":1,"createdAt":"2020-01-01T00:00:00Z"}`,
 	"foreign.ndjson": `{"userId":"eve","strategyId":"momentum","executionType":"VALIDATION","success":true,"executionTime":1,"user":{"id":"eve","email":"eve@example.com","name":null}}`,
 	"whole.prisma":   "model Account {\n id Int @id\n email String\n runs Run[]\n}\nmodel Bot {\n id Int @id\n name String\n runs Run[]\n}\nmodel Run {\n userId Int\n strategyId Int\n executionType String\n success Boolean\n executionTime Int\n account Account @relation(fields: [userId], references: [id])\n bot Bot @relation(fields: [strategyId], references: [id])\n}\n",
-	"patient.sh":     "trap 'sleep 0.3; exit 3' TERM\nwhile :; do sleep 0.01; done\n",
+	"patient.sh":     "trap 'sleep 3; exit 3' TERM\nwhile :; do sleep 0.01; done\n", // for longer than the default grace
 	"some.cast":      "{\"version\":3,\"term\":{\"cols\":80,\"rows\":24}}\n[0.1,\"o\",\"a\"]\n[36000.0,\"o\",\"b\"]\n",
 }
 

@@ -166,9 +166,26 @@ func writeLines(t *testing.T, file string, n int) {
 	}
 }
 
+// sandtrailCommand is the program as it is shipped. Under the race detector, which
+// sees what happens within one process, it takes five to ten times as long:
+// racingCommand has it where the goroutines of a process are what is tested.
 func sandtrailCommand(t *testing.T, database string, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(binaries(t), "sandtrail"), args...)
+	program, err := largeProgram()
+	if err != nil {
+		t.Fatalf("build sandtrail: %v", err)
+	}
+	return programCommand(program, database, args)
+}
+
+// racingCommand is the program as the tests are compiled.
+func racingCommand(t *testing.T, database string, args ...string) *exec.Cmd {
+	t.Helper()
+	return programCommand(filepath.Join(binaries(t), "sandtrail"), database, args)
+}
+
+func programCommand(program, database string, args []string) *exec.Cmd {
+	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), "SANDTRAIL_DB="+database, "SANDTRAIL_SERVER=")
 	return cmd
 }

@@ -113,7 +113,7 @@ func TestLoad(t *testing.T) {
 
 func (l *load) start(i int) {
 	l.Helper()
-	cmd := sandtrailCommand(l.T, l.database, "serve", "--listen", strings.TrimPrefix(l.urls[i], "http://"), "--log-level", "error",
+	cmd := racingCommand(l.T, l.database, "serve", "--listen", strings.TrimPrefix(l.urls[i], "http://"), "--log-level", "error",
 		"--ledger-key", l.key)
 	if err := cmd.Start(); err != nil {
 		l.Fatal(err)

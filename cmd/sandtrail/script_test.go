@@ -22,12 +22,24 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"sandtrail": func() {
+	testscript.Main(tidy{m}, map[string]func(){"sandtrail": func() {
 		if len(os.Args) > 1 && os.Args[1] == "exec" && os.Getenv(smallServerEnv) != "" {
 			becomeSmall(os.Args[2:])
 		}
 		os.Exit(start(testClock))
 	}, "sandtrail-exec": func() { becomeSmall(os.Args[1:]) }})
+}
+
+// tidy removes what the tests have built.
+type tidy struct{ *testing.M }
+
+func (m tidy) Run() int {
+	defer func() {
+		if dir, err := buildDir(); err == nil {
+			_ = os.RemoveAll(dir)
+		}
+	}()
+	return m.M.Run()
 }
 
 // clockEnv tells the programs that tests start how far to move their clock, such

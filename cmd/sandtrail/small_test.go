@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,18 +43,30 @@ func becomeSmall(args []string) {
 	panic(syscall.Exec(program, append([]string{"sandtrail-exec"}, args...), env))
 }
 
-// smallProgram builds sandtrail-exec, once.
-var smallProgram = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "sandtrail-exec")
-	if err != nil {
+// The two programs as they are shipped.
+var (
+	smallProgram = sync.OnceValues(func() (string, error) { return build("sandtrail-exec", "-tags=nethttpomithttp2") })
+	largeProgram = sync.OnceValues(func() (string, error) { return build("sandtrail") })
+)
+
+// buildDir is where they are, until the tests have ended.
+var buildDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "sandtrail-built") })
+
+// packageDir is where the tests begin; some go elsewhere.
+var packageDir, errPackageDir = os.Getwd()
+
+// build builds a program beside this one.
+func build(name string, flags ...string) (string, error) {
+	dir, err := buildDir()
+	if err := errors.Join(err, errPackageDir); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "sandtrail-exec")
-	build := exec.Command("go", "build", "-tags=nethttpomithttp2", "-o", path, "../sandtrail-exec")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	path := filepath.Join(dir, name)
+	build := exec.Command("go", slices.Concat([]string{"build"}, flags, []string{"-o", path, "../" + name})...)
+	build.Dir, build.Env = packageDir, append(os.Environ(), "CGO_ENABLED=0")
 	build.Stderr = os.Stderr
 	return path, build.Run()
-})
+}
 
 func small(t *testing.T) string {
 	t.Helper()

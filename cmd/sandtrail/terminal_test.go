@@ -47,7 +47,7 @@ func sitDown(t *testing.T, database, dir string, args ...string) *person {
 		t.Fatal(err)
 	}
 	p.before = p.modes(t)
-	p.cmd = sandtrailCommand(t, database, append([]string{
+	p.cmd = racingCommand(t, database, append([]string{
 		"exec", "--user", "ada", "--strategy", "momentum",
 		"--type", "TERMINAL", "--grace", "100ms", "--outbox", filepath.Join(dir, "outbox"), "--session-dir", filepath.Join(dir, "sessions"),
 	}, args...)...)
