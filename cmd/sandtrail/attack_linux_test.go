@@ -40,7 +40,7 @@ func newAttacked(t *testing.T) *attacked {
 	prepare(t, database)
 	a := &attacked{T: t, address: testneed.FreeAddress(t)}
 	a.url = "http://" + a.address
-	a.process = sandtrailCommand(t, database, "serve", "--listen", a.address, "--log-level", "error")
+	a.process = racingCommand(t, database, "serve", "--listen", a.address, "--log-level", "error")
 	if err := a.process.Start(); err != nil {
 		t.Fatal(err)
 	}
