@@ -194,7 +194,7 @@ func TestFailureIsExplainedOnce(t *testing.T) {
 func TestHugeReportFitsTheRecord(t *testing.T) {
 	r := exited(1)
 	r.Report = &Report{}
-	for range 5000 {
+	for range 1000 {
 		r.Report.Errors = append(r.Report.Errors, sandtrail.Finding{Severity: "error", Message: strings.Repeat("<é", 900), Traceback: "t"})
 	}
 	r.Report.Classes = []string{strings.Repeat("A", 255)}
@@ -202,8 +202,8 @@ func TestHugeReportFitsTheRecord(t *testing.T) {
 		r.Report.Classes = append(r.Report.Classes, strings.Repeat("B", 200))
 	}
 	e := admit(t, r)
-	if e.ErrorCount != 5000 {
-		t.Errorf("%d errors are counted, want 5000", e.ErrorCount)
+	if e.ErrorCount != 1000 {
+		t.Errorf("%d errors are counted, want 1000", e.ErrorCount)
 	}
 	if errs, _ := e.Findings(); len(errs) == 0 {
 		t.Error("none of them is kept")

@@ -3,7 +3,7 @@
 package recorder
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -98,25 +98,26 @@ func TestMissingVerdictIsAFailureWhenRequired(t *testing.T) {
 // TestReportsCostWhatTheyAreLong gives ten times what is read of an output, and
 // of a source. Quadratic work would outlast the limit of the whole test.
 func TestReportsCostWhatTheyAreLong(t *testing.T) {
-	many := func(n int, format string) string {
-		var b strings.Builder
+	const n = 500_000
+	many := func(before, after string) string {
+		var b []byte
 		for i := range n {
-			fmt.Fprintf(&b, format, i)
+			b = append(strconv.AppendInt(append(b, before...), int64(i), 10), after...)
 		}
-		return b.String()
+		return string(b)
 	}
-	names := many(1_000_000, `"C%d",`)
-	r, _ := findReport([]byte(`{"success":true,"errors":[],"warnings":[`+strings.TrimSuffix(many(1_000_000, `"w%d",`), ",")+`],"classes_found":[`+strings.TrimSuffix(names, ",")+`]}`), false)
-	if r == nil || len(r.Classes) != 1_000_000 || r.MoreWarnings+maxFindings != 1_000_000 || len(r.Warnings) != maxFindings {
+	names := many(`"C`, `",`)
+	r, _ := findReport([]byte(`{"success":true,"errors":[],"warnings":[`+strings.TrimSuffix(many(`"w`, `",`), ",")+`],"classes_found":[`+strings.TrimSuffix(names, ",")+`]}`), false)
+	if r == nil || len(r.Classes) != n || r.MoreWarnings+maxFindings != n || len(r.Warnings) != maxFindings {
 		t.Fatalf("read %+v", r)
 	}
 	result := exited(0)
 	result.Report = r
-	if e := admit(t, result); e.WarningCount != 1_000_000 {
+	if e := admit(t, result); e.WarningCount != n {
 		t.Errorf("%d warnings", e.WarningCount)
 	}
-	classes := PythonClasses([]byte(many(600_000, "class A%d: pass\n")))
-	if len(classes) != 600_000 {
+	classes := PythonClasses([]byte(many("class A", ": pass\n")))
+	if len(classes) != n {
 		t.Errorf("%d classes", len(classes))
 	}
 	if diff := cmp.Diff([]string{"A", "B"}, PythonClasses([]byte("class A: pass\nclass B: pass\nclass A: pass\n"))); diff != "" {
