@@ -101,7 +101,9 @@ func register[I, O any](s *Server, op huma.Operation, answer func(context.Contex
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
-	op.BodyReadTimeout, op.MaxBodyBytes = -1, smallBody // the body has come already, and was measured
+	// The body has come already, and was measured. A deadline for reading it would
+	// cancel this request and all later ones of the connection.
+	op.BodyReadTimeout, op.MaxBodyBytes = -1, smallBody
 	inPath := pathParameters(op.Path)
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := answer(ctx, in)
