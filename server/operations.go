@@ -50,8 +50,9 @@ func (s *Server) routes() error {
 	return err
 }
 
-// formBody bounds the forms of the page.
-const formBody = 64 << 10
+// formBody bounds the forms of the page, which answers those that are too large for
+// it itself.
+const formBody = 2 << 20
 
 // page lets readers through to the page: without keys, those on this machine.
 func (s *Server) page(page http.Handler) http.HandlerFunc {
