@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -336,5 +337,33 @@ func TestForwardAsksInTheReadersName(t *testing.T) {
 	get(t, h, "/live?strategyId=s1", session)
 	if asked.URL.String() != "/v1/executions/stream?strategyId=s1&userId=u1" {
 		t.Errorf("asked for %s", asked.URL)
+	}
+}
+
+// emptied is a table of keys whose rows somebody deletes by plain SQL.
+type emptied struct {
+	sandtrail.Keyring
+	empty bool
+}
+
+func (e *emptied) Keys(ctx context.Context) ([]sandtrail.Key, error) {
+	if e.empty {
+		return nil, nil
+	}
+	return e.Keyring.Keys(ctx)
+}
+
+func TestDeletingKeysOpensNothing(t *testing.T) {
+	store := emptyStore(t)
+	keys := &emptied{Keyring: store}
+	h := Handler(Options{Store: store, Now: still, Authenticator: Keyring(keys, still)})
+	if got := get(t, h, "/executions"); got.Code != http.StatusOK {
+		t.Fatalf("without keys: status %d", got.Code)
+	}
+	addKey(t, store, sandtrail.RoleRead, "")
+	for _, keys.empty = range []bool{false, true} {
+		if got := get(t, h, "/executions"); got.Code == http.StatusOK {
+			t.Errorf("open to a visitor without a key; rows deleted: %v", keys.empty)
+		}
 	}
 }

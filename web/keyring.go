@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -9,18 +10,20 @@ import (
 
 // Keyring is the Authenticator over a store's keys.
 func Keyring(keys sandtrail.Keyring, now func() time.Time) Authenticator {
-	return keyring{keys, now}
+	return &keyring{keys: keys, now: now}
 }
 
 type keyring struct {
 	keys sandtrail.Keyring
 	now  func() time.Time
+	// keyed: there were keys. Who deletes them all by plain SQL opens nothing.
+	keyed atomic.Bool
 }
 
 var errBadKey = sandtrail.Errorf(sandtrail.CodeUnauthorized, "That key is not known, or it was revoked or has expired. Ask for another.")
 
 // Authenticate is part of Authenticator.
-func (k keyring) Authenticate(ctx context.Context, secret string) (Principal, error) {
+func (k *keyring) Authenticate(ctx context.Context, secret string) (Principal, error) {
 	if secret == "" {
 		return k.withoutKey(ctx)
 	}
@@ -38,10 +41,13 @@ func (k keyring) Authenticate(ctx context.Context, secret string) (Principal, er
 	return Principal{Name: name, KeyID: key.ID, Role: key.Role, UserID: key.UserID}, nil
 }
 
-func (k keyring) withoutKey(ctx context.Context) (Principal, error) {
-	existing, err := k.keys.Keys(ctx)
-	if err == nil && len(existing) > 0 {
-		err = errBadKey
+func (k *keyring) withoutKey(ctx context.Context) (Principal, error) {
+	if !k.keyed.Load() {
+		existing, err := k.keys.Keys(ctx)
+		if err != nil || len(existing) == 0 {
+			return Principal{}, err
+		}
+		k.keyed.Store(true)
 	}
-	return Principal{}, err
+	return Principal{}, errBadKey
 }
