@@ -176,10 +176,11 @@ func TestCancelledBeatsTimedOut(t *testing.T) {
 }
 
 func TestForwardedSignals(t *testing.T) {
-	// Started under nohup, the tests ignore SIGHUP and so would the commands.
-	hangUps := make(chan os.Signal, 1)
-	signal.Notify(hangUps, syscall.SIGHUP)
-	defer signal.Stop(hangUps)
+	// Started under nohup the tests ignore SIGHUP, in the background of a script
+	// SIGINT, and so would the commands.
+	ignored := make(chan os.Signal, 1)
+	signal.Notify(ignored, syscall.SIGHUP, syscall.SIGINT)
+	defer signal.Stop(ignored)
 	tests := map[string]struct {
 		script string
 		signal os.Signal
@@ -196,6 +197,7 @@ func TestForwardedSignals(t *testing.T) {
 			signals := make(chan os.Signal, 1)
 			c := shell(test.script)
 			c.Signals = signals
+			c.Timeout = time.Minute
 			c.Stdout = writerFunc(func(p []byte) (int, error) {
 				signals <- test.signal
 				return len(p), nil
