@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -394,7 +395,8 @@ func callOn(t *testing.T, target, call, previous string) (said, out string) {
 	t.Helper()
 	name, rest, runsOne := strings.Cut(strings.ReplaceAll(call, "{out}", strings.TrimSpace(previous)), " -- ")
 	name, file, toFile := strings.Cut(name, " > ")
-	if !strings.Contains(call, "--server") && !strings.Contains(call, "--db") && !strings.Contains(call, "--from-archive") {
+	if command, _, _ := strings.Cut(name, " "); !slices.Contains(withoutStore, command) &&
+		!strings.Contains(call, "--server") && !strings.Contains(call, "--db") && !strings.Contains(call, "--from-archive") {
 		name += target
 	}
 	if runsOne {

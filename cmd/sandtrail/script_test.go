@@ -136,7 +136,7 @@ func runScript(t *testing.T, file, database string, vars ...string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status, "lines": lines, "draft": draft, "sql": otherClient,
+			"status": status, "lines": lines, "draft": draft, "sql": otherClient, "interrupted": interruptedCall,
 		},
 		RequireUniqueNames: true,
 	})
@@ -187,6 +187,24 @@ func otherClient(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { conn.Close(context.Background()) })
 	ts.Check(pgtest.ExecAll(context.Background(), conn, ts.ReadFile(args[0])))
+}
+
+// interruptedCall makes a call that is interrupted as it begins to read the store. It
+// runs in another folder than the script, whose database has its whole path from
+// then on:
+//
+//	interrupted export --to $WORK/executions.ndjson
+func interruptedCall(ts *testscript.TestScript, neg bool, args []string) {
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	if path, is := strings.CutPrefix(ts.Getenv("SANDTRAIL_DB"), "sqlite:"); is {
+		ts.Setenv("SANDTRAIL_DB", "sqlite:"+ts.MkAbs(path))
+	}
+	d := bare(ts.Stdout(), ts.Stderr())
+	d.getenv = ts.Getenv
+	if status := run(ctx, args, d); neg || status == 0 {
+		ts.Fatalf("not interrupted: status %d", status)
+	}
 }
 
 // lines checks how many lines the last command printed:
