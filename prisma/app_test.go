@@ -61,6 +61,8 @@ func buildApp(t testing.TB) string {
 	if !builtApp.ready {
 		t.Fatal("the application could not be built for the first test")
 	}
+	// The client is in node_modules, where tests of other schemas put theirs.
+	run(t, builtApp.dir, "prisma", "generate")
 	return builtApp.dir
 }
 
