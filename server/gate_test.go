@@ -274,6 +274,32 @@ func (c *countingKeys) KeyByHash(ctx context.Context, hash sandtrail.KeyHash) (s
 	return c.Keyring.KeyByHash(ctx, hash)
 }
 
+// emptied is a table of keys whose rows somebody deletes by plain SQL.
+type emptied struct {
+	sandtrail.Keyring
+	empty atomic.Bool
+}
+
+func (e *emptied) Keys(ctx context.Context) ([]sandtrail.Key, error) {
+	if e.empty.Load() {
+		return nil, nil
+	}
+	return e.Keyring.Keys(ctx)
+}
+
+func TestDeletingKeysOpensNothing(t *testing.T) {
+	keys, at := &emptied{}, start
+	k := newKit(t, func(c *server.Config) {
+		keys.Keyring, c.Keys = c.Keys, keys
+		c.Now = func() time.Time { return at }
+	})
+	k.key(sandtrail.RoleAdmin, "")
+	problem(t, k.do(request{method: "GET", path: "/v1/executions"}), sandtrail.CodeUnauthorized)
+	keys.empty.Store(true)
+	at = at.Add(time.Hour) // whatever the server remembers for a while
+	problem(t, k.do(request{method: "GET", path: "/v1/executions"}), sandtrail.CodeUnauthorized)
+}
+
 // A stranger with a key of the right form costs the store nothing that grows with
 // the number of attempts, and a key that is made works at once.
 func TestUnknownKeysCostNothing(t *testing.T) {
