@@ -1,8 +1,10 @@
 package postgres_test
 
 import (
+	"context"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
@@ -15,6 +17,8 @@ func TestTheSameOwnerTwiceAtOnce(t *testing.T) {
 	if pgtest.OnCitus() {
 		t.Skip("its tables are made in another way")
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	address := pgtest.New(t)
 	conn, watch := foreign(t, address), foreign(t, address)
 	for _, statement := range []string{
@@ -48,10 +52,10 @@ func TestTheSameOwnerTwiceAtOnce(t *testing.T) {
 	second := openAt(t, at.String(), postgres.Options{})
 	for name, put := range map[string]func(*postgres.Store) error{
 		"user": func(s *postgres.Store) error {
-			return s.PutUser(t.Context(), sandtrail.User{ID: "ada", Email: "ada@example.com"})
+			return s.PutUser(ctx, sandtrail.User{ID: "ada", Email: "ada@example.com"})
 		},
 		"strategy": func(s *postgres.Store) error {
-			return s.PutStrategy(t.Context(), sandtrail.Strategy{ID: "momentum", Name: "Momentum"})
+			return s.PutStrategy(ctx, sandtrail.Strategy{ID: "momentum", Name: "Momentum"})
 		},
 	} {
 		exec(t, conn, "SELECT pg_advisory_lock(1)")
@@ -61,6 +65,8 @@ func TestTheSameOwnerTwiceAtOnce(t *testing.T) {
 			select {
 			case err := <-late:
 				t.Fatalf("%s: the second did not wait: %v", name, err)
+			case <-ctx.Done():
+				t.Fatalf("%s: the second does not come to wait", name)
 			default:
 			}
 		}

@@ -36,8 +36,10 @@ func TestBudgetIsFair(t *testing.T) {
 			order <- name
 			b.give(who, taken)
 		})
-		for b.waits() < ahead {
-			runtime.Gosched()
+		for until := time.Now().Add(time.Minute); b.waits() < ahead; runtime.Gosched() {
+			if time.Now().After(until) {
+				t.Fatalf("%s does not wait", name)
+			}
 		}
 	}
 	claim("a", "a, that has its share", 8, 1)
