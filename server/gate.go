@@ -261,7 +261,7 @@ func (g *gate) remember(ctx context.Context, hash sandtrail.KeyHash) (*knownKey,
 		return known, nil
 	case unknown && g.now().Sub(missed) < keyMemory:
 		return nil, sandtrail.ErrNotFound
-	case known == nil && !g.misses.AllowN(g.now(), 1):
+	case known == nil && g.misses.TokensAt(g.now()) < 1:
 		return nil, sandtrail.Errorf(sandtrail.CodeRateLimited, "more than %d unknown keys a second are tried here; try again in a second", unknownPerSecond)
 	}
 	key, err := g.keys.KeyByHash(ctx, hash)
@@ -270,6 +270,7 @@ func (g *gate) remember(ctx context.Context, hash sandtrail.KeyHash) (*knownKey,
 	if errors.Is(err, sandtrail.ErrNotFound) {
 		delete(g.known, hash)
 		g.noteUnknown(hash)
+		g.misses.ReserveN(g.now(), 1) // only now: after a start all valid keys are new here
 	}
 	if err != nil {
 		return nil, err

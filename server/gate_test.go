@@ -300,6 +300,14 @@ func TestDeletingKeysOpensNothing(t *testing.T) {
 	problem(t, k.do(request{method: "GET", path: "/v1/executions"}), sandtrail.CodeUnauthorized)
 }
 
+// A server that has just started meets all keys for the first time.
+func TestManyValidKeysAtOnce(t *testing.T) {
+	k := newKit(t)
+	for range 250 {
+		as[any](t, k.do(request{method: "GET", path: "/v1/executions", key: k.key(sandtrail.RoleRead, "")}), 200)
+	}
+}
+
 // A stranger with a key of the right form costs the store nothing that grows with
 // the number of attempts, and a key that is made works at once.
 func TestUnknownKeysCostNothing(t *testing.T) {
