@@ -21,6 +21,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/internal/bounded"
 )
 
 // Options describe a server. Zero fields take the value named beside them.
@@ -112,7 +113,14 @@ func do[T any](ctx context.Context, c *Client, request call) (answer T, err erro
 	if response.StatusCode == http.StatusNoContent {
 		return answer, nil
 	}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+	raw, err := bounded.ReadAll(response.Body, request.answer(), maxAnswer)
+	if err == nil && elements(raw) > maxElements {
+		err = sandtrail.Errorf(sandtrail.CodeTooLarge, "%s has more elements than are read of it: check that the address is that of a Sandtrail server", request.answer())
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &answer)
+	}
+	if err != nil {
 		return answer, cutShort(ctx, request, err)
 	}
 	return answer, nil
@@ -122,6 +130,9 @@ func do[T any](ctx context.Context, c *Client, request call) (answer T, err erro
 func cutShort(ctx context.Context, request call, cause error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", request, ctx.Err())
+	}
+	if sandtrail.CodeOf(cause) == sandtrail.CodeTooLarge {
+		return cause
 	}
 	return &sandtrail.Error{Code: sandtrail.CodeUnavailable, Message: fmt.Sprintf("%s: the answer was cut short: %v", request, cause), Err: cause}
 }

@@ -1,12 +1,10 @@
 package client
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"iter"
 	"net/http"
 	"net/url"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/internal/bounded"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -31,9 +30,6 @@ func (c *Client) Receipt(ctx context.Context, id sandtrail.ID) ([]byte, error) {
 	return c.file(ctx, "v1", "ledger", "receipt", id.String())
 }
 
-// maxFile bounds a checkpoint or a receipt.
-const maxFile = 16 << 20
-
 // file reads an answer as it is.
 func (c *Client) file(ctx context.Context, path ...string) ([]byte, error) {
 	request := call{method: http.MethodGet, path: path}
@@ -42,7 +38,7 @@ func (c *Client) file(ctx context.Context, path ...string) ([]byte, error) {
 		return nil, err
 	}
 	defer drain(response.Body)
-	content, err := io.ReadAll(io.LimitReader(response.Body, maxFile))
+	content, err := bounded.ReadAll(response.Body, request.answer(), maxFile)
 	if err != nil {
 		return nil, cutShort(ctx, request, err)
 	}
@@ -124,8 +120,8 @@ func (c *Client) ExportSealed(ctx context.Context, f sandtrail.Filter, use func(
 		return nil, err
 	}
 	defer response.Body.Close()
-	for in := bufio.NewReader(response.Body); ; {
-		line, err := in.ReadBytes('\n')
+	for in := bounded.NewLines(response.Body, request.answer(), maxLine); ; {
+		line, err := in.Next()
 		if err != nil { // also io.EOF: the manifest comes last
 			return nil, cutShort(ctx, request, err)
 		}
@@ -155,21 +151,21 @@ func (c *Client) Stream(ctx context.Context, f sandtrail.Filter, after sandtrail
 		return err
 	}
 	defer response.Body.Close()
-	lines, place := bufio.NewReader(response.Body), after
+	lines, place := bounded.NewLines(response.Body, request.answer(), maxLine), after
 	for {
-		line, err := lines.ReadString('\n')
+		line, err := lines.Next()
 		if err != nil {
 			return cutShort(ctx, request, err)
 		}
-		if id, ok := strings.CutPrefix(line, "id: "); ok {
-			place = sandtrail.Place(strings.TrimSpace(id))
+		if id, ok := bytes.CutPrefix(line, []byte("id: ")); ok {
+			place = sandtrail.Place(bytes.TrimSpace(id))
 		}
-		data, ok := strings.CutPrefix(line, "data: ")
+		data, ok := bytes.CutPrefix(line, []byte("data: "))
 		if !ok {
 			continue
 		}
 		next := sandtrail.Followed{Place: place}
-		if err := json.Unmarshal([]byte(data), &next.Execution); err != nil {
+		if err := json.Unmarshal(data, &next.Execution); err != nil {
 			return fmt.Errorf("%s: %w", request, err)
 		}
 		if err := use(next); err != nil {

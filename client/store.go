@@ -13,6 +13,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/internal/bounded"
 )
 
 // Append stores a batch, all or nothing. It is repeated when the answer is
@@ -99,14 +100,20 @@ func (c *Client) Export(ctx context.Context, f sandtrail.Filter, use func([]sand
 		return err
 	}
 	defer response.Body.Close()
-	decoder := json.NewDecoder(response.Body)
+	lines := bounded.NewLines(response.Body, request.answer(), maxLine)
 	for {
 		page := make([]sandtrail.Execution, 0, sandtrail.MaxLimit)
-		for len(page) < sandtrail.MaxLimit && err == nil {
+		for held := 0; len(page) < sandtrail.MaxLimit && held < maxAnswer/2 && err == nil; {
+			var line []byte
 			var e sandtrail.Execution
-			if err = decoder.Decode(&e); err == nil {
-				page = append(page, e)
+			if line, err = lines.Next(); len(line) == 0 {
+				continue
 			}
+			if torn := json.Unmarshal(line, &e); torn != nil {
+				err = errors.Join(torn, err)
+				continue
+			}
+			page, held = append(page, e), held+len(line)
 		}
 		if len(page) > 0 {
 			if err := use(page); err != nil {
@@ -114,7 +121,7 @@ func (c *Client) Export(ctx context.Context, f sandtrail.Filter, use func([]sand
 			}
 		}
 		switch {
-		case err == io.EOF:
+		case err == io.EOF: // and nothing torn with it
 			return nil
 		case err != nil:
 			return cutShort(ctx, request, err)

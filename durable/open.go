@@ -68,14 +68,24 @@ func regular(f *os.File, err error) (*os.File, error) {
 // ReadFile reads a file as OpenRegular opens it, if it holds at most limit
 // bytes.
 func ReadFile(path string, limit int64) ([]byte, error) {
-	f, err := OpenRegular(path, os.O_RDONLY)
+	return readAll(path, limit, func() (*os.File, error) { return OpenRegular(path, os.O_RDONLY) })
+}
+
+// ReadNamed is ReadFile for a path that the user gave: a link is followed, and a
+// pipe read to its end.
+func ReadNamed(path string, limit int64) ([]byte, error) {
+	return readAll(path, limit, func() (*os.File, error) { return os.Open(path) })
+}
+
+func readAll(path string, limit int64, open func() (*os.File, error)) ([]byte, error) {
+	f, err := open()
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(content)) > limit {
-		err = fmt.Errorf("%w: %s holds more than %d bytes", ErrTooLarge, path, limit)
+		return nil, fmt.Errorf("%w: %s holds more than %d bytes", ErrTooLarge, path, limit)
 	}
 	return content, err
 }

@@ -12,6 +12,9 @@ import (
 	"github.com/sandtrail/sandtrail/durable"
 )
 
+// maxKeyFile is room for a thousand keys, in bytes.
+const maxKeyFile = 256 << 10
+
 // LoadKeys reads a key file. One that others than its owner may read is
 // refused.
 func LoadKeys(path string) (Keys, error) {
@@ -22,7 +25,7 @@ func LoadKeys(path string) (Keys, error) {
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 		return Keys{}, fmt.Errorf("ledger key: others may read %s (mode %04o); run chmod 600 on it", path, info.Mode().Perm())
 	}
-	text, err := os.ReadFile(path)
+	text, err := durable.ReadNamed(path, maxKeyFile)
 	if err != nil {
 		return Keys{}, fmt.Errorf("ledger key: %w", err)
 	}

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/bounded"
 )
 
 // Manifest says what an export holds. Its signed form is a note like a
@@ -151,6 +151,9 @@ func VerifyExport(file io.Reader, m Manifest, report func(Finding)) (Summary, er
 	return x.sum, nil
 }
 
+// maxLine is how many bytes an exported line may have, whoever wrote the execution.
+const maxLine = 16 << 20
+
 type exportVerifier struct {
 	report func(Finding)
 	sum    Summary
@@ -164,9 +167,9 @@ func (x *exportVerifier) find(f Finding) {
 }
 
 func (x *exportVerifier) lines(file io.Reader) error {
-	in := bufio.NewReader(file)
+	in := bounded.NewLines(file, "the export", maxLine)
 	for {
-		line, err := in.ReadBytes('\n')
+		line, err := in.Next()
 		if len(bytes.TrimSpace(line)) > 0 {
 			x.sum.Records++
 			x.line(line)

@@ -28,6 +28,9 @@ type Checkpoint struct {
 	Proof func(ctx context.Context, old int64) ([]byte, error) `json:"-"`
 }
 
+// maxCheckpoint is how many bytes of a file are read that could be a checkpoint.
+const maxCheckpoint = 64 << 10
+
 // CheckpointDir keeps every checkpoint in a file of its own, durably.
 type CheckpointDir struct{ Path string }
 
@@ -36,8 +39,9 @@ type CheckpointDir struct{ Path string }
 func (d CheckpointDir) Publish(_ context.Context, c Checkpoint) error {
 	name := fmt.Sprintf("checkpoint-%012d.txt", c.Size)
 	text, _, _ := strings.Cut(c.Signed, "\n\n") // signatures follow
-	there, err := os.ReadFile(filepath.Join(d.Path, name))
-	if was, _, _ := strings.Cut(string(there), "\n\n"); err == nil && was != text {
+	there, err := durable.ReadFile(filepath.Join(d.Path, name), maxCheckpoint)
+	was, _, _ := strings.Cut(string(there), "\n\n")
+	if err == nil && was != text || err != nil && !errors.Is(err, os.ErrNotExist) { // or no checkpoint is there
 		name = fmt.Sprintf("checkpoint-%012d-%.4x.txt", c.Size, sha256.Sum256([]byte(text)))
 	}
 	if err := d.write(name, c.Signed); err != nil && !errors.Is(err, os.ErrExist) {

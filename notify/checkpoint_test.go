@@ -47,6 +47,17 @@ func TestCheckpointDir(t *testing.T) {
 	if got, err := os.ReadFile(filepath.Join(dir.Path, files[0].Name())); err != nil || string(got) != other.Signed {
 		t.Errorf("%s: %q, %v", files[0].Name(), got, err)
 	}
+	third := checkpoint // whose name something else has
+	third.Size, third.Signed = 8, "example.com/audit\n8\n…\n"
+	if err := os.WriteFile(filepath.Join(dir.Path, "checkpoint-000000000008.txt"), make([]byte, 10*maxCheckpoint), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Publish(t.Context(), third); err != nil {
+		t.Fatal(err)
+	}
+	if files, err := filepath.Glob(filepath.Join(dir.Path, "checkpoint-000000000008-*.txt")); err != nil || len(files) != 1 {
+		t.Errorf("beside a file that is no checkpoint: %v, %v; want one of its own", files, err)
+	}
 	if err := (CheckpointDir{Path: filepath.Join(dir.Path, "missing")}).Publish(t.Context(), checkpoint); err == nil {
 		t.Error("a directory that is missing is no error")
 	}

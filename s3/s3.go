@@ -23,6 +23,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/bounded"
 )
 
 // Scheme begins the addresses that Open takes.
@@ -127,7 +128,7 @@ func (b *Bucket) put(ctx context.Context, name string, content io.ReadSeeker, he
 		return err
 	}
 	defer back.Close()
-	got, _, err := hashOf(back)
+	got, _, err := hashOf(io.LimitReader(back, size+1)) // one more is another file
 	if err != nil {
 		return b.errorf("read %s back: %w", name, err)
 	}
@@ -152,6 +153,12 @@ func (b *Bucket) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	return response.Body, nil
 }
 
+// What is read of a list: bytes of a page, and files in all.
+const (
+	longestPage = 16 << 20
+	mostFiles   = 100_000
+)
+
 // List returns the names that begin with a prefix and have no slash, in order.
 func (b *Bucket) List(ctx context.Context, prefix string) (names []string, err error) {
 	query := url.Values{"list-type": {"2"}, "prefix": {b.prefix + prefix}, "delimiter": {"/"}}
@@ -164,9 +171,12 @@ func (b *Bucket) List(ctx context.Context, prefix string) (names []string, err e
 		if err != nil {
 			return nil, err
 		}
-		err = xml.NewDecoder(response.Body).Decode(&page)
+		err = xml.NewDecoder(bounded.New(response.Body, b.address+": the list", longestPage)).Decode(&page)
 		if err = errors.Join(err, response.Body.Close()); err != nil {
 			return nil, b.errorf("list: %w", err)
+		}
+		if len(names)+len(page.Contents) > mostFiles || len(page.Contents) == 0 && page.NextContinuationToken != "" {
+			return nil, sandtrail.Errorf(sandtrail.CodeTooLarge, "%s: the list goes on after %d files, or after a page without any: name a prefix for the archive alone", b.address, mostFiles)
 		}
 		for _, object := range page.Contents {
 			names = append(names, strings.TrimPrefix(object.Key, b.prefix))

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/bounded"
 )
 
 // csvColumn says where the cells of a column belong in a JSON object.
@@ -59,7 +60,8 @@ func orCSV(in io.Reader, columns map[string]csvColumn) io.Reader {
 }
 
 func convertCSV(to io.Writer, from io.Reader, columns map[string]csvColumn) error {
-	in := csv.NewReader(from)
+	row := bounded.New(from, "the CSV", maxRow)
+	in := csv.NewReader(row)
 	head, err := in.Read()
 	if err != nil {
 		return csvError(err)
@@ -74,10 +76,14 @@ func convertCSV(to io.Writer, from io.Reader, columns map[string]csvColumn) erro
 	if _, err := io.WriteString(to, "\n"); err != nil {
 		return err
 	}
-	for {
+	for n := 2; ; n++ {
+		row.Renew()
 		cells, err := in.Read()
 		if errors.Is(err, io.EOF) {
 			return nil
+		}
+		if sandtrail.CodeOf(err) == sandtrail.CodeTooLarge {
+			return fmt.Errorf("row %d: %w", n, err)
 		}
 		if err != nil {
 			return csvError(err)
@@ -140,9 +146,9 @@ func plainText(cell string) string {
 
 // eachObject reads JSON objects, one a line, or CSV, strictly.
 func eachObject[T any](in io.Reader, columns map[string]csvColumn, use func(T) error) error {
-	lines := bufio.NewReader(orCSV(in, columns))
+	lines := bounded.NewLines(orCSV(in, columns), "the file", maxRow)
 	for n := 1; ; n++ {
-		line, err := lines.ReadBytes('\n')
+		line, err := lines.Next()
 		if text := bytes.TrimSpace(line); len(text) > 0 {
 			var row T
 			decoder := json.NewDecoder(bytes.NewReader(text))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
+	"github.com/sandtrail/sandtrail/internal/bounded"
 	"github.com/sandtrail/sandtrail/internal/filelock"
 )
 
@@ -95,7 +96,7 @@ func (c *exportCmd) resumeFile(d *deps) (f *exportFile, at time.Time, err error)
 			"a %s file cannot be continued, because its index comes last: begin again without --resume", c.Format)
 	}
 	var b begun
-	encoded, err := os.ReadFile(begunOf(string(c.To)))
+	encoded, err := durable.ReadNamed(begunOf(string(c.To)), maxBegun)
 	if err == nil {
 		err = json.Unmarshal(encoded, &b)
 	}
@@ -213,8 +214,8 @@ var scans = map[string]func(*exportFile) (written, error){
 }
 
 func scanLines(f *exportFile, parse func([]byte) (sandtrail.Position, error)) (w written, err error) {
-	for in := bufio.NewReaderSize(f.File, 1<<16); ; {
-		line, err := in.ReadBytes('\n')
+	for in := bounded.NewLines(f.File, f.Name(), maxExported); ; {
+		line, err := in.Next()
 		if errors.Is(err, io.EOF) {
 			return w, nil
 		}
@@ -231,9 +232,10 @@ func scanLines(f *exportFile, parse func([]byte) (sandtrail.Position, error)) (w
 func scanCSV(f *exportFile) (w written, err error) {
 	header := sandtrail.CSVHeader()
 	id, createdAt := slices.Index(header, "id"), slices.Index(header, "createdAt")
-	in := csv.NewReader(bufio.NewReaderSize(f.File, 1<<16))
+	row := bounded.New(f.File, f.Name(), maxExported)
+	in := csv.NewReader(row)
 	in.ReuseRecord = true
-	for lineEnd := make([]byte, 1); ; {
+	for lineEnd := make([]byte, 1); ; row.Renew() {
 		cells, err := in.Read()
 		if torn := new(csv.ParseError); errors.Is(err, io.EOF) || errors.As(err, &torn) {
 			return w, nil

@@ -83,9 +83,9 @@ func (c *exportCmd) putManifest(signed []byte) error {
 
 // export checks an exported file against its manifest.
 func (c *verifyCmd) export(d *deps, trusted ledger.Verifiers) error {
-	signed, err := os.ReadFile(string(c.Manifest))
+	signed, err := readSigned(c.Manifest)
 	if err != nil {
-		return invalid(err)
+		return err
 	}
 	v := verified{Findings: []ledger.Finding{}}
 	m, err := trusted.OpenManifest(signed)

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/tracing"
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/outbox"
@@ -181,7 +181,7 @@ func (c *serveCmd) rules() ([]sandtrail.Rule, error) {
 	if c.Rules == "" {
 		return []sandtrail.Rule{sandtrail.DefaultRule()}, nil
 	}
-	raw, err := os.ReadFile(string(c.Rules))
+	raw, err := durable.ReadNamed(string(c.Rules), maxRules)
 	if err != nil {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--rules: %w", err)
 	}

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/ledger"
@@ -92,17 +92,17 @@ func (c *verifyCmd) Run(ctx context.Context, d *deps) error {
 func (c *verifyCmd) verification(trusted ledger.Verifiers, v *verified) (ledger.Verification, error) {
 	verification := ledger.Verification{Trusted: trusted, Report: v.add}
 	for _, path := range c.Checkpoint {
-		signed, err := os.ReadFile(string(path))
+		signed, err := readSigned(path)
 		if err != nil {
-			return verification, invalid(err)
+			return verification, err
 		}
 		verification.Outside = append(verification.Outside, signed)
 	}
 	var err error
 	if c.Since != "" {
-		verification.Since, err = os.ReadFile(string(c.Since))
+		verification.Since, err = readSigned(c.Since)
 	}
-	return verification, invalid(err)
+	return verification, err
 }
 
 // trusted are the public keys that the caller names and those of the key file,
@@ -155,9 +155,9 @@ func (c *verifyCmd) offline(d *deps, trusted ledger.Verifiers) error {
 // nothing can be told without the log, and that is refused.
 func (c *verifyCmd) compare(trusted ledger.Verifiers, made ledger.Checkpoint, find func(ledger.Finding)) error {
 	for _, path := range c.Checkpoint {
-		signed, err := os.ReadFile(string(path))
+		signed, err := readSigned(path)
 		if err != nil {
-			return invalid(err)
+			return err
 		}
 		kept, err := trusted.Open(signed)
 		switch {
@@ -177,7 +177,7 @@ func (c *verifyCmd) compare(trusted ledger.Verifiers, made ledger.Checkpoint, fi
 }
 
 func (c *verifyCmd) receipt(d *deps, trusted ledger.Verifiers) error {
-	raw, err := os.ReadFile(string(c.Receipt))
+	raw, err := durable.ReadNamed(string(c.Receipt), maxReceipt)
 	if err != nil {
 		return invalid(err)
 	}
