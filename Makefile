@@ -30,6 +30,11 @@ quick: ## the tests without race detector and fuzzing
 fuzz: ## five minutes of each fuzz target
 	scripts/fuzz 5m
 
+.PHONY: torture
+torture: ## twenty rounds of faults on each database; ARGS='-for 1h' for more
+	go run ./internal/torture -store sqlite $(ARGS)
+	go run ./internal/torture -store postgres $(ARGS)
+
 .PHONY: bench
 bench: ## all Go benchmarks, without the tests
 	go test -run='^$$' -bench=. -benchmem ./...

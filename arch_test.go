@@ -61,6 +61,13 @@ var edges = []edge{
 	{"internal/pgtest", "github.com/jackc/pgx/v5", "creates the databases it lends"},
 	{"internal/pgtest", "internal/testneed", "ends tests that have no server"},
 	{"internal/nodetest", "internal/testneed", "ends tests that have no npm"},
+	{"internal/torture", ".", "the records that it sends"},
+	{"internal/torture", "client", "loads servers and follows them"},
+	{"internal/torture", "outbox", "looks whether anything waits"},
+	{"internal/torture", "internal/pgtest", "finds PostgreSQL's programs"},
+	{"internal/torture", "github.com/jackc/pgx/v5", "an application's plain SQL and COPY"},
+	{"internal/torture", "modernc.org/sqlite", "the same on SQLite"},
+	{"internal/torture", "golang.org/x/sys", "mounts the disk that is filled"},
 	{"internal/crosscheck", "golang.org/x/tools", "loads packages as another system has them"},
 
 	{"recorder", ".", "what it measures becomes a draft"},

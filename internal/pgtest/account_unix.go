@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// unprivileged lets the server run as user postgres when we are root, which
+// Unprivileged lets the server run as user postgres when we are root, which
 // it refuses to run as. Its own process group spares it the terminal's ^C.
-func unprivileged(dir string) (*syscall.SysProcAttr, error) {
+func Unprivileged(dir string) (*syscall.SysProcAttr, error) {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	if os.Geteuid() != 0 {
 		return attr, nil

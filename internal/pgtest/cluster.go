@@ -47,7 +47,7 @@ type cluster struct {
 // start makes a cluster on a free port, with settings such as fsync=on beside
 // those of the keeper: a standby of another server where its URL is given.
 func start(primary string, settings ...string) (*cluster, error) {
-	bin, err := findBinaries()
+	bin, err := Binaries()
 	if err != nil {
 		return nil, err
 	}
@@ -55,11 +55,11 @@ func start(primary string, settings ...string) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	attr, err := unprivileged(dir)
+	attr, err := Unprivileged(dir)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -107,8 +107,8 @@ func (c *cluster) ready() error {
 	return fmt.Errorf("the server did not start:\n%s", &output)
 }
 
-// findBinaries returns the directory of initdb and pg_ctl.
-func findBinaries() (string, error) {
+// Binaries is the directory of initdb and pg_ctl.
+func Binaries() (string, error) {
 	installed, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if err != nil {
 		return "", err
@@ -123,7 +123,8 @@ func findBinaries() (string, error) {
 	return filepath.Dir(onPath), nil
 }
 
-func freePort() (string, error) {
+// FreePort is a port of the loopback address that nothing listens at.
+func FreePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err

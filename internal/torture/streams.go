@@ -1,0 +1,85 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/client"
+)
+
+// reader follows the records live, and goes on behind the last that it was told
+// whenever its connection breaks.
+type reader struct {
+	*campaign
+	client *client.Client
+	mu     sync.Mutex
+	place  sandtrail.Place
+	seen   map[string]int
+}
+
+func (r *reader) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := r.client.Stream(ctx, sandtrail.Filter{}, r.last(), r.take)
+		if ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, sandtrail.ErrInvalid) {
+			r.found("a stream's reader cannot go on behind the last record it was told: %v", err)
+		}
+		r.told("stream", err)
+		pause(ctx, 200*time.Millisecond)
+	}
+}
+
+func (r *reader) last() sandtrail.Place {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.place
+}
+
+func (r *reader) take(f sandtrail.Followed) error {
+	key := f.ID.String()
+	if token, ok := tokenOf(string(f.Metadata)); ok {
+		key = token
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.place = f.Place
+	r.seen[key]++
+	return nil
+}
+
+// missing are the records of the store that the reader was not told, and twice
+// those that it was told more than once.
+func (r *reader) missing(rows []row) (missing, twice []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, row := range rows {
+		switch n := r.seen[row.key]; {
+		case n == 0:
+			missing = append(missing, row.key)
+		case n > 1:
+			twice = append(twice, row.key)
+		}
+	}
+	return missing, twice
+}
+
+// begin says which records the reader cannot have been told: those that were stored
+// before it had a place.
+func (r *reader) begin(o *oracle) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for key := range o.all {
+		if r.seen[key] == 0 {
+			r.seen[key] = 1
+		}
+	}
+}
