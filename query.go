@@ -1,7 +1,6 @@
 package sandtrail
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -45,7 +44,7 @@ func (f Filter) Selects(e Execution) bool {
 		(f.TimedOut == nil || *f.TimedOut == e.TimedOut) &&
 		(f.Since.IsZero() || !e.CreatedAt.Before(f.Since)) && (f.Until.IsZero() || e.CreatedAt.Before(f.Until)) &&
 		between(&e.ExecutionTime, f.MinTime, f.MaxTime) && between(e.MemoryUsed, f.MinMemory, f.MaxMemory) &&
-		(f.Text == "" || bytes.Contains(lowerASCII([]byte(e.Metadata)), lowerASCII([]byte(f.Text))))
+		(f.Text == "" || NewNeedle(f.Text).In(e.Metadata))
 }
 
 // between reports whether a measure lies within limits; what was not measured
@@ -71,7 +70,9 @@ type Query struct {
 	Cursor string // Page.NextCursor of the page before; "" starts
 }
 
-// Page is a stretch of executions, ordered by (CreatedAt, ID) descending.
+// Page is a stretch of executions, ordered by (CreatedAt, ID) descending. In a
+// search for text it may have fewer than the limit, even none, with others behind
+// its cursor: see SearchBudget.
 type Page struct {
 	Items      []Execution
 	NextCursor string // "" on the last page

@@ -27,7 +27,7 @@ type FilterInput struct {
 	MaxTime    optional[int]  `query:"maxTime" doc:"executionTime of at most so many milliseconds."`
 	MinMemory  optional[int]  `query:"minMemory" doc:"memoryUsed of at least so many MiB."`
 	MaxMemory  optional[int]  `query:"maxMemory" doc:"memoryUsed of at most so many MiB."`
-	Text       string         `query:"text" doc:"metadata contains it; the case of ASCII letters does not matter."`
+	Text       string         `query:"text" doc:"metadata contains it; the case of ASCII letters does not matter. A page may then have fewer executions than its limit, even none, and a nextCursor that goes on."`
 }
 
 // filter is the domain's filter, confined to what the caller may see.

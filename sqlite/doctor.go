@@ -30,7 +30,7 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, _ time.Time) 
 type examination func(context.Context, *Store, *sql.Tx) (sandtrail.Check, error)
 
 func examinations(depth sandtrail.Depth) []examination {
-	all := []examination{checkMigrations, checkJournalMode, checkAutoVacuum, checkSize, checkLedger}
+	all := []examination{checkMigrations, checkJournalMode, checkAutoVacuum, checkSize, checkLedger, checkTexts}
 	if depth == sandtrail.Deep {
 		return append(all, checkIntegrity("integrity_check"), checkForeignKeys, checkRollups, checkValues)
 	}
@@ -84,6 +84,24 @@ func checkLedger(ctx context.Context, s *Store, tx *sql.Tx) (sandtrail.Check, er
 	return state.Check(), err
 }
 
+func checkTexts(ctx context.Context, s *Store, tx *sql.Tx) (sandtrail.Check, error) {
+	c := sandtrail.Check{Name: "text search", OK: true, Detail: "waits for the migrations"}
+	if migrations, err := checkMigrations(ctx, s, tx); err != nil || !migrations.OK {
+		return c, err
+	}
+	state, err := readTextState(ctx, tx)
+	switch {
+	case err != nil:
+	case state.since == allSince:
+		c.Detail = "every text is indexed, or found as it came"
+	case state.since > "9":
+		c.Detail = "no text is in the index yet: searches read the executions until upkeep, as of sandtrail serve, has taken them in"
+	default:
+		c.Detail = "texts before " + state.since + " are not in the index yet: searches read these executions until upkeep, as of sandtrail serve, has taken them in"
+	}
+	return c, err
+}
+
 func checkIntegrity(pragma string) examination {
 	return func(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
 		c := sandtrail.Check{Name: "integrity", OK: true, Detail: pragma + " found no damage"}
@@ -117,8 +135,12 @@ func checkValues(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, er
 	return o.Check(), err
 }
 
-func texts(ctx context.Context, tx *sql.Tx, query string, args ...any) (found []string, err error) {
-	rows, err := tx.QueryContext(ctx, query, args...)
+func texts(ctx context.Context, tx *sql.Tx, query string, args ...any) ([]string, error) {
+	return textsOf(tx.QueryContext(ctx, query, args...))
+}
+
+// textsOf reads the one column of a query's rows.
+func textsOf(rows *sql.Rows, err error) (found []string, _ error) {
 	if err != nil {
 		return nil, err
 	}

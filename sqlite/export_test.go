@@ -91,3 +91,9 @@ func (s *Store) MaintainUnsealed(ctx context.Context, now time.Time) error {
 	}
 	return s.tidy(ctx, now)
 }
+
+// OpenSearching is Open for tests of searches with little of everything: they
+// read so many executions before they ask the index, and have a small budget.
+func OpenSearching(ctx context.Context, path string, probed, budget int) (*Store, error) {
+	return Open(ctx, path, Options{probed: probed, budget: budget})
+}

@@ -65,24 +65,53 @@ func (s *Store) Executions(ctx context.Context, q sandtrail.Query, now time.Time
 	if f.UserID, f.StrategyID, err = s.spell(ctx, f.UserID, f.StrategyID); err != nil {
 		return sandtrail.Page{}, err
 	}
+	if f.Text != "" {
+		return s.search(ctx, plan)
+	}
 	text, args := listQuery(plan)
 	items, err := s.executions(ctx, "list executions", text, args...)
 	if err != nil {
 		return sandtrail.Page{}, err
 	}
+	return pageOf(plan, items), nil
+}
+
+// pageOf is the page that begins a list, whose end it is where the list is no
+// longer than the page.
+func pageOf(plan sandtrail.Plan, items []sandtrail.Execution) sandtrail.Page {
 	page := sandtrail.Page{Items: items}
 	if len(items) > plan.Limit {
 		page.Items = items[:plan.Limit]
 		page.NextCursor = plan.Cursor(page.Items[plan.Limit-1])
 	}
-	return page, nil
+	return page
 }
 
 // listQuery is the statement of a page, with one row more than the page to
 // see whether another follows.
 func listQuery(plan sandtrail.Plan) (text string, args []any) {
-	f := plan.Filter
-	var where conditions
+	where := listed(plan)
+	return withOwners(listIndex(plan.Filter)) + where.text() + newestFirst + " LIMIT ?", append(where.args, plan.Limit+1)
+}
+
+const newestFirst = " ORDER BY e.created_at DESC, e.id DESC"
+
+// listed selects what belongs to a plan, whatever its text.
+func listed(plan sandtrail.Plan) conditions {
+	where := filtered(plan.Filter)
+	until := plan.Filter.Until
+	if after := plan.After; after != nil {
+		where.add("(e.created_at, e.id) < (?, ?)", bound(after.CreatedAt), after.ID.String())
+		if after.CreatedAt.Before(until) {
+			until = time.Time{} // implied; the planner would search by it instead
+		}
+	}
+	where.window("e.", plan.Filter.Since, until)
+	return where
+}
+
+// filtered is all of a filter but its times and its text.
+func filtered(f sandtrail.Filter) (where conditions) {
 	where.addIf(f.UserID != "", "e.user_id = ?", f.UserID)
 	where.addIf(f.StrategyID != "", "e.strategy_id = ?", f.StrategyID)
 	where.addIf(f.Type != "", "e.execution_type = ?", string(f.Type))
@@ -105,20 +134,8 @@ func listQuery(plan sandtrail.Plan) (text string, args []any) {
 	if f.MaxMemory != nil {
 		where.add("e.memory_used <= ?", *f.MaxMemory)
 	}
-	where.addIf(f.Text != "", `e.metadata LIKE ? ESCAPE '\'`, "%"+escapeLike.Replace(f.Text)+"%")
-	until := f.Until
-	if after := plan.After; after != nil {
-		where.add("(e.created_at, e.id) < (?, ?)", bound(after.CreatedAt), after.ID.String())
-		if after.CreatedAt.Before(until) {
-			until = time.Time{} // implied; the planner would search by it instead
-		}
-	}
-	where.window("e.", f.Since, until)
-	return withOwners(listIndex(f)) + where.text() + " ORDER BY e.created_at DESC, e.id DESC LIMIT ?",
-		append(where.args, plan.Limit+1)
+	return where
 }
-
-var escapeLike = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 // listIndex is the index that has a filter's records in order. It is named in
 // the statement, so that no statistics can talk the planner out of it.
@@ -154,22 +171,28 @@ var ofExecution = "e." + strings.Join(strings.Fields(recordColumns), " e.")
 // executions runs a statement that starts with withOwners. One statement
 // reads one snapshot.
 func (s *Store) executions(ctx context.Context, what, text string, args ...any) (found []sandtrail.Execution, err error) {
-	err = s.query(ctx, what, text, args, func(rows *sql.Rows) error {
-		found = []sandtrail.Execution{}
-		for rows.Next() {
-			var e sandtrail.Execution
-			var user sandtrail.User
-			var strategy sandtrail.Strategy
-			if err := scanRecord(rows.Scan, &e, &user.Email, &user.Name, &strategy.Name); err != nil {
-				return err
-			}
-			user.ID, strategy.ID = e.UserID, e.StrategyID
-			e.User, e.Strategy = &user, &strategy
-			found = append(found, e)
-		}
-		return rows.Err()
+	err = s.query(ctx, what, text, args, func(rows *sql.Rows) (err error) {
+		found, err = owned(rows)
+		return err
 	})
 	return found, err
+}
+
+// owned reads the rows of a statement that starts with withOwners.
+func owned(rows *sql.Rows) ([]sandtrail.Execution, error) {
+	found := []sandtrail.Execution{}
+	for rows.Next() {
+		var e sandtrail.Execution
+		var user sandtrail.User
+		var strategy sandtrail.Strategy
+		if err := scanRecord(rows.Scan, &e, &user.Email, &user.Name, &strategy.Name); err != nil {
+			return nil, err
+		}
+		user.ID, strategy.ID = e.UserID, e.StrategyID
+		e.User, e.Strategy = &user, &strategy
+		found = append(found, e)
+	}
+	return found, rows.Err()
 }
 
 // query runs one prepared statement on a reader and hands its rows to scan.

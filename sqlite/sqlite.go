@@ -39,6 +39,8 @@ type Options struct {
 	Existing bool
 
 	driver driver.Driver // for tests; nil: SQLite's
+	budget int           // for tests, of a search; 0: sandtrail.SearchBudget
+	probed int           // for tests; 0: as many as below
 	frozen bool          // for tests: an Existing file may only be read
 }
 
@@ -51,6 +53,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CacheMiB <= 0 {
 		o.CacheMiB = 16
+	}
+	if o.budget <= 0 {
+		o.budget = sandtrail.SearchBudget
+	}
+	if o.probed <= 0 {
+		o.probed = probed
 	}
 	if o.driver == nil {
 		o.driver = &sqlite.Driver{}
@@ -66,6 +74,8 @@ type Store struct {
 	writer  *pool // of one connection
 	frozen  bool  // the file may only be read
 	readers *pool
+
+	searching chan struct{} // a place for each search that runs: half of the readers
 
 	keyTypes atomic.Pointer[keyTypes] // nil: not read yet
 }
@@ -88,6 +98,7 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 	}
 	s.writer = newPool(s.connector(writing), 1)
 	s.readers = newPool(s.connector(reading), s.options.Readers)
+	s.searching = make(chan struct{}, max(1, s.options.Readers/2))
 	if err := s.connect(ctx); err != nil {
 		s.Close()
 		return nil, err

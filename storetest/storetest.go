@@ -58,6 +58,7 @@ var answers = []test{
 	{"List/CursorBoundToFilter", cursorBoundToFilter},
 	{"List/BoundsAreExact", exactBounds},
 	{"List/TextFilter", textFilter},
+	{"List/TextOfAnyKind", textOfAnyKind},
 	{"List/ByPrefixOfTheID", byPrefix},
 	{"Owners/PutAndRead", ownersPutAndRead},
 	{"Owners/Pages", ownersPages},

@@ -114,13 +114,20 @@ func quietZero(n int) string {
 	return human.Count(int64(n))
 }
 
-// readPage reads the page that the flags ask for.
+// readPage reads the page that the flags ask for. A search for text that ended
+// before the page was full goes on.
 func readPage(ctx context.Context, d *deps, q sandtrail.Query) (sandtrail.Page, error) {
 	store, err := d.store(ctx)
 	if err != nil {
 		return sandtrail.Page{}, err
 	}
-	return store.Executions(ctx, q, d.now())
+	page, err := store.Executions(ctx, q, d.now())
+	for err == nil && len(page.Items) < q.Limit && page.NextCursor != "" {
+		found := page.Items
+		page, err = store.Executions(ctx, sandtrail.Query{Filter: q.Filter, Limit: q.Limit - len(found), Cursor: page.NextCursor}, d.now())
+		page.Items = append(found, page.Items...)
+	}
+	return page, err
 }
 
 // nothing words an empty page. An id that is none is the likely reason.
