@@ -157,7 +157,7 @@ func (a Admission) checkTime(p *problems, t, now time.Time) {
 	}
 	switch {
 	case t.After(now.Add(MaxClockSkew)):
-		p.add("createdAt", "%s is more than %s "+inTheFuture+"; check the clock of the machine that sent it",
+		p.add("createdAt", "%s is more than %s "+inTheFuture+"; check the clocks of the machine that sent it and of the one that stores it",
 			t.Format(time.RFC3339Nano), MaxClockSkew)
 	case retention > 0 && t.Before(now.Add(-retention)):
 		p.add("createdAt", "%s is older than the retention window of %s, so the execution would be deleted at once; import older ones with a longer retention",

@@ -192,7 +192,7 @@ func (r *Recorder) flush(ctx context.Context) error {
 		r.options.Log.Error("executions were set aside", "dir", r.box.Dir(), "refused", done.Refused, "damaged", done.Damaged)
 	}
 	if done.Stayed > 0 {
-		r.options.Log.Warn("executions wait for their user or strategy", "dir", r.box.Dir(), "records", done.Stayed, "error", done.Why)
+		r.options.Log.Warn("executions wait until the server takes them", "dir", r.box.Dir(), "records", done.Stayed, "error", done.Why)
 	}
 	if err != nil {
 		return err

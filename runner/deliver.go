@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -40,7 +41,7 @@ func (r *run) settle(ctx context.Context, draft sandtrail.Draft) bool {
 	admission := r.Admission(r.Now())
 	store, err := r.deliver(ctx, draft, admission)
 	if err != nil {
-		return r.put(draft, err)
+		return r.put(draft, r.late(ctx, err))
 	}
 	if r.box == nil {
 		return true
@@ -51,10 +52,18 @@ func (r *run) settle(ctx context.Context, draft sandtrail.Draft) bool {
 	if err == nil {
 		err = done.Why
 	}
-	if err != nil {
+	if err = r.late(ctx, err); err != nil {
 		r.Warn("earlier executions still wait in %s: %v", r.box.Dir(), err)
 	}
 	return true
+}
+
+// late says in whose time a delivery that took too long has not ended.
+func (r *run) late(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("the store has not taken it within %s (--deliver-wait)", sandtrail.FormatDuration(time.Duration(r.DeliverWait)))
+	}
+	return err
 }
 
 // deliver brings the record to the store and returns the store.

@@ -44,9 +44,11 @@ type options struct {
 type campaign struct {
 	options
 	ctx      context.Context
-	dir      string // all that the campaign writes
-	disk     *disk  // below dir, where the store is
-	temp     string // of commands
+	dir      string       // all that the campaign writes
+	disk     *disk        // below dir, where the store is
+	boxes    *disk        // and the outboxes
+	plain    sync.RWMutex // held by plain SQL, and alone by who needs its files closed
+	temp     string       // of commands
 	programs programs
 	database database
 	servers  [2]*server
@@ -57,11 +59,14 @@ type campaign struct {
 	recorder victim
 	client   victim
 	runs     atomic.Int64
-	poisoned int // files that a fault has put into outboxes
+	spoiled  bool // something was written past the guards
+	poisoned int  // files that a fault has put into outboxes
 
 	mu       sync.Mutex
 	findings []string       // of this round
 	messages map[string]int // that clients were told, without figures
+	rounds   int
+	acked    int
 	longest  time.Duration
 	memory   int64
 	counted  map[string]*tally
@@ -116,7 +121,7 @@ func torture(ctx context.Context, o options) (_ *campaign, err error) {
 			}
 			c.round(round, deck.faults(round))
 			round++
-			return len(c.findings) == 0
+			return len(c.findings) == 0 && !c.spoiled
 		})
 		if err != nil {
 			return c, err
@@ -143,6 +148,9 @@ func (c *campaign) epoch(next func() bool) (err error) {
 	if c.disk, err = newDisk(filepath.Join(c.dir, "disk"), c.Size); err != nil {
 		return err
 	}
+	if c.boxes, err = newDisk(filepath.Join(c.dir, "boxes"), boxesSize); err != nil {
+		return errors.Join(err, c.disk.remove())
+	}
 	defer func() { err = errors.Join(err, c.clear()) }()
 	if err := c.setUp(); err != nil {
 		return err
@@ -167,7 +175,7 @@ func (c *campaign) epoch(next func() bool) (err error) {
 
 // setUp makes the store, the servers and the clients of an epoch.
 func (c *campaign) setUp() (err error) {
-	for name, dir := range map[string]*string{"outbox": &c.outbox, "spool": &c.spool, "temp": &c.temp} {
+	for name, dir := range map[string]*string{"boxes/outbox": &c.outbox, "boxes/spool": &c.spool, "temp": &c.temp} {
 		*dir = filepath.Join(c.dir, name)
 		if err := os.MkdirAll(*dir, 0o700); err != nil {
 			return err
@@ -259,8 +267,8 @@ func (c *campaign) clear() (err error) {
 	if c.oracle != nil {
 		err = errors.Join(err, c.oracle.close())
 	}
-	err = errors.Join(err, c.disk.remove())
-	for _, name := range []string{"outbox", "spool", "temp", "temp0", "temp1", "state", "server-outbox", "ledger-key"} {
+	err = errors.Join(err, c.disk.remove(), c.boxes.remove())
+	for _, name := range []string{"temp", "temp0", "temp1", "state", "server-outbox", "ledger-key"} {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(c.dir, name)))
 	}
 	c.database, c.oracle, c.readers, c.poisoned = nil, nil, nil, 0
@@ -277,7 +285,7 @@ type drawn struct {
 // compares.
 func (c *campaign) round(n int, faults []drawn) {
 	c.mu.Lock()
-	c.findings = nil
+	c.findings, c.spoiled = nil, false
 	c.mu.Unlock()
 	began := time.Now()
 	before := c.oracle.acknowledged()
@@ -291,6 +299,7 @@ func (c *campaign) round(n int, faults []drawn) {
 		if c.ctx.Err() != nil {
 			break
 		}
+		c.spoiled = c.spoiled || f.spoils
 		if err := f.do(load, c, f.rng); err != nil && c.ctx.Err() == nil {
 			c.found("%s: %v", f.name, err)
 		}
@@ -302,13 +311,14 @@ func (c *campaign) round(n int, faults []drawn) {
 	if c.ctx.Err() != nil {
 		return
 	}
-	c.compare(faults)
+	c.compare()
 	for _, f := range faults {
 		t := c.counted[f.name]
 		t.tried++
 		t.losses += min(1, len(c.findings))
 	}
 	acked := c.oracle.acknowledged() - before
+	c.rounds, c.acked = c.rounds+1, c.acked+acked
 	memory, slowest := c.measure()
 	fmt.Fprintf(c.Out, "round %d: %s: %d acknowledged, %d MiB, healthz %s, %s\n", n, strings.Join(names, ", "),
 		acked, memory>>20, slowest.Round(time.Millisecond), time.Since(began).Round(100*time.Millisecond))
@@ -358,8 +368,10 @@ func (c *campaign) load(load context.Context, round int, clients *sync.WaitGroup
 
 // mend takes every fault away and waits until all is well again.
 func (c *campaign) mend() {
+	for _, n := range c.networks() {
+		n.set(whole)
+	}
 	for _, s := range c.servers {
-		s.network.set(whole)
 		if err := s.setClock(0); err != nil {
 			c.found("%v", err)
 		}

@@ -26,7 +26,10 @@ func newDisk(dir string, mebibytes int) (*disk, error) {
 	return &disk{dir, err}, nil
 }
 
-// full fills the disk to its last byte.
+// boxesSize is that of the file system of the outboxes, in MiB.
+const boxesSize = 16
+
+// fill fills the disk to its last byte.
 func (d *disk) fill() error {
 	f, err := os.Create(filepath.Join(d.dir, "filling"))
 	if err != nil {
@@ -67,4 +70,13 @@ func (d *disk) remove() error {
 		}
 	}
 	return os.RemoveAll(d.dir)
+}
+
+// tryMount says whether file systems may be mounted here.
+func (c *campaign) tryMount() error {
+	d, err := newDisk(filepath.Join(c.dir, "try"), 1)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.mounted, d.remove())
 }

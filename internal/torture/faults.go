@@ -18,6 +18,9 @@ type fault struct {
 	store         string // the only store it is tried on; "": both
 	// cannot says why it cannot be had on this machine; nil or "": it can.
 	cannot func(c *campaign) string
+	// spoils says that what is written meanwhile is past the guards: doctor and
+	// verify must find it, and the store is made anew.
+	spoils bool
 	// do breaks something, waits a while and mends it. It returns when it is done.
 	do func(ctx context.Context, c *campaign, rng *rand.Rand) error
 }
@@ -26,7 +29,7 @@ const nothingLost = "nothing acknowledged is lost or doubled"
 
 // faults are all that can be tried, on any store.
 func faults() []fault {
-	return slices.Concat(processFaults(), networkFaults())
+	return slices.Concat(processFaults(), networkFaults(), diskFaults(), databaseFaults(), outboxFaults(), hostileFaults())
 }
 
 func processFaults() []fault {

@@ -3,8 +3,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,21 +26,23 @@ func (c *campaign) losses() (n int) {
 }
 
 func (r report) write(c *campaign, took time.Duration) error {
-	fmt.Fprintf(c.Out, "\n%s, seed %d, %s: at most %d MiB of memory, slowest /healthz %s\n\n", c.Store, c.Seed,
-		took.Round(time.Second), c.memory>>20, c.longest.Round(time.Millisecond))
-	for _, line := range c.table() {
-		fmt.Fprintln(c.Out, line)
+	summary := c.summary(r.command, took)
+	fmt.Fprintf(c.Out, "\n%s\n", summary)
+	c.printMessages()
+	if r.table == "" {
+		return nil
 	}
-	fmt.Fprintln(c.Out, "\nwhat clients were told:")
-	for _, text := range slices.Sorted(maps.Keys(c.messages)) {
-		fmt.Fprintf(c.Out, "%5d × %s\n", c.messages[text], strings.ReplaceAll(text, "\n", " "))
-	}
-	return nil
+	return replaceTable(r.table, c.Store, summary)
 }
 
-// table has a row for each fault.
-func (c *campaign) table() []string {
-	lines := []string{"| fault | promise | tried | losses |", "|---|---|--:|--:|"}
+// summary is what the document says of a campaign.
+func (c *campaign) summary(command string, took time.Duration) string {
+	lines := []string{
+		fmt.Sprintf("`go run ./internal/torture %s` at commit %s took %s: %d rounds, %d acknowledged executions.",
+			command, commit(), took.Round(time.Second), c.rounds, c.acked),
+		fmt.Sprintf("A server had %d MiB of memory at most. The slowest answer of `/healthz` took %s.", c.memory>>20, c.longest.Round(time.Millisecond)),
+		"", "| fault | promise | tried | losses |", "|---|---|--:|--:|",
+	}
 	for _, f := range faults() {
 		if t := c.counted[f.name]; t != nil {
 			lines = append(lines, fmt.Sprintf("| %s | %s | %d | %d |", f.name, f.promise, t.tried, t.losses))
@@ -44,5 +50,49 @@ func (c *campaign) table() []string {
 			lines = append(lines, fmt.Sprintf("| %s | %s | not tried: %s | |", f.name, f.promise, why))
 		}
 	}
-	return lines
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// commit is what the programs were built from.
+func commit() string {
+	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// advice is in messages that say what to do, or what is done.
+var advice = regexp.MustCompile(`\b(again|repeat|wait(s|ed)?|check|send|give|add|make|set|use|start|start(s|ed)|look|take|lists?|keeps?)\b`)
+
+// printMessages lists what clients were told: first what says nothing of what to do,
+// for a person to judge.
+func (c *campaign) printMessages() {
+	all := slices.Sorted(maps.Keys(c.messages))
+	for _, part := range []struct {
+		title  string
+		advice bool
+	}{{"told without a word of what to do:", false}, {"told with one:", true}} {
+		fmt.Fprintln(c.Out, part.title)
+		for _, text := range all {
+			if advice.MatchString(text) == part.advice {
+				fmt.Fprintf(c.Out, "%6d × %.600s\n", c.messages[text], strings.ReplaceAll(text, "\n", " "))
+			}
+		}
+	}
+}
+
+// replaceTable puts a summary between the marks of its store.
+func replaceTable(file, store, summary string) error {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	begin, end := "<!-- begin of "+store+" -->\n", "<!-- end of "+store+" -->"
+	before, rest, found := strings.Cut(string(content), begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		return errors.New(file + ": has no line " + strings.TrimSpace(begin) + " before one " + end)
+	}
+	return os.WriteFile(file, []byte(before+begin+"\n"+summary+"\n"+end+after), 0o644)
 }

@@ -186,3 +186,10 @@ func (s *server) peak() int64 {
 	defer s.mu.Unlock()
 	return s.memory
 }
+
+// slowestAnswer is that of /healthz since measured was called.
+func (s *server) slowestAnswer() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.slowest
+}

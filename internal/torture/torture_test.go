@@ -40,13 +40,18 @@ func TestTorture(t *testing.T) {
 		t.Fatal(err)
 	}
 	for store, size := range map[string]int{"sqlite": 96, "postgres": 400} {
+		faults := map[string][]string{ // of which each round has both
+			"sqlite":   {"both servers killed", "spooling client killed"},
+			"postgres": {"database killed", "connections reset"},
+		}
 		t.Run(store, func(t *testing.T) {
 			if _, err := pgtest.Binaries(); err != nil && store == "postgres" {
 				testneed.Missing(t, err.Error())
 			}
 			c, err := torture(t.Context(), options{
-				Seed: 17, Store: store, Rounds: 1, Epoch: 1, Load: 500 * time.Millisecond, Memory: 256 << 20, Size: size,
-				Out: lines{t}, Program: built,
+				Seed: 17, Store: store, Rounds: 1, Epoch: 1, Load: 500 * time.Millisecond, Memory: 256 << 20, Health: time.Hour, Size: size,
+				Faults: faults[store],
+				Out:    lines{t}, Program: built,
 			})
 			if err != nil {
 				t.Fatal(err)
