@@ -37,6 +37,7 @@ type options struct {
 	Size    int           // of the file system of the store, in MiB
 	Out     io.Writer
 	Program programs // zero: they are built
+	More    []fault  // beside those of the list
 }
 
 // campaign is one on a store of its own. Fields above the mutex are set before
@@ -363,6 +364,7 @@ func (c *campaign) load(load context.Context, round int, clients *sync.WaitGroup
 		clients.Go(func() { w := new("copy"); w.write(load, w.copied) })
 	}
 	clients.Go(func() { new("exec").run(load, c.servers[0]) })
+	clients.Go(func() { c.annoy(load, rand.New(rand.NewPCG(c.Seed, uint64(round)))) })
 	clients.Go(func() { c.spoolAway(load, c.servers[1], &c.client) })
 }
 

@@ -90,11 +90,15 @@ func tokenOf(metadata string) (string, bool) {
 
 const tokenPrefix = "run-"
 
-// exec runs a statement for ten seconds at most.
-func execute(ctx context.Context, db *sql.DB, statement string) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if _, err := db.ExecContext(ctx, statement); err != nil {
+// execute runs a statement, again while the database cannot be reached.
+func execute(ctx context.Context, db *sql.DB, statement string) (err error) {
+	until(ctx, 30*time.Second, func() bool {
+		limited, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		_, err = db.ExecContext(limited, statement)
+		return err == nil
+	})
+	if err != nil {
 		return fmt.Errorf("%s: %w", statement, err)
 	}
 	return nil

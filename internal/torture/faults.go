@@ -164,7 +164,7 @@ const perRound = 2
 // deck gathers the faults that can be tried here.
 func (c *campaign) deck() (*deck, error) {
 	d := &deck{seed: c.Seed}
-	for _, f := range faults() {
+	for _, f := range slices.Concat(faults(), c.More) {
 		if f.store != "" && f.store != c.Store || len(c.Faults) > 0 && !slices.Contains(c.Faults, f.name) {
 			continue
 		}

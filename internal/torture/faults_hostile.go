@@ -23,9 +23,9 @@ func hostileFaults() []fault {
 			var senders sync.WaitGroup
 			defer senders.Wait()
 			for range 3 {
-				b := bombs[rng.IntN(len(bombs))]
-				for range b.parallel {
-					senders.Go(func() { c.bomb(ctx, c.servers[rng.IntN(2)], b) })
+				which, server := rng.IntN(len(bombs)), c.servers[rng.IntN(2)]
+				for range bombs[which].parallel {
+					senders.Go(func() { c.bomb(ctx, server, which) })
 				}
 			}
 			return nil
@@ -68,8 +68,8 @@ var bombs = []bombBody{
 	{"/v1/executions", "application/json", "[", "{},", "{}]", 30 << 10, 6},
 }
 
-// bomb sends a body, of which nothing may be taken.
-func (c *campaign) bomb(ctx context.Context, s *server, b bombBody) {
+// pack compresses a body.
+func (b bombBody) pack() []byte {
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	chunk := strings.Repeat(b.part, max(1, 1<<16/len(b.part)))
@@ -79,14 +79,35 @@ func (c *campaign) bomb(ctx context.Context, s *server, b bombBody) {
 	}
 	_, _ = io.WriteString(w, b.tail)
 	_ = w.Close()
+	return packed.Bytes()
+}
+
+// packed are the compressed bodies, which are made once.
+var packed = sync.OnceValue(func() (all [][]byte) {
+	for _, b := range bombs {
+		all = append(all, b.pack())
+	}
+	return all
+})
+
+// annoy sends a body that grows every second or two, while other things break.
+func (c *campaign) annoy(load context.Context, rng *rand.Rand) {
+	for load.Err() == nil {
+		c.bomb(load, c.servers[rng.IntN(2)], rng.IntN(len(bombs)))
+		pause(load, time.Second+upTo(rng, time.Second))
+	}
+}
+
+// bomb sends a body, of which nothing may be taken.
+func (c *campaign) bomb(ctx context.Context, s *server, which int) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url()+b.path, &packed)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url()+bombs[which].path, bytes.NewReader(packed()[which]))
 	if err != nil {
 		c.found("%v", err)
 		return
 	}
-	request.Header.Set("Content-Type", b.contentType)
+	request.Header.Set("Content-Type", bombs[which].contentType)
 	request.Header.Set("Content-Encoding", "gzip")
 	response, err := http.DefaultTransport.RoundTrip(request)
 	if err != nil {

@@ -4,10 +4,15 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,8 +27,22 @@ func TestMain(m *testing.M) {
 	if os.Getenv(spoolEnv) != "" {
 		os.Exit(run(nil))
 	}
-	os.Exit(m.Run())
+	os.Exit(tests(m))
 }
+
+func tests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "torture-programs")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	built = sync.OnceValues(func() (programs, error) { return build(context.Background(), dir) })
+	return m.Run()
+}
+
+// built are the programs, built once.
+var built func() (programs, error)
 
 // lines writes what the campaign prints into the test's log.
 type lines struct{ *testing.T }
@@ -35,7 +54,7 @@ func (l lines) Write(b []byte) (int, error) {
 
 // A few rounds of a fixed seed on each database. "make torture" has many.
 func TestTorture(t *testing.T) {
-	built, err := build(t.Context(), t.TempDir())
+	built, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,6 +79,35 @@ func TestTorture(t *testing.T) {
 				t.Errorf("%d promises were not kept", n)
 			}
 		})
+	}
+}
+
+// A loss that a fault really causes is found.
+func TestTortureFindsALoss(t *testing.T) {
+	built, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	loss := fault{name: "one deleted", do: func(ctx context.Context, c *campaign, _ *rand.Rand) error {
+		c.oracle.mu.Lock()
+		defer c.oracle.mu.Unlock()
+		for key, e := range c.oracle.all {
+			if e.outcome == stored {
+				return execute(ctx, c.database.pool(), "DELETE FROM sandbox_execution_logs WHERE id = '"+key+"'")
+			}
+		}
+		return errors.New("nothing is stored yet")
+	}}
+	var said bytes.Buffer
+	c, err := torture(t.Context(), options{
+		Seed: 1, Store: "sqlite", Rounds: 1, Epoch: 1, Memory: 256 << 20, Health: time.Hour, Size: 96,
+		Out: &said, Program: built, Faults: []string{loss.name}, More: []fault{loss},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.losses() == 0 || !strings.Contains(said.String(), "was acknowledged and is not stored") {
+		t.Errorf("it said\n%s", said.String())
 	}
 }
 
