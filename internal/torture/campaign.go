@@ -84,14 +84,16 @@ func (c *campaign) found(format string, args ...any) {
 	c.findings = append(c.findings, fmt.Sprintf(format, args...))
 }
 
-var figures = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\d+`)
+var figures = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\.[0-9A-Z]{20,}\.tmp|\d+`)
 
-// told notes the error that a client was told.
+// told notes the error that a client was told, each line and the begin of each.
 func (c *campaign) told(by string, err error) {
 	text := figures.ReplaceAllString(err.Error(), "N")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.messages[by+": "+text]++
+	for line := range strings.Lines(text) {
+		c.messages[fmt.Sprintf("%s: %.240s", by, strings.TrimSpace(line))]++
+	}
 }
 
 // torture runs a campaign and reports whether all promises were kept.

@@ -5,12 +5,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/outbox"
 )
 
@@ -34,8 +37,7 @@ func (c *campaign) compare() {
 	for _, loss := range c.oracle.judge(rows) {
 		c.found("%s", loss)
 	}
-	c.examine("doctor", "--deep")
-	c.examine("verify")
+	c.examine()
 	if !c.spoiled {
 		c.compareStreams(rows)
 	}
@@ -81,18 +83,41 @@ func stateOf(dir string) (outbox.State, error) {
 	return box.State()
 }
 
-// examine runs a command that finds faults. It must find some where something was
-// written past the guards, and none otherwise.
-func (c *campaign) examine(args ...string) {
-	args = append(args, "-o", "json")
-	said, status, err := call(c.ctx, c.sandtrail(c.database.direct(), args...))
+// examine runs the commands that find faults. They must find some where something
+// was written past the guards, and none otherwise.
+func (c *campaign) examine() {
 	clean := 0
 	if c.spoiled {
 		clean = 1
 	}
-	if err != nil || status != clean {
-		c.found("sandtrail %s: status %d: %s%v", strings.Join(args, " "), status, said, err)
+	for _, args := range [][]string{{"doctor", "--deep", "-o", "json"}, {"verify", "-o", "json"}} {
+		var said string
+		var status int
+		var err error
+		until(c.ctx, upkeepTime, func() bool {
+			said, status, err = call(c.ctx, c.sandtrail(c.database.direct(), args...))
+			return err != nil || status == clean || !waitsForUpkeep(said)
+		})
+		if err != nil || status != clean {
+			c.found("sandtrail %s: status %d: %s%v", strings.Join(args, " "), status, said, err)
+		}
 	}
+}
+
+// upkeepTime is in what time a step of the upkeep that a fault has stopped is done
+// again.
+const upkeepTime = 2 * time.Minute
+
+// waitsForUpkeep reports whether all that doctor has found are steps that a fault
+// has stopped, which are tried again by and by.
+func waitsForUpkeep(said string) bool {
+	var checks []sandtrail.Check
+	if err := json.Unmarshal([]byte(said), &checks); err != nil {
+		return false
+	}
+	return !slices.ContainsFunc(checks, func(check sandtrail.Check) bool {
+		return !check.OK && !strings.HasPrefix(check.Name, "upkeep:")
+	})
 }
 
 // compareStreams waits until every reader was told every record.
@@ -107,7 +132,7 @@ func (c *campaign) compareStreams(rows []row) {
 			c.found("the stream of server %d has not told %d records, such as %s", i, len(missing), missing[0])
 		}
 		if len(twice) > 0 {
-			c.found("the stream of server %d has told %d records more than once, such as %s", i, len(twice), twice[0])
+			c.found("the stream of server %d has told %d records more than once: %s", i, len(twice), strings.Join(r.doubled, "; "))
 		}
 	}
 }

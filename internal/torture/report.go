@@ -76,7 +76,7 @@ func (c *campaign) printMessages() {
 		fmt.Fprintln(c.Out, part.title)
 		for _, text := range all {
 			if advice.MatchString(text) == part.advice {
-				fmt.Fprintf(c.Out, "%6d × %.600s\n", c.messages[text], strings.ReplaceAll(text, "\n", " "))
+				fmt.Fprintf(c.Out, "%6d × %s\n", c.messages[text], text)
 			}
 		}
 	}

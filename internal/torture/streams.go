@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -16,10 +17,12 @@ import (
 // whenever its connection breaks.
 type reader struct {
 	*campaign
-	client *client.Client
-	mu     sync.Mutex
-	place  sandtrail.Place
-	seen   map[string]int
+	client  *client.Client
+	mu      sync.Mutex
+	place   sandtrail.Place
+	seen    map[string]int
+	early   map[string]bool // records that it need not have been told
+	doubled []string        // the first of those that were told again, and where
 }
 
 func (r *reader) follow(ctx context.Context) {
@@ -49,8 +52,11 @@ func (r *reader) take(f sandtrail.Followed) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.place = f.Place
 	r.seen[key]++
+	if n := r.seen[key]; n > 1 && len(r.doubled) < 5 {
+		r.doubled = append(r.doubled, fmt.Sprintf("%s at %s after %s", key, f.Place, r.place))
+	}
+	r.place = f.Place
 	return nil
 }
 
@@ -61,7 +67,7 @@ func (r *reader) missing(rows []row) (missing, twice []string) {
 	defer r.mu.Unlock()
 	for _, row := range rows {
 		switch n := r.seen[row.key]; {
-		case n == 0:
+		case n == 0 && !r.early[row.key]:
 			missing = append(missing, row.key)
 		case n > 1:
 			twice = append(twice, row.key)
@@ -70,16 +76,15 @@ func (r *reader) missing(rows []row) (missing, twice []string) {
 	return missing, twice
 }
 
-// begin says which records the reader cannot have been told: those that were stored
-// before it had a place.
+// begin notes which records the reader need not have been told: those that were
+// sent before it had a place.
 func (r *reader) begin(o *oracle) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	r.early = map[string]bool{}
 	for key := range o.all {
-		if r.seen[key] == 0 {
-			r.seen[key] = 1
-		}
+		r.early[key] = true
 	}
 }
