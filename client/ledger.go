@@ -127,8 +127,10 @@ func (c *Client) ExportSealed(ctx context.Context, f sandtrail.Filter, use func(
 		}
 		if bytes.HasPrefix(line, []byte(`{"manifest":`)) {
 			var end api.ExportEnd
-			err := json.Unmarshal(line, &end)
-			return []byte(end.Manifest), err
+			if err := json.Unmarshal(line, &end); err != nil {
+				return nil, cutShort(ctx, request, err)
+			}
+			return []byte(end.Manifest), nil
 		}
 		if err := use(line); err != nil {
 			return nil, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
+	"github.com/sandtrail/sandtrail/internal/bounded"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -217,13 +218,12 @@ func (a archiver) complete(ctx context.Context, name string) error {
 		}
 		return err
 	}
-	content, err := a.contentOf(ctx, name)
+	sum, err := a.sumOf(ctx, name)
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(content)
 	waiting := waitingManifest(name, sum[:])
-	signed, err := a.contentOf(ctx, waiting)
+	signed, err := contentOf(ctx, a.depot, waiting)
 	if errors.Is(err, fs.ErrNotExist) {
 		return sandtrail.Errorf(sandtrail.CodeConflict,
 			"archive: %s has no manifest, and none was signed for what it holds: move it away, then archive again", name)
@@ -234,8 +234,29 @@ func (a archiver) complete(ctx context.Context, name string) error {
 	return a.settle(ctx, name, waiting, signed)
 }
 
-func (a archiver) contentOf(ctx context.Context, name string) (content []byte, err error) {
+// sumOf is the SHA-256 of a file.
+func (a archiver) sumOf(ctx context.Context, name string) (sum [sha256.Size]byte, err error) {
 	f, err := a.depot.open(ctx, name)
+	if err != nil {
+		return sum, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return sum, err
+	}
+	return sumOf(f, info.Size())
+}
+
+func sumOf(f io.ReaderAt, size int64) (sum [sha256.Size]byte, err error) {
+	hash := sha256.New()
+	_, err = io.Copy(hash, io.NewSectionReader(f, 0, size))
+	return [sha256.Size]byte(hash.Sum(nil)), err
+}
+
+// contentOf reads a manifest.
+func contentOf(ctx context.Context, from depot, name string) (content []byte, err error) {
+	f, err := from.open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +265,7 @@ func (a archiver) contentOf(ctx context.Context, name string) (content []byte, e
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(io.NewSectionReader(f, 0, info.Size()))
+	return bounded.ReadAll(io.NewSectionReader(f, 0, info.Size()), name, maxSigned)
 }
 
 // archiving is a store of which retention removes whole weeks, and only what

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
+	"github.com/sandtrail/sandtrail/internal/bounded"
 	"github.com/sandtrail/sandtrail/internal/cmdline"
 	"github.com/sandtrail/sandtrail/s3"
 )
@@ -78,7 +79,7 @@ func (d directory) names(context.Context) ([]string, error) {
 }
 
 func (d directory) open(_ context.Context, name string) (archived, error) {
-	return os.Open(d.path(name))
+	return durable.OpenNamed(d.path(name))
 }
 
 func (d directory) temp() (*durable.File, error) { return durable.Begin(string(d)) }
@@ -128,7 +129,11 @@ func (b bucket) open(ctx context.Context, name string) (archived, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.Copy(f, content); err != nil {
+	_, err = io.Copy(f, bounded.New(content, name, maxArchive))
+	if sandtrail.CodeOf(err) == sandtrail.CodeTooLarge {
+		return nil, errors.Join(err, f.Discard())
+	}
+	if err != nil {
 		return nil, errors.Join(sandtrail.Errorf(sandtrail.CodeUnavailable, "%s: %w", name, err), f.Discard())
 	}
 	return fetched{f}, nil
