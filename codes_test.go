@@ -33,6 +33,7 @@ var passing = map[string]string{
 	`the database has migration %d, which this version of Sandtrail does not know; use a newer one`:         "the newer one runs",
 	`the table %s is gone, and its records with it, as after prisma migrate reset: repair it, `:             "it is repaired",
 	`no upkeep is done where the database may only be read, as on a standby: give the URL of the primary`:   "it is promoted, or the URL changed",
+	`the database's setting %s (%s) does not let this be done: `:                                            "the server is less busy, or the setting is changed",
 	`a standby server cannot be followed: give the URL of the primary`:                                      "it is promoted, or the URL changed",
 	`the file has no tables of Sandtrail: name another with --db or SANDTRAIL_DB, or run sandtrail migrate`: "it is migrated",
 	`: the database file may only be read here; check its permissions and those of its directory`:           "it may be written",

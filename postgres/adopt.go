@@ -41,6 +41,7 @@ var errPlanned = errors.New("planned")
 // What cannot be kept is an error of CodeConflict that names each obstacle and
 // the way round it. It is empty where there is nothing to adopt.
 func (s *Store) PlanAdoption(ctx context.Context) (plan []string, err error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	o := s.options
 	o.Report = nil
 	err = s.withShortLocks(ctx, cleanupTries, func(tx pgx.Tx) error {

@@ -45,6 +45,7 @@ func adoptedIn(ctx context.Context, q querier, l *layout) (a adopted, err error)
 // DropOld drops the table that an adoption has kept aside, and the view that
 // took its place; it names what it dropped, nothing when all is gone already.
 func (s *Store) DropOld(ctx context.Context) (dropped []string, err error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return nil, err

@@ -81,7 +81,7 @@ func (t onTriggers) bet(ctx context.Context, batch []sandtrail.Admitted) ([]sand
 	} else {
 		err = t.betOnUnnest(ctx, fresh)
 	}
-	if state(err) != "" {
+	if class := state(err); class != "" && limitOf(class) == "" {
 		err = errLostBet
 	}
 	return fresh, err

@@ -225,7 +225,10 @@ func (d distributed) unswept(ctx context.Context, tx pgx.Tx) ([]ledger.Change, e
 // their snapshots: nothing of the store's is on its way between them then.
 func (d distributed) snapshot(ctx context.Context, conn *pgx.Conn, mode pgx.TxAccessMode, f func(pgx.Tx) error) error {
 	name := lockName(d.l.Schema, writers)
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock("+lockKey+")", name); err != nil {
+	if err := begin(ctx, conn, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "SELECT pg_advisory_lock("+lockKey+")", name)
+		return err
+	}); err != nil {
 		return err
 	}
 	held := true

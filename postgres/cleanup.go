@@ -21,6 +21,7 @@ func (s *Store) CountBefore(ctx context.Context, c sandtrail.Cutoff) (n int64, e
 }
 
 func (s *Store) countOld(ctx context.Context, c sandtrail.Cutoff, condition string) (n int64, err error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return 0, err
@@ -70,6 +71,7 @@ type removal struct {
 }
 
 func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return 0, err

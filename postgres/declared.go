@@ -14,6 +14,7 @@ import (
 // schema says (Options.Users.At and so on). Where it is otherwise the error is
 // of CodeInvalid and names both. Nothing is changed.
 func (s *Store) Declared(ctx context.Context) (lines []string, err error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	options := s.options
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		l, remembered, err := options.destination(ctx, tx)

@@ -14,6 +14,7 @@ import (
 
 // Doctor examines the database.
 func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time) ([]sandtrail.Check, error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	zone, err := s.checkZone(ctx)
 	if err != nil {
 		return nil, wrap("doctor", err)

@@ -27,6 +27,10 @@ const (
 	undefinedTable       = "42P01"
 	invalidSchema        = "3F000"
 	readOnlyTransaction  = "25006"
+	queryCanceled        = "57014" // by statement_timeout, or by hand
+	idleInTransaction    = "25P03" // these end the session
+	transactionTimeout   = "25P04"
+	idleSession          = "57P05"
 	outOfRange           = "22003" // a number beyond the application's keys
 	invalidText          = "22P02" // not a UUID, where the application's keys are UUIDs
 	insufficientRights   = "42501"
@@ -104,8 +108,10 @@ func classify(err error) (code sandtrail.Code, message string) {
 		return sandtrail.CodeUnavailable, missingGrant
 	case class == readOnlyTransaction:
 		return sandtrail.CodeUnavailable, readingOnly
+	case class == queryCanceled:
+		return sandtrail.CodeUnavailable, endedByHand
 	case strings.HasPrefix(class, "08"), strings.HasPrefix(class, "57P"), strings.HasPrefix(class, "53"),
-		class == lockNotAvailable, class == serializationFailure, class == deadlockDetected:
+		limitOf(class) != "", class == serializationFailure, class == deadlockDetected:
 		return sandtrail.CodeUnavailable, outOfReach
 	case strings.HasPrefix(class, "22"), class == notNullViolation, class == checkViolation:
 		return sandtrail.CodeInvalid, "the database does not take a value"

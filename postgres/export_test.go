@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sandtrail/sandtrail"
 )
@@ -29,6 +30,10 @@ func OpenDialed(ctx context.Context, url string, dial func(ctx context.Context, 
 	config.ConnConfig.DialFunc = dial
 	return openWith(ctx, config, Options{})
 }
+
+// EndAtFirst has each transaction of the store end at first as one that
+// PostgreSQL could not serialize.
+func (s *Store) EndAtFirst() { s.ends = &pgconn.PgError{Code: serializationFailure} }
 
 // DropWeek takes the partition of a week out of the table, as a cleanup that
 // is killed before it sweeps.

@@ -32,9 +32,8 @@ func (s *Store) fold(ctx context.Context, l *layout, now time.Time) error {
 		return nil
 	}
 	// Questions read the journal from end to end: do not leave it to the
-	// server when the room of what is gone is used again.
-	_, err := s.pool.Exec(ctx, l.sql("VACUUM {schema}.journal"))
-	return wrap("vacuum the journal", err)
+	// server when the room of deleted rows is used again.
+	return s.pool.vacuum(ctx, l.sql("{schema}.journal"))
 }
 
 // vacuumAfter is after how many entries folded the journal is vacuumed.
@@ -54,15 +53,13 @@ func (s *Store) foldOnce(ctx context.Context, l *layout, now time.Time) (n int, 
 // foldLocked runs f in a transaction that sees one state of everything, unless
 // somebody else is folding or sealing.
 func (s *Store) foldLocked(ctx context.Context, l *layout, f func(pgx.Tx) error) error {
-	return again(func() error {
-		return s.inSnapshot(ctx, l, asSession, func(tx pgx.Tx) error {
-			ok, err := tryLock(ctx, tx, l.Schema, "fold")
-			if err != nil || !ok {
-				return err
-			}
-			return f(tx)
-		})
-	})
+	return s.again(func(tx pgx.Tx) error {
+		ok, err := tryLock(ctx, tx, l.Schema, "fold")
+		if err != nil || !ok {
+			return err
+		}
+		return f(tx)
+	}, func(f func(pgx.Tx) error) error { return s.inSnapshot(ctx, l, asSession, f) })
 }
 
 // batchOf is the condition for up to foldBatch of the journal's entries of

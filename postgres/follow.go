@@ -51,6 +51,7 @@ var errBadPlace = sandtrail.Errorf(sandtrail.CodeInvalid, "the place is not one 
 
 // Tip is the present snapshot.
 func (s *Store) Tip(ctx context.Context) (sandtrail.Place, error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	var now string
 	var standby bool
 	err := s.pool.QueryRow(ctx, "SELECT pg_current_snapshot()::text, pg_is_in_recovery()").Scan(&now, &standby)
@@ -66,6 +67,7 @@ var errStandby = sandtrail.Errorf(sandtrail.CodeUnavailable, "a standby server c
 
 // Follow returns what became visible after the place.
 func (s *Store) Follow(ctx context.Context, after sandtrail.Place, limit int) ([]sandtrail.Followed, error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 
 // LedgerState says how far the ledger is.
 func (s *Store) LedgerState(ctx context.Context) (state sandtrail.LedgerState, err error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return state, err
@@ -40,6 +41,7 @@ func (s *Store) LedgerState(ctx context.Context) (state sandtrail.LedgerState, e
 
 // PutVerification remembers the outcome of a verification.
 func (s *Store) PutVerification(ctx context.Context, v sandtrail.LedgerVerification) error {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return err

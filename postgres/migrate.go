@@ -26,6 +26,7 @@ var migrationFiles embed.FS
 
 // Migrations lists all migrations with the SQL they run in this database.
 func (s *Store) Migrations(ctx context.Context) ([]sandtrail.Migration, error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	var list []sandtrail.Migration
 	o := s.options
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
@@ -43,6 +44,7 @@ func (s *Store) Migrations(ctx context.Context) ([]sandtrail.Migration, error) {
 // sandbox_execution_logs of another make is refused with CodeConflict, unless
 // Options.Adopt is set.
 func (s *Store) Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migration, error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	var applied []sandtrail.Migration
 	o := s.options
 	for {

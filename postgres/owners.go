@@ -137,6 +137,7 @@ const purgeBatch = 5000
 // DeleteUser deletes the user's executions in short transactions, then the
 // user. Interrupted, it can be called again.
 func (s *Store) DeleteUser(ctx context.Context, id string) (int64, error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	id, err := s.spelled(ctx, sandtrail.Users, id)
 	if err != nil {
 		return 0, err
@@ -147,6 +148,7 @@ func (s *Store) DeleteUser(ctx context.Context, id string) (int64, error) {
 
 // DeleteStrategy is DeleteUser for strategies.
 func (s *Store) DeleteStrategy(ctx context.Context, id string) (int64, error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	id, err := s.spelled(ctx, sandtrail.Strategies, id)
 	if err != nil {
 		return 0, err

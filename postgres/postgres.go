@@ -6,7 +6,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,11 +80,13 @@ type LogTable struct {
 
 // Store is a sandtrail.Database on PostgreSQL.
 type Store struct {
-	pool       *pgxpool.Pool
+	pool       pool
 	keepPlans  bool
 	options    Options
 	layout     atomic.Pointer[layout] // nil: not seen migrated yet
 	partitions partitionSet
+
+	ends error // for tests: each transaction ends with it at first; nil: it does not
 }
 
 var _ sandtrail.Database = (*Store)(nil)
@@ -103,23 +104,24 @@ func Open(ctx context.Context, databaseURL string, options Options) (*Store, err
 }
 
 func openWith(ctx context.Context, config *pgxpool.Config, options Options) (*Store, error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	if options.Schema == "" {
 		options.Schema = defaultSchema
 	}
 	if err := partitionSize(options.Partitions).check(); err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	connections, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, wrap("open database", err)
 	}
-	s := &Store{pool: pool, options: options, keepPlans: config.ConnConfig.StatementCacheCapacity > 0}
+	s := &Store{pool: pool{connections}, options: options, keepPlans: config.ConnConfig.StatementCacheCapacity > 0}
 	if err := s.Ping(ctx); err != nil {
-		pool.Close()
+		connections.Close()
 		return nil, err
 	}
 	if _, err := s.open(ctx); err != nil && !errors.Is(err, errNotMigrated) && !errors.Is(err, errGone) {
-		pool.Close()
+		connections.Close()
 		return nil, err
 	}
 	return s, nil
@@ -166,15 +168,19 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	// plans for its own foreign key checks. Those that ask sends are different.
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	if config.ConnConfig.StatementCacheCapacity > 0 { // sessions are ours alone
-		config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-			_, err := conn.Exec(ctx, "SET default_transaction_isolation TO 'read committed'")
-			return err
-		}
+		config.ConnConfig.AfterConnect = prepareSession
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second
 	}
 	return config, nil
+}
+
+// prepareSession sets aside, in a session that is ours alone, what a database
+// may have for applications: the level of transactions, and how long a session
+// waits for the next statement.
+func prepareSession(ctx context.Context, conn *pgconn.PgConn) error {
+	return conn.Exec(ctx, "SET default_transaction_isolation TO 'read committed'; SET idle_session_timeout TO 0").Close()
 }
 
 // Ping asks the server for a sign of life.
@@ -193,22 +199,25 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// beginner is a pool or a connection.
-type beginner interface {
-	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
-}
-
-// begin runs f in a transaction, READ COMMITTED unless the options say
-// otherwise, whatever the database's default is. All transactions begin here.
-func begin(ctx context.Context, conn beginner, options pgx.TxOptions, f func(pgx.Tx) error) error {
-	options.IsoLevel = cmp.Or(options.IsoLevel, pgx.ReadCommitted)
-	return pgx.BeginTxFunc(ctx, conn, options, f)
-}
-
 // inTx runs f in a transaction, again when PostgreSQL ended it for reasons
 // that another try may not meet. f has the transaction and no way to the pool.
+// It changes nothing outside but its results, which it sets anew each time.
 func (s *Store) inTx(ctx context.Context, f func(pgx.Tx) error) error {
-	return again(func() error { return begin(ctx, s.pool, pgx.TxOptions{}, f) })
+	return s.again(f, func(f func(pgx.Tx) error) error { return s.pool.inTx(ctx, pgx.TxOptions{}, f) })
+}
+
+// again runs f in a transaction as inTx does, by run.
+func (s *Store) again(f func(pgx.Tx) error, run func(f func(pgx.Tx) error) error) error {
+	ends := s.ends
+	return again(func() error {
+		return run(func(tx pgx.Tx) error {
+			err := f(tx)
+			if err == nil && ends != nil {
+				err, ends = ends, nil
+			}
+			return err
+		})
+	})
 }
 
 // asSession is the mode of transactions that write, where the server and the
@@ -217,9 +226,9 @@ const asSession pgx.TxAccessMode = ""
 
 // inSnapshot runs f in a transaction that sees one state of everything.
 func (s *Store) inSnapshot(ctx context.Context, l *layout, mode pgx.TxAccessMode, f func(pgx.Tx) error) error {
-	return s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+	return s.pool.explain(ctx, s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
 		return l.keeper().snapshot(ctx, conn.Conn(), mode, f)
-	})
+	}))
 }
 
 // again runs a transaction again that PostgreSQL ended for reasons that

@@ -37,8 +37,7 @@ func (s *Store) seal(ctx context.Context, l *layout, now time.Time) error {
 	if sealed < vacuumAfter {
 		return nil
 	}
-	_, err := s.pool.Exec(ctx, l.sql("VACUUM {schema}.ledger_queue"))
-	return wrap("vacuum the ledger's queue", err)
+	return s.pool.vacuum(ctx, l.sql("{schema}.ledger_queue"))
 }
 
 func (s *Store) sealOnce(ctx context.Context, l *layout, now time.Time) (n int, err error) {

@@ -101,7 +101,7 @@ func TestAStandbyIsNotFollowed(t *testing.T) {
 			t.Errorf("got %v, want that a standby cannot be followed", err)
 		}
 	}
-	checkTakesNoWrites(t, s)
+	checkTakesNoWrites(t, s, "give the URL of the primary")
 
 	if promoted := value[bool](t, foreign(t, url), "SELECT pg_promote()"); !promoted {
 		t.Fatal("the standby was not promoted")
@@ -128,11 +128,11 @@ func TestSessionsThatMayOnlyRead(t *testing.T) {
 	putOwners(t, s, 1)
 	conn := foreign(t, url)
 	exec(t, conn, "ALTER DATABASE "+pgx.Identifier{conn.Config().Database}.Sanitize()+" SET default_transaction_read_only TO on")
-	checkTakesNoWrites(t, openAt(t, url, postgres.Options{}))
+	checkTakesNoWrites(t, openAt(t, url, postgres.Options{}), "setting default_transaction_read_only (on)")
 }
 
 // checkTakesNoWrites finds upkeep and appends refused in the same words.
-func checkTakesNoWrites(t *testing.T, s *postgres.Store) {
+func checkTakesNoWrites(t *testing.T, s *postgres.Store, why string) {
 	t.Helper()
 	_, appended := s.Append(t.Context(), []sandtrail.Admitted{execution(now)})
 	refused := map[string]error{"append": appended, "maintain": s.Maintain(t.Context(), now)}
@@ -140,7 +140,7 @@ func checkTakesNoWrites(t *testing.T, s *postgres.Store) {
 		refused[step.Name] = step.RunOnce(t.Context(), now)
 	}
 	for name, err := range refused {
-		if sandtrail.CodeOf(err) != sandtrail.CodeUnavailable || strings.Count(err.Error(), "give the URL of the primary") != 1 {
+		if sandtrail.CodeOf(err) != sandtrail.CodeUnavailable || strings.Count(err.Error(), why) != 1 {
 			t.Errorf("%s: %v, want once that nothing can be written here", name, err)
 		}
 	}

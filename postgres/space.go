@@ -13,6 +13,7 @@ var _ sandtrail.Surveyor = (*Store)(nil)
 
 // Space adds up the tables of our schema, which the partitions are in.
 func (s *Store) Space(ctx context.Context) (space sandtrail.Space, err error) {
+	ctx = sandtrail.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return space, err

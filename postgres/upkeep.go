@@ -16,20 +16,24 @@ import (
 // Maintain makes the partitions of the coming four weeks, moves rows out of the
 // default partition, moves the journal into the roll-ups and the ledger, and
 // finishes what a cleanup has left. Of several at once each does what the
-// others do not. A standby does nothing of it, and says so.
+// others do not. A standby, or a session that may only read, does nothing of it
+// and says so.
 func (s *Store) Maintain(ctx context.Context, now time.Time) error {
-	var readOnly bool
-	err := s.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::boolean").Scan(&readOnly)
-	if err == nil && readOnly {
-		err = errNoUpkeep
-	}
-	if err != nil {
+	ctx = sandtrail.WithOwnLimits(ctx)
+	var readOnly, standby bool
+	err := s.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::boolean, pg_is_in_recovery()").Scan(&readOnly, &standby)
+	switch {
+	case err != nil:
 		return wrap("upkeep", err)
+	case standby:
+		return errNoUpkeep
+	case readOnly:
+		return met(readOnlyDefault, "on", nil)
 	}
 	return sandtrail.MaintainAll(ctx, s, now)
 }
 
-// errNoUpkeep is the answer of a standby, and of sessions that may only read.
+// errNoUpkeep is the answer of a standby.
 var errNoUpkeep = sandtrail.Errorf(sandtrail.CodeUnavailable, "no upkeep is done where the database may only be read, as on a standby: give the URL of the primary")
 
 // Upkeep lists the steps of Maintain.
@@ -49,6 +53,7 @@ func (s *Store) Upkeep() []sandtrail.UpkeepStep {
 // doctor.
 func (s *Store) step(name string, f func(context.Context, *layout, time.Time) error) sandtrail.UpkeepStep {
 	return sandtrail.UpkeepStep{Name: name, RunOnce: func(ctx context.Context, now time.Time) error {
+		ctx = sandtrail.WithOwnLimits(ctx)
 		l, err := s.open(ctx)
 		if err != nil {
 			return err

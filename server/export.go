@@ -45,6 +45,7 @@ func (s *Server) export(ctx context.Context, in *exportInput) (*huma.StreamRespo
 		return nil, err
 	}
 	q := sandtrail.Query{Filter: filter, Limit: sandtrail.MaxLimit}
+	ctx = sandtrail.WithOwnLimits(ctx)
 	first, err := s.store.Executions(ctx, q, s.now())
 	if err != nil {
 		return nil, err
