@@ -108,16 +108,20 @@ func (s *Store) alertEvents(ctx context.Context, rest string, args ...any) ([]sa
 	}
 	text = `SELECT event_id, channel, delivered, attempts, at, error FROM sandtrail_alert_deliveries
 		WHERE event_id IN (SELECT value FROM json_each(?)) ORDER BY event_id, channel`
-	_, err = selectAll(ctx, s, "read alert deliveries", text, []any{string(list)}, func(scan func(...any) error) (d sandtrail.AlertDelivery, err error) {
+	type delivered struct {
+		event sandtrail.ID
+		sandtrail.AlertDelivery
+	}
+	deliveries, err := selectAll(ctx, s, "read alert deliveries", text, []any{string(list)}, func(scan func(...any) error) (d delivered, err error) {
 		var event executionID
 		var at timestamp
-		if err := scan(&event, &d.Channel, &d.Delivered, &d.Attempts, &at, &d.Error); err != nil {
-			return d, err
-		}
-		d.At = at.Time
-		place[event.ID].Deliveries = append(place[event.ID].Deliveries, d)
-		return d, nil
+		err = scan(&event, &d.Channel, &d.Delivered, &d.Attempts, &at, &d.Error)
+		d.event, d.At = event.ID, at.Time
+		return d, err
 	})
+	for _, d := range deliveries {
+		place[d.event].Deliveries = append(place[d.event].Deliveries, d.AlertDelivery)
+	}
 	return events, err
 }
 

@@ -74,14 +74,14 @@ func (s *Store) CleanupArchived(ctx context.Context, since time.Time, c sandtrai
 
 // cleanUp deletes what is old in a stretch.
 func (s *Store) cleanUp(ctx context.Context, since time.Time, c sandtrail.Cutoff, in sandtrail.Stretch, archived func(sandtrail.ID) bool) (deleted int64, err error) {
-	var last old // what is kept before it is not looked at again
+	var first old
 	if !since.IsZero() {
-		last.createdAt = bound(since)
+		first.createdAt = bound(since)
 	}
-	return s.inSteps(ctx, "cleanup", func(tx *sql.Tx) (n int64, more bool, err error) {
-		some, err := oldAfter(ctx, tx, last, c, in)
+	return s.inSteps(ctx, "cleanup", first, func(tx *sql.Tx, after old) (done removed, err error) {
+		some, err := oldAfter(ctx, tx, after, c, in)
 		if err != nil || len(some) == 0 {
-			return 0, false, err
+			return removed{}, err
 		}
 		rows := []int64{}
 		for _, o := range some {
@@ -89,10 +89,8 @@ func (s *Store) cleanUp(ctx context.Context, since time.Time, c sandtrail.Cutoff
 				rows = append(rows, o.row)
 			}
 		}
-		if n, err = removeRows(ctx, tx, rows); err == nil {
-			last = some[len(some)-1]
-		}
-		return n, len(some) == deletesPerStep, err
+		n, err := removeRows(ctx, tx, rows)
+		return removed{n: n, last: some[len(some)-1], more: len(some) == deletesPerStep}, err
 	})
 }
 
@@ -131,25 +129,32 @@ func removeRows(ctx context.Context, tx *sql.Tx, rows []int64) (int64, error) {
 	return removeBecause(ctx, tx, "retention", "DELETE FROM sandbox_execution_logs WHERE rowid IN (SELECT value FROM json_each(?))", string(list))
 }
 
+// removed is what a step of deletion did.
+type removed struct {
+	n    int64
+	last old  // of what it looked at; what is kept before it is not looked at again
+	more bool // may be left
+}
+
 // inSteps repeats a step of deletion, each in its transaction, until there is
-// no more.
-func (s *Store) inSteps(ctx context.Context, what string, step func(*sql.Tx) (n int64, more bool, err error)) (deleted int64, err error) {
+// no more. A step is given the last that the one before it looked at.
+func (s *Store) inSteps(ctx context.Context, what string, after old, step func(tx *sql.Tx, after old) (removed, error)) (deleted int64, err error) {
 	for {
-		var n int64
-		var more bool
+		var done removed
 		err := s.write(ctx, what, func(tx *sql.Tx) (err error) {
-			n, more, err = step(tx)
+			done, err = step(tx, after)
 			return err
 		})
 		if err != nil {
 			return deleted, err
 		}
-		deleted += n
-		sandtrail.ReportDeleted(ctx, n)
+		after = done.last
+		deleted += done.n
+		sandtrail.ReportDeleted(ctx, done.n)
 		if err := s.foldIfLong(ctx); err != nil {
 			return deleted, err
 		}
-		if !more {
+		if !done.more {
 			return deleted, nil
 		}
 	}
@@ -252,9 +257,9 @@ func deleteOwner[T any](ctx context.Context, s *Store, o owner[T], id string) (d
 	}
 	some := fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE rowid IN
 		(SELECT rowid FROM sandbox_execution_logs WHERE %s = ? LIMIT %d)`, o.column, deletesPerStep)
-	deleted, err = s.inSteps(ctx, what, func(tx *sql.Tx) (n int64, more bool, err error) {
-		n, err = removeBecause(ctx, tx, o.noun, some, id)
-		return n, n == deletesPerStep, err
+	deleted, err = s.inSteps(ctx, what, old{}, func(tx *sql.Tx, _ old) (removed, error) {
+		n, err := removeBecause(ctx, tx, o.noun, some, id)
+		return removed{n: n, more: n == deletesPerStep}, err
 	})
 	if err != nil {
 		return deleted, err

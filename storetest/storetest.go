@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/sandtrail/sandtrail"
@@ -13,6 +14,14 @@ import (
 func Run(t *testing.T, open func(t *testing.T) sandtrail.Database) {
 	RunTransactions(t, open)
 	run(t, open, answers)
+}
+
+// RunSmall is Run without the tests of many executions, which do nothing that
+// the others do not.
+func RunSmall(t *testing.T, open func(t *testing.T) sandtrail.Database) {
+	large := []string{"Append/ConcurrentWriters", "Append/MaxBatch", "List/EveryPageUnderEveryFilter", "Stats/Percentiles"}
+	small := slices.Concat(transactions, answers)
+	run(t, open, slices.DeleteFunc(small, func(of test) bool { return slices.Contains(large, of.name) }))
 }
 
 // RunTransactions is the part of Run whose outcome may depend on the isolation

@@ -1,0 +1,21 @@
+package postgres_test
+
+import (
+	"testing"
+
+	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/storetest"
+)
+
+// PostgreSQL may end any transaction and leave it to be repeated: it does the
+// same then as if it had been the first.
+func TestEverythingMayBeRepeated(t *testing.T) {
+	open := func(t *testing.T) sandtrail.Database {
+		s, _ := open(t)
+		s.EndAtFirst()
+		return s
+	}
+	storetest.RunSmall(t, open)
+	storetest.CleanupArchived(t, open)
+	storetest.DeletionIsReported(t, open)
+}
