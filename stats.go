@@ -208,7 +208,7 @@ func (q TrendQuery) Known(ctx context.Context, trend []TrendBucket, owners Owner
 
 // Edges returns the instants that separate the query's buckets, ascending:
 // bucket i is [edges[i], edges[i+1]). The first edge is Since, the last is
-// Until; all between are local midnights or local full hours.
+// Until; all between begin local days or local hours.
 func (q TrendQuery) Edges() ([]time.Time, error) {
 	if q.Bucket != Day && q.Bucket != Hour && q.Bucket != "" {
 		return nil, Errorf(CodeInvalid, "bucket: must be day or hour, got %q", q.Bucket)
@@ -245,8 +245,8 @@ func (q TrendQuery) location() *time.Location {
 	return q.Location
 }
 
-// next is the first local midnight or full hour after t. Days can begin late
-// and hours can be cut short where clocks are changed.
+// next is the first start of a local day or of a full hour after t. Hours can be
+// cut short where clocks are changed.
 func (q TrendQuery) next(t time.Time) time.Time {
 	local := t.In(q.location())
 	_, change := local.ZoneBounds()
@@ -257,17 +257,43 @@ func (q TrendQuery) next(t time.Time) time.Time {
 		}
 		return full
 	}
-	y, m, d := local.Date()
-	midnight := time.Date(y, m, d+1, 0, 0, 0, 0, local.Location())
-	if midnight.Day() == d || midnight.Hour() != 0 {
-		// Midnight does not exist there that day: it begins at the change.
-		start, end := midnight.ZoneBounds()
-		if midnight.Day() == d {
-			return end
+	return endOfDay(local)
+}
+
+// endOfDay is the first instant after t of another calendar day in its zone. A
+// day ends at midnight by the clock that it ends with: one that is set back to
+// midnight repeats a piece of the same day, as in date(… AT TIME ZONE …) of
+// PostgreSQL, and one that is set over midnight begins the day late or skips it.
+func endOfDay(t time.Time) time.Time {
+	day := t.Format(time.DateOnly)
+	for {
+		midnight := t.Add(24*time.Hour - sinceMidnight(t))
+		_, change := t.ZoneBounds()
+		if change.IsZero() || midnight.Before(change) {
+			return midnight
 		}
-		return start
+		if t = change; t.Format(time.DateOnly) != day {
+			return t
+		}
 	}
-	return midnight
+}
+
+// ParseDate reads a calendar day (2006-01-02) as the instant at which it begins
+// in a zone; of a day that the zone skipped, as the beginning of the next.
+func ParseDate(text string, zone *time.Location) (time.Time, error) {
+	day, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t := day.Add(-36 * time.Hour).In(zone) // some day before
+	for t.Format(time.DateOnly) < text {
+		t = endOfDay(t)
+	}
+	return t, nil
+}
+
+func sinceMidnight(local time.Time) time.Duration {
+	return time.Duration(local.Hour())*time.Hour + sinceFullHour(local)
 }
 
 func sinceFullHour(local time.Time) time.Duration {

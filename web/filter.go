@@ -127,7 +127,10 @@ func parseTime(s string, loc *time.Location) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
 		return sandtrail.Millisecond(t), nil
 	}
-	for _, layout := range []string{localTime, localTime + ":05", time.DateOnly} {
+	if t, err := sandtrail.ParseDate(s, loc); err == nil {
+		return t.UTC(), nil
+	}
+	for _, layout := range []string{localTime, localTime + ":05"} {
 		if t, err := time.ParseInLocation(layout, s, loc); err == nil {
 			return t.UTC(), nil
 		}
