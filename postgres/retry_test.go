@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/storetest"
 )
 
@@ -15,7 +16,7 @@ func TestEverythingMayBeRepeated(t *testing.T) {
 		s.EndAtFirst()
 		return s
 	}
-	storetest.RunSmall(t, open)
+	storetest.RunRepeated(t, open)
 	storetest.CleanupArchived(t, open)
-	storetest.DeletionIsReported(t, open)
+	storetest.AlertLog(t, open(t).(*postgres.Store))
 }

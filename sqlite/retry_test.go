@@ -26,7 +26,7 @@ func TestEverythingMayBeRepeated(t *testing.T) {
 		}
 		return s
 	}
-	storetest.RunSmall(t, open)
+	storetest.RunRepeated(t, open)
 	storetest.CleanupArchived(t, open)
 	storetest.DeletionIsReported(t, open)
 	t.Run("keyring", func(t *testing.T) { storetest.Keyring(t, open(t).(sandtrail.Keyring)) })

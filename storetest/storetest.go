@@ -16,12 +16,11 @@ func Run(t *testing.T, open func(t *testing.T) sandtrail.Database) {
 	run(t, open, answers)
 }
 
-// RunSmall is Run without the tests of many executions, which do nothing that
-// the others do not.
-func RunSmall(t *testing.T, open func(t *testing.T) sandtrail.Database) {
-	large := []string{"Append/ConcurrentWriters", "Append/MaxBatch", "List/EveryPageUnderEveryFilter", "Stats/Percentiles"}
-	small := slices.Concat(transactions, answers)
-	run(t, open, slices.DeleteFunc(small, func(of test) bool { return slices.Contains(large, of.name) }))
+// RunRepeated is the part of Run that runs every transaction that a store may
+// have to repeat, for stores that repeat each.
+func RunRepeated(t *testing.T, open func(t *testing.T) sandtrail.Database) {
+	changing := []string{"RandomOperations", "Append/Idempotent"}
+	run(t, open, slices.DeleteFunc(slices.Concat(transactions, answers), func(of test) bool { return !slices.Contains(changing, of.name) }))
 }
 
 // RunTransactions is the part of Run whose outcome may depend on the isolation
