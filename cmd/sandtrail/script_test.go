@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,20 +53,36 @@ func testClock() time.Time {
 }
 
 // The scripts in testdata/script run on both databases, those in the
-// directories below it on one.
+// directories below it on one: on SQLite with the race detector, where the tests
+// have it, and on PostgreSQL with the programs as they are shipped.
 
 func TestOnSQLite(t *testing.T) {
-	runScripts(t, func(*testing.T) string { return "sqlite:sandtrail.db" }, "testdata/script", "testdata/script/sqlite")
+	runScripts(t, func(*testing.T) string { return "sqlite:sandtrail.db" }, nil, "testdata/script", "testdata/script/sqlite")
 }
 
 func TestOnPostgreSQL(t *testing.T) {
 	pgtest.Server(t)
-	runScripts(t, newPostgreSQL, "testdata/script", "testdata/script/postgres")
+	runScripts(t, newPostgreSQL, shipped(t), "testdata/script", "testdata/script/postgres")
 }
 
 func newPostgreSQL(t *testing.T) string { return pgtest.New(t) }
 
-func runScripts(t *testing.T, newDatabase func(*testing.T) string, dirs ...string) {
+// shipped lets scripts find the programs as they are shipped, unless their clock
+// is to be moved, which only the tests' own can.
+func shipped(t *testing.T) (vars []string) {
+	t.Helper()
+	if os.Getenv(clockEnv) != "" {
+		return nil
+	}
+	path, err := largeProgram()
+	if err != nil {
+		t.Fatalf("build sandtrail: %v", err)
+	}
+	small(t)
+	return []string{"PATH=" + filepath.Dir(path) + string(filepath.ListSeparator) + os.Getenv("PATH")}
+}
+
+func runScripts(t *testing.T, newDatabase func(*testing.T) string, vars []string, dirs ...string) {
 	for _, dir := range dirs {
 		files, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
 		if err != nil || len(files) == 0 {
@@ -74,9 +91,9 @@ func runScripts(t *testing.T, newDatabase func(*testing.T) string, dirs ...strin
 		for _, file := range files {
 			t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 				t.Parallel()
-				var vars []string
+				vars := vars
 				if filepath.Base(file) == "small.txtar" {
-					vars = []string{smallEnv + "=" + small(t)}
+					vars = append(slices.Clone(vars), smallEnv+"="+small(t))
 				}
 				runScript(t, file, newDatabase(t), vars...)
 			})
