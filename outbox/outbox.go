@@ -26,6 +26,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -119,6 +120,9 @@ func (b *Outbox) Put(drafts ...sandtrail.Draft) ([]sandtrail.Draft, error) {
 		return nil, fmt.Errorf("put into outbox: %w", err)
 	}
 	if err := b.admit(int64(len(raw)), newBatch(kept, raw).name(), raw); err != nil {
+		if errors.Is(err, syscall.ENOSPC) {
+			err = fmt.Errorf("%w; make room there", err)
+		}
 		return nil, fmt.Errorf("put into outbox: %w", err)
 	}
 	return kept, nil

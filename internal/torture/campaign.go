@@ -295,18 +295,7 @@ func (c *campaign) round(n int, faults []drawn) {
 	load, stop := context.WithTimeout(c.ctx, 10*time.Minute)
 	var clients sync.WaitGroup
 	c.load(load, n, &clients)
-	var names []string
-	for _, f := range faults {
-		names = append(names, f.name)
-		pause(load, 100*time.Millisecond+upTo(f.rng, 300*time.Millisecond))
-		if c.ctx.Err() != nil {
-			break
-		}
-		c.spoiled = c.spoiled || f.spoils
-		if err := f.do(load, c, f.rng); err != nil && c.ctx.Err() == nil {
-			c.found("%s: %v", f.name, err)
-		}
-	}
+	names := c.do(load, faults)
 	pause(load, c.Load-time.Since(began))
 	c.mend()
 	stop()
@@ -332,6 +321,44 @@ func (c *campaign) round(n int, faults []drawn) {
 		}
 		fmt.Fprintf(c.Out, "  FOUND %s\n", f)
 	}
+}
+
+// do does the faults of a round, one after another or both at once where chance
+// says so and neither keeps the other from being done.
+func (c *campaign) do(load context.Context, faults []drawn) (names []string) {
+	alone := 0
+	for _, f := range faults {
+		names = append(names, f.name)
+		c.spoiled = c.spoiled || f.spoils
+		if f.alone {
+			alone++
+		}
+	}
+	together := alone < 2 && faults[0].rng.IntN(2) == 0
+	var done sync.WaitGroup
+	defer done.Wait()
+	for _, f := range faults {
+		pause(load, 100*time.Millisecond+upTo(f.rng, 300*time.Millisecond))
+		if load.Err() != nil {
+			return names
+		}
+		act := func() {
+			if f.alone { // what was before may have ended the database
+				if err := c.database.ready(load); err != nil && c.ctx.Err() == nil {
+					c.found("%v", err)
+				}
+			}
+			if err := f.do(load, c, f.rng); err != nil && c.ctx.Err() == nil {
+				c.found("%s: %v", f.name, err)
+			}
+		}
+		if together {
+			done.Go(act)
+		} else {
+			act()
+		}
+	}
+	return names
 }
 
 // load starts the clients of every kind.

@@ -18,6 +18,7 @@ type fault struct {
 	store         string // the only store it is tried on; "": both
 	// cannot says why it cannot be had on this machine; nil or "": it can.
 	cannot func(c *campaign) string
+	alone  bool // not at the same time as others that are
 	// spoils says that what is written meanwhile is past the guards: doctor and
 	// verify must find it, and the store is made anew.
 	spoils bool
@@ -29,7 +30,11 @@ const nothingLost = "nothing acknowledged is lost or doubled"
 
 // faults are all that can be tried, on any store.
 func faults() []fault {
-	return slices.Concat(processFaults(), networkFaults(), diskFaults(), databaseFaults(), outboxFaults(), hostileFaults())
+	ofStore := slices.Concat(diskFaults(), databaseFaults())
+	for i := range ofStore {
+		ofStore[i].alone = true
+	}
+	return slices.Concat(processFaults(), networkFaults(), ofStore, outboxFaults(), hostileFaults())
 }
 
 func processFaults() []fault {

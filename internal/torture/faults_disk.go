@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
@@ -158,16 +159,21 @@ func noDescriptors(ctx context.Context, c *campaign, rng *rand.Rand) error {
 	s := c.servers[rng.IntN(2)]
 	return s.away(func() error {
 		p := s.current()
-		var before unix.Rlimit
-		few := unix.Rlimit{Cur: uint64(p.descriptors())}
-		if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
+		limit := func(new, old *unix.Rlimit) error {
+			err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, new, old)
+			if errors.Is(err, unix.ESRCH) {
+				return nil // it has ended, by another fault
+			}
 			return err
 		}
-		few.Max = before.Max
-		if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, &few, nil); err != nil {
+		var before unix.Rlimit
+		if err := limit(nil, &before); err != nil {
+			return err
+		}
+		if err := limit(&unix.Rlimit{Cur: uint64(p.descriptors()), Max: before.Max}, nil); err != nil {
 			return err
 		}
 		pause(ctx, time.Second+upTo(rng, 2*time.Second))
-		return unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, &before, nil)
+		return limit(&before, nil)
 	})
 }

@@ -116,7 +116,7 @@ func (c *campaign) bomb(ctx context.Context, s *server, which int) {
 	defer response.Body.Close()
 	said, _ := io.ReadAll(io.LimitReader(response.Body, 300)) // what there is of it
 	if response.StatusCode >= 300 {
-		c.told("hostile", fmt.Errorf("status %d: %.120s", response.StatusCode, said))
+		c.told("hostile", fmt.Errorf("status %d: %s", response.StatusCode, said))
 	}
 }
 
