@@ -51,6 +51,7 @@ type campaign struct {
 	plain    sync.RWMutex // held by plain SQL, and alone by who needs its files closed
 	temp     string       // of commands
 	programs programs
+	commit   string // that they were built from
 	database database
 	servers  [2]*server
 	oracle   *oracle
@@ -111,6 +112,7 @@ func torture(ctx context.Context, o options) (_ *campaign, err error) {
 			return nil, err
 		}
 	}
+	c.commit = commit()
 	deck, err := c.deck()
 	if err != nil {
 		return nil, err

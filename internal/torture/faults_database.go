@@ -96,7 +96,7 @@ func connectionsUsedUp(ctx context.Context, c *campaign, p *postgresServers, rng
 			pause(ctx, 100*time.Millisecond)
 			continue
 		}
-		defer conn.Close() //nolint:gocritic // all of them are held until the end
+		defer conn.Close() // all of them are held until the end
 	}
 	return nil
 }

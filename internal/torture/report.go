@@ -39,7 +39,7 @@ func (r report) write(c *campaign, took time.Duration) error {
 func (c *campaign) summary(command string, took time.Duration) string {
 	lines := []string{
 		fmt.Sprintf("`go run ./internal/torture %s` at commit %s took %s: %d rounds, %d acknowledged executions.",
-			command, commit(), took.Round(time.Second), c.rounds, c.acked),
+			command, c.commit, took.Round(time.Second), c.rounds, c.acked),
 		fmt.Sprintf("A server had %d MiB of memory at most. The slowest answer of `/healthz` took %s.", c.memory>>20, c.longest.Round(time.Millisecond)),
 		"", "| fault | promise | tried | losses |", "|---|---|--:|--:|",
 	}
@@ -55,11 +55,15 @@ func (c *campaign) summary(command string, took time.Duration) string {
 
 // commit is what the programs were built from.
 func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
-	if err != nil {
+	at, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
+	changed, errChanged := exec.Command("git", "status", "--porcelain", "--untracked-files=no", "--", ":!docs").Output()
+	switch {
+	case err != nil || errChanged != nil:
 		return "unknown"
+	case len(changed) > 0:
+		return strings.TrimSpace(string(at)) + " with changes"
 	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(string(at))
 }
 
 // advice is in messages that say what to do, or what is done.

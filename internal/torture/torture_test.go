@@ -163,3 +163,27 @@ func TestFaultsAreDealtBySeed(t *testing.T) {
 		t.Errorf("%d of %d faults were dealt", len(seen), len(all))
 	}
 }
+
+func TestTableTakesThePlaceOfAnother(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "page.md")
+	before := "# Page\n\n<!-- begin of sqlite -->\nold\n<!-- end of sqlite -->\n\nbehind\n"
+	if err := os.WriteFile(file, []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := replaceTable(file, "sqlite", "new\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "# Page\n\n<!-- begin of sqlite -->\n\nnew\n\n<!-- end of sqlite -->\n\nbehind\n"
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Error(diff)
+	}
+	if err := replaceTable(file, "postgres", "new\n"); err == nil {
+		t.Error("a page without the marks was taken")
+	}
+}
