@@ -28,7 +28,8 @@ type AlertEvent struct {
 	Deliveries []AlertDelivery `json:"deliveries"`
 }
 
-// AlertDelivery is what became of telling one channel of an event.
+// AlertDelivery is what became of telling one channel of an event. One that is not
+// delivered and has no error is on its way, or was when its server was killed.
 type AlertDelivery struct {
 	Channel   string    `json:"channel"` // such as "webhook hooks.example.com"
 	Delivered bool      `json:"delivered"`

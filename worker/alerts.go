@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -23,13 +22,18 @@ type AlertStore interface {
 // alertPeriod is how often rules are evaluated.
 const alertPeriod = time.Minute
 
-// Alerts evaluates rules once a minute, on one of the servers, and tells every
-// channel when a rule begins to fire and when it no longer does. A channel
-// that failed is tried again the next minute, those that were told are not.
-// Changes, and who was told of them, are kept; state survives restarts.
-func Alerts(store AlertStore, rules []sandtrail.Rule, channels ...notify.Channel) Job {
+// Alerts are the jobs that evaluate rules and tell channels when one begins to fire
+// and when it no longer does. One of the servers evaluates once a minute, and keeps
+// what it decides. Each channel has a job of its own, so that one that is slow delays
+// neither the others nor the evaluation, and one of the servers tells it. Changes, and
+// who was told of them, survive restarts.
+func Alerts(store AlertStore, rules []sandtrail.Rule, channels ...notify.Channel) []Job {
 	a := alerts{store, rules, channels}
-	return Job{Name: "alerts", Every: alertPeriod, RunOnce: a.round}
+	jobs := []Job{{Name: "alerts", Every: alertPeriod, RunOnce: a.round}}
+	for _, c := range channels {
+		jobs = append(jobs, Job{Name: "alerts to " + c.Name(), Every: tellPeriod, RunOnce: teller{store, rules, c}.round})
+	}
+	return jobs
 }
 
 type alerts struct {
@@ -40,18 +44,14 @@ type alerts struct {
 
 func (a alerts) round(ctx context.Context, now time.Time) error {
 	// A little less than the period, so that the next round is not too early.
-	mine, err := a.store.Claim(ctx, "alerts", now, alertPeriod*3/4, alertPeriod)
-	if err != nil || !mine {
+	l, err := claim(ctx, a.store, "alerts", now, alertPeriod*3/4, alertPeriod)
+	if err != nil || l == nil {
 		return err
 	}
 	now = sandtrail.Millisecond(now)
-	known, err := a.store.AlertStates(ctx)
+	states, err := statesOf(ctx, a.store)
 	if err != nil {
 		return err
-	}
-	states := map[string]sandtrail.AlertState{}
-	for _, s := range known {
-		states[s.Rule] = s
 	}
 	silences, err := a.store.Silences(ctx, now)
 	if err != nil {
@@ -59,8 +59,10 @@ func (a alerts) round(ctx context.Context, now time.Time) error {
 	}
 	var failed []error
 	for _, rule := range a.rules {
-		silenced := slices.ContainsFunc(silences, func(s sandtrail.Silence) bool { return s.Covers(rule.Name, now) })
-		if err := a.evaluate(ctx, rule, states[rule.Name], silenced, now); err != nil {
+		if mine, err := l.renew(ctx); err != nil || !mine {
+			return errors.Join(append(failed, err)...)
+		}
+		if err := a.evaluate(ctx, rule, states[rule.Name], silenced(silences, rule.Name, now), now); err != nil {
 			failed = append(failed, fmt.Errorf("rule %s: %w", rule.Name, err))
 		}
 	}
@@ -72,7 +74,7 @@ func (a alerts) evaluate(ctx context.Context, rule sandtrail.Rule, was sandtrail
 	if err != nil {
 		return err
 	}
-	heard, err := a.heard(ctx, was)
+	heard, all, err := a.heard(ctx, was)
 	if err != nil {
 		return err
 	}
@@ -85,25 +87,31 @@ func (a alerts) evaluate(ctx context.Context, rule sandtrail.Rule, was sandtrail
 			Value: verdict.Value, Message: verdict.Message, Silenced: silenced,
 		}
 		is.Event = &event.ID
+	} else if all && is.NotifiedAt == nil {
+		is.NotifiedAt = &now
 	}
-	if is != was {
-		if err := a.store.PutAlertState(ctx, is, event); err != nil {
-			return err
-		}
-	}
-	if silenced {
+	if is == was {
 		return nil
 	}
-	return a.tell(ctx, notify.NewNotice(is.Firing, is.Since, verdict), is, now)
+	return a.store.PutAlertState(ctx, is, event)
 }
 
-// heard reports whether any channel was told of what a rule was.
-func (a alerts) heard(ctx context.Context, was sandtrail.AlertState) (bool, error) {
+// heard reports whether any channel was told of what a rule was, or is being told,
+// and whether all were, those that were given up left out.
+func (a alerts) heard(ctx context.Context, was sandtrail.AlertState) (some, all bool, err error) {
 	if was.NotifiedAt != nil || was.Event == nil {
-		return was.NotifiedAt != nil, nil
+		return was.NotifiedAt != nil, false, nil
 	}
 	event, err := a.store.AlertEvent(ctx, *was.Event)
-	return slices.ContainsFunc(event.Deliveries, func(d sandtrail.AlertDelivery) bool { return d.Delivered }), err
+	if err != nil {
+		return false, false, err
+	}
+	some = slices.ContainsFunc(event.Deliveries, func(d sandtrail.AlertDelivery) bool { return d.Delivered || d.Attempts > 0 && d.Error == "" })
+	all = !slices.ContainsFunc(a.channels, func(c notify.Channel) bool {
+		d := deliveryOf(event, c)
+		return !d.Delivered && !givenUp(event, d)
+	})
+	return some, all, nil
 }
 
 // decide says what follows from a verdict, given what was known about its
@@ -131,66 +139,4 @@ func decide(was sandtrail.AlertState, v sandtrail.Verdict, heard bool, now time.
 		was.Rule, was.Since, was.NotifiedAt = name, now, &now
 	}
 	return was, false
-}
-
-// tell tells the channels that have not heard of a rule's state, and those
-// that forget what goes on.
-func (a alerts) tell(ctx context.Context, n notify.Notice, is sandtrail.AlertState, now time.Time) error {
-	if is.NotifiedAt != nil || is.Event == nil {
-		return a.remind(ctx, n)
-	}
-	event, err := a.store.AlertEvent(ctx, *is.Event)
-	if err != nil {
-		return err
-	}
-	var failed []error
-	for _, c := range a.channels {
-		failed = append(failed, a.deliver(ctx, c, n, event, now))
-	}
-	if err := errors.Join(failed...); err != nil {
-		return err
-	}
-	is.NotifiedAt = &now
-	return a.store.PutAlertState(ctx, is, nil)
-}
-
-// deliver tells one channel, unless it has been told, and keeps what became
-// of it.
-func (a alerts) deliver(ctx context.Context, c notify.Channel, n notify.Notice, event sandtrail.AlertEvent, now time.Time) error {
-	d := sandtrail.AlertDelivery{Channel: c.Name()}
-	if i := slices.IndexFunc(event.Deliveries, func(d sandtrail.AlertDelivery) bool { return d.Channel == c.Name() }); i >= 0 {
-		d = event.Deliveries[i]
-	}
-	if d.Delivered {
-		return nil
-	}
-	err := c.Notify(ctx, n)
-	d.Delivered, d.Attempts, d.At, d.Error = err == nil, d.Attempts+1, now, ""
-	if err != nil {
-		d.Error = presentable(err.Error())
-	}
-	return errors.Join(err, a.store.PutAlertDelivery(ctx, event.ID, d))
-}
-
-// remind repeats what fires to channels that forget it.
-func (a alerts) remind(ctx context.Context, n notify.Notice) error {
-	if !n.Firing {
-		return nil
-	}
-	var failed []error
-	for _, c := range a.channels {
-		if f, ok := c.(notify.Forgetful); ok && f.Forgets() {
-			failed = append(failed, c.Notify(ctx, n))
-		}
-	}
-	return errors.Join(failed...)
-}
-
-// presentable is a text from elsewhere in the form that a store can keep.
-func presentable(text string) string {
-	const limit = 500
-	if len(text) > limit {
-		text = text[:limit] + "…"
-	}
-	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "�")
 }

@@ -48,7 +48,10 @@ func (w watch) minute(n int, wantErr bool) {
 		channels = append(channels, e)
 	}
 	for range 2 {
-		err := Alerts(w.store, []sandtrail.Rule{sandtrail.DefaultRule()}, channels...).RunOnce(w.Context(), noon.Add(time.Duration(n)*time.Minute))
+		var err error
+		for _, job := range Alerts(w.store, []sandtrail.Rule{sandtrail.DefaultRule()}, channels...) {
+			err = errors.Join(err, job.RunOnce(w.Context(), noon.Add(time.Duration(n)*time.Minute)))
+		}
 		if wantErr != (err != nil) {
 			w.Errorf("minute %d: %v", n, err)
 		}

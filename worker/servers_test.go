@@ -55,8 +55,10 @@ func TestManyServersTellOnce(t *testing.T) {
 		var running sync.WaitGroup
 		for _, store := range stores {
 			running.Go(func() {
-				if err := Alerts(store, []sandtrail.Rule{rule}, notify.Webhook{URL: listening.URL}).RunOnce(t.Context(), now); err != nil {
-					t.Error(err)
+				for _, job := range Alerts(store, []sandtrail.Rule{rule}, notify.Webhook{URL: listening.URL}) {
+					if err := job.RunOnce(t.Context(), now); err != nil {
+						t.Error(err)
+					}
 				}
 			})
 		}

@@ -195,7 +195,7 @@ func (c *serveCmd) rules() ([]sandtrail.Rule, error) {
 func (c *serveCmd) jobs(store serviceStore, rules []sandtrail.Rule, channels []notify.Channel, d *deps, log *slog.Logger) worker.Loop {
 	return worker.Loop{
 		Now: func(ctx context.Context) (time.Time, error) { return sandtrail.TimeOf(ctx, store, d.now()) },
-		Log: log, Jobs: append(worker.Upkeep(store), worker.Alerts(store, rules, channels...)),
+		Log: log, Jobs: append(worker.Upkeep(store), worker.Alerts(store, rules, channels...)...),
 	}
 }
 

@@ -65,11 +65,14 @@ func alertEventColumns() []table.Column[sandtrail.AlertEvent] {
 func told(e sandtrail.AlertEvent) string {
 	var said []string
 	for _, d := range e.Deliveries {
-		if d.Delivered {
+		switch {
+		case d.Delivered:
 			said = append(said, d.Channel)
-			continue
+		case d.Error == "":
+			said = append(said, d.Channel+" (on its way)")
+		default:
+			said = append(said, d.Channel+" FAILED ("+d.Error+")")
 		}
-		said = append(said, d.Channel+" FAILED ("+d.Error+")")
 	}
 	return strings.Join(said, "; ")
 }
