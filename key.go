@@ -84,6 +84,9 @@ func (k Key) ValidAt(now time.Time) bool {
 	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
 }
 
+// ErrKeyed is the answer of Unkey while a key is valid.
+var ErrKeyed = Errorf(CodeConflict, "a key is valid: revoke it first, or go on with keys")
+
 // Keyring keeps the keys. Every change is durable when its method returns.
 type Keyring interface {
 	CreateKey(ctx context.Context, k Key) error
@@ -93,6 +96,13 @@ type Keyring interface {
 	// KeyByHash is ErrNotFound when no key has that hash; a revoked or
 	// expired key is returned as it is.
 	KeyByHash(ctx context.Context, hash KeyHash) (Key, error)
+	// Keyed reports whether a server asks for keys: since the first was made,
+	// whatever became of the table's rows, until Unkey.
+	Keyed(ctx context.Context) (bool, error)
+	// Unkey has servers that start from then on work without keys again, on
+	// this machine alone. It revokes keys that have expired, and is ErrConflict
+	// while one is valid.
+	Unkey(ctx context.Context, now time.Time) error
 	// RevokeKey is ErrNotFound when there is no such key; the time of a key
 	// that is revoked already stays.
 	RevokeKey(ctx context.Context, id ID, now time.Time) error

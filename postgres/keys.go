@@ -67,6 +67,41 @@ func scanKey(row pgx.CollectableRow) (k sandtrail.Key, err error) {
 	return k, err
 }
 
+// Keyed reports whether a server asks for keys. Rows count where the triggers
+// were disabled, too.
+func (s *Store) Keyed(ctx context.Context) (bool, error) {
+	found, err := collect(ctx, s, "look for keys", `SELECT coalesce((SELECT value = 'true' FROM {schema}.settings WHERE name = 'keyed'),
+		EXISTS (SELECT FROM {schema}.keys)) OR EXISTS (SELECT FROM {schema}.keys WHERE revoked_at IS NULL)`, nil, pgx.RowTo[bool])
+	return err != nil || found[0], err
+}
+
+// Unkey has servers work without keys again.
+func (s *Store) Unkey(ctx context.Context, now time.Time) error {
+	l, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := execEach(ctx, tx, l.sql("LOCK TABLE {schema}.keys IN SHARE ROW EXCLUSIVE MODE")); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, l.sql("UPDATE {schema}.keys SET revoked_at = $1 WHERE revoked_at IS NULL AND expires_at <= $1"), now); err != nil {
+			return err
+		}
+		var valid bool
+		err := tx.QueryRow(ctx, l.sql("SELECT EXISTS (SELECT FROM {schema}.keys WHERE revoked_at IS NULL)")).Scan(&valid)
+		if err == nil && valid {
+			err = sandtrail.ErrKeyed
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, l.sql("INSERT INTO {schema}.settings (name, value) VALUES ('keyed', 'false') ON CONFLICT (name) DO UPDATE SET value = 'false'"))
+		return err
+	})
+	return wrap("open without keys", err)
+}
+
 // RevokeKey makes a key invalid.
 func (s *Store) RevokeKey(ctx context.Context, id sandtrail.ID, now time.Time) error {
 	n, err := s.execute(ctx, "UPDATE {schema}.keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1", [16]byte(id), now)

@@ -91,6 +91,10 @@ func (o *Options) closeOld(ctx context.Context, tx pgx.Tx, l *layout, now time.T
 			return wrapf(err, "bring over %s", table)
 		}
 	}
+	if _, err := tx.Exec(ctx, l.sql("INSERT INTO {schema}.settings (name, value) SELECT name, value FROM "+quote(o.repaired)+
+		".settings WHERE name = 'keyed' ON CONFLICT (name) DO UPDATE SET value = excluded.value")); err != nil {
+		return wrap("bring over whether there were keys", err)
+	}
 	at := sandtrail.Millisecond(now)
 	if _, err := tx.Exec(ctx, l.sql(`INSERT INTO {schema}.access_log (id, at, actor, action, object, outcome, detail, remote)
 		VALUES ($1, $2, 'cli', 'repair', $3, 'allowed', 'the table of executions was gone: its log is closed and kept in this schema, a new one begins', '')`),

@@ -23,6 +23,15 @@ func TestService(t *testing.T) {
 	t.Run("silences", func(t *testing.T) { s, _ := open(t); storetest.Silences(t, s) })
 }
 
+func TestKeysGone(t *testing.T) {
+	s, url := open(t)
+	conn := foreign(t, url)
+	storetest.KeysGone(t, s, `INSERT INTO sandtrail.keys (id, name, role, hash, created_at)
+		VALUES (gen_random_uuid(), 'k', 'admin', sha256('k'), now())`,
+		[]string{"DELETE FROM sandtrail.keys", "TRUNCATE sandtrail.keys", "TRUNCATE sandtrail.keys CASCADE"},
+		func(statement string) error { return second(conn.Exec(t.Context(), statement)) })
+}
+
 // A transaction that began first and commits last must not be passed over.
 func TestFollowMeetsLateCommits(t *testing.T) {
 	s, url := open(t)

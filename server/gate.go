@@ -152,13 +152,13 @@ func (g *gate) isOpen(ctx context.Context) (bool, error) {
 	if keyed || fresh {
 		return !keyed, nil
 	}
-	keys, err := g.keys.Keys(ctx)
+	keyed, err := g.keys.Keyed(ctx)
 	if err != nil {
 		return false, err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.isKeyed, g.lookedAt = len(keys) > 0, g.now()
+	g.isKeyed, g.lookedAt = keyed, g.now()
 	return !g.isKeyed, nil
 }
 

@@ -71,6 +71,35 @@ func (s *Store) selectKeys(ctx context.Context, rest string, args ...any) (keys 
 	return keys, err
 }
 
+// Keyed reports whether a server asks for keys. Rows count however they came.
+func (s *Store) Keyed(ctx context.Context) (keyed bool, err error) {
+	err = s.read(ctx, "look for keys", func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `SELECT coalesce((SELECT keyed FROM sandtrail_keyed), EXISTS (SELECT 1 FROM sandtrail_keys))
+			OR EXISTS (SELECT 1 FROM sandtrail_keys WHERE revoked_at IS NULL)`).Scan(&keyed)
+	})
+	return err != nil || keyed, err
+}
+
+// Unkey has servers work without keys again.
+func (s *Store) Unkey(ctx context.Context, now time.Time) error {
+	return s.write(ctx, "open without keys", func(tx *sql.Tx) error {
+		at := formatTime(now)
+		if _, err := tx.ExecContext(ctx, "UPDATE sandtrail_keys SET revoked_at = ? WHERE revoked_at IS NULL AND expires_at <= ?", at, at); err != nil {
+			return err
+		}
+		var valid bool
+		err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sandtrail_keys WHERE revoked_at IS NULL)").Scan(&valid)
+		if err == nil && valid {
+			err = sandtrail.ErrKeyed
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "INSERT INTO sandtrail_keyed VALUES (1, 0) ON CONFLICT (one) DO UPDATE SET keyed = 0")
+		return err
+	})
+}
+
 // RevokeKey makes a key invalid.
 func (s *Store) RevokeKey(ctx context.Context, id sandtrail.ID, now time.Time) error {
 	return s.write(ctx, "revoke key", func(tx *sql.Tx) error {

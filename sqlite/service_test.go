@@ -19,6 +19,14 @@ func TestService(t *testing.T) {
 	t.Run("silences", func(t *testing.T) { storetest.Silences(t, openService(t)) })
 }
 
+func TestKeysGone(t *testing.T) {
+	s, other := withOther(t)
+	storetest.KeysGone(t, s.(*sqlite.Store), `INSERT INTO sandtrail_keys (id, name, role, hash, created_at)
+		VALUES ('0192d3a4-7b1c-7000-8000-000000000000', 'k', 'admin', zeroblob(32), '2026-11-24 12:00:00.000')`,
+		[]string{"DELETE FROM sandtrail_keys", "DELETE FROM sandtrail_keys WHERE role = 'admin'"},
+		func(statement string) error { return other(statement) })
+}
+
 func openService(t *testing.T) *sqlite.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "service.db"), sqlite.Options{})

@@ -17,6 +17,7 @@ var serviceStart = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 // Keyring holds an empty keyring to its contract.
 func Keyring(t *testing.T, ring sandtrail.Keyring) {
 	ctx := t.Context()
+	wantKeyed(t, ring, false, "before the first key")
 	expires := serviceStart.Add(24 * time.Hour)
 	reader, _ := sandtrail.NewKey("für Ada", sandtrail.RoleRead, "u1", serviceStart)
 	admin, _ := sandtrail.NewKey("", sandtrail.RoleAdmin, "", serviceStart.Add(time.Millisecond))
@@ -51,6 +52,53 @@ func Keyring(t *testing.T, ring sandtrail.Keyring) {
 	}
 	reader.LastUsedAt, reader.RevokedAt = &used, &revoked
 	wantKeys(t, ring, reader, admin)
+
+	if err := ring.Unkey(ctx, revoked); !errors.Is(err, sandtrail.ErrKeyed) {
+		t.Errorf("open while a key is valid: got %v, want ErrKeyed", err)
+	}
+	wantKeyed(t, ring, true, "while a key is valid")
+	if err := ring.Unkey(ctx, expires); err != nil {
+		t.Errorf("open: %v", err)
+	}
+	admin.RevokedAt = &expires
+	wantKeys(t, ring, reader, admin)
+	wantKeyed(t, ring, false, "after it was opened")
+	again, _ := sandtrail.NewKey("", sandtrail.RoleAdmin, "", serviceStart)
+	if err := ring.CreateKey(ctx, again); err != nil {
+		t.Fatal(err)
+	}
+	if err := ring.RevokeKey(ctx, again.ID, revoked); err != nil {
+		t.Fatal(err)
+	}
+	wantKeyed(t, ring, true, "with a revoked key alone")
+}
+
+// KeysGone makes a key by plain SQL, removes all rows of keys in each way that
+// SQL has, and expects that keys are asked for all the same.
+func KeysGone(t *testing.T, ring sandtrail.Keyring, make string, remove []string, exec func(statement string) error) {
+	wantKeyed(t, ring, false, "before the first key")
+	for _, statement := range remove {
+		for _, statement := range []string{make, statement} {
+			if err := exec(statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+		if keys, err := ring.Keys(t.Context()); err != nil || len(keys) != 0 {
+			t.Errorf("after %s: %d keys, %v", statement, len(keys), err)
+		}
+		wantKeyed(t, ring, true, "after "+statement)
+		if err := ring.Unkey(t.Context(), serviceStart); err != nil {
+			t.Errorf("open: %v", err)
+		}
+		wantKeyed(t, ring, false, "after it was opened")
+	}
+}
+
+func wantKeyed(t *testing.T, ring sandtrail.Keyring, want bool, when string) {
+	t.Helper()
+	if keyed, err := ring.Keyed(t.Context()); err != nil || keyed != want {
+		t.Errorf("%s: keyed %v, %v; want %v", when, keyed, err, want)
+	}
 }
 
 func wantKeys(t *testing.T, ring sandtrail.Keyring, want ...sandtrail.Key) {

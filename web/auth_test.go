@@ -340,17 +340,17 @@ func TestForwardAsksInTheReadersName(t *testing.T) {
 	}
 }
 
-// emptied is a table of keys whose rows somebody deletes by plain SQL.
+// emptied is keys that were made once, and of which the database knows nothing any more.
 type emptied struct {
 	sandtrail.Keyring
 	empty bool
 }
 
-func (e *emptied) Keys(ctx context.Context) ([]sandtrail.Key, error) {
+func (e *emptied) Keyed(ctx context.Context) (bool, error) {
 	if e.empty {
-		return nil, nil
+		return false, nil
 	}
-	return e.Keyring.Keys(ctx)
+	return e.Keyring.Keyed(ctx)
 }
 
 func TestDeletingKeysOpensNothing(t *testing.T) {

@@ -16,7 +16,7 @@ func Keyring(keys sandtrail.Keyring, now func() time.Time) Authenticator {
 type keyring struct {
 	keys sandtrail.Keyring
 	now  func() time.Time
-	// keyed: there were keys. Who deletes them all by plain SQL opens nothing.
+	// keyed: keys were asked for once. A server that runs goes on with it.
 	keyed atomic.Bool
 }
 
@@ -43,8 +43,8 @@ func (k *keyring) Authenticate(ctx context.Context, secret string) (Principal, e
 
 func (k *keyring) withoutKey(ctx context.Context) (Principal, error) {
 	if !k.keyed.Load() {
-		existing, err := k.keys.Keys(ctx)
-		if err != nil || len(existing) == 0 {
+		keyed, err := k.keys.Keyed(ctx)
+		if err != nil || !keyed {
 			return Principal{}, err
 		}
 		k.keyed.Store(true)

@@ -35,7 +35,7 @@ type cli struct {
 	Alert    alertCmd    `cmd:"" group:"read" help:"Evaluate alert rules, show their history, silence them."`
 
 	Serve      serveCmd      `cmd:"" group:"keep" help:"Serve the API and the page, and run the background jobs."`
-	Keys       keysCmd       `cmd:"" group:"keep" help:"Create, list and revoke the keys of the API."`
+	Keys       keysCmd       `cmd:"" group:"keep" help:"Create, list and revoke the keys of the API, or do without."`
 	Users      usersCmd      `cmd:"" group:"keep" help:"Add, list, show and delete users."`
 	Strategies strategiesCmd `cmd:"" group:"keep" help:"Add, list, show and delete strategies."`
 	Hold       holdCmd       `cmd:"" group:"keep" help:"Keep users and strategies from every removal."`

@@ -15,6 +15,7 @@ type keysCmd struct {
 	Create keysCreateCmd `cmd:"" help:"Make a key and print it, the only time it is shown."`
 	List   keysListCmd   `cmd:"" help:"List the keys, without their secrets."`
 	Revoke keysRevokeCmd `cmd:"" help:"Make a key invalid."`
+	Open   keysOpenCmd   `cmd:"" help:"Have servers that start from now on work without keys, for this machine alone."`
 }
 
 type keysCreateCmd struct {
@@ -129,6 +130,36 @@ func (c *keysRevokeCmd) Run(ctx context.Context, d *deps) error {
 		return err
 	}
 	return keys.RevokeKey(ctx, id)
+}
+
+type keysOpenCmd struct{}
+
+// Help tells what it takes.
+func (keysOpenCmd) Help() string {
+	return "Works on the database itself, once every key is revoked or has expired; a server that runs asks for keys until it is started anew. " +
+		"Deleting the rows of keys opens nothing."
+}
+
+// Examples shows how it is used.
+func (keysOpenCmd) Examples() []string { return []string{"sandtrail keys open"} }
+
+// Run forgets that there were keys.
+func (c *keysOpenCmd) Run(ctx context.Context, d *deps) error {
+	store, err := d.store(ctx)
+	if err != nil {
+		return err
+	}
+	keys, local := store.(serviceStore)
+	if !local {
+		return sandtrail.Errorf(sandtrail.CodeInvalid, "--server: a server is opened at its database: give that with --db")
+	}
+	if err := d.recordAct(ctx, "open without keys", "keys"); err != nil {
+		return err
+	}
+	if err := keys.Unkey(ctx, sandtrail.Millisecond(d.now())); err != nil {
+		return err
+	}
+	return d.say("Servers that start from now on work without keys, for this machine alone.")
 }
 
 // keyKeeper keeps keys, here or on a server.
