@@ -97,9 +97,16 @@ var (
 		"Clock":      func(c call) error { return second(c.Clock(c.ctx)) },
 		"CreateKey":  func(c call) error { return c.CreateKey(c.ctx, newKey()) },
 		"Keys":       func(c call) error { return second(c.Keys(c.ctx)) },
-		"KeyByHash":  func(c call) error { return orMissing(second(c.KeyByHash(c.ctx, sandtrail.KeyHash{1}))) },
-		"RevokeKey":  func(c call) error { return orMissing(c.RevokeKey(c.ctx, sandtrail.NewID(now), now)) },
-		"TouchKey":   func(c call) error { return c.TouchKey(c.ctx, sandtrail.NewID(now), now) },
+		"Keyed":      func(c call) error { return second(c.Keyed(c.ctx)) },
+		"Unkey": func(c call) error {
+			if err := c.Unkey(c.ctx, now); !errors.Is(err, sandtrail.ErrKeyed) {
+				return err
+			}
+			return nil
+		},
+		"KeyByHash": func(c call) error { return orMissing(second(c.KeyByHash(c.ctx, sandtrail.KeyHash{1}))) },
+		"RevokeKey": func(c call) error { return orMissing(c.RevokeKey(c.ctx, sandtrail.NewID(now), now)) },
+		"TouchKey":  func(c call) error { return c.TouchKey(c.ctx, sandtrail.NewID(now), now) },
 		"LogAccess": func(c call) error {
 			return c.LogAccess(c.ctx, sandtrail.Access{ID: sandtrail.NewID(now), At: now, Outcome: sandtrail.Allowed})
 		},
@@ -142,7 +149,7 @@ func TestEveryMethodMeetsEveryLimit(t *testing.T) {
 	for i := range store.NumMethod() {
 		name := store.Method(i).Name
 		if upkeepCalls[name] == nil && userCalls[name] == nil && !slices.Contains(uncalled, name) {
-			t.Errorf("%s is called under no limit", name)
+			t.Errorf("%s is called under no limit: add it to upkeepCalls or to userCalls", name)
 		}
 	}
 }
