@@ -48,6 +48,9 @@ func (s *Store) translate(ctx context.Context, what string, err error) error {
 	if isHeld(err) {
 		return sandtrail.Held(err)
 	}
+	if resultCode(err) == sqlite3.SQLITE_IOERR_SHMSIZE { // a file beside the database cannot grow
+		return unavailable("the disk is full; make room and repeat")
+	}
 	switch primary(resultCode(err)) {
 	case sqlite3.SQLITE_FULL:
 		return unavailable("the disk is full; make room and repeat")

@@ -36,7 +36,8 @@ func TestFullDisk(t *testing.T) {
 	full := filepath.Join(disk, "full")
 	said, status := call("exec", "--user", "ada", "--strategy", "momentum", "--", "sh", "-c",
 		"dd if=/dev/zero of="+full+" bs=4k 2>/dev/null; exit 3")
-	if status != 3 || !strings.Contains(said, "records it as lost") || !strings.Contains(said, "make room there") {
+	if status != 3 || !strings.Contains(said, "records it as lost") ||
+		!strings.Contains(said, "make room and repeat") || !strings.Contains(said, "make room there") {
 		t.Errorf("status %d, said %s", status, said)
 	}
 	if err := os.Remove(full); err != nil {

@@ -67,6 +67,7 @@ type campaign struct {
 	mu       sync.Mutex
 	findings []string       // of this round
 	messages map[string]int // that clients were told, without figures
+	took     time.Duration  // without the building
 	rounds   int
 	acked    int
 	longest  time.Duration
@@ -118,6 +119,7 @@ func torture(ctx context.Context, o options) (_ *campaign, err error) {
 		return nil, err
 	}
 	began := time.Now()
+	defer func() { c.took = time.Since(began) }()
 	for round := max(1, o.First); c.goesOn(round, began); {
 		last := round + o.Epoch
 		err := c.epoch(func() bool {

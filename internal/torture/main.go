@@ -34,10 +34,9 @@ func run(args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	began := time.Now()
 	c, err := torture(ctx, o)
 	if c != nil {
-		err = errors.Join(err, report.write(c, time.Since(began)))
+		err = errors.Join(err, report.write(c))
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -25,8 +25,8 @@ func (c *campaign) losses() (n int) {
 	return n + len(c.findings)
 }
 
-func (r report) write(c *campaign, took time.Duration) error {
-	summary := c.summary(r.command, took)
+func (r report) write(c *campaign) error {
+	summary := c.summary(r.command)
 	fmt.Fprintf(c.Out, "\n%s\n", summary)
 	c.printMessages()
 	if r.table == "" {
@@ -36,10 +36,10 @@ func (r report) write(c *campaign, took time.Duration) error {
 }
 
 // summary is what the document says of a campaign.
-func (c *campaign) summary(command string, took time.Duration) string {
+func (c *campaign) summary(command string) string {
 	lines := []string{
 		fmt.Sprintf("`go run ./internal/torture %s` at commit %s took %s: %d rounds, %d acknowledged executions.",
-			command, c.commit, took.Round(time.Second), c.rounds, c.acked),
+			command, c.commit, c.took.Round(time.Second), c.rounds, c.acked),
 		fmt.Sprintf("A server had %d MiB of memory at most. The slowest answer of `/healthz` took %s.", c.memory>>20, c.longest.Round(time.Millisecond)),
 		"", "| fault | promise | tried | losses |", "|---|---|--:|--:|",
 	}
