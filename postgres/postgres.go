@@ -116,7 +116,7 @@ func openWith(ctx context.Context, config *pgxpool.Config, options Options) (*St
 		return nil, wrap("open database", err)
 	}
 	s := &Store{pool: pool{connections}, options: options, keepPlans: config.ConnConfig.StatementCacheCapacity > 0}
-	if err := s.Ping(ctx); err != nil {
+	if err := s.checkTriggers(ctx); err != nil {
 		connections.Close()
 		return nil, err
 	}
@@ -161,6 +161,7 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	}
 	params := config.ConnConfig.RuntimeParams
 	params["timezone"] = "UTC"
+	params["standard_conforming_strings"] = "on"
 	params["application_name"] = "sandtrail"
 	// A plan kept for all parameters would open every partition; one made for
 	// the actual times opens those that can hold them. Only statements without
@@ -174,6 +175,18 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second
 	}
 	return config, nil
+}
+
+// checkTriggers connects, and refuses sessions in which no trigger fires: what
+// they write would be in no statistic and not in the ledger.
+func (s *Store) checkTriggers(ctx context.Context) error {
+	const setting = "session_replication_role"
+	var role string
+	err := s.pool.QueryRow(ctx, "SELECT current_setting($1)", setting).Scan(&role)
+	if err == nil && role == "replica" {
+		err = met(setting, role, nil)
+	}
+	return wrap("open database", err)
 }
 
 // prepareSession sets aside, in a session that is ours alone, what a database
