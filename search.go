@@ -16,7 +16,7 @@ const (
 	// SearchBudget is how many executions a page of a search for text looks at, each
 	// of them counting once more for every SearchUnit bytes of metadata. A page that
 	// ends there has fewer executions than its limit, and a cursor.
-	SearchBudget = 200_000
+	SearchBudget = 100_000
 	SearchUnit   = 512
 )
 

@@ -15,6 +15,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/storetest"
 )
 
 // BenchmarkCleanup drops 13 old weeks while somebody appends, and beside it
@@ -136,4 +137,15 @@ func (l *lockTimer) TraceQueryEnd(_ context.Context, conn *pgx.Conn, data pgx.Tr
 	if begun, ok := l.begun.LoadAndDelete(conn); ok {
 		l.nanoseconds.Add(int64(time.Since(begun.(time.Time))))
 	}
+}
+
+// BenchmarkSearch searches for texts among as many executions as
+// storetest.SearchSizeEnv says, and tells what the indexes take.
+func BenchmarkSearch(b *testing.B) {
+	s, url := open(b)
+	storetest.BenchmarkSearch(b, s, func() bool { return true })
+	conn := foreign(b, url)
+	b.Log(value[string](b, conn, `SELECT format('the indexes of texts have %s, the texts %s, everything %s',
+		(SELECT pg_size_pretty(sum(pg_relation_size(oid))) FROM pg_class WHERE relname ~ '_text_[0-9]+$'),
+		(SELECT pg_size_pretty(sum(length(metadata))) FROM sandbox_execution_logs), pg_size_pretty(pg_database_size(current_database())))`))
 }

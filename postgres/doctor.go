@@ -46,7 +46,11 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 	if err != nil {
 		return checks, wrap("doctor", err)
 	}
-	checks = append(checks, append(aside, closed...)...)
+	texts, err := s.TextSearch(ctx)
+	if err != nil {
+		return checks, wrap("doctor", err)
+	}
+	checks = append(checks, append(append(aside, closed...), texts)...)
 	examinations := []func(context.Context, *layout, time.Time) (sandtrail.Check, error){s.checkAhead, s.checkDetached, s.checkStrays, s.checkSnapshots, s.checkLedger}
 	if l.Distributed != nil {
 		examinations = append(examinations, s.checkCluster)

@@ -96,3 +96,15 @@ func MigrateTo(ctx context.Context, s *Store, now time.Time, version int) error 
 func (s *Store) SnapshotsOlder(ctx context.Context, age time.Duration) (sandtrail.Check, error) {
 	return s.snapshotsOlder(ctx, age)
 }
+
+// OpenSearching is Open for tests of searches with little of everything:
+// partitions of so few texts have an index, and a search has a small budget and
+// reads few executions at once.
+func OpenSearching(ctx context.Context, url string, fewTexts, budget int, tracer pgx.QueryTracer) (*Store, error) {
+	config, err := poolConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	config.ConnConfig.Tracer = tracer
+	return openWith(ctx, config, Options{fewTexts: fewTexts, searchBudget: budget, readAtOnce: 20})
+}

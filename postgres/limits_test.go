@@ -93,6 +93,7 @@ var (
 		},
 		"Holds":      func(c call) error { return second(c.Holds(c.ctx)) },
 		"RemoveHold": func(c call) error { return orMissing(c.RemoveHold(c.ctx, sandtrail.Users, "u0")) },
+		"TextSearch": func(c call) error { return second(c.TextSearch(c.ctx)) },
 		"Ping":       func(c call) error { return c.Ping(c.ctx) },
 		"Clock":      func(c call) error { return second(c.Clock(c.ctx)) },
 		"CreateKey":  func(c call) error { return c.CreateKey(c.ctx, newKey()) },

@@ -68,6 +68,9 @@ func (s *Store) Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migrati
 	if err != nil {
 		return applied, err
 	}
+	if err := s.installTrigrams(ctx, l); err != nil {
+		return applied, err
+	}
 	if s.options.Partitions != "" {
 		if err := s.setPartitionSize(ctx, l, partitionSize(s.options.Partitions)); err != nil {
 			return applied, err

@@ -6,6 +6,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ type Options struct {
 	Repair bool
 	// Report is told what an adoption does, one thing a line. Nil tells nobody.
 	Report func(line string)
+
+	fewTexts, searchBudget, readAtOnce int // for tests; 0: the constants
 
 	repaired string // the schema of the old log, while it is repaired
 	// Partitions is how long the partitions are that are made from now on
@@ -85,6 +88,7 @@ type Store struct {
 	options    Options
 	layout     atomic.Pointer[layout] // nil: not seen migrated yet
 	partitions partitionSet
+	searching  chan struct{} // a place for each search that runs: half of the connections
 
 	ends error // for tests: each transaction ends with it at first; nil: it does not
 }
@@ -115,7 +119,10 @@ func openWith(ctx context.Context, config *pgxpool.Config, options Options) (*St
 	if err != nil {
 		return nil, wrap("open database", err)
 	}
+	options.fewTexts, options.searchBudget = cmp.Or(options.fewTexts, fewTexts), cmp.Or(options.searchBudget, sandtrail.SearchBudget)
+	options.readAtOnce = cmp.Or(options.readAtOnce, readAtOnce)
 	s := &Store{pool: pool{connections}, options: options, keepPlans: config.ConnConfig.StatementCacheCapacity > 0}
+	s.searching = make(chan struct{}, max(1, connections.Config().MaxConns/2))
 	if err := s.checkTriggers(ctx); err != nil {
 		connections.Close()
 		return nil, err

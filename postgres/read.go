@@ -111,6 +111,9 @@ func (s *Store) Executions(ctx context.Context, q sandtrail.Query, now time.Time
 	if err != nil {
 		return sandtrail.Page{}, err
 	}
+	if plan.Filter.Text != "" {
+		return s.search(ctx, l, plan)
+	}
 	in := l.listing(plan.Filter)
 	if plan.After != nil {
 		in.after(*plan.After)
@@ -192,7 +195,7 @@ func (c *conditions) owners(userID, strategyID string) {
 	}
 }
 
-// filter adds all of a filter but its times.
+// filter adds all of a filter but its times and its text.
 func (c *conditions) filter(f sandtrail.Filter) {
 	c.owners(f.UserID, f.StrategyID)
 	if f.Type != "" {
@@ -215,9 +218,6 @@ func (c *conditions) filter(f sandtrail.Filter) {
 	}
 	if f.MaxMemory != nil {
 		c.add("memory_used <= $::bigint", *f.MaxMemory)
-	}
-	if f.Text != "" { // the C collation knows no case but ASCII's
-		c.add(`strpos(lower(metadata COLLATE "C"), lower($::text COLLATE "C")) > 0`, f.Text)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/sample"
 	"github.com/sandtrail/sandtrail/sqlite"
+	"github.com/sandtrail/sandtrail/storetest"
 )
 
 const benchBatch = 1000
@@ -331,4 +332,32 @@ func drain(stmt *sql.Stmt, args []any) error {
 		}
 	}
 	return rows.Err()
+}
+
+// BenchmarkSearch searches for texts among as many executions as
+// storetest.SearchSizeEnv says, and tells what the index takes of the file.
+func BenchmarkSearch(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "bench.db")
+	s := openAt(b, path)
+	if _, err := s.Migrate(b.Context(), noon); err != nil {
+		b.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	storetest.BenchmarkSearch(b, s, func() bool {
+		var due int
+		if err := db.QueryRow("SELECT count(*) FROM sandtrail_text_due").Scan(&due); err != nil {
+			b.Fatal(err)
+		}
+		return due == 0
+	})
+	var index, texts, file int64
+	if err := db.QueryRow(`SELECT (SELECT sum(length(block)) FROM sandtrail_text_data), (SELECT sum(length(metadata)) FROM sandbox_execution_logs),
+		(SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)`).Scan(&index, &texts, &file); err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("the index has %d MB, the texts %d MB, the file %d MB", index>>20, texts>>20, file>>20)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +17,7 @@ import (
 const (
 	// probed is how many executions a search reads before it asks the index: a
 	// frequent text fills its page so, and the list of a small user ends.
-	probed = 1000
+	probed = 300
 	// candidateCost is what looking up a millisecond takes from the budget.
 	candidateCost = 8
 	// candidatePage is how many milliseconds the index is asked for at once.
@@ -113,13 +114,13 @@ func (x *search) scan(ctx context.Context, budget int) error {
 // the budget.
 func (x *search) look(rows *sql.Rows, stop int) (ended bool, err error) {
 	defer rows.Close()
+	var row int64
+	var id, at string
 	for x.left > stop && !x.full() {
 		if !rows.Next() {
-			return true, rows.Err()
+			ended = true
+			break
 		}
-		var row int64
-		var id executionID
-		var at timestamp
 		var metadata sql.RawBytes
 		if err := rows.Scan(&row, &id, &at, &metadata); err != nil {
 			return false, err
@@ -128,9 +129,22 @@ func (x *search) look(rows *sql.Rows, stop int) (ended bool, err error) {
 			x.found = append(x.found, row)
 		}
 		x.left -= sandtrail.SearchCost(metadata)
-		x.plan.After = &sandtrail.Position{CreatedAt: at.Time, ID: id.ID}
 	}
-	return false, nil
+	if at != "" {
+		err = x.reached(at, id)
+	}
+	return ended, errors.Join(err, rows.Err())
+}
+
+// reached moves on behind an execution.
+func (x *search) reached(at, id string) error {
+	var t timestamp
+	var i executionID
+	if err := errors.Join(t.Scan(at), i.Scan(id)); err != nil {
+		return err
+	}
+	x.plan.After = &sandtrail.Position{CreatedAt: t.Time, ID: i.ID}
+	return nil
 }
 
 // lookUp looks at the candidates that the index and what is due name, back to

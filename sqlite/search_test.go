@@ -15,16 +15,9 @@ import (
 	"github.com/sandtrail/sandtrail/storetest"
 )
 
-// TestSearches asks the index at once, and lets budgets end pages.
+// TestSearches asks the index at once, and lets a budget end pages.
 func TestSearches(t *testing.T) {
-	for name, of := range map[string]struct{ probed, budget int }{"of the index": {1, 0}, "in steps": {3, 40}, "without the index": {1000, 60}} {
-		t.Run(name, func(t *testing.T) {
-			storetest.RunSearch(t, func(t *testing.T) sandtrail.Database {
-				s, _ := openSearching(t, of.probed, of.budget)
-				return s
-			})
-		})
-	}
+	storetest.RunSearch(t, func(t *testing.T) sandtrail.Database { s, _ := openSearching(t, 3, 300); return s })
 }
 
 // openSearching opens a store that reads so much before it asks the index.

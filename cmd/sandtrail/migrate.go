@@ -114,6 +114,12 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	}
 	applied, err := database.Migrate(ctx, now)
 	err = errors.Join(c.report(d, applied, err == nil), err)
+	if trail != nil && err == nil && c.Output == "table" {
+		var search sandtrail.Check
+		if search, err = trail.TextSearch(ctx); err == nil && search.Fix != "" {
+			err = d.say("Note: %s: %s", search.Detail, search.Fix)
+		}
+	}
 	if adopted && err == nil {
 		err = d.say("The old table is dropped by: sandtrail migrate --adopt --drop-old")
 	}
