@@ -74,6 +74,7 @@ func TestTextIndexes(t *testing.T) {
 
 	exec(t, conn, "ANALYZE")
 	p := newPlanner(t, url)
+	p.store.Close()
 	var err error
 	if p.store, err = postgres.OpenSearching(t.Context(), url, 100, 0, p.sent); err != nil {
 		t.Fatal(err)
