@@ -71,7 +71,7 @@ var bombs = []bombBody{
 // pack compresses a body.
 func (b bombBody) pack() []byte {
 	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
+	w, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed) // a valid level
 	chunk := strings.Repeat(b.part, max(1, 1<<16/len(b.part)))
 	_, _ = io.WriteString(w, b.head) // a bytes.Buffer takes everything
 	for written := 0; written < b.size; written += len(chunk) {

@@ -68,7 +68,7 @@ func TestTorture(t *testing.T) {
 				testneed.Missing(t, err.Error())
 			}
 			c, err := torture(t.Context(), options{
-				Seed: 17, Store: store, Rounds: 1, Epoch: 1, Load: 500 * time.Millisecond, Memory: 256 << 20, Health: time.Hour, Size: size,
+				Seed: 17, Store: store, Rounds: 1, Epoch: 1, Load: 500 * time.Millisecond, Memory: 256 << 20, Health: time.Hour, Calm: true, Size: size,
 				Faults: faults[store],
 				Out:    lines{t}, Program: built,
 			})
@@ -100,7 +100,7 @@ func TestTortureFindsALoss(t *testing.T) {
 	}}
 	var said bytes.Buffer
 	c, err := torture(t.Context(), options{
-		Seed: 1, Store: "sqlite", Rounds: 1, Epoch: 1, Memory: 256 << 20, Health: time.Hour, Size: 96,
+		Seed: 1, Store: "sqlite", Rounds: 1, Epoch: 1, Memory: 256 << 20, Health: time.Hour, Calm: true, Size: 96,
 		Out: &said, Program: built, Faults: []string{loss.name}, More: []fault{loss},
 	})
 	if err != nil {
