@@ -93,7 +93,15 @@ func (a alerts) evaluate(ctx context.Context, rule sandtrail.Rule, was sandtrail
 	if is == was {
 		return nil
 	}
-	return a.store.PutAlertState(ctx, is, event)
+	if err := a.store.PutAlertState(ctx, is, event); err != nil || !changed || is.NotifiedAt == nil {
+		return err
+	}
+	// A channel may have begun to be told, since it was asked, of what now ends untold.
+	if heard, _, err = a.heard(ctx, was); err != nil || !heard {
+		return err
+	}
+	is.NotifiedAt = nil
+	return a.store.PutAlertState(ctx, is, nil)
 }
 
 // heard reports whether any channel was told of what a rule was, or is being told,

@@ -96,8 +96,9 @@ func (t teller) due(ctx context.Context, now time.Time) (due []untold, err error
 	return due, nil
 }
 
-// tell tells the channel once, and keeps what became of it. That it is being told is
-// kept first: who decides meanwhile takes it for told.
+// tell tells the channel once, and keeps the result. That it is being told is kept
+// first: an evaluation that follows takes it for told. One that came before has
+// replaced the state, of which the channel then is not told.
 func (t teller) tell(ctx context.Context, n untold, now time.Time) error {
 	stats, err := t.store.WindowStats(ctx, n.rule.At(now))
 	if err != nil {
@@ -108,6 +109,10 @@ func (t teller) tell(ctx context.Context, n untold, now time.Time) error {
 	if !d.Delivered {
 		d.Attempts, d.Error = d.Attempts+1, ""
 		if err := t.store.PutAlertDelivery(ctx, *n.state.Event, d); err != nil {
+			return err
+		}
+		states, err := statesOf(ctx, t.store)
+		if is := states[n.rule.Name].Event; err != nil || is == nil || *is != *n.state.Event {
 			return err
 		}
 	}

@@ -82,6 +82,55 @@ func TestASlowChannelDelaysNeitherOthersNorTheNextEvaluation(t *testing.T) {
 	}
 }
 
+// between calls functions, once, after an event was read and before a delivery is kept.
+type between struct {
+	AlertStore
+	read, kept func()
+}
+
+func (b *between) AlertEvent(ctx context.Context, id sandtrail.ID) (sandtrail.AlertEvent, error) {
+	defer call(&b.read)
+	return b.AlertStore.AlertEvent(ctx, id)
+}
+
+func (b *between) PutAlertDelivery(ctx context.Context, id sandtrail.ID, d sandtrail.AlertDelivery) error {
+	call(&b.kept)
+	return b.AlertStore.PutAlertDelivery(ctx, id, d)
+}
+
+func call(f *func()) {
+	if once := *f; once != nil {
+		*f = nil
+		once()
+	}
+}
+
+func TestAChannelToldWhileTheEndIsDecidedIsToldOfThatToo(t *testing.T) {
+	store, channel := openStore(t), &ear{name: "good"}
+	j := jobs(store, channel)
+	once(t, t.Context(), j["alerts"], 0)
+	put(t, store, noon.Add(time.Minute), true)
+	b := &between{AlertStore: store, read: func() { once(t, t.Context(), j["alerts to good"], time.Minute) }}
+	once(t, t.Context(), jobs(b, channel)["alerts"], time.Minute)
+	once(t, t.Context(), j["alerts to good"], 2*time.Minute)
+	if len(channel.heard) != 2 {
+		t.Errorf("the channel heard %q, and not of the beginning and the end", channel.heard)
+	}
+}
+
+func TestAChannelIsNotToldOfWhatEndsBeforeItsTurn(t *testing.T) {
+	store, channel := openStore(t), &ear{name: "good"}
+	j := jobs(store, channel)
+	once(t, t.Context(), j["alerts"], 0)
+	put(t, store, noon.Add(time.Minute), true)
+	b := &between{AlertStore: store, kept: func() { once(t, t.Context(), j["alerts"], time.Minute) }}
+	once(t, t.Context(), jobs(b, channel)["alerts to good"], time.Minute)
+	once(t, t.Context(), j["alerts to good"], 2*time.Minute)
+	if len(channel.heard) != 0 {
+		t.Errorf("the channel heard %q of what had ended untold", channel.heard)
+	}
+}
+
 // The second server looks for work when the evaluation of the first is long over, and
 // the first still waits for the channel.
 func TestTwoServersTellASlowChannelOnce(t *testing.T) {
