@@ -111,7 +111,7 @@ func diskReadOnly(ctx context.Context, c *campaign, rng *rand.Rand) error {
 				c.told("serve", fmt.Errorf("%s", strings.TrimSpace(said)))
 			}
 		}
-		return c.disk.readOnly(false)
+		return errors.Join(c.disk.readOnly(false), c.database.ready(ctx)) // another fault may wait for it
 	})
 }
 
