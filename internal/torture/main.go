@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -89,5 +90,16 @@ func parse(args []string) (o options, r report, err error) {
 	case o.Size == 0:
 		o.Size = map[string]int{"sqlite": 96, "postgres": 400}[o.Store]
 	}
-	return o, r, syscall.Setpriority(syscall.PRIO_PROCESS, 0, *nice)
+	return o, r, standBack(*nice)
+}
+
+// standBack has every thread stand back, and what they start.
+func standBack(nice int) error {
+	threads, err := os.ReadDir("/proc/self/task")
+	for _, thread := range threads {
+		if id, notNumber := strconv.Atoi(thread.Name()); notNumber == nil {
+			err = errors.Join(err, syscall.Setpriority(syscall.PRIO_PROCESS, id, nice))
+		}
+	}
+	return err
 }
