@@ -200,6 +200,9 @@ type Database interface {
 type UpkeepStep struct {
 	Name    string
 	RunOnce func(ctx context.Context, now time.Time) error
+	// Slow is true where the step may take minutes and makes later answers quicker
+	// alone: a command that has an answer to give leaves it to servers.
+	Slow bool
 }
 
 // MaintainAll implements Maintain by Upkeep.

@@ -38,6 +38,8 @@ var errNoUpkeep = sandtrail.Errorf(sandtrail.CodeUnavailable, "no upkeep is done
 
 // Upkeep lists the steps of Maintain.
 func (s *Store) Upkeep() []sandtrail.UpkeepStep {
+	texts := s.step("texts", s.keepTextIndexes)
+	texts.Slow = true
 	return []sandtrail.UpkeepStep{
 		s.step("partitions", s.lookAhead),
 		s.step("strays", s.moveStrays),
@@ -46,7 +48,7 @@ func (s *Store) Upkeep() []sandtrail.UpkeepStep {
 		s.step("forget", s.forgetSometimes),
 		s.step("sweep", func(ctx context.Context, l *layout, _ time.Time) error { return s.transactor(l).sweep(ctx) }),
 		s.step("seal", s.seal),
-		s.step("texts", s.keepTextIndexes),
+		texts,
 	}
 }
 

@@ -36,7 +36,7 @@ func (s *Store) Upkeep() []sandtrail.UpkeepStep {
 	return []sandtrail.UpkeepStep{
 		{Name: "fold", RunOnce: func(ctx context.Context, _ time.Time) error { return s.foldAll(ctx) }},
 		{Name: "seal", RunOnce: s.seal},
-		{Name: "texts", RunOnce: s.keepTexts},
+		{Name: "texts", RunOnce: s.keepTexts, Slow: true},
 		{Name: "tidy", RunOnce: s.tidy},
 	}
 }

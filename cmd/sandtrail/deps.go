@@ -185,7 +185,13 @@ func (d *deps) upkeep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return database.Maintain(ctx, now)
+	var failed []error
+	for _, step := range database.Upkeep() {
+		if !step.Slow {
+			failed = append(failed, step.RunOnce(ctx, now))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // cannotWrite reports that a database takes no writes from us, as a standby.
