@@ -45,7 +45,7 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 			if err := k.enter(ctx, tx, tries > 1, idsIn(batch)); err != nil {
 				return err
 			}
-			fresh, err = appendIn(ctx, tx, k, l, batch)
+			fresh, err = appendIn(ctx, tx, k, l, batch, tries > 1)
 			return err
 		})
 		if err == nil {
@@ -129,9 +129,14 @@ func (l *layout) canOwn(batch []sandtrail.Admitted) bool {
 // same time.
 const maxRaces = 20
 
-// appendIn stores what is new in the batch and returns it.
-func appendIn(ctx context.Context, tx pgx.Tx, k keeper, l *layout, batch []sandtrail.Admitted) ([]sandtrail.Execution, error) {
+// appendIn stores what is new in the batch and returns it. It asks the executions
+// themselves, too, where one was there that the table of ids does not have: another
+// client wrote it with the triggers disabled.
+func appendIn(ctx context.Context, tx pgx.Tx, k keeper, l *layout, batch []sandtrail.Admitted, refused bool) ([]sandtrail.Execution, error) {
 	stored, err := storedAmong(ctx, tx, k, l, batch)
+	if err == nil && refused {
+		err = addStored(ctx, tx, l, stored, timesOf(batch), idsIn(batch))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -176,6 +181,7 @@ func byID(list []sandtrail.Execution) []sandtrail.Execution {
 // whose partition a cleanup has taken out, and which it has not removed yet,
 // are freed.
 func storedAmong(ctx context.Context, tx pgx.Tx, k keeper, l *layout, batch []sandtrail.Admitted) (map[sandtrail.ID]sandtrail.Execution, error) {
+	stored := map[sandtrail.ID]sandtrail.Execution{}
 	rows, err := tx.Query(ctx, l.sql(`SELECT b.id, i.created_at FROM unnest($1::uuid[]) b (id),
 		LATERAL (SELECT created_at FROM {schema}.ids WHERE id = b.id LIMIT 1) i`), idsIn(batch))
 	if err != nil {
@@ -188,21 +194,17 @@ func storedAmong(ctx context.Context, tx pgx.Tx, k keeper, l *layout, batch []sa
 		times[id] = at
 		return nil
 	}); err != nil || len(times) == 0 {
-		return nil, err
-	}
-	rows, err = tx.Query(ctx, l.sql("SELECT "+selectLogs+" FROM {logs} e WHERE e.created_at = ANY($1) AND e.id = ANY($2)"),
-		slices.Collect(maps.Values(times)), idsOf(times))
-	if err != nil {
-		return nil, err
-	}
-	list, err := pgx.CollectRows(rows, scanLogs)
-	stored := make(map[sandtrail.ID]sandtrail.Execution, len(list))
-	for _, e := range list {
-		stored[e.ID] = e
-		delete(times, e.ID)
-	}
-	if err != nil || len(times) == 0 {
 		return stored, err
+	}
+	if err := addStored(ctx, tx, l, stored, slices.Collect(maps.Values(times)), idsOf(times)); err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(times, func(id sandtrail.ID, _ time.Time) bool {
+		_, is := stored[id]
+		return is
+	})
+	if len(times) == 0 {
+		return stored, nil
 	}
 	var free [][16]byte
 	var freeTimes []time.Time
@@ -210,6 +212,19 @@ func storedAmong(ctx context.Context, tx pgx.Tx, k keeper, l *layout, batch []sa
 		free, freeTimes = append(free, id), append(freeTimes, at)
 	}
 	return stored, k.free(ctx, tx, free, freeTimes)
+}
+
+// addStored adds the executions that have one of the times and one of the ids.
+func addStored(ctx context.Context, tx pgx.Tx, l *layout, stored map[sandtrail.ID]sandtrail.Execution, times []time.Time, ids [][16]byte) error {
+	rows, err := tx.Query(ctx, l.sql("SELECT "+selectLogs+" FROM {logs} e WHERE e.created_at = ANY($1) AND e.id = ANY($2)"), times, ids)
+	if err != nil {
+		return err
+	}
+	list, err := pgx.CollectRows(rows, scanLogs)
+	for _, e := range list {
+		stored[e.ID] = e
+	}
+	return err
 }
 
 func idsIn(batch []sandtrail.Admitted) [][16]byte {

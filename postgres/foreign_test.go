@@ -64,6 +64,31 @@ func TestForeignRowsOfAnyTimeAreTakenAndMoved(t *testing.T) {
 	deepCheck(t, s)
 }
 
+// A sender whose record was stored while triggers were disabled sends it again, with
+// others: from an outbox, say.
+func TestWhatWasStoredPastTheTriggersIsNotStoredTwice(t *testing.T) {
+	s, url := open(t)
+	putOwners(t, s, 1)
+	a := execution(now)
+	conn := foreign(t, url)
+	exec(t, conn, "SET session_replication_role = replica")
+	exec(t, conn, `INSERT INTO sandbox_execution_logs (id, user_id, strategy_id, execution_type, success, execution_time, created_at)
+		VALUES ($1, 'u0', 's0', 'VALIDATION', true, 120, $2)`, a.Execution.ID.String(), a.Execution.CreatedAt)
+	many := []sandtrail.Admitted{a}
+	for range 300 { // more than one statement stores at once
+		many = append(many, execution(now))
+	}
+	for _, batch := range [][]sandtrail.Admitted{{a}, {a, execution(now)}, many} {
+		if done := appendAll(t, s, batch...); done.Accepted != len(batch)-1 || done.Duplicates != 1 {
+			t.Errorf("of %d with one that was stored: %d accepted, %d duplicates", len(batch), done.Accepted, done.Duplicates)
+		}
+	}
+	other := execution(now, func(e *sandtrail.Execution) { e.ID, e.ExecutionTime = a.Execution.ID, 7 })
+	if _, err := s.Append(t.Context(), []sandtrail.Admitted{other}); !errors.Is(err, sandtrail.ErrConflict) {
+		t.Errorf("another record of its id: %v, want ErrConflict", err)
+	}
+}
+
 func TestIDsAreUniqueAcrossPartitionsWhoeverWrites(t *testing.T) {
 	s, url := open(t)
 	putOwners(t, s, 1)
