@@ -33,9 +33,11 @@ func (s *Store) search(ctx context.Context, l *layout, plan sandtrail.Plan) (san
 		case <-ctx.Done():
 			return page, ctx.Err()
 		}
+		first := search{l: l, plan: plan, needle: sandtrail.NewNeedle(plan.Filter.Text), left: s.options.searchBudget, atOnce: s.options.readAtOnce}
+		first.plan.Filter.UserID, first.plan.Filter.StrategyID = l.spell(plan.Filter.UserID, plan.Filter.StrategyID)
 		err = s.pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-			x := &search{tx: tx, l: l, plan: plan, needle: sandtrail.NewNeedle(plan.Filter.Text), left: s.options.searchBudget, atOnce: s.options.readAtOnce}
-			x.plan.Filter.UserID, x.plan.Filter.StrategyID = l.spell(plan.Filter.UserID, plan.Filter.StrategyID)
+			x := first // a transaction that is repeated begins anew
+			x.tx = tx
 			if err := x.run(ctx); err != nil {
 				return err
 			}
