@@ -33,15 +33,8 @@ func hostileFaults() []fault {
 		{name: "bodies that do not come", promise: bounded, do: stalled},
 		{name: "unknown keys", promise: bounded, do: func(ctx context.Context, c *campaign, rng *rand.Rand) error {
 			for range 200 {
-				request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.servers[rng.IntN(2)].url()+"/v1/executions", nil)
-				if err != nil {
+				if err := c.askUnknown(ctx, c.servers[rng.IntN(2)], rng.Int64()); err != nil {
 					return err
-				}
-				request.Header.Set("Authorization", fmt.Sprintf("Bearer st_%043d", rng.Int64()))
-				response, err := http.DefaultTransport.RoundTrip(request)
-				if err == nil {
-					_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20)) // no answer is asked for
-					response.Body.Close()
 				}
 			}
 			return nil
@@ -118,6 +111,22 @@ func (c *campaign) bomb(ctx context.Context, s *server, which int) {
 	if response.StatusCode >= 300 {
 		c.told("hostile", fmt.Errorf("status %d: %s", response.StatusCode, said))
 	}
+}
+
+// askUnknown asks with a key that does not exist. No answer need come.
+func (c *campaign) askUnknown(ctx context.Context, s *server, key int64) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url()+"/v1/executions", nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", fmt.Sprintf("Bearer st_%043d", key))
+	if response, err := http.DefaultTransport.RoundTrip(request); err == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
+		response.Body.Close()
+	}
+	return nil
 }
 
 // stalled opens connections that send a byte of a body now and then.
