@@ -41,8 +41,8 @@ const (
 // DefaultMinSample guards rules against verdicts over a handful of executions.
 const DefaultMinSample = 10
 
-// DefaultRule is the reference's: more than 30 % of the executions of the
-// last hour failed. As in the reference a single run is sample enough.
+// DefaultRule fires when more than 30 % of the executions of the last hour failed.
+// One execution is enough for it: docs/decisions/alert-minimum-sample.md says why.
 func DefaultRule() Rule {
 	return Rule{Name: "high-failure-rate", Metric: FailureRate, Window: time.Hour, Threshold: 30, MinSample: 1}
 }

@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// UnmarshalJSON reads one execution as the public contract writes it. Names are
+// UnmarshalJSON reads one execution in the form of docs/reference/record.md. Names are
 // matched exactly, unknown and repeated fields are refused, and every fault
 // is reported with its path, all at once. Values are only checked for their
 // JSON type here; the rules are Admission's.

@@ -10,7 +10,7 @@ import (
 // ExecutionType says which kind of command an execution is of.
 type ExecutionType string
 
-// The execution types of the reference.
+// The execution types.
 const (
 	Validation ExecutionType = "VALIDATION" // a strategy is checked or run
 	Terminal   ExecutionType = "TERMINAL"   // an interactive session
@@ -36,8 +36,8 @@ const (
 const MaxCPUUsage = 1e6
 
 // Execution is one stored run: who ran what, when, with what result and at
-// what cost. It is immutable once appended. Its JSON form is section 1 of the
-// public contract.
+// what cost. It is immutable once appended. docs/reference/record.md
+// has its fields, limits and forms.
 type Execution struct {
 	ID            ID            `json:"id"`
 	UserID        string        `json:"userId"`

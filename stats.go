@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// StrategyStats is the reference's aggregate over all stored executions of a
-// strategy. Averages skip values that were not measured and are nil when
+// StrategyStats sums up all stored executions of a strategy. Averages skip values that were not measured and are nil when
 // there is none; rates are percentages and nil over nothing.
 type StrategyStats struct {
 	StrategyID    string      `json:"strategyId"`
@@ -90,8 +89,7 @@ const (
 	MaxHealthLast     = 10000
 )
 
-// UserStats is the reference's user statistics over all stored executions, and
-// their costs.
+// UserStats sums up all stored executions of a user, and their costs.
 type UserStats struct {
 	UserID           string   `json:"userId"`
 	TotalExecutions  int64    `json:"totalExecutions"`
@@ -150,8 +148,8 @@ const (
 	Hour Bucket = "hour"
 )
 
-// TrendQuery asks for executions per bucket from Since until Until. As in the
-// reference the window is exact: its oldest bucket is counted from Since on.
+// TrendQuery asks for executions per bucket from Since until Until. The
+// window is exact: its oldest bucket is counted from Since on.
 type TrendQuery struct {
 	Since, Until time.Time      // inclusive, exclusive
 	Location     *time.Location // nil: UTC
@@ -179,8 +177,7 @@ type TrendBucket struct {
 	Measured   Measured `json:"measured"`
 }
 
-// LastDays is the window of a trend: days of 24 hours back from now, as in the
-// reference. It ends with the current millisecond. An execution of the future counts
+// LastDays is the window of a trend: days of 24 hours back from now. It ends with the current millisecond. An execution of the future counts
 // when its time has come.
 func LastDays(now time.Time, days int) (since, until time.Time) {
 	now = Millisecond(now)

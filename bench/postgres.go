@@ -41,7 +41,7 @@ func OpenPostgres(ctx context.Context, databaseURL string, withTable bool) (*Pos
 		ALTER TABLE `+plainSchema+`.logs
 			ADD FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE ON UPDATE CASCADE,
 			ADD FOREIGN KEY (strategy_id) REFERENCES strategies (id) ON DELETE CASCADE ON UPDATE CASCADE;
-		-- The reference's table as Prisma makes it, for its size.
+		-- The table as Prisma makes it, for its size.
 		CREATE TABLE `+plainSchema+`.reference (
 			id text PRIMARY KEY, "userId" text NOT NULL, "strategyId" text NOT NULL, "executionType" text NOT NULL,
 			success boolean NOT NULL, "executionTime" integer NOT NULL, "memoryUsed" integer, "cpuUsage" double precision,

@@ -8,8 +8,8 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// question is one question of the reference, asked of Sandtrail and in the
-// reference's SQL. Where our answer holds more, such as percentiles, the plain
+// question is one question, asked of Sandtrail and in the SQL that an application
+// would write. Where our answer holds more, such as percentiles, the plain
 // one is not made to compute it.
 type question struct {
 	name  string

@@ -25,7 +25,7 @@ const (
 )
 
 // EncodeRecord gives the canonical encoding of an execution: the id, then every
-// field in the order of the public contract. Two records have the same
+// field in the order of docs/reference/record.md. Two records have the same
 // encoding exactly when they say the same; blanks around the JSON of the
 // metadata are not part of what it says. docs/integrity.md describes it and
 // testdata/vectors.json holds examples.

@@ -128,7 +128,7 @@ func (a application) moveIn(t *testing.T, conn *pgx.Conn, e tenant, rows int) {
 	e.generate(t, a.prisma, clients+"/after", a.after(t))
 	answered := e.queries(t, a, clients+"/after", now, nil)
 	if diff := gocmp.Diff(asked, answered); a.log && diff != "" {
-		t.Errorf("the reference's queries answer otherwise than before (-before +after):\n%s", diff)
+		t.Errorf("the example application's queries answer otherwise than before (-before +after):\n%s", diff)
 	}
 	if a.log && a.unmapped { // a view has the table's old name
 		answered = e.queries(t, a, clients+"/before", now, a.names())
@@ -240,7 +240,7 @@ func (a application) id(n int) string {
 	}[a.key], n)
 }
 
-// names are those of the table and columns before, in the reference's SQL.
+// names are those of the table and columns before, in the example application's SQL.
 func (a application) names() map[string]string {
 	return map[string]string{
 		"sandbox_execution_logs": a.bare(), "created_at": `"createdAt"`, "execution_time": `"executionTime"`, "memory_used": `"memoryUsed"`,

@@ -77,7 +77,7 @@ func (p project) must(t testing.TB, want string, arguments ...string) string {
 	return said
 }
 
-// TestReferenceMigration follows the reference from its model to its migration,
+// TestReferenceMigration follows the example application from its model to its migration,
 // word for word. TestApplicationsMoveIn runs the engine's diff and push.
 func TestReferenceMigration(t *testing.T) {
 	reference, err := os.ReadFile("testdata/reference/model.prisma")
@@ -95,7 +95,7 @@ func TestReferenceMigration(t *testing.T) {
 	p.must(t, "Database reset successful", "migrate", "reset", "--force")
 }
 
-// withReference adds the reference's model and relation fields to a schema.
+// withReference adds the example application's model and relation fields to a schema.
 func withReference(t testing.TB, schema, reference string) string {
 	t.Helper()
 	for _, model := range []string{"User", "Strategy"} {

@@ -46,10 +46,10 @@ func (p plan) strategyModel() model {
 	}
 }
 
-// executionModel is the reference's model, with the columns as migrate makes
+// executionModel is the model of an execution, with the columns as migrate makes
 // them.
 //
-// The id is the model's @id, as in the reference, so that records are found
+// The id is the model's @id, as applications expect, so that records are found
 // by it. The table's primary key, which has to contain the time that the
 // table is partitioned by, stands beside it as the @@unique that an upsert
 // can use.

@@ -17,7 +17,7 @@ import (
 	"github.com/sandtrail/sandtrail/postgres"
 )
 
-// TestReferenceApplication runs the reference's own code through a real Prisma
+// TestReferenceApplication runs the example application's own code through a real Prisma
 // client against the tables that migrate makes, and compares every result
 // with Sandtrail's answer to the same question.
 func TestReferenceApplication(t *testing.T) {
@@ -76,7 +76,7 @@ func open(t testing.TB, url string) *postgres.Store {
 	return store
 }
 
-// ages are far enough from the edges of every window of the reference that
+// ages are far enough from the edges of every window of the example application that
 // the seconds between two questions do not matter.
 func ages() []time.Duration {
 	var ages []time.Duration
@@ -270,7 +270,7 @@ func (f fixture) compareUsers(t *testing.T) {
 	for _, id := range []string{"user-id", "other-user", "idle-user"} {
 		stats, err := f.store.UserStats(t.Context(), id)
 		check(t, err)
-		stats.UserID, stats.Sum, stats.Measured = "", sandtrail.Costs{}, sandtrail.Measured{} // the reference knows no costs
+		stats.UserID, stats.Sum, stats.Measured = "", sandtrail.Costs{}, sandtrail.Measured{} // the example application knows no costs
 		same(t, "statistics of "+id, stats, get[sandtrail.UserStats](t, f.app, "getUserSandboxStats", id))
 	}
 }
@@ -289,7 +289,7 @@ func (f fixture) compareTrends(t *testing.T) {
 	check(t, err)
 	var want []day
 	for _, b := range buckets {
-		if b.Total > 0 { // the reference's SQL leaves empty days out
+		if b.Total > 0 { // the example application's SQL leaves empty days out
 			want = append(want, day{b.Date, b.Total, b.Successful, b.AvgTime, b.AvgMemory})
 		}
 	}

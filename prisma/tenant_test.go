@@ -108,7 +108,7 @@ export default { default: new WebAssembly.Module(readFileSync(new URL("query_eng
 	}
 }
 
-// queries are the answers to the reference's queries, with converted values in
+// queries are the answers to the example application's queries, with converted values in
 // the form that adoption gives them.
 func (e tenant) queries(t testing.TB, a application, dir string, now time.Time, names map[string]string) any {
 	t.Helper()

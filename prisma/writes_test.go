@@ -145,7 +145,7 @@ func (f fixture) refusals(t *testing.T, stored data) {
 	}
 }
 
-// deleteThroughPrisma removes rows as the reference does: the clean-up, a
+// deleteThroughPrisma removes rows as the example application does: the clean-up, a
 // selection, and the cascades of a strategy and of a user.
 func (f fixture) deleteThroughPrisma(t *testing.T) {
 	t.Helper()

@@ -1,4 +1,4 @@
-// Package server serves a store over HTTP: section 4 of the public contract.
+// Package server serves a store over HTTP.
 package server
 
 import (

@@ -41,7 +41,7 @@ async function generate({ dir, schema }) {
   writeFileSync(join(dir, compiler), `module.exports = require(${JSON.stringify(join(runtime, compiler.replace("bg", "bg.postgresql")))})`);
 }
 
-/** The reference's queries about an application's own ids, at a time that stands still. */
+/** The example application's queries about an application's own ids, at a time that stands still. */
 async function reference(prisma, { user, strategy, now, names }) {
   let text = source
     .replaceAll("'user-id'", user).replaceAll("'strategy-id'", strategy)
@@ -51,7 +51,7 @@ async function reference(prisma, { user, strategy, now, names }) {
   return (await import("data:text/javascript," + encodeURIComponent(outputText))).reference(prisma);
 }
 
-/** Every answer that the reference's queries give. */
+/** Every answer that the example application's queries give. */
 async function queries(prisma, params) {
   const { recent, strategyStats, failures, trends, getUserSandboxStats, getStrategyHealthMetrics } = await reference(prisma, params);
   const [user, strategy] = [eval(params.user), eval(params.strategy)];
@@ -59,7 +59,7 @@ async function queries(prisma, params) {
     recent: await recent(), strategyStats: await strategyStats(), failures: await failures(), trends: await trends(),
     userStats: await getUserSandboxStats(user), strategyHealth: await getStrategyHealthMetrics(strategy),
   };
-  answers.failures.sort((a, b) => (a.id < b.id ? -1 : 1)); // the reference asks for no order
+  answers.failures.sort((a, b) => (a.id < b.id ? -1 : 1)); // the example application asks for no order
   return answers;
 }
 

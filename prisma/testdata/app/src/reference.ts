@@ -1,4 +1,4 @@
-// The queries that an application of the reference contains, letter by letter.
+// The queries of the example application, letter by letter.
 // Their names and ids ('user-id', 'strategy-id') are what the test gives its
 // users and strategies.
 import type { PrismaClient } from "@prisma/client";
