@@ -72,7 +72,11 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 		return checks, nil
 	}
 	upkeep, err := s.checkUpkeep(ctx, l)
-	return append(checks, upkeep...), wrap("doctor", err)
+	if err != nil {
+		return checks, wrap("doctor", err)
+	}
+	channels, err := sandtrail.CheckDeliveries(ctx, s, now)
+	return append(append(checks, upkeep...), channels), err
 }
 
 // checkZone looks at the zone that other clients' sessions get, through a

@@ -60,6 +60,7 @@ func limits() []limit {
 		{"A log record, a resource or a scope", "1048576", logs(`{"body":{"stringValue":"` + text(1<<20) + `"}}`), nil},
 		{"A request to a witness", "65536", request{method: "POST", path: "/v1/ledger/witness/add-checkpoint", body: text(64 << 10)}, nil},
 		{"Executions of a page", "1000", request{method: "GET", path: "/v1/executions?limit=10000"}, nil},
+		{"A text that is searched for", "1024", request{method: "GET", path: "/v1/executions?text=" + text(sandtrail.MaxNameBytes)}, nil},
 		{"Executions of a health check", "10000", request{method: "GET", path: "/v1/strategies/s1/health?last=100000"}, nil},
 	}
 }

@@ -12,7 +12,11 @@ import (
 )
 
 // Doctor examines the file without changing it. Deep reads all of it.
-func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, _ time.Time) (checks []sandtrail.Check, err error) {
+func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time) (checks []sandtrail.Check, err error) {
+	channels, err := sandtrail.CheckDeliveries(ctx, s, now)
+	if err != nil {
+		return nil, err
+	}
 	err = s.read(ctx, "examine", func(tx *sql.Tx) error {
 		checks = nil
 		for _, examine := range examinations(depth) {
@@ -24,7 +28,7 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, _ time.Time) 
 		}
 		return nil
 	})
-	return checks, err
+	return append(checks, channels), err
 }
 
 type examination func(context.Context, *Store, *sql.Tx) (sandtrail.Check, error)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,6 +71,7 @@ func alertEvents(t *testing.T, log sandtrail.AlertLog) {
 		told.Deliveries = slices.DeleteFunc(told.Deliveries, func(was sandtrail.AlertDelivery) bool { return was.Channel == d.Channel })
 		told.Deliveries = append(told.Deliveries, d)
 	}
+	checkDeliveries(t, log, told)
 	for _, size := range []int{1, 2, 5, 100} {
 		var got []sandtrail.AlertEvent
 		for before := (sandtrail.ID{}); ; before = got[len(got)-1].ID {
@@ -105,6 +107,31 @@ func alertEvents(t *testing.T, log sandtrail.AlertLog) {
 	if err != nil || len(got) != 3 {
 		t.Errorf("a year later: %d events, want 3, %v", len(got), err)
 	}
+}
+
+// checkDeliveries expects doctor to name a channel of which the latest delivery failed.
+func checkDeliveries(t *testing.T, log sandtrail.AlertLog, told *sandtrail.AlertEvent) {
+	t.Helper()
+	failed := sandtrail.AlertDelivery{Channel: "webhook c", Attempts: 3, At: serviceStart, Error: "answered 500"}
+	for _, step := range []struct {
+		delivery sandtrail.AlertDelivery
+		now      time.Time
+		ok       bool
+		names    string
+	}{
+		{failed, serviceStart, false, "webhook c since 2026-"},
+		{failed, serviceStart.Add(8 * 24 * time.Hour), true, "no alert"},
+		{sandtrail.AlertDelivery{Channel: "webhook c", Delivered: true, Attempts: 4, At: serviceStart}, serviceStart, true, "each of 3"},
+	} {
+		if err := log.PutAlertDelivery(t.Context(), told.ID, step.delivery); err != nil {
+			t.Fatal(err)
+		}
+		c, err := sandtrail.CheckDeliveries(t.Context(), log, step.now)
+		if err != nil || c.OK != step.ok || !strings.Contains(c.Detail, step.names) || c.OK != (c.Fix == "") {
+			t.Errorf("doctor says %+v (%v), want ok %v and %q", c, err, step.ok, step.names)
+		}
+	}
+	told.Deliveries = append(told.Deliveries, sandtrail.AlertDelivery{Channel: "webhook c", Delivered: true, Attempts: 4, At: serviceStart})
 }
 
 // Silences holds an empty list of silences to its contract.

@@ -30,6 +30,7 @@ import (
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/outbox"
+	"github.com/sandtrail/sandtrail/prisma"
 	"github.com/sandtrail/sandtrail/s3"
 )
 
@@ -265,6 +266,9 @@ func damagedForVerify(a *audited, dir string) []damageable {
 		{"checkpoint.txt", read("checkpoint.txt"), true, maxSigned, nil, func(path string) (string, error) {
 			return a.finding(path, "verify", "--receipt", in("receipt.json"), "--checkpoint", path)
 		}},
+		{"since.txt", read("checkpoint.txt"), true, maxSigned, nil, func(path string) (string, error) {
+			return a.finding(path, "verify", "--since", path, "-o", "json")
+		}},
 		{"x.manifest", read("x.manifest"), true, maxSigned, nil, func(path string) (string, error) {
 			return a.finding(path, "verify", "--export", in("x.ndjson"), "--manifest", path)
 		}},
@@ -311,6 +315,7 @@ func damagedInputs(t *testing.T, a *audited, dir string) []damageable {
 	if err != nil {
 		t.Fatal(err)
 	}
+	certificate, certificateKey := selfSigned(t, 1)
 	return []damageable{
 		{"session.cast", []byte(cast), false, 10 << 20, []string{`{"version":3,"term":{"cols":80,"rows":24}}` + "\n[" + strings.Repeat(`[],`, 300_000)}, func(path string) (string, error) {
 			return a.finding(path, "play", "--file", path)
@@ -336,11 +341,124 @@ func damagedInputs(t *testing.T, a *audited, dir string) []damageable {
 		{"x.csv.part", []byte(a.ok("", "export", "--format", "csv")), false, maxExported, []string{strings.Join(sandtrail.CSVHeader(), ",") + "\n\"" + strings.Repeat("x", 2*maxExported)}, func(path string) (string, error) {
 			return scanned(path, "csv")
 		}},
-		waitingBatch(t), refusedFile(t),
+		{"app.prisma", []byte(damagedSchema), false, prisma.MaxSchema, []string{strings.Repeat("model A {\n", 200_000), strings.Repeat("@@map(\"", 200_000)}, func(path string) (string, error) {
+			files, err := schemaFiles(path)
+			if err != nil {
+				return "", err
+			}
+			_, err = prisma.Read(prisma.Chosen{Schema: path}, files...)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", path, err)
+			}
+			return "", err
+		}},
+		{"served.crt", certificate, false, maxPEM, nil, pair(certificateKey, true)},
+		{"served.key", certificateKey, false, maxPEM, nil, pair(certificate, false)},
+		interruptedExport(a, dir), waitingBatch(t), refusedFile(t), trace(t),
 		{"checkpoint-000000000007.txt", []byte("example.com/audit\n7\n…\n\nsignature\n"), false, 1 << 20, nil, func(path string) (string, error) {
 			return "", notify.CheckpointDir{Path: filepath.Dir(path)}.Publish(context.Background(), notify.Checkpoint{Size: 7, Signed: "example.com/audit\n7\n…\n\nsignature\n"})
 		}},
 	}
+}
+
+// damagedSchema is a schema of Prisma.
+const damagedSchema = `datasource db {
+  provider = "postgresql"
+}
+
+model User {
+  id    String @id
+  email String @unique
+  logs  SandboxExecutionLog[]
+}
+
+model Strategy {
+  id   String @id
+  logs SandboxExecutionLog[]
+}
+
+model SandboxExecutionLog {
+  id         String   @id @default(uuid())
+  userId     String   @map("user_id")
+  user       User     @relation(fields: [userId], references: [id])
+  strategyId String   @map("strategy_id")
+  strategy   Strategy @relation(fields: [strategyId], references: [id])
+
+  @@map("sandbox_execution_logs")
+}
+`
+
+// pair reads a certificate or its key as serve does, with the other beside it.
+func pair(other []byte, certificate bool) func(string) (string, error) {
+	return func(path string) (string, error) {
+		beside := path + ".other"
+		if err := os.WriteFile(beside, other, 0o600); err != nil {
+			return "", err
+		}
+		files := certificateFiles{certificate: path, key: beside}
+		if !certificate {
+			files = certificateFiles{certificate: beside, key: path}
+		}
+		_, err := files.get(nil)
+		return "", err
+	}
+}
+
+// interruptedExport is what an export was begun with, as --resume reads it.
+func interruptedExport(a *audited, dir string) damageable {
+	to := filepath.Join(dir, "interrupted.ndjson")
+	c := exportCmd{Format: "ndjson", To: outFile(to)}
+	f, _, err := c.createFile(&deps{now: time.Now, getenv: func(string) string { return "" }})
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		a.Fatal(err)
+	}
+	return damageable{"interrupted.ndjson.part.json", readFile(a.T, begunOf(to)), true, maxBegun, nil, func(path string) (string, error) {
+		whole, err := os.Create(strings.TrimSuffix(path, ".json"))
+		if err == nil {
+			err = whole.Close()
+		}
+		if err != nil {
+			return "", err
+		}
+		c := exportCmd{Format: "ndjson", To: outFile(strings.TrimSuffix(path, ".part.json"))}
+		f, at, err := c.resumeFile(&deps{now: time.Now, getenv: func(string) string { return "" }})
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
+		}
+		return at.String(), f.Close()
+	}}
+}
+
+// trace is what a recorder that was killed has left.
+func trace(t *testing.T) damageable {
+	box, err := outbox.Open(filepath.Join(t.TempDir(), "outbox"), outbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, err := box.Begin(sandtrail.Draft{UserID: "ada", StrategyID: "s", Type: sandtrail.Terminal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := begun.ID().String() + ".records"
+	good := readFile(t, filepath.Join(box.Dir(), "started", name))
+	if err := box.End(begun); err != nil {
+		t.Fatal(err)
+	}
+	setAside = append(setAside, name)
+	return damageable{name, good, false, 1 << 20, nil, func(path string) (string, error) {
+		box, err := outboxed(path)
+		if err == nil {
+			err = in(path, "started")
+		}
+		if err != nil {
+			return "", err
+		}
+		_, err = box.Sweep(func(begun sandtrail.Draft, _ time.Duration) sandtrail.Draft { return begun })
+		return "", errors.Join(err, os.RemoveAll(box.Dir()))
+	}}
 }
 
 // readIn reads executions as record does.

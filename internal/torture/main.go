@@ -64,7 +64,7 @@ func parse(args []string) (o options, r report, err error) {
 	flags.DurationVar(&o.Load, "load", 3*time.Second, "how long a round loads the store, at least")
 	names := flags.String("faults", "", "names of the faults to try, separated by commas; all without it")
 	memory := flags.Int64("memory", 256, "how many `MiB` of memory a server may have")
-	flags.DurationVar(&o.Health, "health", 10*time.Second, "in what time /healthz must answer")
+	flags.DurationVar(&o.Health, "health", time.Second, "in what time /healthz must answer, waits for a processor left out")
 	flags.IntVar(&o.Size, "size", 0, "of the file system of the store, in `MiB` (default 96 for SQLite, 400 for PostgreSQL)")
 	nice := flags.Int("nice", 10, "how far to stand back behind other programs, from 0 to 19")
 	flags.StringVar(&r.table, "table", "", "the `file` in which the table is to be replaced")

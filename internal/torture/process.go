@@ -149,6 +149,20 @@ func statusField(pid int, name string) int64 {
 	return 0
 }
 
+// waited is for how long the threads of the process have waited for a processor:
+// the second number of /proc/PID/task/TID/schedstat, in nanoseconds.
+func (p *process) waited() (sum time.Duration) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid)) // no thread: it has ended
+	for _, thread := range threads {
+		stat, _ := os.ReadFile(thread)
+		if fields := strings.Fields(string(stat)); len(fields) > 1 {
+			n, _ := strconv.ParseInt(fields[1], 10, 64) // a number, says the kernel's sched-stats.rst
+			sum += time.Duration(n)
+		}
+	}
+	return sum
+}
+
 // descriptors is how many files the process has open.
 func (p *process) descriptors() int {
 	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))

@@ -30,6 +30,7 @@ type server struct {
 	disturb int // faults that keep it from answering
 	memory  int64
 	slowest time.Duration // answer of /healthz
+	own     time.Duration // the slowest answer, less the server's waits for a processor
 }
 
 func (c *campaign) newServer(i int) (*server, error) {
@@ -137,13 +138,14 @@ func (s *server) watch(ctx context.Context) {
 			continue
 		}
 		before := s.undisturbed()
-		began := time.Now()
+		began, waited := time.Now(), p.waited()
 		err := s.ask(ctx, "/healthz")
 		took := time.Since(began)
+		own := took - (p.waited() - waited)
 		s.mu.Lock()
 		s.memory = max(s.memory, p.memory())
 		if before && s.disturb == 0 && p.running() && ctx.Err() == nil && (err == nil || took >= healthTime) {
-			s.slowest = max(s.slowest, took)
+			s.slowest, s.own = max(s.slowest, took), max(s.own, own)
 		}
 		s.mu.Unlock()
 	}
@@ -160,7 +162,7 @@ func (s *server) measured() (memory int64, slowest time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	memory, slowest = s.memory, s.slowest
-	s.memory, s.slowest = 0, 0
+	s.memory, s.slowest, s.own = 0, 0, 0
 	return memory, slowest
 }
 
@@ -187,9 +189,10 @@ func (s *server) peak() int64 {
 	return s.memory
 }
 
-// slowestAnswer is that of /healthz since measured was called.
+// slowestAnswer is that of /healthz since measured was called, less the time for
+// which the server waited for a processor meanwhile.
 func (s *server) slowestAnswer() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.slowest
+	return s.own
 }
