@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/derive"
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
@@ -261,32 +262,15 @@ const retireBatch = 2000
 // retireSome moves the next days of the cursor. It returns how many there were
 // and how many executions they count.
 func retireSome(ctx context.Context, tx pgx.Tx, l *layout) (n int, live int64, err error) {
-	rows, err := tx.Query(ctx, fmt.Sprintf("FETCH %d FROM retiring", retireBatch))
-	if err != nil {
-		return 0, 0, err
-	}
-	days := map[rollup.Key]*rollup.Day{}
-	totals := map[rollup.Subject]*rollup.Cell{}
-	if err := eachDay(rows, func(key rollup.Key, day *rollup.Day) error {
-		var retired rollup.Day
-		retired.Merge(day)
-		gone := retired.Retire()
-		days[key] = &retired
-		if totals[key.Subject] == nil {
-			totals[key.Subject] = &rollup.Cell{}
-		}
-		totals[key.Subject].Subtract(gone)
-		if key.Scope == rollup.Global {
-			live += gone.Total
-		}
+	var stored []derive.StoredDay
+	if err := (rollups{tx, l}).eachDay(ctx, func(day derive.StoredDay) error {
+		stored = append(stored, day)
 		return nil
-	}); err != nil || len(days) == 0 {
+	}, fmt.Sprintf("FETCH %d FROM retiring", retireBatch)); err != nil || len(stored) == 0 {
 		return 0, 0, err
 	}
-	if err := putDays(ctx, tx, l, days); err != nil {
-		return 0, 0, err
-	}
-	return len(days), live, mergeTotals(ctx, tx, l, totals)
+	live, err = derive.Retire(ctx, rollups{tx, l}, stored)
+	return len(stored), live, err
 }
 
 // sweepDropped removes the ids of partitions taken out, in short transactions

@@ -2,12 +2,12 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sandtrail/sandtrail/derive"
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
@@ -70,146 +70,11 @@ func batchOf(condition string) string {
 
 // foldEntries adds journal entries to the roll-ups.
 func foldEntries(ctx context.Context, tx pgx.Tx, l *layout, entries []noted) error {
-	if len(entries) == 0 {
-		return nil
-	}
 	changes := make([]rollup.Change, len(entries))
 	for i := range entries {
 		changes[i] = entries[i].folded
 	}
-	delta := rollup.Fold(changes)
-	if err := mergeDays(ctx, tx, l, delta.Days); err != nil {
-		return err
-	}
-	return mergeTotals(ctx, tx, l, delta.Totals)
-}
-
-// dayRows are rows of the roll-ups as columns, for one statement.
-type dayRows struct {
-	scopes          []int16
-	keys            []string
-	days            []int32
-	summaries, slot [][]byte
-}
-
-func (r *dayRows) add(key rollup.Key, day *rollup.Day) {
-	r.scopes = append(r.scopes, int16(key.Scope))
-	r.keys = append(r.keys, key.ID)
-	r.days = append(r.days, int32(key.Date))
-	if day != nil {
-		r.summaries = append(r.summaries, day.MarshalSummary())
-		r.slot = append(r.slot, day.MarshalSlots())
-	}
-}
-
-// mergeDays merges days into the stored ones.
-func mergeDays(ctx context.Context, tx pgx.Tx, l *layout, days map[rollup.Key]*rollup.Day) error {
-	var touched dayRows
-	for key := range days {
-		touched.add(key, nil)
-	}
-	rows, err := tx.Query(ctx, l.sql(`SELECT r.scope, r.key, r.day, r.summary, r.slots
-		FROM unnest($1::smallint[], $2::text[], $3::integer[]) t (scope, key, day) JOIN {schema}.rollups r USING (scope, key, day)`),
-		touched.scopes, touched.keys, touched.days)
-	if err != nil {
-		return err
-	}
-	if err := eachDay(rows, func(key rollup.Key, stored *rollup.Day) error {
-		days[key].Merge(stored)
-		return nil
-	}); err != nil {
-		return err
-	}
-	return putDays(ctx, tx, l, days)
-}
-
-// eachDay decodes rows of the roll-ups. The day is reused for the next.
-func eachDay(rows pgx.Rows, f func(rollup.Key, *rollup.Day) error) error {
-	var scope int16
-	var id string
-	var date int32
-	var summary, slots []byte
-	var day rollup.Day
-	_, err := pgx.ForEachRow(rows, []any{&scope, &id, &date, &summary, &slots}, func() error {
-		if err := errors.Join(day.UnmarshalSummary(summary), day.UnmarshalSlots(slots)); err != nil {
-			return err
-		}
-		return f(rollup.Key{Subject: rollup.Subject{Scope: rollup.Scope(scope), ID: id}, Date: rollup.Date(date)}, &day)
-	})
-	return err
-}
-
-// putDays replaces stored days; empty ones are removed.
-func putDays(ctx context.Context, tx pgx.Tx, l *layout, days map[rollup.Key]*rollup.Day) error {
-	var full, empty dayRows
-	for key, day := range days {
-		if day.IsEmpty() {
-			empty.add(key, nil)
-		} else {
-			full.add(key, day)
-		}
-	}
-	if _, err := tx.Exec(ctx, l.sql(`INSERT INTO {schema}.rollups (scope, key, day, summary, slots)
-		SELECT * FROM unnest($1::smallint[], $2::text[], $3::integer[], $4::bytea[], $5::bytea[])
-		ON CONFLICT (scope, key, day) DO UPDATE SET summary = excluded.summary, slots = excluded.slots`),
-		full.scopes, full.keys, full.days, full.summaries, full.slot); err != nil || len(empty.days) == 0 {
-		return err
-	}
-	_, err := tx.Exec(ctx, l.sql(`DELETE FROM {schema}.rollups r USING unnest($1::smallint[], $2::text[], $3::integer[]) t (scope, key, day)
-		WHERE r.scope = t.scope AND r.key = t.key AND r.day = t.day`), empty.scopes, empty.keys, empty.days)
-	return err
-}
-
-// mergeTotals merges cells into the stored totals. Totals stay when they
-// become empty, unless their owner is gone: they are the list of subjects that
-// have roll-ups.
-func mergeTotals(ctx context.Context, tx pgx.Tx, l *layout, totals map[rollup.Subject]*rollup.Cell) error {
-	var scopes []int16
-	var keys []string
-	for subject := range totals {
-		scopes, keys = append(scopes, int16(subject.Scope)), append(keys, subject.ID)
-	}
-	rows, err := tx.Query(ctx, l.sql(`SELECT r.scope, r.key, r.cell
-		FROM unnest($1::smallint[], $2::text[]) t (scope, key) JOIN {schema}.totals r USING (scope, key)`), scopes, keys)
-	if err != nil {
-		return err
-	}
-	if err := eachTotal(rows, func(subject rollup.Subject, stored rollup.Cell) { totals[subject].Merge(stored) }); err != nil {
-		return err
-	}
-	cells := make([][]byte, len(keys))
-	var emptied []string
-	for i := range keys {
-		total := totals[rollup.Subject{Scope: rollup.Scope(scopes[i]), ID: keys[i]}]
-		if cells[i], err = total.MarshalBinary(); err != nil {
-			return err
-		}
-		if total.IsEmpty() {
-			emptied = append(emptied, keys[i])
-		}
-	}
-	_, err = tx.Exec(ctx, l.sql(`INSERT INTO {schema}.totals (scope, key, cell) SELECT * FROM unnest($1::smallint[], $2::text[], $3::bytea[])
-		ON CONFLICT (scope, key) DO UPDATE SET cell = excluded.cell`), scopes, keys, cells)
-	if err != nil || len(emptied) == 0 {
-		return err
-	}
-	return forget(ctx, tx, l, "key = ANY ($1)", emptied)
-}
-
-// eachTotal decodes rows of the totals.
-func eachTotal(rows pgx.Rows, f func(rollup.Subject, rollup.Cell)) error {
-	var scope int16
-	var key string
-	var encoded []byte
-	_, err := pgx.ForEachRow(rows, []any{&scope, &key, &encoded}, func() error {
-		var stored rollup.Cell
-		if err := stored.UnmarshalBinary(encoded); err != nil {
-			return err
-		}
-		f(rollup.Subject{Scope: rollup.Scope(scope), ID: key}, stored)
-		return nil
-	})
-	return err
+	return derive.Apply(ctx, rollups{tx, l}, changes)
 }
 
 // forget removes the roll-ups of users and strategies that are gone, of those
@@ -225,10 +90,7 @@ func forget(ctx context.Context, tx pgx.Tx, l *layout, condition string, args ..
 	if err != nil || len(gone) == 0 {
 		return wrap("forget the roll-ups of the gone", err)
 	}
-	scopes, keys := make([]int16, len(gone)), make([]string, len(gone))
-	for i, subject := range gone {
-		scopes[i], keys[i] = int16(subject.Scope), subject.ID
-	}
+	scopes, keys := subjectColumns(gone)
 	_, err = tx.Exec(ctx, l.sql(`
 		WITH gone AS (SELECT * FROM unnest($1::smallint[], $2::text[]) g (scope, key)),
 			totals AS (DELETE FROM {schema}.totals t USING gone g WHERE t.scope = g.scope AND t.key = g.key)
@@ -264,11 +126,4 @@ func (s *Store) forgetSometimes(ctx context.Context, l *layout, now time.Time) e
 		return s.Reschedule(ctx, "forget", now)
 	}
 	return err
-}
-
-func scanSubject(row pgx.CollectableRow) (s rollup.Subject, err error) {
-	var scope int16
-	err = row.Scan(&scope, &s.ID)
-	s.Scope = rollup.Scope(scope)
-	return s, err
 }

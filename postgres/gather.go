@@ -183,12 +183,6 @@ func (q *question) ask(ctx context.Context, s *Store, l *layout, to answerer) er
 	return err
 }
 
-// scanChange reads entryColumns or recordColumns.
-func scanChange(row pgx.CollectableRow) (c rollup.Change, err error) {
-	err = row.Scan(changeFields(&c)...)
-	return c, err
-}
-
 // changeFields are where entryColumns and recordColumns are scanned to. Pointers in the
 // change are new for every row.
 func changeFields(c *rollup.Change) []any {

@@ -1,26 +1,36 @@
 package rollup
 
-// Delta is what a stretch of the journal changes: to be merged into the
-// stored days and totals. Its cells can be negative.
+// Delta is what a stretch of changes comes to: to be merged into the stored days
+// and totals. Its cells can be negative.
 type Delta struct {
 	Days   map[Key]*Day
 	Totals map[Subject]*Cell // all stored records of a subject
 }
 
+// NewDelta is one of no changes.
+func NewDelta() Delta { return Delta{Days: map[Key]*Day{}, Totals: map[Subject]*Cell{}} }
+
 // Fold sums up changes. Their order does not matter.
 func Fold(changes []Change) Delta {
-	d := Delta{Days: map[Key]*Day{}, Totals: map[Subject]*Cell{}}
+	d := NewDelta()
 	for i := range changes {
-		c := &changes[i]
-		for _, subject := range c.Subjects() {
-			d.day(Key{subject, DateOf(c.CreatedAt)}).Apply(*c)
-			d.total(subject).apply(c, int64(c.Sign))
-		}
+		d.add(&changes[i])
 	}
 	return d
 }
 
-func (d Delta) day(key Key) *Day {
+// Add counts one change more.
+func (d Delta) Add(c Change) { d.add(&c) }
+
+func (d Delta) add(c *Change) {
+	for _, subject := range c.Subjects() {
+		d.Day(Key{subject, DateOf(c.CreatedAt)}).Apply(*c)
+		d.Total(subject).apply(c, int64(c.Sign))
+	}
+}
+
+// Day returns a day to change, which it makes when there is none.
+func (d Delta) Day(key Key) *Day {
 	day := d.Days[key]
 	if day == nil {
 		day = &Day{}
@@ -29,7 +39,8 @@ func (d Delta) day(key Key) *Day {
 	return day
 }
 
-func (d Delta) total(subject Subject) *Cell {
+// Total returns a total to change, which it makes when there is none.
+func (d Delta) Total(subject Subject) *Cell {
 	total := d.Totals[subject]
 	if total == nil {
 		total = &Cell{}

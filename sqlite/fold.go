@@ -3,12 +3,12 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/derive"
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
@@ -97,96 +97,9 @@ func (s *Store) fold(ctx context.Context) (folded int, err error) {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM sandtrail_journal WHERE seq <= ?", last); err != nil {
 			return err
 		}
-		delta := rollup.Fold(changes)
-		if err := mergeDays(ctx, tx, delta.Days); err != nil {
-			return err
-		}
-		return mergeTotals(ctx, tx, delta.Totals)
+		return derive.Apply(ctx, rollups{tx}, changes)
 	})
 	return folded, err
-}
-
-// mergeDays merges days into the stored ones; those that become empty are
-// removed.
-func mergeDays(ctx context.Context, tx *sql.Tx, days map[rollup.Key]*rollup.Day) error {
-	read, err := tx.PrepareContext(ctx, "SELECT summary, slots FROM sandtrail_rollups WHERE scope = ? AND key = ? AND day = ?")
-	if err != nil {
-		return err
-	}
-	write, err := tx.PrepareContext(ctx, `INSERT INTO sandtrail_rollups (scope, key, day, summary, slots) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (scope, key, day) DO UPDATE SET summary = excluded.summary, slots = excluded.slots`)
-	if err != nil {
-		return err
-	}
-	var stored rollup.Day
-	for key, day := range days {
-		var summary, slots []byte
-		err := read.QueryRowContext(ctx, key.Scope, key.ID, key.Date).Scan(&summary, &slots)
-		if err == nil {
-			if err := errors.Join(stored.UnmarshalSummary(summary), stored.UnmarshalSlots(slots)); err != nil {
-				return err
-			}
-			day.Merge(&stored)
-		} else if !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		if day.IsEmpty() {
-			_, err = tx.ExecContext(ctx, "DELETE FROM sandtrail_rollups WHERE scope = ? AND key = ? AND day = ?", key.Scope, key.ID, key.Date)
-		} else {
-			_, err = write.ExecContext(ctx, key.Scope, key.ID, key.Date, day.MarshalSummary(), day.MarshalSlots())
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// mergeTotals merges cells into the stored totals. Totals stay when they
-// become empty, unless their owner is gone: they are the list of subjects that
-// have roll-ups.
-func mergeTotals(ctx context.Context, tx *sql.Tx, totals map[rollup.Subject]*rollup.Cell) error {
-	var emptied []string
-	for subject, total := range totals {
-		stored, err := storedTotal(ctx, tx, subject)
-		if err != nil {
-			return err
-		}
-		total.Merge(stored)
-		encoded, err := total.MarshalBinary()
-		if err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_totals (scope, key, cell) VALUES (?, ?, ?)
-			ON CONFLICT (scope, key) DO UPDATE SET cell = excluded.cell`,
-			subject.Scope, subject.ID, encoded); err != nil {
-			return err
-		}
-		if total.IsEmpty() {
-			emptied = append(emptied, subject.ID)
-		}
-	}
-	if len(emptied) == 0 {
-		return nil
-	}
-	list, err := json.Marshal(emptied)
-	if err != nil {
-		return err
-	}
-	return forget(ctx, tx, "key IN (SELECT value FROM json_each(?))", string(list))
-}
-
-// storedTotal is the total of a subject as it was last folded.
-func storedTotal(ctx context.Context, tx *sql.Tx, subject rollup.Subject) (cell rollup.Cell, err error) {
-	var encoded []byte
-	err = tx.QueryRowContext(ctx, "SELECT cell FROM sandtrail_totals WHERE scope = ? AND key = ?", subject.Scope, subject.ID).Scan(&encoded)
-	if errors.Is(err, sql.ErrNoRows) {
-		return cell, nil
-	}
-	if err != nil {
-		return cell, err
-	}
-	return cell, cell.UnmarshalBinary(encoded)
 }
 
 // forgetSoon makes the next round of maintenance look for owners that went.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sandtrail/sandtrail/derive"
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
@@ -59,9 +60,11 @@ func eachRecord(ctx context.Context, tx *sql.Tx, where conditions, f func(rollup
 }
 
 // totalOf counts all stored executions of a subject.
-func totalOf(ctx context.Context, tx *sql.Tx, subject rollup.Subject) (rollup.Cell, error) {
-	total, err := storedTotal(ctx, tx, subject)
-	if err != nil {
+func totalOf(ctx context.Context, tx *sql.Tx, subject rollup.Subject) (total rollup.Cell, err error) {
+	if err := (rollups{tx}).Totals(ctx, []rollup.Subject{subject}, func(stored derive.StoredTotal) (err error) {
+		total, err = stored.Decode()
+		return err
+	}); err != nil {
 		return total, err
 	}
 	var where conditions
