@@ -46,6 +46,7 @@ type Admission struct {
 	Retention time.Duration // 0: DefaultRetention; negative: records of any age
 
 	anyTime bool // the time is for another to judge
+	wasRead bool // the drafts come from valid JSON, of which each has a copy of its own
 }
 
 // CheckDrafts applies the rules that every server has: all but those about the
@@ -114,7 +115,7 @@ func (a Admission) admit(d *Draft, p *problems) Admitted {
 	}
 	checkClasses(p, d.Classes)
 
-	metadata, nErrors, nWarnings := checkMetadata(p, d.Metadata)
+	metadata, nErrors, nWarnings := checkMetadata(p, d.Metadata, a.wasRead)
 	e.Metadata = metadata
 	e.ErrorCount, e.WarningCount = nErrors, nWarnings
 	if d.ErrorCount != nil {
@@ -175,6 +176,9 @@ func checkCount(p *problems, path string, n *int) {
 
 func checkClasses(p *problems, classes []string) {
 	for i, name := range classes {
+		if isPlainClass(name) {
+			continue
+		}
 		path := fmt.Sprintf("classesFound[%d]", i)
 		checkText(p, path, name, MaxClassBytes)
 		if name == "" || name != strings.TrimSpace(name) || strings.Contains(name, ",") {
@@ -186,22 +190,36 @@ func checkClasses(p *problems, classes []string) {
 	}
 }
 
+// isPlainClass reports whether a name is as most are, in which nothing can be wrong.
+func isPlainClass(name string) bool {
+	for _, c := range []byte(name) {
+		if c <= ' ' || c == ',' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return name != "" && len(name) <= MaxClassBytes
+}
+
 // checkMetadata returns the compact form and the number of errors and
-// warnings in it.
-func checkMetadata(p *problems, raw json.RawMessage) (compact json.RawMessage, nErrors, nWarnings int) {
+// warnings in it. What was read is valid JSON, and may be kept.
+func checkMetadata(p *problems, raw json.RawMessage, wasRead bool) (compact json.RawMessage, nErrors, nWarnings int) {
 	if raw = bytes.TrimSpace(raw); len(raw) == 0 || string(raw) == "null" {
 		return nil, 0, 0
 	}
-	if !utf8.Valid(raw) {
-		p.add("metadata", "not valid UTF-8")
-		return nil, 0, 0
+	if wasRead {
+		compact = compactJSON(raw)
+	} else {
+		if !utf8.Valid(raw) {
+			p.add("metadata", "not valid UTF-8")
+			return nil, 0, 0
+		}
+		buf := bytes.NewBuffer(make([]byte, 0, len(raw)))
+		if err := json.Compact(buf, raw); err != nil {
+			p.add("metadata", "not valid JSON: %v", err)
+			return nil, 0, 0
+		}
+		compact = buf.Bytes()
 	}
-	var buf bytes.Buffer
-	if err := json.Compact(&buf, raw); err != nil {
-		p.add("metadata", "not valid JSON: %v", err)
-		return nil, 0, 0
-	}
-	compact = buf.Bytes()
 	if len(compact) > MaxMetadataBytes {
 		p.add("metadata", "at most %d bytes of JSON, got %d; store large output elsewhere and keep its hash", MaxMetadataBytes, len(compact))
 		return nil, 0, 0
@@ -231,6 +249,9 @@ func checkMetadata(p *problems, raw json.RawMessage) (compact json.RawMessage, n
 
 // deeperThan reports whether valid JSON nests further than that.
 func deeperThan(limit int, raw []byte) bool {
+	if bytes.Count(raw, []byte("["))+bytes.Count(raw, []byte("{")) <= limit {
+		return false // as nearly all do not
+	}
 	for i, depth := 0, 0; i < len(raw); i++ {
 		switch raw[i] {
 		case '"':
@@ -268,17 +289,21 @@ func checkFindings(p *problems, path string, raw json.RawMessage) int {
 	if len(raw) == 0 || string(raw) == "null" {
 		return 0
 	}
-	var elements []json.RawMessage
-	if json.Unmarshal(raw, &elements) != nil {
+	if raw[0] != '[' {
 		p.add(path, "must be an array of objects such as {\"severity\":\"error\",\"message\":\"…\"}")
 		return 0
 	}
-	for i, element := range elements {
+	n := 0
+	for element := range elements(raw) {
+		n++
+		if isPlainFinding(element) {
+			continue
+		}
 		if element[0] != '{' && len(p.fields) >= MaxFaults {
 			p.more++ // without reading it
 			continue
 		}
-		at := fmt.Sprintf("%s[%d]", path, i)
+		at := fmt.Sprintf("%s[%d]", path, n-1)
 		var f struct {
 			Severity   *string `json:"severity"`
 			Message    *string `json:"message"`
@@ -294,7 +319,7 @@ func checkFindings(p *problems, path string, raw json.RawMessage) int {
 			p.add(joinPath(at, "message"), "required")
 		}
 	}
-	return len(elements)
+	return n
 }
 
 // typeError words a json error for a person.

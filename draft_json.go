@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +30,7 @@ func (d *Draft) UnmarshalJSON(raw []byte) error {
 	for _, m := range members {
 		d.setField(&p, m.name, m.value)
 	}
+	sortProblems(p)
 	for _, m := range members {
 		switch m.name { // what reads add
 		case "user":
@@ -168,15 +170,51 @@ func readClasses(p *problems, path string, value json.RawMessage) []string {
 	if string(value) == "null" {
 		return nil
 	}
-	var text string
-	if json.Unmarshal(value, &text) == nil {
-		return SplitClasses(&text)
+	if value[0] == '"' {
+		text, err := unquote(value)
+		if err == nil {
+			return SplitClasses(&text)
+		}
+	}
+	if value[0] == '[' {
+		if classes, plain := plainTexts(value); plain {
+			return classes
+		}
 	}
 	classes := []string{}
 	if err := json.Unmarshal(value, &classes); err != nil {
 		p.add(path, "must be an array of strings, a comma-separated string or null, got %s", abbreviate(value))
 	}
 	return classes
+}
+
+// plainTexts reads an array of strings without escapes.
+func plainTexts(array json.RawMessage) (texts []string, plain bool) {
+	texts = []string{}
+	if bytes.IndexByte(array, '\\') >= 0 {
+		return nil, false
+	}
+	for element := range elements(array) {
+		if element[0] != '"' {
+			return nil, false
+		}
+		texts = append(texts, string(element[1:len(element)-1]))
+	}
+	return texts, true
+}
+
+// elements are those of an array, which is valid JSON.
+func elements(array json.RawMessage) iter.Seq[json.RawMessage] {
+	return func(yield func(json.RawMessage) bool) {
+		const between = ", \t\r\n"
+		for rest := bytes.TrimLeft(array[1:], between); rest[0] != ']'; rest = bytes.TrimLeft(rest, between) {
+			end := valueEnd(rest)
+			if !yield(rest[:end:end]) {
+				return
+			}
+			rest = rest[end:]
+		}
+	}
 }
 
 func readTime(p *problems, path string, value json.RawMessage) time.Time {
@@ -212,8 +250,8 @@ type member struct {
 	value json.RawMessage
 }
 
-// objectMembers splits a JSON object into its members, sorted by name, and
-// refuses repeated names, which parsers disagree about.
+// objectMembers splits a JSON object into its members, sorted by name if one of
+// them is not in names, and refuses repeated names, which parsers disagree about.
 func objectMembers(raw []byte) ([]member, error) {
 	if !json.Valid(raw) {
 		return nil, wordSyntax(json.Unmarshal(raw, new(json.RawMessage)))
@@ -227,25 +265,55 @@ func validMembers(rest []byte) ([]member, error) {
 		return nil, errors.New("must be a JSON object")
 	}
 	members := make([]member, 0, 14) // as many fields as a record has
+	var seen uint32
+	sorted := false
 	for rest = bytes.TrimLeft(rest[1:], " \t\r\n"); rest[0] != '}'; rest = bytes.TrimLeft(rest, ", \t\r\n") {
 		end := valueEnd(rest)
-		name, err := unquote(rest[:end])
-		if err != nil {
-			return nil, wordSyntax(err)
+		known := names[string(rest[:end])]
+		if known.bit == 0 {
+			var err error
+			if known.text, err = unquote(rest[:end]); err != nil {
+				return nil, wordSyntax(err)
+			}
+			sorted = true
 		}
+		if seen&known.bit != 0 {
+			return nil, givenTwice(known.text)
+		}
+		seen |= known.bit
 		rest = bytes.TrimLeft(rest[end:], ": \t\r\n")
 		end = valueEnd(rest)
-		members = append(members, member{name, rest[:end:end]})
+		members = append(members, member{known.text, rest[:end:end]})
 		rest = rest[end:]
+	}
+	if !sorted {
+		return members, nil
 	}
 	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
 	for i := 1; i < len(members); i++ {
 		if name := members[i].name; name == members[i-1].name {
-			return nil, fmt.Errorf("the field %q is given twice", name)
+			return nil, givenTwice(name)
 		}
 	}
 	return members, nil
 }
+
+func givenTwice(name string) error { return fmt.Errorf("the field %q is given twice", name) }
+
+// name is one that most members have, and its bit among them.
+type name struct {
+	text string
+	bit  uint32
+}
+
+// names are found by their JSON.
+var names = func() map[string]name {
+	known := map[string]name{}
+	for i, text := range append([]string{"user", "strategy", "ledger", "run", "errors", "warnings"}, fields...) {
+		known[`"`+text+`"`] = name{text, 1 << i}
+	}
+	return known
+}()
 
 // valueEnd is where the value ends that text, valid JSON, begins with.
 func valueEnd(text []byte) int {

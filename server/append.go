@@ -210,18 +210,11 @@ func (p *payload) decode(isArray bool, admission sandtrail.Admission) (batch []s
 		if err != nil {
 			return err
 		}
-		batch, err = admitOne(admission, raw)
+		one, _, err := admission.AdmitJSON(raw)
+		batch = []sandtrail.Admitted{one}
 		return err
 	})
 	return batch, err
-}
-
-func admitOne(admission sandtrail.Admission, raw []byte) ([]sandtrail.Admitted, error) {
-	var draft sandtrail.Draft
-	if err := draft.UnmarshalJSON(raw); err != nil {
-		return nil, err
-	}
-	return admission.Admit(draft)
 }
 
 // admitArray names every fault of an array by its path.
@@ -236,10 +229,10 @@ func admitArray(r *intake.Reader, admission sandtrail.Admission) ([]sandtrail.Ad
 		if err != nil {
 			return nil, err
 		}
-		one, err := admitOne(admission, record.JSON)
+		one, _, err := admission.AdmitJSON(record.JSON)
 		if err != nil {
 			faults.Add(fmt.Sprintf("[%d]", record.Index), err)
 		}
-		batch = append(batch, one...)
+		batch = append(batch, one)
 	}
 }

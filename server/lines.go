@@ -140,9 +140,9 @@ func (l *lines) storeKept(ctx context.Context, end error) error {
 	for {
 		record, err := reader.Next()
 		line := l.before + int64(max(reader.Line(), 1))
-		var one []sandtrail.Admitted
+		var one sandtrail.Admitted
 		if err == nil {
-			one, err = admitOne(l.server.admission(), record.JSON)
+			one, _, err = l.server.admission().AdmitJSON(record.JSON)
 		}
 		if err != nil {
 			if stopped := l.flush(ctx); stopped != nil {
@@ -154,7 +154,7 @@ func (l *lines) storeKept(ctx context.Context, end error) error {
 			l.before += l.count
 			return nil
 		}
-		l.batch, l.at = append(l.batch, one...), append(l.at, line)
+		l.batch, l.at = append(l.batch, one), append(l.at, line)
 		if len(l.batch) >= ndjsonBatch {
 			if stopped := l.flush(ctx); stopped != nil {
 				return stopped

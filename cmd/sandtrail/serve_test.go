@@ -19,7 +19,7 @@ type serving struct {
 	stop func() (status int)
 }
 
-func startServe(t *testing.T, db string, flags ...string) serving {
+func startServe(t testing.TB, db string, flags ...string) serving {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	logged, log := io.Pipe()
@@ -56,7 +56,7 @@ func bare(out, err io.Writer) *deps {
 }
 
 // command runs a command and returns what it printed.
-func command(t *testing.T, wantStatus int, arguments ...string) string {
+func command(t testing.TB, wantStatus int, arguments ...string) string {
 	t.Helper()
 	var out, complaint bytes.Buffer
 	if status := run(t.Context(), arguments, bare(&out, &complaint)); status != wantStatus {
