@@ -111,6 +111,7 @@ type selection struct {
 	scope
 	Type     string `placeholder:"TYPE" help:"VALIDATION or TERMINAL."`
 	TimedOut bool   `help:"Only those that ran into their time limit."`
+	Text     string `placeholder:"TEXT" help:"Only those whose metadata contains this text, such as an error's; upper or lower case of ASCII letters does not matter."`
 	Since    moment `placeholder:"WHEN" help:"From then on: a duration back from now (7d), a date or an RFC 3339 time."`
 	Until    moment `placeholder:"WHEN" help:"Before then."`
 
@@ -124,7 +125,7 @@ type selection struct {
 // the store, once for all pages.
 func (s selection) filter(now time.Time) sandtrail.Filter {
 	filter := sandtrail.Filter{
-		UserID: s.User, StrategyID: s.Strategy,
+		UserID: s.User, StrategyID: s.Strategy, Text: s.Text,
 		Type:  sandtrail.ExecutionType(strings.ToUpper(s.Type)),
 		Since: s.Since.exact, Within: s.Since.ago, Until: s.Until.at(now),
 		MinTime: millis(s.MinTime), MaxTime: millis(s.MaxTime), MinMemory: s.MinMemory, MaxMemory: s.MaxMemory,

@@ -33,7 +33,7 @@ var otherFlags = map[string][]string{
 	"pubkey": {"public-key"}, "pub": {"public-key"}, "file": {"export", "receipt", "checkpoint", "to", "record-file"},
 	"check": {"status", "dry-run"}, "plan": {"dry-run"}, "preview": {"dry-run"}, "dryrun": {"dry-run"}, "mail": {"email"}, "e-mail": {"email"},
 	"permission": {"role"}, "scope": {"role"}, "ttl": {"expires"}, "expiry": {"expires"}, "duration": {"for"}, "verbose": {"log-level=debug"}, "debug": {"log-level=debug"},
-	"cert": {"tls-cert"}, "ssl": {"tls-cert"}, "comment": {"reason"}, "note": {"reason"}, "message": {"reason"},
+	"cert": {"tls-cert"}, "ssl": {"tls-cert"}, "comment": {"reason"}, "note": {"reason"}, "search": {"text"}, "grep": {"text"}, "contains": {"text"}, "q": {"text"}, "metadata": {"text"}, "message": {"reason"},
 }
 
 // otherCommands are the words of other programs for our commands: of those that a
