@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,57 +12,19 @@ import (
 
 var _ sandtrail.Follower = (*Store)(nil)
 
-// place is a point in the order in which executions became visible. Commits
-// do not come in any order of numbers, so it is a snapshot: everything that
-// it sees lies before the place. Between two snapshots, seen and next, those
-// that only next sees are ordered by (transaction, id), and the place is
-// behind such a pair.
-type place struct {
-	seen string // pg_snapshot
-	next string // "": the place is seen itself
-	xid  string
-	id   sandtrail.ID
-}
-
-func parsePlace(p sandtrail.Place) (place, error) {
-	parts := strings.Split(string(p), "/")
-	if len(parts) == 1 {
-		return place{seen: parts[0]}, nil
-	}
-	if len(parts) != 4 {
-		return place{}, errBadPlace
-	}
-	id, err := sandtrail.ReadID(parts[3])
-	if err != nil {
-		return place{}, errBadPlace
-	}
-	return place{seen: parts[0], next: parts[1], xid: parts[2], id: id}, nil
-}
-
-func (p place) String() string {
-	if p.next == "" {
-		return p.seen
-	}
-	return p.seen + "/" + p.next + "/" + p.xid + "/" + p.id.String()
-}
-
-var errBadPlace = sandtrail.Errorf(sandtrail.CodeInvalid, "the place is not one of this database; begin anew without one")
-
 // Tip is the present snapshot.
 func (s *Store) Tip(ctx context.Context) (sandtrail.Place, error) {
 	ctx = sandtrail.WithOwnLimits(ctx)
-	var now string
-	var standby bool
-	err := s.pool.QueryRow(ctx, "SELECT pg_current_snapshot()::text, pg_is_in_recovery()").Scan(&now, &standby)
-	if err == nil && standby {
-		err = errStandby
+	l, err := s.open(ctx)
+	if err != nil {
+		return "", err
 	}
-	return sandtrail.Place(now), wrap("follow executions", err)
+	now, err := presentIn(ctx, s.pool, l)
+	if err != nil {
+		return "", wrap("follow executions", err)
+	}
+	return sandtrail.Place(place{origin: now.origin, seen: now.snapshot}.String()), nil
 }
-
-// errStandby is what followers of a standby get: its snapshots do not name the
-// transactions that are under way, whose executions they would miss.
-var errStandby = sandtrail.Errorf(sandtrail.CodeUnavailable, "a standby server cannot be followed: give the URL of the primary")
 
 // Follow returns what became visible after the place.
 func (s *Store) Follow(ctx context.Context, after sandtrail.Place, limit int) ([]sandtrail.Followed, error) {
@@ -91,29 +52,35 @@ func (s *Store) Follow(ctx context.Context, after sandtrail.Place, limit int) ([
 	}
 }
 
-// followFrom returns the executions behind a place and the place behind them.
+// followFrom returns the executions behind a place and the place behind them. It
+// asks in one transaction: the next one may meet another server.
 func (s *Store) followFrom(ctx context.Context, l *layout, p place, limit int) ([]sandtrail.Followed, place, error) {
-	p, err := s.aim(ctx, p)
+	var entries []entry
+	var records map[sandtrail.ID]sandtrail.Execution
+	err := s.pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		if p, err = aim(ctx, tx, l, p); err != nil {
+			return err
+		}
+		if entries, err = entriesBehind(ctx, tx, l, p, limit); err != nil {
+			return err
+		}
+		records, err = recordsOf(ctx, tx, l, entries)
+		return err
+	})
+	if err == nil && len(records) < len(entries) {
+		records, err = s.settled(ctx, l, entries, records)
+	}
 	if err != nil {
 		return nil, p, err
 	}
-	entries, err := s.entries(ctx, l, p, limit)
-	if err != nil {
-		return nil, p, err
-	}
-	records, err := s.settled(ctx, l, entries)
-	if err != nil {
-		return nil, p, err
-	}
-	end := place{seen: p.next}
+	end := place{origin: p.origin, seen: p.next}
 	if len(entries) == limit {
-		end = place{seen: p.seen, next: p.next, xid: entries[limit-1].XID, id: entries[limit-1].ID}
+		end = p.at(entries[limit-1])
 	}
 	var found []sandtrail.Followed
 	for _, e := range entries {
 		if record, ok := records[e.ID]; ok {
-			at := place{seen: p.seen, next: p.next, xid: e.XID, id: e.ID}
-			found = append(found, sandtrail.Followed{Execution: record, Place: sandtrail.Place(at.String())})
+			found = append(found, sandtrail.Followed{Execution: record, Place: sandtrail.Place(p.at(e).String())})
 		}
 	}
 	if len(found) > 0 {
@@ -122,23 +89,16 @@ func (s *Store) followFrom(ctx context.Context, l *layout, p place, limit int) (
 	return found, end, nil
 }
 
-// aim gives a place that has none the present snapshot to go to.
-func (s *Store) aim(ctx context.Context, p place) (place, error) {
-	if p.next != "" {
-		return p, nil
-	}
-	p.xid = "0"
-	var isOurs, standby bool
-	err := s.pool.QueryRow(ctx, `SELECT pg_current_snapshot()::text, pg_is_in_recovery(),
-		pg_snapshot_xmax($1::text::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot())`, p.seen).Scan(&p.next, &standby, &isOurs)
-	switch {
-	case err != nil:
+// aim gives a place of this database that has none the present snapshot to go to.
+func aim(ctx context.Context, tx pgx.Tx, l *layout, p place) (place, error) {
+	now, err := presentIn(ctx, tx, l)
+	if err != nil {
 		return p, err
-	case standby:
-		return p, errStandby
-	case !isOurs:
-		return p, errBadPlace
 	}
+	if err := p.check(ctx, tx, now); err != nil || p.next != "" {
+		return p, err
+	}
+	p.origin, p.next, p.xid = now.origin, now.snapshot, "0"
 	return p, nil
 }
 
@@ -149,43 +109,34 @@ type entry struct {
 	XID       string
 }
 
-// entries reads the ids that next sees and seen does not. Those written by
+// entriesBehind reads the ids that next sees and seen does not. Those written by
 // transactions that were running when seen was taken are few and found one by
 // one; the others lie behind its end.
-func (s *Store) entries(ctx context.Context, l *layout, p place, limit int) ([]entry, error) {
+func entriesBehind(ctx context.Context, tx pgx.Tx, l *layout, p place, limit int) ([]entry, error) {
 	part := `(SELECT id, created_at, xid FROM {schema}.ids
 		WHERE %s AND xid >= $3::text::xid8 AND (xid, id) > ($3::text::xid8, $4)
 			AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 		ORDER BY xid, id LIMIT $5)`
-	rows, err := s.pool.Query(ctx, l.sql(`SELECT id, created_at, xid::text FROM (`+
-		fmt.Sprintf(part, "xid >= pg_snapshot_xmax($1::text::pg_snapshot)")+` UNION ALL `+
-		fmt.Sprintf(part, "xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::text::pg_snapshot)))")+
-		`) AS fresh ORDER BY fresh.xid, id LIMIT $5`),
-		p.seen, p.next, p.xid, [16]byte(p.id), limit)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (e entry, err error) {
+	return scanAll(ctx, tx, func(row pgx.CollectableRow) (e entry, err error) {
 		err = row.Scan((*[16]byte)(&e.ID), &e.CreatedAt, &e.XID)
 		return e, err
-	})
+	}, l.sql(`SELECT id, created_at, xid::text FROM (`+
+		fmt.Sprintf(part, "xid >= pg_snapshot_xmax($1::text::pg_snapshot)")+` UNION ALL `+
+		fmt.Sprintf(part, "xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::text::pg_snapshot)))")+
+		`) AS fresh ORDER BY fresh.xid, id LIMIT $5`), p.seen, p.next, p.xid, [16]byte(p.id), limit)
 }
 
-// settled is recordsOf when all that is on its way has come.
-func (s *Store) settled(ctx context.Context, l *layout, entries []entry) (map[sandtrail.ID]sandtrail.Execution, error) {
-	records, err := s.recordsOf(ctx, l, entries)
-	if err != nil || len(records) == len(entries) {
-		return records, err
-	}
+// settled reads the executions again when all that is on its way has come.
+func (s *Store) settled(ctx context.Context, l *layout, entries []entry, records map[sandtrail.ID]sandtrail.Execution) (map[sandtrail.ID]sandtrail.Execution, error) {
 	waited, err := s.transactor(l).settle(ctx)
 	if err != nil || !waited {
 		return records, err
 	}
-	return s.recordsOf(ctx, l, entries)
+	return recordsOf(ctx, s.pool, l, entries)
 }
 
 // recordsOf reads the executions of the entries that still exist.
-func (s *Store) recordsOf(ctx context.Context, l *layout, entries []entry) (map[sandtrail.ID]sandtrail.Execution, error) {
+func recordsOf(ctx context.Context, q querier, l *layout, entries []entry) (map[sandtrail.ID]sandtrail.Execution, error) {
 	if len(entries) == 0 {
 		return nil, nil
 	}
@@ -200,11 +151,7 @@ func (s *Store) recordsOf(ctx context.Context, l *layout, entries []entry) (map[
 			newest = e.CreatedAt
 		}
 	}
-	rows, err := s.pool.Query(ctx, l.owned("SELECT * FROM {logs} WHERE created_at BETWEEN $1 AND $2 AND id = ANY ($3)"), oldest, newest, ids)
-	if err != nil {
-		return nil, err
-	}
-	list, err := pgx.CollectRows(rows, scanOwned)
+	list, err := scanAll(ctx, q, scanOwned, l.owned("SELECT * FROM {logs} WHERE created_at BETWEEN $1 AND $2 AND id = ANY ($3)"), oldest, newest, ids)
 	records := make(map[sandtrail.ID]sandtrail.Execution, len(list))
 	for _, e := range list {
 		records[e.ID] = e

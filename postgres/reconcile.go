@@ -149,6 +149,10 @@ func (d distributed) repair(ctx context.Context, tx pgx.Tx, c conditions) error 
 	if err != nil {
 		return err
 	}
+	keep, err := d.keepPlaces(ctx, tx, found)
+	if err != nil {
+		return err
+	}
 	if err := d.went(ctx, tx, found.went, reasons); err != nil {
 		return err
 	}
@@ -156,7 +160,28 @@ func (d distributed) repair(ctx context.Context, tx pgx.Tx, c conditions) error 
 	if err != nil {
 		return err
 	}
-	return d.came(ctx, tx, fresh, enteredIDs(found.went))
+	if err := d.came(ctx, tx, fresh, enteredIDs(found.went)); err != nil {
+		return err
+	}
+	return keep()
+}
+
+// keepPlaces returns what gives changed executions, once they are entered anew,
+// the transaction that wrote them first: followers have met them.
+func (d distributed) keepPlaces(ctx context.Context, tx pgx.Tx, found differences) (keep func() error, err error) {
+	var ids [][16]byte
+	for id := range found.changed() {
+		ids = append(ids, id)
+	}
+	if len(ids) == 0 {
+		return func() error { return nil }, nil
+	}
+	var xids []string
+	err = tx.QueryRow(ctx, d.l.sql("SELECT array_agg(id), array_agg(xid::text) FROM {schema}.ids WHERE id = ANY ($1)"), ids).Scan(&ids, &xids)
+	return func() error {
+		_, err := tx.Exec(ctx, d.l.sql(`UPDATE {schema}.ids i SET xid = k.xid::xid8 FROM unnest($1::uuid[], $2::text[]) AS k (id, xid) WHERE i.id = k.id`), ids, xids)
+		return err
+	}, err
 }
 
 // reasons are why executions went, as far as can be told afterwards.

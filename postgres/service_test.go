@@ -73,12 +73,14 @@ func TestFollowMeetsLateCommits(t *testing.T) {
 	}
 }
 
-func TestFollowRefusesAPlaceOfAnotherCluster(t *testing.T) {
+func TestFollowRefusesWhatIsNoPlace(t *testing.T) {
 	s, _ := open(t)
-	for _, place := range []sandtrail.Place{"999999999:999999999:", "1:2", "1:1:/2:2:/x/y", ""} {
-		if _, err := s.Follow(t.Context(), place, 1); sandtrail.CodeOf(err) != sandtrail.CodeInvalid {
-			t.Errorf("%q: got %v, want CodeInvalid", place, err)
-		}
+	origin, _, _ := strings.Cut(string(tip(t, s)), "/")
+	for _, place := range []string{
+		"", "1:1:", "999999999:999999999:", "1.2.3.00000001.4/1:1:", origin + "9/1:1:", origin + "/999999999:999999999:", origin + "/1:2",
+		origin + "/1:1:/2:2:/x/y", origin + "/1:1:/2:2:/x/" + sandtrail.NewID(now).String(), strings.Replace(origin, ".", "/", 1),
+	} {
+		checkRefused(t, s, sandtrail.Place(place))
 	}
 }
 

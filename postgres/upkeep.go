@@ -48,6 +48,7 @@ func (s *Store) Upkeep() []sandtrail.UpkeepStep {
 		s.step("forget", s.forgetSometimes),
 		s.step("sweep", func(ctx context.Context, l *layout, _ time.Time) error { return s.transactor(l).sweep(ctx) }),
 		s.step("seal", s.seal),
+		s.step("restored", s.forgetForeign),
 		texts,
 	}
 }

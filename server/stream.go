@@ -105,7 +105,7 @@ func (st *stream) run(ctx context.Context, w http.ResponseWriter) error {
 	for {
 		committed := st.server.committed.next()
 		if err := st.catchUp(ctx); err != nil {
-			return st.say("the server cannot read on: " + string(sandtrail.CodeOf(err)))
+			return st.say(farewell(err))
 		}
 		if time.Since(spoken) >= keepAlive || st.sent != st.place {
 			spoken, st.sent = time.Now(), st.place
@@ -119,7 +119,7 @@ func (st *stream) run(ctx context.Context, w http.ResponseWriter) error {
 		if st.wait(ctx, committed) {
 			continue
 		}
-		return st.say("the server is stopping")
+		return st.say("the server is stopping; come back with Last-Event-ID")
 	}
 }
 
@@ -175,10 +175,18 @@ func (st *stream) wait(ctx context.Context, committed <-chan struct{}) bool {
 	}
 }
 
-// say tells the reader why the stream ends. Its place is kept by the reader,
-// who comes back with it.
+// farewell says why a stream ends, and how its reader goes on.
+func farewell(err error) string {
+	code := sandtrail.CodeOf(err)
+	if code == sandtrail.CodeInvalid { // the database was put back while it was followed
+		return "the server cannot read on from here; begin anew without Last-Event-ID"
+	}
+	return "the server cannot read on: " + string(code) + "; come back with Last-Event-ID"
+}
+
+// say tells the reader why the stream ends.
 func (st *stream) say(why string) error {
-	if err := st.write(": %s; come back with Last-Event-ID\n\n", why); err != nil {
+	if err := st.write(": %s\n\n", why); err != nil {
 		return err
 	}
 	return st.out.flush()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -168,6 +169,34 @@ func TestStreamShowsWhatIsAskedForAndAllowed(t *testing.T) {
 func TestStreamRefusesAPlaceThatIsNone(t *testing.T) {
 	k := newKit(t)
 	problem(t, k.do(request{method: "GET", path: "/v1/executions/stream", header: []string{"Last-Event-ID", "nonsense"}}), sandtrail.CodeInvalid)
+}
+
+// A database that is put back to an earlier state knows the place no longer: to
+// come back with it would be refused.
+func TestStreamSaysHowToGoOn(t *testing.T) {
+	bad := sandtrail.Errorf(sandtrail.CodeInvalid, "the place is not one of this database; begin anew without one")
+	gone := sandtrail.Errorf(sandtrail.CodeUnavailable, "out of reach; try again later")
+	for err, want := range map[*sandtrail.Error]string{bad: "begin anew without Last-Event-ID", gone: "come back with Last-Event-ID"} {
+		k := newKit(t, func(c *server.Config) { c.Follower = &lost{Follower: c.Follower, err: err} })
+		e, ok := k.subscribe("", "", "").next()
+		if !ok || !strings.HasSuffix(e.comment, want) {
+			t.Errorf("%v: the stream ended with %q, want %q", err, e.comment, want)
+		}
+	}
+}
+
+// lost is a store that answers once.
+type lost struct {
+	sandtrail.Follower
+	asked atomic.Bool
+	err   error
+}
+
+func (l *lost) Follow(ctx context.Context, after sandtrail.Place, limit int) ([]sandtrail.Followed, error) {
+	if l.asked.Swap(true) {
+		return nil, l.err
+	}
+	return l.Follower.Follow(ctx, after, limit)
 }
 
 // A stream over the limit is refused and does not take the place of requests.
