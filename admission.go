@@ -66,9 +66,9 @@ func (a Admission) Admit(drafts ...Draft) ([]Admitted, error) {
 		a.Now = time.Now()
 	}
 	admitted := make([]Admitted, len(drafts))
-	var all problems
+	var all Faults
 	for i := range drafts {
-		var p problems
+		var p Faults
 		admitted[i] = a.admit(&drafts[i], &p)
 		prefix := ""
 		if len(drafts) > 1 && len(p.fields) > 0 {
@@ -76,33 +76,33 @@ func (a Admission) Admit(drafts ...Draft) ([]Admitted, error) {
 		}
 		all.addAll(prefix, p)
 	}
-	if err := all.err("invalid execution"); err != nil {
+	if err := all.Err("invalid execution"); err != nil {
 		return nil, err
 	}
 	return admitted, nil
 }
 
-func (a Admission) admit(d *Draft, p *problems) Admitted {
+func (a Admission) admit(d *Draft, p *Faults) Admitted {
 	e := Execution{
 		ID: d.ID, UserID: d.UserID, StrategyID: d.StrategyID, Type: d.Type,
 		MemoryUsed: d.MemoryUsed, CPUUsage: d.CPUUsage, TimedOut: d.TimedOut,
 		Classes: d.Classes, CreatedAt: Millisecond(d.CreatedAt),
 	}
-	checkKey(p, "userId", d.UserID)
-	checkKey(p, "strategyId", d.StrategyID)
+	p.Key("userId", d.UserID)
+	p.Key("strategyId", d.StrategyID)
 	if d.Type != Validation && d.Type != Terminal {
-		p.add("executionType", "must be VALIDATION or TERMINAL, got %q", d.Type)
+		p.Addf("executionType", "must be VALIDATION or TERMINAL, got %q", d.Type)
 	}
 	if d.Success == nil {
-		p.add("success", "required")
+		p.Addf("success", "required")
 	} else {
 		e.Success = *d.Success
 	}
 	if e.Success && d.TimedOut {
-		p.add("timedOut", "an execution that timed out did not succeed: success and timedOut are both true")
+		p.Addf("timedOut", "an execution that timed out did not succeed: success and timedOut are both true")
 	}
 	if d.ExecutionTime == nil {
-		p.add("executionTime", "required")
+		p.Addf("executionTime", "required")
 	} else {
 		e.ExecutionTime = *d.ExecutionTime
 	}
@@ -111,7 +111,7 @@ func (a Admission) admit(d *Draft, p *problems) Admitted {
 	checkCount(p, "errorCount", d.ErrorCount)
 	checkCount(p, "warningCount", d.WarningCount)
 	if c := d.CPUUsage; c != nil && !(*c >= 0 && *c <= MaxCPUUsage) {
-		p.add("cpuUsage", "must be a percentage from 0 to %.0f, where 100 is one core, got %v", MaxCPUUsage, *c)
+		p.Addf("cpuUsage", "must be a percentage from 0 to %.0f, where 100 is one core, got %v", MaxCPUUsage, *c)
 	}
 	checkClasses(p, d.Classes)
 
@@ -151,42 +151,42 @@ func IsEarly(err error) bool {
 	})
 }
 
-func (a Admission) checkTime(p *problems, t, now time.Time) {
+func (a Admission) checkTime(p *Faults, t, now time.Time) {
 	retention := a.Retention
 	if retention == 0 {
 		retention = DefaultRetention
 	}
 	switch {
 	case t.After(now.Add(MaxClockSkew)):
-		p.add("createdAt", "%s is more than %s "+inTheFuture+"; check the clocks of the machine that sent it and of the one that stores it",
+		p.Addf("createdAt", "%s is more than %s "+inTheFuture+"; check the clocks of the machine that sent it and of the one that stores it",
 			t.Format(time.RFC3339Nano), MaxClockSkew)
 	case retention > 0 && t.Before(now.Add(-retention)):
-		p.add("createdAt", "%s is older than the retention window of %s, so the execution would be deleted at once; import older ones with a longer retention",
+		p.Addf("createdAt", "%s is older than the retention window of %s, so the execution would be deleted at once; import older ones with a longer retention",
 			t.Format(time.RFC3339Nano), FormatDuration(retention))
 	case t.Year() < 1 || t.Year() > 9999:
-		p.add("createdAt", "the year must be from 1 to 9999")
+		p.Addf("createdAt", "the year must be from 1 to 9999")
 	}
 }
 
-func checkCount(p *problems, path string, n *int) {
+func checkCount(p *Faults, path string, n *int) {
 	if n != nil && (*n < 0 || *n > MaxInt) {
-		p.add(path, "must be an integer from 0 to %d, got %d", MaxInt, *n)
+		p.Addf(path, "must be an integer from 0 to %d, got %d", MaxInt, *n)
 	}
 }
 
-func checkClasses(p *problems, classes []string) {
+func checkClasses(p *Faults, classes []string) {
 	for i, name := range classes {
 		if isPlainClass(name) {
 			continue
 		}
 		path := fmt.Sprintf("classesFound[%d]", i)
-		checkText(p, path, name, MaxClassBytes)
+		p.text(path, name, MaxClassBytes)
 		if name == "" || name != strings.TrimSpace(name) || strings.Contains(name, ",") {
-			p.add(path, "must be a class name without commas or surrounding blanks, got %q", name)
+			p.Addf(path, "must be a class name without commas or surrounding blanks, got %q", name)
 		}
 	}
 	if len(classes) > 0 && len(strings.Join(classes, ",")) > MaxMetadataBytes {
-		p.add("classesFound", "at most %d bytes in all", MaxMetadataBytes)
+		p.Addf("classesFound", "at most %d bytes in all", MaxMetadataBytes)
 	}
 }
 
@@ -202,7 +202,7 @@ func isPlainClass(name string) bool {
 
 // checkMetadata returns the compact form and the number of errors and
 // warnings in it. What was read is valid JSON, and may be kept.
-func checkMetadata(p *problems, raw json.RawMessage, wasRead bool) (compact json.RawMessage, nErrors, nWarnings int) {
+func checkMetadata(p *Faults, raw json.RawMessage, wasRead bool) (compact json.RawMessage, nErrors, nWarnings int) {
 	if raw = bytes.TrimSpace(raw); len(raw) == 0 || string(raw) == "null" {
 		return nil, 0, 0
 	}
@@ -210,31 +210,31 @@ func checkMetadata(p *problems, raw json.RawMessage, wasRead bool) (compact json
 		compact = compactJSON(raw)
 	} else {
 		if !utf8.Valid(raw) {
-			p.add("metadata", "not valid UTF-8")
+			p.Addf("metadata", "not valid UTF-8")
 			return nil, 0, 0
 		}
 		buf := bytes.NewBuffer(make([]byte, 0, len(raw)))
 		if err := json.Compact(buf, raw); err != nil {
-			p.add("metadata", "not valid JSON: %v", err)
+			p.Addf("metadata", "not valid JSON: %v", err)
 			return nil, 0, 0
 		}
 		compact = buf.Bytes()
 	}
 	if len(compact) > MaxMetadataBytes {
-		p.add("metadata", "at most %d bytes of JSON, got %d; store large output elsewhere and keep its hash", MaxMetadataBytes, len(compact))
+		p.Addf("metadata", "at most %d bytes of JSON, got %d; store large output elsewhere and keep its hash", MaxMetadataBytes, len(compact))
 		return nil, 0, 0
 	}
 	members, err := validMembers(compact)
 	if err != nil {
-		p.add("metadata", "%v", err)
+		p.Addf("metadata", "%v", err)
 		return nil, 0, 0
 	}
 	if deeperThan(MaxNesting, compact) {
-		p.add("metadata", "at most %d objects and arrays in each other", MaxNesting)
+		p.Addf("metadata", "at most %d objects and arrays in each other", MaxNesting)
 		return nil, 0, 0
 	}
 	if containsNUL(compact) {
-		p.add("metadata", "contains a NUL character (\\u0000), which no store can hold")
+		p.Addf("metadata", "contains a NUL character (\\u0000), which no store can hold")
 	}
 	for _, m := range members {
 		switch m.name {
@@ -285,12 +285,12 @@ func containsNUL(compact []byte) bool {
 	}
 }
 
-func checkFindings(p *problems, path string, raw json.RawMessage) int {
+func checkFindings(p *Faults, path string, raw json.RawMessage) int {
 	if len(raw) == 0 || string(raw) == "null" {
 		return 0
 	}
 	if raw[0] != '[' {
-		p.add(path, "must be an array of objects such as {\"severity\":\"error\",\"message\":\"…\"}")
+		p.Addf(path, "must be an array of objects such as {\"severity\":\"error\",\"message\":\"…\"}")
 		return 0
 	}
 	n := 0
@@ -314,9 +314,9 @@ func checkFindings(p *problems, path string, raw json.RawMessage) int {
 			Suggestion *string `json:"suggestion"`
 		}
 		if err := json.Unmarshal(element, &f); err != nil {
-			p.add(at, "must be an object with a message: %v", typeError(err))
+			p.Addf(at, "must be an object with a message: %v", typeError(err))
 		} else if f.Message == nil {
-			p.add(joinPath(at, "message"), "required")
+			p.Addf(joinPath(at, "message"), "required")
 		}
 	}
 	return n
@@ -387,7 +387,7 @@ func decodeExact(raw []byte) (value any, err error) {
 func Merge(batch []Admitted, stored map[ID]Execution) (fresh []Execution, duplicates int, err error) {
 	fresh = make([]Execution, 0, len(batch))
 	seen := make(map[ID]int, len(batch)) // places in fresh
-	var p problems
+	var p Faults
 	for i, a := range batch {
 		other, known := stored[a.Execution.ID]
 		if at, twice := seen[a.Execution.ID]; twice && !known {
@@ -404,7 +404,7 @@ func Merge(batch []Admitted, stored map[ID]Execution) (fresh []Execution, duplic
 			if len(batch) > 1 {
 				path = fmt.Sprintf("[%d].id", i)
 			}
-			p.add(path, "%s is already taken by an execution with different content", a.Execution.ID)
+			p.Addf(path, "%s is already taken by an execution with different content", a.Execution.ID)
 		}
 	}
 	if len(p.fields) > 0 {
@@ -416,7 +416,7 @@ func Merge(batch []Admitted, stored map[ID]Execution) (fresh []Execution, duplic
 // UnknownOwners is the error of an append whose records name users or
 // strategies that do not exist: which, for which record, and to add each once.
 func UnknownOwners(batch []Admitted, noUser, noStrategy map[string]bool, cause error) error {
-	var p problems
+	var p Faults
 	e := &Error{Code: CodeInvalid, Message: "invalid execution", Err: cause}
 	for i, a := range batch {
 		prefix := ""
@@ -424,13 +424,13 @@ func UnknownOwners(batch []Admitted, noUser, noStrategy map[string]bool, cause e
 			prefix = fmt.Sprintf("[%d]", i)
 		}
 		if id := a.Execution.UserID; noUser[id] {
-			p.add(joinPath(prefix, "userId"), "there is no user %q; add it first", id)
+			p.Addf(joinPath(prefix, "userId"), "there is no user %q; add it first", id)
 			if p.more == 0 {
 				e.With(Remedy{Act: ActAddUser, Value: id})
 			}
 		}
 		if id := a.Execution.StrategyID; noStrategy[id] {
-			p.add(joinPath(prefix, "strategyId"), "there is no strategy %q; add it first", id)
+			p.Addf(joinPath(prefix, "strategyId"), "there is no strategy %q; add it first", id)
 			if p.more == 0 {
 				e.With(Remedy{Act: ActAddStrategy, Value: id})
 			}

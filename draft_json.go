@@ -26,11 +26,11 @@ func (d *Draft) UnmarshalJSON(raw []byte) error {
 	if err != nil {
 		return &Error{Code: CodeInvalid, Message: "invalid execution", Fields: []FieldError{{"", err.Error()}}}
 	}
-	var p problems
+	var p Faults
 	for _, m := range members {
 		d.setField(&p, m.name, m.value)
 	}
-	sortProblems(p)
+	p.sort()
 	for _, m := range members {
 		switch m.name { // what reads add
 		case "user":
@@ -39,10 +39,10 @@ func (d *Draft) UnmarshalJSON(raw []byte) error {
 			checkOwner(&p, m.name, m.value, d.StrategyID)
 		}
 	}
-	return p.err("invalid execution")
+	return p.Err("invalid execution")
 }
 
-func (d *Draft) setField(p *problems, name string, value json.RawMessage) {
+func (d *Draft) setField(p *Faults, name string, value json.RawMessage) {
 	null := string(value) == "null"
 	switch name {
 	case "id":
@@ -51,7 +51,7 @@ func (d *Draft) setField(p *problems, name string, value json.RawMessage) {
 			if setText(p, name, value, &s, "a UUID string") {
 				id, err := ParseID(s)
 				if err != nil {
-					p.add(name, "%s, got %q", errBadID.Fields[0].Message, s)
+					p.Addf(name, "%s, got %q", errBadID.Fields[0].Message, s)
 				}
 				d.ID = id
 			}
@@ -90,24 +90,24 @@ func (d *Draft) setField(p *problems, name string, value json.RawMessage) {
 		}
 	case "user", "strategy", "ledger": // added by reads and exports
 	default:
-		p.add(name, "%s", unknownField(name))
+		p.Addf(name, "%s", unknownField(name))
 	}
 }
 
 // checkOwner refuses an owner beside the record that contradicts it.
-func checkOwner(p *problems, name string, value json.RawMessage, id string) {
+func checkOwner(p *Faults, name string, value json.RawMessage, id string) {
 	var owner struct{ ID string }
 	if err := json.Unmarshal(value, &owner); err != nil {
-		p.add(name, "%s", wrongOwner(name, value))
+		p.Addf(name, "%s", wrongOwner(name, value))
 	} else if owner.ID != id && string(value) != "null" {
-		p.add(name+".id", "is %q, and %sId is %q: they must be the same", owner.ID, name, id)
+		p.Addf(name+".id", "is %q, and %sId is %q: they must be the same", owner.ID, name, id)
 	}
 }
 
-func setText[T ~string](p *problems, path string, value json.RawMessage, into *T, want string) bool {
+func setText[T ~string](p *Faults, path string, value json.RawMessage, into *T, want string) bool {
 	text, err := unquote(value)
 	if err != nil {
-		p.add(path, "must be %s, got %s", want, abbreviate(value))
+		p.Addf(path, "must be %s, got %s", want, abbreviate(value))
 		return false
 	}
 	*into = T(text)
@@ -124,7 +124,7 @@ func unquote(value json.RawMessage) (text string, err error) {
 	return text, err
 }
 
-func readBool(p *problems, path string, value json.RawMessage) *bool {
+func readBool(p *Faults, path string, value json.RawMessage) *bool {
 	switch string(value) {
 	case "true":
 		return new(true)
@@ -132,24 +132,24 @@ func readBool(p *problems, path string, value json.RawMessage) *bool {
 		return new(false)
 	case "null":
 	default:
-		p.add(path, "must be true or false, got %s", abbreviate(value))
+		p.Addf(path, "must be true or false, got %s", abbreviate(value))
 	}
 	return nil
 }
 
-func readNumber(p *problems, path string, value json.RawMessage) *float64 {
+func readNumber(p *Faults, path string, value json.RawMessage) *float64 {
 	if string(value) == "null" {
 		return nil
 	}
 	f, err := strconv.ParseFloat(string(value), 64)
 	if err != nil {
-		p.add(path, "must be a number or null, got %s", abbreviate(value))
+		p.Addf(path, "must be a number or null, got %s", abbreviate(value))
 		return nil
 	}
 	return &f
 }
 
-func readInt(p *problems, path string, value json.RawMessage) *int {
+func readInt(p *Faults, path string, value json.RawMessage) *int {
 	if string(value) == "null" {
 		return nil
 	}
@@ -158,7 +158,7 @@ func readInt(p *problems, path string, value json.RawMessage) *int {
 		// 12.0 and 1.2e3 are integers too, to JSON and to JavaScript.
 		f, ferr := strconv.ParseFloat(string(value), 64)
 		if ferr != nil || f != float64(int64(f)) || f > 1e15 || f < -1e15 {
-			p.add(path, "must be an integer, got %s", abbreviate(value))
+			p.Addf(path, "must be an integer, got %s", abbreviate(value))
 			return nil
 		}
 		n = int(f)
@@ -166,7 +166,7 @@ func readInt(p *problems, path string, value json.RawMessage) *int {
 	return &n
 }
 
-func readClasses(p *problems, path string, value json.RawMessage) []string {
+func readClasses(p *Faults, path string, value json.RawMessage) []string {
 	if string(value) == "null" {
 		return nil
 	}
@@ -183,7 +183,7 @@ func readClasses(p *problems, path string, value json.RawMessage) []string {
 	}
 	classes := []string{}
 	if err := json.Unmarshal(value, &classes); err != nil {
-		p.add(path, "must be an array of strings, a comma-separated string or null, got %s", abbreviate(value))
+		p.Addf(path, "must be an array of strings, a comma-separated string or null, got %s", abbreviate(value))
 	}
 	return classes
 }
@@ -217,7 +217,7 @@ func elements(array json.RawMessage) iter.Seq[json.RawMessage] {
 	}
 }
 
-func readTime(p *problems, path string, value json.RawMessage) time.Time {
+func readTime(p *Faults, path string, value json.RawMessage) time.Time {
 	var s string
 	if !setText(p, path, value, &s, "an RFC 3339 time such as 2026-11-24T09:30:00.000Z") {
 		return time.Time{}
@@ -226,7 +226,7 @@ func readTime(p *problems, path string, value json.RawMessage) time.Time {
 	// RFC 3339 has neither the decimal comma nor the hour of one digit that
 	// time.Parse takes.
 	if err != nil || t.IsZero() || s[13] != ':' || strings.Contains(s, ",") {
-		p.add(path, "must be an RFC 3339 time with zone such as 2026-11-24T09:30:00.000Z, got %q", s)
+		p.Addf(path, "must be an RFC 3339 time with zone such as 2026-11-24T09:30:00.000Z, got %q", s)
 		return time.Time{}
 	}
 	return t

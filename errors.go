@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 )
 
@@ -151,61 +150,3 @@ func joinPath(prefix, path string) string {
 	}
 	return prefix + "." + path
 }
-
-// MaxFaults is how many faults one error lists; it counts the others.
-const MaxFaults = 100
-
-// problems collects field errors while a value is checked.
-type problems struct {
-	fields []FieldError
-	more   int
-}
-
-func (p *problems) add(path, format string, args ...any) {
-	if len(p.fields) >= MaxFaults {
-		p.more++ // a caller that sends millions of faults gets no memory for them
-		return
-	}
-	p.fields = append(p.fields, FieldError{path, fmt.Sprintf(format, args...)})
-}
-
-// addAll adds the problems of a part that is at prefix.
-func (p *problems) addAll(prefix string, part problems) {
-	for i, f := range part.fields {
-		if len(p.fields) >= MaxFaults {
-			p.more += len(part.fields) - i
-			break
-		}
-		p.fields = append(p.fields, FieldError{joinPath(prefix, f.Path), f.Message})
-	}
-	p.more += part.more
-}
-
-func (p problems) err(message string) error {
-	if len(p.fields) == 0 {
-		return nil
-	}
-	return &Error{Code: CodeInvalid, Message: message, Fields: p.fields, More: p.more}
-}
-
-// sortProblems orders field errors by path, so that messages are stable.
-func sortProblems(p problems) {
-	slices.SortFunc(p.fields, func(a, b FieldError) int { return strings.Compare(a.Path, b.Path) })
-}
-
-// Faults gathers the errors of the elements of a batch into one.
-type Faults struct{ all problems }
-
-// Add takes the error of the element at a path. One that names no place of its
-// own, or is none of a rule, is a fault of the element as a whole.
-func (f *Faults) Add(path string, err error) {
-	var e *Error
-	if errors.As(err, &e) && len(e.Fields) > 0 {
-		f.all.addAll(path, problems{e.Fields, e.More})
-		return
-	}
-	f.all.add(path, "%v", err)
-}
-
-// Err is nil where there are none, else an *Error of CodeInvalid.
-func (f *Faults) Err(message string) error { return f.all.err(message) }

@@ -18,13 +18,13 @@ type Hold struct {
 
 // Validate reports every broken rule as an *Error of CodeInvalid.
 func (h Hold) Validate() error {
-	var p problems
+	var p Faults
 	if h.Subject != Strategies && h.Subject != Users {
-		p.add("subject", "must be strategy or user, got %q", h.Subject)
+		p.Addf("subject", "must be strategy or user, got %q", h.Subject)
 	}
-	checkKey(&p, "subjectId", h.SubjectID)
-	checkText(&p, "reason", h.Reason, MaxNameBytes)
-	return p.err("invalid hold")
+	p.Key("subjectId", h.SubjectID)
+	p.Name("reason", h.Reason)
+	return p.Err("invalid hold")
 }
 
 // Holds keeps legal holds. A database enforces them itself: whoever removes

@@ -96,23 +96,23 @@ type Plan struct {
 // Plan checks the query and resolves its cursor. Faults are *Errors of
 // CodeInvalid naming the field.
 func (q Query) Plan(now time.Time) (Plan, error) {
-	var p problems
+	var p Faults
 	f := q.Filter
 	plan := Plan{Filter: f, Limit: q.Limit, bound: f.fingerprint()}
 	if plan.Limit == 0 {
 		plan.Limit = DefaultLimit
 	}
 	if plan.Limit < 1 || plan.Limit > MaxLimit {
-		p.add("limit", "must be 1 to %d, got %d", MaxLimit, q.Limit)
+		p.Addf("limit", "must be 1 to %d, got %d", MaxLimit, q.Limit)
 	}
 	if f.Type != "" && f.Type != Validation && f.Type != Terminal {
-		p.add("executionType", "must be VALIDATION or TERMINAL, got %q", f.Type)
+		p.Addf("executionType", "must be VALIDATION or TERMINAL, got %q", f.Type)
 	}
 	if f.Within < 0 {
-		p.add("within", "must be a positive duration")
+		p.Addf("within", "must be a positive duration")
 	}
 	for path, text := range map[string]string{"userId": f.UserID, "strategyId": f.StrategyID, "text": f.Text} {
-		checkText(&p, path, text, MaxNameBytes)
+		p.Name(path, text)
 	}
 	plan.Filter.Since, plan.Filter.Until = CeilMillisecond(f.Since), CeilMillisecond(f.Until)
 	if f.Within > 0 {
@@ -126,14 +126,14 @@ func (q Query) Plan(now time.Time) (Plan, error) {
 	}
 	if q.Cursor != "" {
 		if err := plan.resume(q.Cursor); err != nil {
-			p.add("cursor", "%v", err)
+			p.Addf("cursor", "%v", err)
 		}
 	}
 	if !f.Since.IsZero() && !f.Until.IsZero() && f.Until.Before(f.Since) {
-		p.add("until", "is before since")
+		p.Addf("until", "is before since")
 	}
-	sortProblems(p)
-	return plan, p.err("invalid query")
+	p.sort()
+	return plan, p.Err("invalid query")
 }
 
 // Cursor is the cursor for the page after the one that ended at last.
@@ -230,13 +230,13 @@ func (q OwnerQuery) After() *string {
 
 // Plan checks the query and fills in its default.
 func (q OwnerQuery) Plan() (OwnerQuery, error) {
-	var p problems
+	var p Faults
 	if q.Limit == 0 {
 		q.Limit = DefaultLimit
 	}
 	if q.Limit < 1 || q.Limit > MaxLimit {
-		p.add("limit", "must be 1 to %d, got %d", MaxLimit, q.Limit)
+		p.Addf("limit", "must be 1 to %d, got %d", MaxLimit, q.Limit)
 	}
-	checkText(&p, "cursor", q.Cursor, MaxMetadataBytes) // an application's ids may be longer than ours
-	return q, p.err("invalid query")
+	p.text("cursor", q.Cursor, MaxMetadataBytes) // an application's ids may be longer than ours
+	return q, p.Err("invalid query")
 }

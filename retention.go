@@ -67,16 +67,16 @@ func Before(t time.Time) Cutoff { return Cutoff{Before: t} }
 // Validate reports types and strategies that cannot be as an *Error of
 // CodeInvalid.
 func (c Cutoff) Validate() error {
-	var p problems
+	var p Faults
 	for _, t := range slices.Sorted(maps.Keys(c.Types)) {
 		if t != Validation && t != Terminal {
-			p.add("types."+string(t), "must be VALIDATION or TERMINAL")
+			p.Addf("types."+string(t), "must be VALIDATION or TERMINAL")
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Strategies)) {
-		checkKey(&p, "strategies."+id, id)
+		p.Key("strategies."+id, id)
 	}
-	return p.err("invalid retention periods")
+	return p.Err("invalid retention periods")
 }
 
 // Map is the cutoff with each of its times changed.

@@ -338,32 +338,32 @@ type RankQuery struct {
 
 // Plan checks the query and fills in its defaults.
 func (q RankQuery) Plan() (RankQuery, error) {
-	var p problems
+	var p Faults
 	if q.Limit == 0 {
 		q.Limit = 10
 	}
 	if q.Limit < 1 || q.Limit > MaxLimit {
-		p.add("limit", "must be 1 to %d, got %d", MaxLimit, q.Limit)
+		p.Addf("limit", "must be 1 to %d, got %d", MaxLimit, q.Limit)
 	}
 	if q.Order == "" {
 		q.Order = MostExecutions
 	}
 	if q.Order != MostExecutions && q.Order != MostFailures {
-		p.add("order", "must be executions or failures, got %q", q.Order)
+		p.Addf("order", "must be executions or failures, got %q", q.Order)
 	}
 	if q.Subject != Strategies && q.Subject != Users {
-		p.add("subject", "must be strategy or user, got %q", q.Subject)
+		p.Addf("subject", "must be strategy or user, got %q", q.Subject)
 	}
-	return q, p.err("invalid ranking")
+	return q, p.Err("invalid ranking")
 }
 
 // CheckHealthLast checks the last of StrategyHealth.
 func CheckHealthLast(last int) error {
-	var p problems
+	var p Faults
 	if last < 1 || last > MaxHealthLast {
-		p.add("last", "must be 1 to %d, got %d", MaxHealthLast, last)
+		p.Addf("last", "must be 1 to %d, got %d", MaxHealthLast, last)
 	}
-	return p.err("invalid query")
+	return p.Err("invalid query")
 }
 
 // RankOrder is what a ranking is ordered by, descending; ties by id.
@@ -387,14 +387,14 @@ type Rank struct {
 // ParseLocation finds a time zone by its IANA name; "" is UTC. "Local" is
 // refused: an answer may not depend on the machine that gives it.
 func ParseLocation(name string) (*time.Location, error) {
-	var p problems
+	var p Faults
 	if name == "Local" {
-		p.add("tz", "name the zone, such as Europe/Paris")
-		return nil, p.err("")
+		p.Addf("tz", "name the zone, such as Europe/Paris")
+		return nil, p.Err("")
 	}
 	location, err := time.LoadLocation(name)
 	if err != nil {
-		p.add("tz", "unknown time zone %q: it must be an IANA name such as Europe/Paris", name)
+		p.Addf("tz", "unknown time zone %q: it must be an IANA name such as Europe/Paris", name)
 		return nil, &Error{Code: CodeInvalid, Fields: p.fields, Err: err}
 	}
 	return location, nil

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 )
 
 func location(t testing.TB, name string) *time.Location {
@@ -194,21 +195,21 @@ func TestRules(t *testing.T) {
 		return sandtrail.WindowStats{Total: total, Successful: total - failed, Failed: failed, TimedOut: timedOut, P95Time: &p95}
 	}
 	for name, test := range map[string]struct {
-		rule   sandtrail.Rule
+		rule   alert.Rule
 		stats  sandtrail.WindowStats
 		firing bool
 	}{
-		"default, none":       {sandtrail.DefaultRule(), sandtrail.WindowStats{}, false},
-		"default, at 30 %":    {sandtrail.DefaultRule(), stats(10, 3, 0, 1), false},
-		"default, above":      {sandtrail.DefaultRule(), stats(100, 31, 0, 1), true},
-		"default, one failed": {sandtrail.DefaultRule(), stats(1, 1, 0, 1), true},
-		"few":                 {sandtrail.Rule{Metric: sandtrail.FailureRate, Threshold: 30}, stats(9, 9, 0, 1), false},
-		"enough":              {sandtrail.Rule{Metric: sandtrail.FailureRate, Threshold: 30}, stats(10, 10, 0, 1), true},
-		"time-outs":           {sandtrail.Rule{Metric: sandtrail.TimeoutRate, Threshold: 5, MinSample: 1}, stats(10, 5, 1, 1), true},
-		"slow":                {sandtrail.Rule{Metric: sandtrail.P95Time, Threshold: 500, MinSample: 1}, stats(10, 0, 0, 501), true},
-		"not slow":            {sandtrail.Rule{Metric: sandtrail.P95Time, Threshold: 500, MinSample: 1}, stats(10, 0, 0, 500), false},
-		"silence":             {sandtrail.Rule{Metric: sandtrail.NoExecutions, Window: time.Hour}, sandtrail.WindowStats{}, true},
-		"no silence":          {sandtrail.Rule{Metric: sandtrail.NoExecutions, Window: time.Hour}, stats(1, 0, 0, 1), false},
+		"default, none":       {alert.DefaultRule(), sandtrail.WindowStats{}, false},
+		"default, at 30 %":    {alert.DefaultRule(), stats(10, 3, 0, 1), false},
+		"default, above":      {alert.DefaultRule(), stats(100, 31, 0, 1), true},
+		"default, one failed": {alert.DefaultRule(), stats(1, 1, 0, 1), true},
+		"few":                 {alert.Rule{Metric: alert.FailureRate, Threshold: 30}, stats(9, 9, 0, 1), false},
+		"enough":              {alert.Rule{Metric: alert.FailureRate, Threshold: 30}, stats(10, 10, 0, 1), true},
+		"time-outs":           {alert.Rule{Metric: alert.TimeoutRate, Threshold: 5, MinSample: 1}, stats(10, 5, 1, 1), true},
+		"slow":                {alert.Rule{Metric: alert.P95Time, Threshold: 500, MinSample: 1}, stats(10, 0, 0, 501), true},
+		"not slow":            {alert.Rule{Metric: alert.P95Time, Threshold: 500, MinSample: 1}, stats(10, 0, 0, 500), false},
+		"silence":             {alert.Rule{Metric: alert.NoExecutions, Window: time.Hour}, sandtrail.WindowStats{}, true},
+		"no silence":          {alert.Rule{Metric: alert.NoExecutions, Window: time.Hour}, stats(1, 0, 0, 1), false},
 	} {
 		v := test.rule.Evaluate(test.stats)
 		if v.Firing != test.firing || v.Message == "" {

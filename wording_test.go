@@ -70,7 +70,7 @@ func TestMessagesSayWhatMustBe(t *testing.T) {
 // constructors are the functions by whose name an error is made: those that
 // return one, and what gathers the places of one.
 func constructors(all []source) map[string]bool {
-	made := map[string]bool{"Errorf": true, "New": true, "add": true, "obstacle": true}
+	made := map[string]bool{"Errorf": true, "New": true, "Addf": true, "obstacle": true}
 	for _, s := range all {
 		for _, d := range s.file.Decls {
 			f, ok := d.(*ast.FuncDecl)

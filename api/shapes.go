@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 // Page is a stretch of a list.
@@ -74,15 +76,15 @@ type NewSilence struct {
 }
 
 // Make makes the silence, or says which field is wrong.
-func (n NewSilence) Make(by string, now time.Time) (sandtrail.Silence, error) {
+func (n NewSilence) Make(by string, now time.Time) (alert.Silence, error) {
 	now = sandtrail.Millisecond(now)
 	lifetime, err := sandtrail.ParseDuration(n.For)
 	if err != nil {
-		return sandtrail.Silence{}, &sandtrail.Error{
+		return alert.Silence{}, &sandtrail.Error{
 			Code: sandtrail.CodeInvalid, Err: err, Fields: []sandtrail.FieldError{{Path: "for", Message: err.Error()}},
 		}
 	}
-	s := sandtrail.Silence{
+	s := alert.Silence{
 		ID: sandtrail.NewID(now), Rule: n.Rule, Reason: n.Reason, CreatedBy: by, CreatedAt: now, Until: sandtrail.Millisecond(now.Add(lifetime)),
 	}
 	return s, s.Validate()
@@ -103,15 +105,15 @@ type OwnerStrategy struct {
 
 // NewKey asks for a key.
 type NewKey struct {
-	Name      string         `json:"name,omitempty" example:"ci"`
-	Role      sandtrail.Role `json:"role" enum:"ingest,read,auditor,admin"`
-	UserID    string         `json:"userId,omitempty" doc:"read only: the key sees this user's executions alone."`
-	ExpiresIn string         `json:"expiresIn,omitempty" doc:"A length of time from now; never if left out." example:"30d"`
+	Name      string    `json:"name,omitempty" example:"ci"`
+	Role      auth.Role `json:"role" enum:"ingest,read,auditor,admin"`
+	UserID    string    `json:"userId,omitempty" doc:"read only: the key sees this user's executions alone."`
+	ExpiresIn string    `json:"expiresIn,omitempty" doc:"A length of time from now; never if left out." example:"30d"`
 }
 
 // Make makes the key and its secret, or says which field is wrong.
-func (n NewKey) Make(now time.Time) (sandtrail.Key, string, error) {
-	key, secret := sandtrail.NewKey(n.Name, n.Role, n.UserID, now)
+func (n NewKey) Make(now time.Time) (auth.Key, string, error) {
+	key, secret := auth.NewKey(n.Name, n.Role, n.UserID, now)
 	if n.ExpiresIn != "" {
 		lifetime, err := sandtrail.ParseDuration(n.ExpiresIn)
 		if err != nil {
@@ -128,7 +130,7 @@ func (n NewKey) Make(now time.Time) (sandtrail.Key, string, error) {
 
 // CreatedKey answers it: the only time the secret is shown.
 type CreatedKey struct {
-	sandtrail.Key
+	auth.Key
 	Secret string `json:"secret" doc:"Send it as Authorization: Bearer. It is not kept and cannot be shown again."`
 }
 
@@ -141,7 +143,7 @@ type Alerts struct {
 // Alert is a rule and its verdict.
 type Alert struct {
 	Name       string                `json:"name"`
-	Metric     sandtrail.Metric      `json:"metric" enum:"failureRate,timeoutRate,p95Time,noExecutions"`
+	Metric     alert.Metric          `json:"metric" enum:"failureRate,timeoutRate,p95Time,noExecutions"`
 	Window     string                `json:"window" doc:"Looked back from now." example:"1h"`
 	Threshold  float64               `json:"threshold" doc:"Fires strictly above it."`
 	MinSample  int64                 `json:"minSample" doc:"Fewer executions never fire."`
@@ -156,7 +158,7 @@ type Alert struct {
 }
 
 // NewAlert describes a verdict.
-func NewAlert(v sandtrail.Verdict) Alert {
+func NewAlert(v alert.Verdict) Alert {
 	r := v.Rule
 	patience := ""
 	if r.For > 0 {

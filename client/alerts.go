@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/api"
 )
 
@@ -17,25 +18,25 @@ func (c *Client) Alerts(ctx context.Context) (api.Alerts, error) {
 
 // AlertEvents returns when rules began to fire and ended, newest first, those
 // before an event (the zero id: all).
-func (c *Client) AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]sandtrail.AlertEvent, error) {
+func (c *Client) AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]alert.Event, error) {
 	values := values{}
 	values.limit(limit)
 	if !before.IsZero() {
 		values.text("cursor", before.String())
 	}
-	page, err := get[api.Page[sandtrail.AlertEvent]](ctx, c, url.Values(values), "v1", "alerts", "history")
+	page, err := get[api.Page[alert.Event]](ctx, c, url.Values(values), "v1", "alerts", "history")
 	return page.Items, err
 }
 
 // CreateSilence silences a rule, or all of them. It is not repeated when the
 // answer is lost.
-func (c *Client) CreateSilence(ctx context.Context, s api.NewSilence) (sandtrail.Silence, error) {
-	return do[sandtrail.Silence](ctx, c, call{method: http.MethodPost, path: []string{"v1", "alerts", "silences"}, body: s, once: true})
+func (c *Client) CreateSilence(ctx context.Context, s api.NewSilence) (alert.Silence, error) {
+	return do[alert.Silence](ctx, c, call{method: http.MethodPost, path: []string{"v1", "alerts", "silences"}, body: s, once: true})
 }
 
 // Silences returns the silences that last by the server's clock.
-func (c *Client) Silences(ctx context.Context, _ time.Time) ([]sandtrail.Silence, error) {
-	page, err := get[api.Page[sandtrail.Silence]](ctx, c, nil, "v1", "alerts", "silences")
+func (c *Client) Silences(ctx context.Context, _ time.Time) ([]alert.Silence, error) {
+	page, err := get[api.Page[alert.Silence]](ctx, c, nil, "v1", "alerts", "silences")
 	return page.Items, err
 }
 

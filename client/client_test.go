@@ -21,6 +21,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/server"
 	"github.com/sandtrail/sandtrail/sqlite"
@@ -465,12 +466,12 @@ func TestKeysOverTheWire(t *testing.T) {
 	db := openDatabase(t)
 	url := serve(t, db)
 	ctx := t.Context()
-	made, err := open(t, url, "").CreateKey(ctx, api.NewKey{Name: "first", Role: sandtrail.RoleAdmin})
+	made, err := open(t, url, "").CreateKey(ctx, api.NewKey{Name: "first", Role: auth.RoleAdmin})
 	if err != nil {
 		t.Fatal(err)
 	}
 	admin := open(t, url, made.Secret)
-	other, err := admin.CreateKey(ctx, api.NewKey{Role: sandtrail.RoleRead, UserID: "u", ExpiresIn: "30d"})
+	other, err := admin.CreateKey(ctx, api.NewKey{Role: auth.RoleRead, UserID: "u", ExpiresIn: "30d"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -478,14 +479,14 @@ func TestKeysOverTheWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys, err := admin.Keys(ctx)
-	i := slices.IndexFunc(keys, func(k sandtrail.Key) bool { return k.ID == other.ID })
+	i := slices.IndexFunc(keys, func(k auth.Key) bool { return k.ID == other.ID })
 	if err != nil || len(keys) != 2 || keys[i].RevokedAt == nil || !keys[i].ExpiresAt.Equal(noon.AddDate(0, 0, 30)) {
 		t.Errorf("keys: %+v, %v", keys, err)
 	}
 	if err := open(t, url, other.Secret).PutUser(ctx, sandtrail.User{ID: "u", Email: "u@x"}); !errors.Is(err, sandtrail.ErrUnauthorized) {
 		t.Errorf("with a revoked key: got %v, want ErrUnauthorized", err)
 	}
-	log, err := admin.Accesses(ctx, sandtrail.AccessQuery{Limit: 10})
+	log, err := admin.Accesses(ctx, auth.AccessQuery{Limit: 10})
 	acts := []string{}
 	for _, a := range log.Items {
 		acts = append(acts, fmt.Sprint(a.Outcome, " ", a.Action))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 // CreateKey makes a key on the server. The answer holds its secret, which
@@ -16,8 +17,8 @@ func (c *Client) CreateKey(ctx context.Context, k api.NewKey) (api.CreatedKey, e
 }
 
 // Keys lists all keys without their secrets.
-func (c *Client) Keys(ctx context.Context) ([]sandtrail.Key, error) {
-	page, err := get[api.Page[sandtrail.Key]](ctx, c, nil, "v1", "keys")
+func (c *Client) Keys(ctx context.Context) ([]auth.Key, error) {
+	page, err := get[api.Page[auth.Key]](ctx, c, nil, "v1", "keys")
 	return page.Items, err
 }
 
@@ -29,7 +30,7 @@ func (c *Client) RevokeKey(ctx context.Context, id sandtrail.ID) error {
 
 // Accesses returns the lines of the access log that the query selects, newest
 // first. A limit of 0 takes the server's default.
-func (c *Client) Accesses(ctx context.Context, q sandtrail.AccessQuery) (api.Page[sandtrail.Access], error) {
+func (c *Client) Accesses(ctx context.Context, q auth.AccessQuery) (api.Page[auth.Access], error) {
 	values := values{}
 	values.limit(q.Limit)
 	values.text("actor", q.Actor)
@@ -38,5 +39,5 @@ func (c *Client) Accesses(ctx context.Context, q sandtrail.AccessQuery) (api.Pag
 	if !q.Before.IsZero() {
 		values.text("cursor", q.Before.String())
 	}
-	return get[api.Page[sandtrail.Access]](ctx, c, url.Values(values), "v1", "access-log")
+	return get[api.Page[auth.Access]](ctx, c, url.Values(values), "v1", "access-log")
 }

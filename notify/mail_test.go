@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 )
 
 // postOffice is an SMTP server that takes one message.
@@ -181,7 +182,7 @@ func TestMailThatIsRefused(t *testing.T) {
 }
 
 func TestMailHeadersCannotBeForged(t *testing.T) {
-	v := sandtrail.Rule{Name: "a\r\nBcc: eve@example.com", Metric: sandtrail.FailureRate, Window: time.Hour}.Evaluate(sandtrail.WindowStats{Total: 20, Failed: 20})
+	v := alert.Rule{Name: "a\r\nBcc: eve@example.com", Metric: alert.FailureRate, Window: time.Hour}.Evaluate(sandtrail.WindowStats{Total: 20, Failed: 20})
 	m := Mail{From: "a@example.com", To: []string{"b@example.com"}, Now: func() time.Time { return noon }}
 	got, err := mail.ReadMessage(strings.NewReader(string(m.message(NewNotice(true, noon, v)))))
 	if err != nil || got.Header.Get("Bcc") != "" || len(got.Header) != 9 {

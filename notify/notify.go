@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 )
 
 // Notice is a change of a rule's state. It may be delivered more than once,
@@ -16,11 +16,11 @@ type Notice struct {
 	ID      string // of the rule and the time of the change
 	Firing  bool   // false: resolved
 	Since   time.Time
-	Verdict sandtrail.Verdict // of now
+	Verdict alert.Verdict // of now
 }
 
 // NewNotice says that a rule fires, or no longer does, since a time.
-func NewNotice(firing bool, since time.Time, v sandtrail.Verdict) Notice {
+func NewNotice(firing bool, since time.Time, v alert.Verdict) Notice {
 	return Notice{
 		ID: v.Rule.Name + "@" + since.UTC().Format(time.RFC3339Nano), Firing: firing, Since: since, Verdict: v,
 	}

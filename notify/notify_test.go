@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 )
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -21,7 +22,7 @@ func notice(firing bool) Notice {
 	if firing {
 		failed = 9
 	}
-	v := sandtrail.DefaultRule().Evaluate(sandtrail.WindowStats{Total: 10, Failed: failed, Successful: 10 - failed})
+	v := alert.DefaultRule().Evaluate(sandtrail.WindowStats{Total: 10, Failed: failed, Successful: 10 - failed})
 	return NewNotice(firing, noon, v)
 }
 

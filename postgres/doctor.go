@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 )
 
 // Doctor examines the database.
@@ -75,7 +76,7 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 	if err != nil {
 		return checks, wrap("doctor", err)
 	}
-	channels, err := sandtrail.CheckDeliveries(ctx, s, now)
+	channels, err := alert.CheckDeliveries(ctx, s, now)
 	return append(append(checks, upkeep...), channels), err
 }
 

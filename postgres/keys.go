@@ -8,15 +8,16 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 var (
-	_ sandtrail.Keyring   = (*Store)(nil)
-	_ sandtrail.AccessLog = (*Store)(nil)
+	_ auth.Keyring   = (*Store)(nil)
+	_ auth.AccessLog = (*Store)(nil)
 )
 
 // CreateKey adds a key.
-func (s *Store) CreateKey(ctx context.Context, k sandtrail.Key) error {
+func (s *Store) CreateKey(ctx context.Context, k auth.Key) error {
 	if err := k.Validate(); err != nil {
 		return err
 	}
@@ -28,23 +29,23 @@ func (s *Store) CreateKey(ctx context.Context, k sandtrail.Key) error {
 }
 
 // Keys returns all keys.
-func (s *Store) Keys(ctx context.Context) ([]sandtrail.Key, error) {
+func (s *Store) Keys(ctx context.Context) ([]auth.Key, error) {
 	return s.selectKeys(ctx, "ORDER BY id")
 }
 
 // KeyByHash returns the key with that hash.
-func (s *Store) KeyByHash(ctx context.Context, hash sandtrail.KeyHash) (sandtrail.Key, error) {
+func (s *Store) KeyByHash(ctx context.Context, hash auth.KeyHash) (auth.Key, error) {
 	found, err := s.selectKeys(ctx, "WHERE hash = $1", hash[:])
 	if err == nil && len(found) == 0 {
 		err = sandtrail.Errorf(sandtrail.CodeNotFound, "there is no such key")
 	}
 	if err != nil {
-		return sandtrail.Key{}, err
+		return auth.Key{}, err
 	}
 	return found[0], nil
 }
 
-func (s *Store) selectKeys(ctx context.Context, rest string, args ...any) ([]sandtrail.Key, error) {
+func (s *Store) selectKeys(ctx context.Context, rest string, args ...any) ([]auth.Key, error) {
 	l, err := s.open(ctx)
 	if err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func (s *Store) selectKeys(ctx context.Context, rest string, args ...any) ([]san
 	return keys, wrap("read keys", err)
 }
 
-func scanKey(row pgx.CollectableRow) (k sandtrail.Key, err error) {
+func scanKey(row pgx.CollectableRow) (k auth.Key, err error) {
 	var hash []byte
 	err = row.Scan((*[16]byte)(&k.ID), &k.Name, &k.Role, &k.UserID, &hash, &k.CreatedAt, &k.ExpiresAt, &k.LastUsedAt, &k.RevokedAt)
 	copy(k.Hash[:], hash)
@@ -91,7 +92,7 @@ func (s *Store) Unkey(ctx context.Context, now time.Time) error {
 		var valid bool
 		err := tx.QueryRow(ctx, l.sql("SELECT EXISTS (SELECT FROM {schema}.keys WHERE revoked_at IS NULL)")).Scan(&valid)
 		if err == nil && valid {
-			err = sandtrail.ErrKeyed
+			err = auth.ErrKeyed
 		}
 		if err != nil {
 			return err
@@ -118,7 +119,7 @@ func (s *Store) TouchKey(ctx context.Context, id sandtrail.ID, now time.Time) er
 }
 
 // LogAccess adds a line to the access log.
-func (s *Store) LogAccess(ctx context.Context, a sandtrail.Access) error {
+func (s *Store) LogAccess(ctx context.Context, a auth.Access) error {
 	_, err := s.execute(ctx, `INSERT INTO {schema}.access_log
 		(id, at, key_id, actor, action, object, outcome, detail, remote) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		[16]byte(a.ID), a.At, (*[16]byte)(a.KeyID), a.Actor, a.Action, a.Object, string(a.Outcome), a.Detail, a.Remote)
@@ -126,7 +127,7 @@ func (s *Store) LogAccess(ctx context.Context, a sandtrail.Access) error {
 }
 
 // Accesses returns lines of the access log, newest first.
-func (s *Store) Accesses(ctx context.Context, q sandtrail.AccessQuery) ([]sandtrail.Access, error) {
+func (s *Store) Accesses(ctx context.Context, q auth.AccessQuery) ([]auth.Access, error) {
 	l, err := s.open(ctx)
 	if err != nil {
 		return nil, err
@@ -145,7 +146,7 @@ func (s *Store) Accesses(ctx context.Context, q sandtrail.AccessQuery) ([]sandtr
 	if err != nil {
 		return nil, wrap("read access log", err)
 	}
-	lines, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a sandtrail.Access, err error) {
+	lines, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a auth.Access, err error) {
 		var key *[16]byte
 		err = row.Scan((*[16]byte)(&a.ID), &a.At, &key, &a.Actor, &a.Action, &a.Object, &a.Outcome, &a.Detail, &a.Remote)
 		a.At, a.KeyID = a.At.UTC(), (*sandtrail.ID)(key)

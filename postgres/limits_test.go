@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -100,29 +102,29 @@ var (
 		"Keys":       func(c call) error { return second(c.Keys(c.ctx)) },
 		"Keyed":      func(c call) error { return second(c.Keyed(c.ctx)) },
 		"Unkey": func(c call) error {
-			if err := c.Unkey(c.ctx, now); !errors.Is(err, sandtrail.ErrKeyed) {
+			if err := c.Unkey(c.ctx, now); !errors.Is(err, auth.ErrKeyed) {
 				return err
 			}
 			return nil
 		},
-		"KeyByHash": func(c call) error { return orMissing(second(c.KeyByHash(c.ctx, sandtrail.KeyHash{1}))) },
+		"KeyByHash": func(c call) error { return orMissing(second(c.KeyByHash(c.ctx, auth.KeyHash{1}))) },
 		"RevokeKey": func(c call) error { return orMissing(c.RevokeKey(c.ctx, sandtrail.NewID(now), now)) },
 		"TouchKey":  func(c call) error { return c.TouchKey(c.ctx, sandtrail.NewID(now), now) },
 		"LogAccess": func(c call) error {
-			return c.LogAccess(c.ctx, sandtrail.Access{ID: sandtrail.NewID(now), At: now, Outcome: sandtrail.Allowed})
+			return c.LogAccess(c.ctx, auth.Access{ID: sandtrail.NewID(now), At: now, Outcome: auth.Allowed})
 		},
-		"Accesses":    func(c call) error { return second(c.Accesses(c.ctx, sandtrail.AccessQuery{Limit: 1})) },
+		"Accesses":    func(c call) error { return second(c.Accesses(c.ctx, auth.AccessQuery{Limit: 1})) },
 		"AlertStates": func(c call) error { return second(c.AlertStates(c.ctx)) },
 		"PutAlertState": func(c call) error {
-			return c.PutAlertState(c.ctx, sandtrail.AlertState{Rule: "r", Since: now}, &sandtrail.AlertEvent{ID: sandtrail.NewID(now), At: now, Rule: "r"})
+			return c.PutAlertState(c.ctx, alert.State{Rule: "r", Since: now}, &alert.Event{ID: sandtrail.NewID(now), At: now, Rule: "r"})
 		},
 		"PutAlertDelivery": func(c call) error {
-			return orMissing(c.PutAlertDelivery(c.ctx, sandtrail.NewID(now), sandtrail.AlertDelivery{Channel: "c", At: now}))
+			return orMissing(c.PutAlertDelivery(c.ctx, sandtrail.NewID(now), alert.Delivery{Channel: "c", At: now}))
 		},
 		"AlertEvent":  func(c call) error { return orMissing(second(c.AlertEvent(c.ctx, sandtrail.NewID(now)))) },
 		"AlertEvents": func(c call) error { return second(c.AlertEvents(c.ctx, sandtrail.ID{}, 1)) },
 		"CreateSilence": func(c call) error {
-			return c.CreateSilence(c.ctx, sandtrail.Silence{ID: sandtrail.NewID(now), Rule: "r", Reason: "x", CreatedAt: now, Until: now.Add(time.Hour)})
+			return c.CreateSilence(c.ctx, alert.Silence{ID: sandtrail.NewID(now), Rule: "r", Reason: "x", CreatedAt: now, Until: now.Add(time.Hour)})
 		},
 		"Silences":     func(c call) error { return second(c.Silences(c.ctx, now)) },
 		"EndSilence":   func(c call) error { return orMissing(c.EndSilence(c.ctx, sandtrail.NewID(now), now)) },
@@ -172,8 +174,8 @@ func many(n int) []sandtrail.Admitted {
 	return batch
 }
 
-func newKey() sandtrail.Key {
-	k := sandtrail.Key{ID: sandtrail.NewID(now), Name: "k", Role: sandtrail.RoleRead, CreatedAt: now}
+func newKey() auth.Key {
+	k := auth.Key{ID: sandtrail.NewID(now), Name: "k", Role: auth.RoleRead, CreatedAt: now}
 	_, _ = rand.Read(k.Hash[:])
 	return k
 }

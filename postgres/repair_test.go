@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
 )
@@ -18,7 +19,7 @@ func TestRepairAfterReset(t *testing.T) {
 	s, url := open(t)
 	putOwners(t, s, 2)
 	appendAll(t, s, execution(now))
-	key, _ := sandtrail.NewKey("app", sandtrail.RoleAdmin, "", now)
+	key, _ := auth.NewKey("app", auth.RoleAdmin, "", now)
 	if err := s.CreateKey(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/bench"
 	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
@@ -231,7 +232,7 @@ func serveStore(b *testing.B, store *postgres.Store) []*client.Client {
 	})
 	clients := make([]*client.Client, benchClients)
 	for i := range clients {
-		key, secret := sandtrail.NewKey(fmt.Sprint("runner-", i), sandtrail.RoleIngest, "", time.Now())
+		key, secret := auth.NewKey(fmt.Sprint("runner-", i), auth.RoleIngest, "", time.Now())
 		check(b, store.CreateKey(b.Context(), key))
 		clients[i], err = client.Open(listening.URL, secret)
 		check(b, err)

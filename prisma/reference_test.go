@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -302,7 +303,7 @@ func (f fixture) compareTrends(t *testing.T) {
 
 func (f fixture) compareAlert(t *testing.T) {
 	t.Helper()
-	rule := sandtrail.DefaultRule()
+	rule := alert.DefaultRule()
 	now := time.Now()
 	stats, err := f.store.WindowStats(t.Context(), sandtrail.Window{Since: now.Add(-rule.Window), Until: now.Add(sandtrail.MaxClockSkew)})
 	check(t, err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 func (s *Server) registerAdministration() {
@@ -70,9 +71,9 @@ func (s *Server) retention(context.Context, *struct{}) (*body[api.Retention], er
 	return answer(api.NewRetention(s.cfg.Retention), nil)
 }
 
-func (s *Server) listKeys(ctx context.Context, _ *struct{}) (*body[api.Page[sandtrail.Key]], error) {
+func (s *Server) listKeys(ctx context.Context, _ *struct{}) (*body[api.Page[auth.Key]], error) {
 	if s.cfg.Keys == nil {
-		return answer(api.NewPage[sandtrail.Key](nil, ""), nil)
+		return answer(api.NewPage[auth.Key](nil, ""), nil)
 	}
 	keys, err := s.cfg.Keys.Keys(ctx)
 	return answer(api.NewPage(keys, ""), err)
@@ -142,17 +143,17 @@ type accessInput struct {
 	Outcome string `query:"outcome" enum:"allowed,denied"`
 }
 
-func (s *Server) accessLog(ctx context.Context, in *accessInput) (*body[api.Page[sandtrail.Access]], error) {
+func (s *Server) accessLog(ctx context.Context, in *accessInput) (*body[api.Page[auth.Access]], error) {
 	before, err := in.before()
 	if err != nil {
 		return nil, err
 	}
 	if s.cfg.AccessLog == nil {
-		return answer(api.NewPage[sandtrail.Access](nil, ""), nil)
+		return answer(api.NewPage[auth.Access](nil, ""), nil)
 	}
-	lines, err := s.cfg.AccessLog.Accesses(ctx, sandtrail.AccessQuery{
-		Actor: in.Actor, Action: in.Action, Outcome: sandtrail.Outcome(in.Outcome), Before: before, Limit: in.Limit,
+	lines, err := s.cfg.AccessLog.Accesses(ctx, auth.AccessQuery{
+		Actor: in.Actor, Action: in.Action, Outcome: auth.Outcome(in.Outcome), Before: before, Limit: in.Limit,
 	})
-	next := nextBefore(lines, in.Limit, func(a sandtrail.Access) sandtrail.ID { return a.ID })
+	next := nextBefore(lines, in.Limit, func(a auth.Access) sandtrail.ID { return a.ID })
 	return answer(api.NewPage(lines, next), err)
 }

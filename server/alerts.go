@@ -5,14 +5,15 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/api"
 )
 
 // Alerts is what is kept about alerts. Both databases keep it.
 type Alerts interface {
-	AlertStates(ctx context.Context) ([]sandtrail.AlertState, error)
-	AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]sandtrail.AlertEvent, error)
-	sandtrail.Silences
+	AlertStates(ctx context.Context) ([]alert.State, error)
+	AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]alert.Event, error)
+	alert.Silences
 }
 
 func (s *Server) registerAlerts() {
@@ -33,15 +34,15 @@ type noAlerts struct{}
 
 var errNoAlerts = sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no silences: its store keeps nothing about alerts")
 
-func (noAlerts) AlertStates(context.Context) ([]sandtrail.AlertState, error) { return nil, nil }
+func (noAlerts) AlertStates(context.Context) ([]alert.State, error) { return nil, nil }
 
-func (noAlerts) AlertEvents(context.Context, sandtrail.ID, int) ([]sandtrail.AlertEvent, error) {
+func (noAlerts) AlertEvents(context.Context, sandtrail.ID, int) ([]alert.Event, error) {
 	return nil, nil
 }
 
-func (noAlerts) Silences(context.Context, time.Time) ([]sandtrail.Silence, error) { return nil, nil }
+func (noAlerts) Silences(context.Context, time.Time) ([]alert.Silence, error) { return nil, nil }
 
-func (noAlerts) CreateSilence(context.Context, sandtrail.Silence) error { return errNoAlerts }
+func (noAlerts) CreateSilence(context.Context, alert.Silence) error { return errNoAlerts }
 
 func (noAlerts) EndSilence(context.Context, sandtrail.ID, time.Time) error { return errNoAlerts }
 
@@ -60,27 +61,27 @@ func (s *Server) alerts(ctx context.Context, _ *struct{}) (*body[api.Alerts], er
 	return answer(out, nil)
 }
 
-func (s *Server) alertHistory(ctx context.Context, in *PageInput) (*body[api.Page[sandtrail.AlertEvent]], error) {
+func (s *Server) alertHistory(ctx context.Context, in *PageInput) (*body[api.Page[alert.Event]], error) {
 	before, err := in.before()
 	if err != nil {
 		return nil, err
 	}
 	events, err := s.cfg.Alerts.AlertEvents(ctx, before, in.Limit)
-	next := nextBefore(events, in.Limit, func(e sandtrail.AlertEvent) sandtrail.ID { return e.ID })
+	next := nextBefore(events, in.Limit, func(e alert.Event) sandtrail.ID { return e.ID })
 	return answer(api.NewPage(events, next), err)
 }
 
-func (s *Server) listSilences(ctx context.Context, _ *struct{}) (*body[api.Page[sandtrail.Silence]], error) {
+func (s *Server) listSilences(ctx context.Context, _ *struct{}) (*body[api.Page[alert.Silence]], error) {
 	silences, err := s.cfg.Alerts.Silences(ctx, s.now())
 	return answer(api.NewPage(silences, ""), err)
 }
 
 type createSilenceInput struct{ Body api.NewSilence }
 
-func (s *Server) createSilence(ctx context.Context, in *createSilenceInput) (*body[sandtrail.Silence], error) {
+func (s *Server) createSilence(ctx context.Context, in *createSilenceInput) (*body[alert.Silence], error) {
 	silence, err := in.Body.Make(callerOf(ctx).name(), s.now())
 	if err == nil {
-		err = sandtrail.CheckRule(silence.Rule, s.ruleNames())
+		err = alert.CheckRule(silence.Rule, s.ruleNames())
 	}
 	if err != nil {
 		return nil, err

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/server"
 )
 
@@ -63,9 +65,9 @@ func TestExamplesAreTrue(t *testing.T) {
 func makeExamples(t *testing.T) map[string]server.Example {
 	t.Helper()
 	k := newKit(t)
-	secret := k.key(sandtrail.RoleAdmin, "")
-	other, _ := sandtrail.NewKey("dashboard", sandtrail.RoleRead, "", start)
-	silence := sandtrail.Silence{ID: sandtrail.NewID(start), CreatedAt: start, Until: start.Add(time.Hour)}
+	secret := k.key(auth.RoleAdmin, "")
+	other, _ := auth.NewKey("dashboard", auth.RoleRead, "", start)
+	silence := alert.Silence{ID: sandtrail.NewID(start), CreatedAt: start, Until: start.Add(time.Hour)}
 	if err := k.store.CreateKey(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 const (
@@ -34,8 +35,8 @@ const (
 
 // caller is who sent a request.
 type caller struct {
-	key    *sandtrail.Key // nil: the server has no keys
-	role   sandtrail.Role
+	key    *auth.Key // nil: the server has no keys
+	role   auth.Role
 	userID string // "": not bound to a user
 	remote string
 }
@@ -43,15 +44,15 @@ type caller struct {
 // grant is the bit that the caller needs in a route's grants.
 func (c caller) grant() grants {
 	switch {
-	case c.role == sandtrail.RoleRead && c.userID != "":
+	case c.role == auth.RoleRead && c.userID != "":
 		return byBound
-	case c.role == sandtrail.RoleRead:
+	case c.role == auth.RoleRead:
 		return byReader
-	case c.role == sandtrail.RoleIngest:
+	case c.role == auth.RoleIngest:
 		return byIngest
-	case c.role == sandtrail.RoleAuditor:
+	case c.role == auth.RoleAuditor:
 		return byAuditor
-	case c.role == sandtrail.RoleAdmin:
+	case c.role == auth.RoleAdmin:
 		return byAdmin
 	}
 	return 0
@@ -92,8 +93,8 @@ func callerOf(ctx context.Context) caller {
 
 // gate decides who comes in.
 type gate struct {
-	keys   sandtrail.Keyring
-	access sandtrail.AccessLog
+	keys   auth.Keyring
+	access auth.AccessLog
 	now    func() time.Time
 	log    *slog.Logger
 	rate   rate.Limit
@@ -102,16 +103,16 @@ type gate struct {
 	misses *rate.Limiter
 
 	mu       sync.Mutex
-	known    map[sandtrail.KeyHash]*knownKey
-	unknown  map[sandtrail.KeyHash]time.Time // when they were found to be
-	isKeyed  bool                            // a key exists; that never changes back
-	lookedAt time.Time                       // when we last looked for one
+	known    map[auth.KeyHash]*knownKey
+	unknown  map[auth.KeyHash]time.Time // when they were found to be
+	isKeyed  bool                       // a key exists; that never changes back
+	lookedAt time.Time                  // when we last looked for one
 }
 
 // knownKey is a key that was looked up. Only keys that exist are remembered,
 // so the memory is bounded by their number.
 type knownKey struct {
-	key       sandtrail.Key
+	key       auth.Key
 	at        time.Time
 	touchedAt time.Time
 	limiter   *rate.Limiter
@@ -122,7 +123,7 @@ func newGate(cfg Config) *gate {
 		keys: cfg.Keys, access: cfg.AccessLog, now: cfg.Now, log: cfg.Log, rate: rate.Limit(cfg.Limits.Rate),
 		touch: make(chan sandtrail.ID, 64), denied: rate.NewLimiter(deniedPerSecond, 10*deniedPerSecond),
 		misses: rate.NewLimiter(unknownPerSecond, 2*unknownPerSecond),
-		known:  make(map[sandtrail.KeyHash]*knownKey), unknown: make(map[sandtrail.KeyHash]time.Time),
+		known:  make(map[auth.KeyHash]*knownKey), unknown: make(map[auth.KeyHash]time.Time),
 	}
 }
 
@@ -164,7 +165,7 @@ func (g *gate) isOpen(ctx context.Context) (bool, error) {
 
 // welcome makes a key that was made here be looked up however many strangers try
 // others.
-func (g *gate) welcome(hash sandtrail.KeyHash) {
+func (g *gate) welcome(hash auth.KeyHash) {
 	g.forget()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -209,7 +210,7 @@ func (g *gate) identify(r *http.Request) (caller, error) {
 	if err := checkLocal(r); err != nil {
 		return stranger, err
 	}
-	return caller{role: sandtrail.RoleAdmin, remote: remote}, nil
+	return caller{role: auth.RoleAdmin, remote: remote}, nil
 }
 
 // stranger is a caller of whom nothing is known but the address.
@@ -232,10 +233,10 @@ func bearer(r *http.Request) (secret string, given bool) {
 
 func (g *gate) lookUp(ctx context.Context, secret string) (*knownKey, error) {
 	invalid := sandtrail.Errorf(sandtrail.CodeUnauthorized, "the key is not valid: unknown, expired or revoked; ask for another")
-	if g.keys == nil || !sandtrail.IsSecret(secret) {
+	if g.keys == nil || !auth.IsSecret(secret) {
 		return nil, invalid
 	}
-	hash := sandtrail.HashSecret(secret)
+	hash := auth.HashSecret(secret)
 	known, err := g.remember(ctx, hash)
 	if errors.Is(err, sandtrail.ErrNotFound) {
 		return nil, invalid
@@ -250,7 +251,7 @@ func (g *gate) lookUp(ctx context.Context, secret string) (*knownKey, error) {
 	return known, nil
 }
 
-func (g *gate) remember(ctx context.Context, hash sandtrail.KeyHash) (*knownKey, error) {
+func (g *gate) remember(ctx context.Context, hash auth.KeyHash) (*knownKey, error) {
 	g.mu.Lock()
 	known := g.known[hash]
 	fresh := known != nil && g.now().Sub(known.at) < keyMemory
@@ -286,7 +287,7 @@ func (g *gate) remember(ctx context.Context, hash sandtrail.KeyHash) (*knownKey,
 
 // noteUnknown remembers that there is no such key, so that asking again costs
 // nothing for a while. All are forgotten when there are too many.
-func (g *gate) noteUnknown(hash sandtrail.KeyHash) {
+func (g *gate) noteUnknown(hash auth.KeyHash) {
 	if len(g.unknown) >= maxUnknown {
 		clear(g.unknown)
 	}
@@ -323,7 +324,7 @@ func (g *gate) checkVisitor(r *http.Request) error {
 func checkLocal(r *http.Request) error {
 	if !isLocalHost(r.Host) {
 		return sandtrail.Errorf(sandtrail.CodeForbidden, "without keys the server answers to localhost only, not to %q; make a key first", r.Host).
-			With(sandtrail.Remedy{Act: sandtrail.ActAddKey, Value: string(sandtrail.RoleAdmin)})
+			With(sandtrail.Remedy{Act: sandtrail.ActAddKey, Value: string(auth.RoleAdmin)})
 	}
 	origin := r.Header.Get("Origin")
 	if origin == "" {
@@ -348,12 +349,12 @@ func isLocalHost(hostPort string) bool {
 }
 
 // record adds a line to the access log.
-func (g *gate) record(r *http.Request, c caller, act string, outcome sandtrail.Outcome, detail string) error {
+func (g *gate) record(r *http.Request, c caller, act string, outcome auth.Outcome, detail string) error {
 	if g.access == nil {
 		return nil
 	}
 	now := sandtrail.Millisecond(g.now())
-	line := sandtrail.Access{
+	line := auth.Access{
 		ID: sandtrail.NewID(now), At: now, Actor: c.name(), Action: act,
 		Object: r.URL.RequestURI(), Outcome: outcome, Detail: detail, Remote: c.remote,
 	}
@@ -369,7 +370,7 @@ func (g *gate) recordDenied(r *http.Request, c caller, act string, cause error) 
 	if !g.denied.AllowN(g.now(), 1) {
 		return
 	}
-	if err := g.record(r, c, act, sandtrail.Denied, cause.Error()); err != nil {
+	if err := g.record(r, c, act, auth.Denied, cause.Error()); err != nil {
 		g.log.Error("note a denied attempt", "action", act, "error", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/server"
 )
 
@@ -104,7 +105,7 @@ func TestKeysChangeWhileServing(t *testing.T) {
 	var c clock
 	k := newKit(t, func(config *server.Config) { config.Now = c.now })
 	as[api.Page[sandtrail.User]](t, k.get("/v1/users"), 200)
-	secret := k.key(sandtrail.RoleRead, "")
+	secret := k.key(auth.RoleRead, "")
 	c.advance(3 * time.Second)
 	problem(t, k.get("/v1/users"), sandtrail.CodeUnauthorized)
 	withKey := request{method: "GET", path: "/v1/users", key: secret}
@@ -123,7 +124,7 @@ func TestKeysChangeWhileServing(t *testing.T) {
 
 func TestRevokingByCallCountsAtOnce(t *testing.T) {
 	k := newKit(t)
-	admin := k.key(sandtrail.RoleAdmin, "")
+	admin := k.key(auth.RoleAdmin, "")
 	made := as[api.CreatedKey](t, k.do(request{method: "POST", path: "/v1/keys", body: `{"role":"read"}`, key: admin}), 201)
 	withKey := request{method: "GET", path: "/v1/users", key: made.Secret}
 	as[api.Page[sandtrail.User]](t, k.do(withKey), 200)
@@ -137,7 +138,7 @@ func TestRevokingByCallCountsAtOnce(t *testing.T) {
 func TestRateLimit(t *testing.T) {
 	var c clock
 	k := newKit(t, func(config *server.Config) { config.Limits.Rate, config.Now = 1, c.now })
-	one, two := k.key(sandtrail.RoleRead, ""), k.key(sandtrail.RoleAuditor, "")
+	one, two := k.key(auth.RoleRead, ""), k.key(auth.RoleAuditor, "")
 	ask := func(key string) reply { return k.do(request{method: "GET", path: "/v1/users", key: key}) }
 	for range 3 {
 		as[api.Page[sandtrail.User]](t, ask(one), 200)
@@ -154,7 +155,7 @@ func TestRateLimit(t *testing.T) {
 
 func TestAccessLogTellsWhoDidWhat(t *testing.T) {
 	k := newKit(t).owners()
-	admin, reader := k.key(sandtrail.RoleAdmin, ""), k.key(sandtrail.RoleRead, "u1")
+	admin, reader := k.key(auth.RoleAdmin, ""), k.key(auth.RoleRead, "u1")
 	for _, q := range []request{
 		{method: "GET", path: "/v1/executions", key: reader}, // reading is not logged
 		{method: "GET", path: "/v1/export?format=csv", key: reader},
@@ -164,20 +165,20 @@ func TestAccessLogTellsWhoDidWhat(t *testing.T) {
 	} {
 		k.do(q)
 	}
-	lines, err := k.store.Accesses(t.Context(), sandtrail.AccessQuery{Limit: 100})
+	lines, err := k.store.Accesses(t.Context(), auth.AccessQuery{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
 	type line struct {
 		Actor, Action, Object string
-		Outcome               sandtrail.Outcome
+		Outcome               auth.Outcome
 		Keyed                 bool
 	}
 	want := map[line]int{
-		{"readu1", "export", "/v1/export?format=csv", sandtrail.Allowed, true}: 1,
-		{"readu1", "delete user", "/v1/users/u2", sandtrail.Denied, true}:      1,
-		{"anonymous", "GET /v1/users", "/v1/users", sandtrail.Denied, false}:   1,
-		{"admin", "delete user", "/v1/users/u2", sandtrail.Allowed, true}:      1,
+		{"readu1", "export", "/v1/export?format=csv", auth.Allowed, true}: 1,
+		{"readu1", "delete user", "/v1/users/u2", auth.Denied, true}:      1,
+		{"anonymous", "GET /v1/users", "/v1/users", auth.Denied, false}:   1,
+		{"admin", "delete user", "/v1/users/u2", auth.Allowed, true}:      1,
 	}
 	got := map[line]int{}
 	for _, l := range lines {
@@ -192,9 +193,9 @@ func TestAccessLogTellsWhoDidWhat(t *testing.T) {
 }
 
 // forgetful is an access log that cannot be written.
-type forgetful struct{ sandtrail.AccessLog }
+type forgetful struct{ auth.AccessLog }
 
-func (forgetful) LogAccess(context.Context, sandtrail.Access) error {
+func (forgetful) LogAccess(context.Context, auth.Access) error {
 	return sandtrail.Errorf(sandtrail.CodeUnavailable, "the disk is full")
 }
 
@@ -234,7 +235,7 @@ func TestServeRefusesANetworkWithoutKeys(t *testing.T) {
 	if err := serve("127.0.0.1:0"); err != nil {
 		t.Errorf("without keys on loopback: %v", err)
 	}
-	k.key(sandtrail.RoleRead, "")
+	k.key(auth.RoleRead, "")
 	if err := serve("0.0.0.0:0"); err != nil {
 		t.Errorf("with a key on all addresses: %v", err)
 	}
@@ -243,7 +244,7 @@ func TestServeRefusesANetworkWithoutKeys(t *testing.T) {
 func TestLastUseIsNoted(t *testing.T) {
 	touched := make(chan sandtrail.ID, 1)
 	k := newKit(t, func(c *server.Config) { c.Keys = touchSpy{c.Keys, touched} })
-	secret := k.key(sandtrail.RoleRead, "")
+	secret := k.key(auth.RoleRead, "")
 	k.do(request{method: "GET", path: "/v1/users", key: secret})
 	<-touched
 	keys, err := k.store.Keys(t.Context())
@@ -253,7 +254,7 @@ func TestLastUseIsNoted(t *testing.T) {
 }
 
 type touchSpy struct {
-	sandtrail.Keyring
+	auth.Keyring
 	touched chan sandtrail.ID
 }
 
@@ -265,18 +266,18 @@ func (s touchSpy) TouchKey(ctx context.Context, id sandtrail.ID, now time.Time) 
 
 // countingKeys counts what is asked of a keyring.
 type countingKeys struct {
-	sandtrail.Keyring
+	auth.Keyring
 	lookups atomic.Int64
 }
 
-func (c *countingKeys) KeyByHash(ctx context.Context, hash sandtrail.KeyHash) (sandtrail.Key, error) {
+func (c *countingKeys) KeyByHash(ctx context.Context, hash auth.KeyHash) (auth.Key, error) {
 	c.lookups.Add(1)
 	return c.Keyring.KeyByHash(ctx, hash)
 }
 
 // emptied is keys that were made once, and of which the database knows nothing any more.
 type emptied struct {
-	sandtrail.Keyring
+	auth.Keyring
 	empty atomic.Bool
 }
 
@@ -293,7 +294,7 @@ func TestDeletingKeysOpensNothing(t *testing.T) {
 		keys.Keyring, c.Keys = c.Keys, keys
 		c.Now = func() time.Time { return at }
 	})
-	k.key(sandtrail.RoleAdmin, "")
+	k.key(auth.RoleAdmin, "")
 	problem(t, k.do(request{method: "GET", path: "/v1/executions"}), sandtrail.CodeUnauthorized)
 	keys.empty.Store(true)
 	at = at.Add(time.Hour) // whatever the server remembers for a while
@@ -304,7 +305,7 @@ func TestDeletingKeysOpensNothing(t *testing.T) {
 func TestManyValidKeysAtOnce(t *testing.T) {
 	k := newKit(t)
 	for range 250 {
-		as[any](t, k.do(request{method: "GET", path: "/v1/executions", key: k.key(sandtrail.RoleRead, "")}), 200)
+		as[any](t, k.do(request{method: "GET", path: "/v1/executions", key: k.key(auth.RoleRead, "")}), 200)
 	}
 }
 
@@ -313,10 +314,10 @@ func TestManyValidKeysAtOnce(t *testing.T) {
 func TestUnknownKeysCostNothing(t *testing.T) {
 	keys := &countingKeys{}
 	k := newKit(t, func(c *server.Config) { keys.Keyring, c.Keys = c.Keys, keys })
-	admin := k.key(sandtrail.RoleAdmin, "")
+	admin := k.key(auth.RoleAdmin, "")
 	as[any](t, k.do(request{method: "GET", path: "/v1/keys", key: admin}), 200)
 	keys.lookups.Store(0)
-	_, secret := sandtrail.NewKey("x", sandtrail.RoleRead, "", start)
+	_, secret := auth.NewKey("x", auth.RoleRead, "", start)
 	for range 50 {
 		problem(t, k.do(request{method: "GET", path: "/v1/executions", key: secret}), sandtrail.CodeUnauthorized)
 	}
@@ -325,7 +326,7 @@ func TestUnknownKeysCostNothing(t *testing.T) {
 	}
 	refused := map[int]int{}
 	for range 400 {
-		_, other := sandtrail.NewKey("x", sandtrail.RoleRead, "", start)
+		_, other := auth.NewKey("x", auth.RoleRead, "", start)
 		refused[k.do(request{method: "GET", path: "/v1/executions", key: other}).status]++
 	}
 	if n := keys.lookups.Load(); n > 250 || refused[401] == 0 || refused[429] == 0 || refused[401]+refused[429] != 400 {
@@ -347,7 +348,7 @@ func TestForeignHostsSeeNothingWithoutKeys(t *testing.T) {
 			t.Errorf("%s: status %d", path, got.status)
 		}
 	}
-	k.key(sandtrail.RoleAdmin, "")
+	k.key(auth.RoleAdmin, "")
 	k = newKit(t, func(c *server.Config) { c.Keys = k.store }) // one that has keys
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"} {
 		if got := k.do(request{method: "GET", path: path, header: []string{"Host", "sandtrail.example"}}); got.status != 200 {

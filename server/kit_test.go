@@ -18,6 +18,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/server"
 	"github.com/sandtrail/sandtrail/sqlite"
@@ -109,9 +110,9 @@ func (k *kit) owners() *kit {
 }
 
 // key makes a key and returns its secret.
-func (k *kit) key(role sandtrail.Role, userID string) string {
+func (k *kit) key(role auth.Role, userID string) string {
 	k.t.Helper()
-	key, secret := sandtrail.NewKey(string(role)+userID, role, userID, start)
+	key, secret := auth.NewKey(string(role)+userID, role, userID, start)
 	if err := k.store.CreateKey(k.t.Context(), key); err != nil {
 		k.t.Fatal(err)
 	}

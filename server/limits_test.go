@@ -14,6 +14,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/server"
 )
 
@@ -212,7 +213,7 @@ func TestLimitsOfManyRequests(t *testing.T) {
 					c.Store = waiting{c.Store, began, end}
 				}
 			}).owners()
-			k.secret = k.key(sandtrail.RoleAdmin, "")
+			k.secret = k.key(auth.RoleAdmin, "")
 			for range 10 {
 				f.open(t, k)
 			}

@@ -16,10 +16,23 @@ import (
 
 const streamPath = "/v1/executions/stream"
 
+// schemaName names a type in the OpenAPI document: as in Go, but for those of alerts,
+// whose names need their package's beside them.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for _, short := range []string{"Event", "Delivery", "State"} {
+		if strings.Contains(t.String(), "alert."+short) {
+			return strings.Replace(name, short, "Alert"+short, 1)
+		}
+	}
+	return name
+}
+
 // routes registers everything the server answers.
 func (s *Server) routes() error {
 	config := huma.DefaultConfig("Sandtrail", s.cfg.Version)
 	config.CreateHooks = nil // no $schema members in answers
+	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.RejectUnknownQueryParameters = true
 	config.Transformers = []huma.Transformer{s.ownProblems}

@@ -11,6 +11,7 @@ import (
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/server"
 )
 
@@ -131,7 +132,7 @@ func TestLogsThatCannotBeTaken(t *testing.T) {
 // A program that exports OpenTelemetry needs no code of ours.
 func TestOpenTelemetryExporter(t *testing.T) {
 	k := newKit(t).owners()
-	key := k.key(sandtrail.RoleIngest, "")
+	key := k.key(auth.RoleIngest, "")
 	exporter, err := otlploghttp.New(t.Context(), otlploghttp.WithEndpointURL(k.url+"/v1/logs"),
 		otlploghttp.WithHeaders(map[string]string{"Authorization": "Bearer " + key}),
 		otlploghttp.WithCompression(otlploghttp.GzipCompression))

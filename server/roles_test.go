@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/server"
 )
 
@@ -115,20 +117,20 @@ func TestEveryRouteIsCovered(t *testing.T) {
 // Every call × every role × own and foreign data.
 func TestRoles(t *testing.T) {
 	roles := map[byte]struct {
-		role sandtrail.Role
+		role auth.Role
 		user string
 	}{
-		'i': {sandtrail.RoleIngest, ""}, 'r': {sandtrail.RoleRead, ""}, 'b': {sandtrail.RoleRead, "u1"},
-		'a': {sandtrail.RoleAuditor, ""}, 'A': {sandtrail.RoleAdmin, ""},
+		'i': {auth.RoleIngest, ""}, 'r': {auth.RoleRead, ""}, 'b': {auth.RoleRead, "u1"},
+		'a': {auth.RoleAuditor, ""}, 'A': {auth.RoleAdmin, ""},
 	}
 	for letter, who := range roles {
 		k := newKit(t).owners()
 		secret := k.key(who.role, who.user)
-		other, _ := sandtrail.NewKey("other", sandtrail.RoleRead, "", start)
+		other, _ := auth.NewKey("other", auth.RoleRead, "", start)
 		if err := k.store.CreateKey(t.Context(), other); err != nil {
 			t.Fatal(err)
 		}
-		silence := sandtrail.Silence{ID: sandtrail.NewID(start), CreatedAt: start, Until: start.Add(time.Hour)}
+		silence := alert.Silence{ID: sandtrail.NewID(start), CreatedAt: start, Until: start.Add(time.Hour)}
 		if err := k.store.CreateSilence(t.Context(), silence); err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +197,7 @@ func (k *kit) put(user string) sandtrail.ID {
 
 func TestWithoutAKeyNothingIsSaid(t *testing.T) {
 	k := newKit(t).owners()
-	valid := k.key(sandtrail.RoleAdmin, "")
+	valid := k.key(auth.RoleAdmin, "")
 	for _, d := range deeds {
 		if d.needs == everyone {
 			continue
@@ -222,13 +224,13 @@ func TestWithoutAKeyNothingIsSaid(t *testing.T) {
 func TestSilencesNameARule(t *testing.T) {
 	k := newKit(t)
 	got := k.do(request{method: "POST", path: "/v1/alerts/silences", body: `{"rule":"nosuchrule","for":"1h"}`})
-	if p, _ := problem(t, got, sandtrail.CodeInvalid); !strings.Contains(p.Detail, `"nosuchrule"`) || !strings.Contains(p.Detail, sandtrail.DefaultRule().Name) {
+	if p, _ := problem(t, got, sandtrail.CodeInvalid); !strings.Contains(p.Detail, `"nosuchrule"`) || !strings.Contains(p.Detail, alert.DefaultRule().Name) {
 		t.Errorf("the refusal does not name the rules: %s", got.body)
 	}
 	if kept, err := k.store.Silences(t.Context(), start); err != nil || len(kept) > 0 {
 		t.Errorf("silences %v, %v; want none", kept, err)
 	}
-	if got := k.do(request{method: "POST", path: "/v1/alerts/silences", body: `{"rule":"` + sandtrail.DefaultRule().Name + `","for":"1h"}`}); got.status != 201 {
+	if got := k.do(request{method: "POST", path: "/v1/alerts/silences", body: `{"rule":"` + alert.DefaultRule().Name + `","for":"1h"}`}); got.status != 201 {
 		t.Errorf("a silence of a rule: status %d: %s", got.status, got.body)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 // grants says which callers a route lets in.
@@ -143,7 +144,7 @@ func (s *Server) admit(pattern string, route route, w http.ResponseWriter, r *ht
 		s.gate.recordDenied(r, c, act, err)
 	}
 	if err == nil && route.act != "" {
-		err = s.gate.record(r, c, act, sandtrail.Allowed, "")
+		err = s.gate.record(r, c, act, auth.Allowed, "")
 	}
 	if err != nil {
 		s.writeProblem(w, r, err, "")

@@ -17,13 +17,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 // Config says what a server serves. Only Store is required.
 type Config struct {
 	Store     sandtrail.Store
-	Keys      sandtrail.Keyring      // nil: there are no keys, so only a loopback address can be served
-	AccessLog sandtrail.AccessLog    // nil: no access log
+	Keys      auth.Keyring           // nil: there are no keys, so only a loopback address can be served
+	AccessLog auth.AccessLog         // nil: no access log
 	Follower  sandtrail.Follower     // nil: no live stream
 	Ledger    Ledger                 // nil: its calls answer that there is none
 	Witness   Witness                // nil: there is no such call
@@ -36,7 +38,7 @@ type Config struct {
 	Writers int
 
 	Retention sandtrail.Periods // how long executions are kept, and so how old new ones may be
-	Rules     []sandtrail.Rule  // nil: the default rule
+	Rules     []alert.Rule      // nil: the default rule
 
 	// Page makes what answers the paths that are not the API's, given the
 	// server to ask in a reader's name; nil: nothing does. It identifies its
@@ -120,7 +122,7 @@ func New(cfg Config) (*Server, error) {
 	cfg.Limits = cfg.Limits.withDefaults()
 	setDefault(&cfg.Writers, 1)
 	if cfg.Rules == nil {
-		cfg.Rules = []sandtrail.Rule{sandtrail.DefaultRule()}
+		cfg.Rules = []alert.Rule{alert.DefaultRule()}
 	}
 	if cfg.Ledger == nil {
 		cfg.Ledger = noLedger{}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/server"
 )
 
@@ -137,7 +138,7 @@ func TestStreamMeetsEveryRecordOnce(t *testing.T) {
 
 func TestStreamShowsWhatIsAskedForAndAllowed(t *testing.T) {
 	k := newKit(t).owners()
-	bound, all := k.key(sandtrail.RoleRead, "u1"), k.key(sandtrail.RoleRead, "")
+	bound, all := k.key(auth.RoleRead, "u1"), k.key(auth.RoleRead, "")
 	own, foreign := k.subscribe("", bound, ""), k.subscribe("?userId=u2&success=false", all, "")
 	precise := k.subscribe("?text=needle&minTime=200&maxTime=300&minMemory=1&maxMemory=64", all, "")
 	var u1, u2 []sandtrail.ID
@@ -158,7 +159,7 @@ func TestStreamShowsWhatIsAskedForAndAllowed(t *testing.T) {
 		record(`"executionTime":250`, `"memoryUsed":64`, `"metadata":{"x":"a Needle"}`),
 	} {
 		found = as[api.Appended](t, k.do(request{
-			method: "POST", path: "/v1/executions", body: body, key: k.key(sandtrail.RoleIngest, ""), header: []string{"Content-Type", "application/json"},
+			method: "POST", path: "/v1/executions", body: body, key: k.key(auth.RoleIngest, ""), header: []string{"Content-Type", "application/json"},
 		}), http.StatusCreated).IDs
 	}
 	if diff := cmp.Diff(found, precise.records(1)); diff != "" {

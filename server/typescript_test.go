@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/internal/nodetest"
 )
 
@@ -27,7 +28,7 @@ func TestTypeScriptClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := k.key(sandtrail.RoleAdmin, "")
+	key := k.key(auth.RoleAdmin, "")
 
 	dir := checkOutTypeScript(t)
 	if err := os.WriteFile(filepath.Join(dir, "openapi.json"), k.get("/openapi.json").body, 0o600); err != nil {

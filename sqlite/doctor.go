@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 // Doctor examines the file without changing it. Deep reads all of it.
 func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time) (checks []sandtrail.Check, err error) {
-	channels, err := sandtrail.CheckDeliveries(ctx, s, now)
+	channels, err := alert.CheckDeliveries(ctx, s, now)
 	if err != nil {
 		return nil, err
 	}

@@ -7,15 +7,16 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 var (
-	_ sandtrail.Keyring   = (*Store)(nil)
-	_ sandtrail.AccessLog = (*Store)(nil)
+	_ auth.Keyring   = (*Store)(nil)
+	_ auth.AccessLog = (*Store)(nil)
 )
 
 // CreateKey adds a key.
-func (s *Store) CreateKey(ctx context.Context, k sandtrail.Key) error {
+func (s *Store) CreateKey(ctx context.Context, k auth.Key) error {
 	if err := k.Validate(); err != nil {
 		return err
 	}
@@ -30,29 +31,29 @@ func (s *Store) CreateKey(ctx context.Context, k sandtrail.Key) error {
 }
 
 // Keys returns all keys.
-func (s *Store) Keys(ctx context.Context) ([]sandtrail.Key, error) {
+func (s *Store) Keys(ctx context.Context) ([]auth.Key, error) {
 	return s.selectKeys(ctx, " ORDER BY id")
 }
 
 // KeyByHash returns the key with that hash.
-func (s *Store) KeyByHash(ctx context.Context, hash sandtrail.KeyHash) (sandtrail.Key, error) {
+func (s *Store) KeyByHash(ctx context.Context, hash auth.KeyHash) (auth.Key, error) {
 	found, err := s.selectKeys(ctx, " WHERE hash = ?", hash[:])
 	if err == nil && len(found) == 0 {
 		err = sandtrail.Errorf(sandtrail.CodeNotFound, "there is no such key")
 	}
 	if err != nil {
-		return sandtrail.Key{}, err
+		return auth.Key{}, err
 	}
 	return found[0], nil
 }
 
-func (s *Store) selectKeys(ctx context.Context, rest string, args ...any) (keys []sandtrail.Key, err error) {
+func (s *Store) selectKeys(ctx context.Context, rest string, args ...any) (keys []auth.Key, err error) {
 	text := `SELECT id, name, role, COALESCE(user_id, ''), hash, created_at, expires_at, last_used_at, revoked_at
 		FROM sandtrail_keys` + rest
 	err = s.query(ctx, "read keys", text, args, func(rows *sql.Rows) error {
 		keys = nil
 		for rows.Next() {
-			var k sandtrail.Key
+			var k auth.Key
 			var id executionID
 			var hash []byte
 			var created timestamp
@@ -63,7 +64,7 @@ func (s *Store) selectKeys(ctx context.Context, rest string, args ...any) (keys 
 			if len(hash) != len(k.Hash) {
 				return fmt.Errorf("key %s: its hash has %d bytes", id, len(hash))
 			}
-			k.ID, k.Hash, k.CreatedAt = id.ID, sandtrail.KeyHash(hash), created.Time
+			k.ID, k.Hash, k.CreatedAt = id.ID, auth.KeyHash(hash), created.Time
 			keys = append(keys, k)
 		}
 		return rows.Err()
@@ -90,7 +91,7 @@ func (s *Store) Unkey(ctx context.Context, now time.Time) error {
 		var valid bool
 		err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sandtrail_keys WHERE revoked_at IS NULL)").Scan(&valid)
 		if err == nil && valid {
-			err = sandtrail.ErrKeyed
+			err = auth.ErrKeyed
 		}
 		if err != nil {
 			return err
@@ -121,7 +122,7 @@ func (s *Store) TouchKey(ctx context.Context, id sandtrail.ID, now time.Time) er
 }
 
 // LogAccess adds a line to the access log.
-func (s *Store) LogAccess(ctx context.Context, a sandtrail.Access) error {
+func (s *Store) LogAccess(ctx context.Context, a auth.Access) error {
 	return s.write(ctx, "log access", func(tx *sql.Tx) error {
 		var key any
 		if a.KeyID != nil {
@@ -135,7 +136,7 @@ func (s *Store) LogAccess(ctx context.Context, a sandtrail.Access) error {
 }
 
 // Accesses returns lines of the access log, newest first.
-func (s *Store) Accesses(ctx context.Context, q sandtrail.AccessQuery) (lines []sandtrail.Access, err error) {
+func (s *Store) Accesses(ctx context.Context, q auth.AccessQuery) (lines []auth.Access, err error) {
 	before := ""
 	if !q.Before.IsZero() {
 		before = q.Before.String()
@@ -147,7 +148,7 @@ func (s *Store) Accesses(ctx context.Context, q sandtrail.AccessQuery) (lines []
 	err = s.query(ctx, "read access log", text, args, func(rows *sql.Rows) error {
 		lines = nil
 		for rows.Next() {
-			var a sandtrail.Access
+			var a auth.Access
 			var id executionID
 			var at timestamp
 			var key string

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/sqlite"
 	"github.com/sandtrail/sandtrail/storetest"
 )
@@ -29,8 +30,8 @@ func TestEverythingMayBeRepeated(t *testing.T) {
 	storetest.RunRepeated(t, open)
 	storetest.CleanupArchived(t, open)
 	storetest.DeletionIsReported(t, open)
-	t.Run("keyring", func(t *testing.T) { storetest.Keyring(t, open(t).(sandtrail.Keyring)) })
-	t.Run("access log", func(t *testing.T) { storetest.AccessLog(t, open(t).(sandtrail.AccessLog)) })
+	t.Run("keyring", func(t *testing.T) { storetest.Keyring(t, open(t).(auth.Keyring)) })
+	t.Run("access log", func(t *testing.T) { storetest.AccessLog(t, open(t).(auth.AccessLog)) })
 	t.Run("follower", func(t *testing.T) { storetest.Follower(t, open(t).(*sqlite.Store)) })
 	t.Run("surveyor", func(t *testing.T) { storetest.Surveyor(t, open(t).(*sqlite.Store), false) })
 	t.Run("agenda", func(t *testing.T) { storetest.Agenda(t, open(t).(*sqlite.Store)) })

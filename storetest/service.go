@@ -10,29 +10,30 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 var serviceStart = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 // Keyring holds an empty keyring to its contract.
-func Keyring(t *testing.T, ring sandtrail.Keyring) {
+func Keyring(t *testing.T, ring auth.Keyring) {
 	ctx := t.Context()
 	wantKeyed(t, ring, false, "before the first key")
 	expires := serviceStart.Add(24 * time.Hour)
-	reader, _ := sandtrail.NewKey("für Ada", sandtrail.RoleRead, "u1", serviceStart)
-	admin, _ := sandtrail.NewKey("", sandtrail.RoleAdmin, "", serviceStart.Add(time.Millisecond))
+	reader, _ := auth.NewKey("für Ada", auth.RoleRead, "u1", serviceStart)
+	admin, _ := auth.NewKey("", auth.RoleAdmin, "", serviceStart.Add(time.Millisecond))
 	admin.ExpiresAt = &expires
-	for _, k := range []sandtrail.Key{admin, reader} {
+	for _, k := range []auth.Key{admin, reader} {
 		if err := ring.CreateKey(ctx, k); err != nil {
 			t.Fatalf("create: %v", err)
 		}
 	}
-	if err := ring.CreateKey(ctx, sandtrail.Key{ID: reader.ID, Role: "owner"}); !errors.Is(err, sandtrail.ErrInvalid) {
+	if err := ring.CreateKey(ctx, auth.Key{ID: reader.ID, Role: "owner"}); !errors.Is(err, sandtrail.ErrInvalid) {
 		t.Errorf("a key with an unknown role: got %v, want ErrInvalid", err)
 	}
 	wantKeys(t, ring, reader, admin)
 
-	if _, err := ring.KeyByHash(ctx, sandtrail.HashSecret("st_nobody")); !errors.Is(err, sandtrail.ErrNotFound) {
+	if _, err := ring.KeyByHash(ctx, auth.HashSecret("st_nobody")); !errors.Is(err, sandtrail.ErrNotFound) {
 		t.Errorf("a hash nobody has: got %v, want ErrNotFound", err)
 	}
 	used, revoked := serviceStart.Add(time.Minute), serviceStart.Add(time.Hour)
@@ -53,7 +54,7 @@ func Keyring(t *testing.T, ring sandtrail.Keyring) {
 	reader.LastUsedAt, reader.RevokedAt = &used, &revoked
 	wantKeys(t, ring, reader, admin)
 
-	if err := ring.Unkey(ctx, revoked); !errors.Is(err, sandtrail.ErrKeyed) {
+	if err := ring.Unkey(ctx, revoked); !errors.Is(err, auth.ErrKeyed) {
 		t.Errorf("open while a key is valid: got %v, want ErrKeyed", err)
 	}
 	wantKeyed(t, ring, true, "while a key is valid")
@@ -63,7 +64,7 @@ func Keyring(t *testing.T, ring sandtrail.Keyring) {
 	admin.RevokedAt = &expires
 	wantKeys(t, ring, reader, admin)
 	wantKeyed(t, ring, false, "after it was opened")
-	again, _ := sandtrail.NewKey("", sandtrail.RoleAdmin, "", serviceStart)
+	again, _ := auth.NewKey("", auth.RoleAdmin, "", serviceStart)
 	if err := ring.CreateKey(ctx, again); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func Keyring(t *testing.T, ring sandtrail.Keyring) {
 
 // KeysGone makes a key by plain SQL, removes all rows of keys in each way that
 // SQL has, and expects that keys are asked for all the same.
-func KeysGone(t *testing.T, ring sandtrail.Keyring, make string, remove []string, exec func(statement string) error) {
+func KeysGone(t *testing.T, ring auth.Keyring, make string, remove []string, exec func(statement string) error) {
 	wantKeyed(t, ring, false, "before the first key")
 	for _, statement := range remove {
 		for _, statement := range []string{make, statement} {
@@ -94,14 +95,14 @@ func KeysGone(t *testing.T, ring sandtrail.Keyring, make string, remove []string
 	}
 }
 
-func wantKeyed(t *testing.T, ring sandtrail.Keyring, want bool, when string) {
+func wantKeyed(t *testing.T, ring auth.Keyring, want bool, when string) {
 	t.Helper()
 	if keyed, err := ring.Keyed(t.Context()); err != nil || keyed != want {
 		t.Errorf("%s: keyed %v, %v; want %v", when, keyed, err, want)
 	}
 }
 
-func wantKeys(t *testing.T, ring sandtrail.Keyring, want ...sandtrail.Key) {
+func wantKeys(t *testing.T, ring auth.Keyring, want ...auth.Key) {
 	t.Helper()
 	got, err := ring.Keys(t.Context())
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
@@ -116,28 +117,28 @@ func wantKeys(t *testing.T, ring sandtrail.Keyring, want ...sandtrail.Key) {
 }
 
 // AccessLog holds an empty access log to its contract.
-func AccessLog(t *testing.T, log sandtrail.AccessLog) {
+func AccessLog(t *testing.T, log auth.AccessLog) {
 	ctx := t.Context()
 	key := sandtrail.NewID(serviceStart)
-	var newestFirst []sandtrail.Access
+	var newestFirst []auth.Access
 	for i := range 5 {
 		at := serviceStart.Add(time.Duration(i) * time.Millisecond)
-		line := sandtrail.Access{
+		line := auth.Access{
 			ID: sandtrail.NewID(at), At: at, Actor: "ci", Action: "export", Object: fmt.Sprintf("/v1/export?%d", i),
-			Outcome: sandtrail.Allowed, Remote: "127.0.0.1",
+			Outcome: auth.Allowed, Remote: "127.0.0.1",
 		}
 		if i%2 == 1 {
-			line.KeyID, line.Outcome, line.Detail = &key, sandtrail.Denied, "role"
+			line.KeyID, line.Outcome, line.Detail = &key, auth.Denied, "role"
 		}
 		if err := log.LogAccess(ctx, line); err != nil {
 			t.Fatalf("log: %v", err)
 		}
-		newestFirst = append([]sandtrail.Access{line}, newestFirst...)
+		newestFirst = append([]auth.Access{line}, newestFirst...)
 	}
 	for _, size := range []int{1, 2, 5, 100} {
-		var got []sandtrail.Access
+		var got []auth.Access
 		for before := (sandtrail.ID{}); ; before = got[len(got)-1].ID {
-			page, err := log.Accesses(ctx, sandtrail.AccessQuery{Before: before, Limit: size})
+			page, err := log.Accesses(ctx, auth.AccessQuery{Before: before, Limit: size})
 			if err != nil {
 				t.Fatalf("read: %v", err)
 			}
@@ -150,9 +151,9 @@ func AccessLog(t *testing.T, log sandtrail.AccessLog) {
 			t.Errorf("pages of %d:\n%s", size, diff)
 		}
 	}
-	for q, want := range map[sandtrail.AccessQuery]int{
+	for q, want := range map[auth.AccessQuery]int{
 		{Actor: "ci"}: 5, {Actor: "nobody"}: 0, {Action: "export"}: 5, {Action: "cleanup"}: 0,
-		{Outcome: sandtrail.Denied}: 2, {Actor: "ci", Outcome: sandtrail.Allowed, Before: newestFirst[0].ID}: 2,
+		{Outcome: auth.Denied}: 2, {Actor: "ci", Outcome: auth.Allowed, Before: newestFirst[0].ID}: 2,
 	} {
 		q.Limit = 100
 		if got, err := log.Accesses(ctx, q); err != nil || len(got) != want {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 type accessLogPage struct {
@@ -36,7 +37,7 @@ func (f accessForm) values() url.Values {
 }
 
 type accessRow struct {
-	sandtrail.Access
+	auth.Access
 	When stamp
 }
 
@@ -56,7 +57,7 @@ func accessLog(v *view) error {
 		q.Set("cursor", get("cursor"))
 	}
 	status := http.StatusOK
-	var found api.Page[sandtrail.Access]
+	var found api.Page[auth.Access]
 	err = v.ask(http.MethodGet, "/v1/access-log", q, nil, &found)
 	if sandtrail.CodeOf(err) == sandtrail.CodeInvalid {
 		status, p.Problems = http.StatusUnprocessableEntity, fieldProblems(err)
@@ -84,9 +85,9 @@ func (v *view) noteRefusal(cause error) {
 		return
 	}
 	at := sandtrail.Millisecond(v.now)
-	line := sandtrail.Access{
+	line := auth.Access{
 		ID: sandtrail.NewID(at), At: at, Actor: cmp.Or(v.who.Name, "anonymous"), Action: v.action(),
-		Object: v.r.URL.RequestURI(), Outcome: sandtrail.Denied, Detail: cause.Error(),
+		Object: v.r.URL.RequestURI(), Outcome: auth.Denied, Detail: cause.Error(),
 	}
 	if !v.who.KeyID.IsZero() {
 		line.KeyID = &v.who.KeyID

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/outbox"
 )
 
@@ -19,7 +20,7 @@ type Examiner interface {
 	Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time) ([]sandtrail.Check, error)
 	Migrations(ctx context.Context) ([]sandtrail.Migration, error)
 	Due(ctx context.Context, work string) (time.Time, error)
-	Accesses(ctx context.Context, q sandtrail.AccessQuery) ([]sandtrail.Access, error)
+	Accesses(ctx context.Context, q auth.AccessQuery) ([]auth.Access, error)
 	Holds(ctx context.Context) ([]sandtrail.Hold, error)
 }
 
@@ -175,7 +176,7 @@ func (p *adminPage) planRetention(v *view) error {
 		p.Retention.Next, p.Retention.Due = p.Stamp(due), !due.After(v.now)
 	}
 	// Not through the API, which would write down that the log was read.
-	last, err := v.Examiner.Accesses(v.r.Context(), sandtrail.AccessQuery{Action: sandtrail.CleanupAction, Outcome: sandtrail.Allowed, Limit: 1})
+	last, err := v.Examiner.Accesses(v.r.Context(), auth.AccessQuery{Action: sandtrail.CleanupAction, Outcome: auth.Allowed, Limit: 1})
 	if err == nil && len(last) > 0 {
 		p.Retention.Last = &accessRow{last[0], p.Stamp(last[0].At)}
 	}

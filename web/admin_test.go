@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/outbox"
 )
@@ -28,17 +30,17 @@ var tries = map[string]struct {
 func TestAdministrationIsForAdministratorsAndAuditors(t *testing.T) {
 	store := emptyStore(t)
 	h := whole(t, store, still)
-	victim, _ := addKey(t, store, sandtrail.RoleIngest, "")
+	victim, _ := addKey(t, store, auth.RoleIngest, "")
 	for _, test := range []struct {
-		role sandtrail.Role
+		role auth.Role
 		user string
 		see  int
 		act  int
 	}{
-		{sandtrail.RoleRead, "", http.StatusForbidden, http.StatusForbidden},
-		{sandtrail.RoleRead, "u1", http.StatusForbidden, http.StatusForbidden},
-		{sandtrail.RoleAuditor, "", http.StatusOK, http.StatusForbidden},
-		{sandtrail.RoleAdmin, "", http.StatusOK, http.StatusSeeOther},
+		{auth.RoleRead, "", http.StatusForbidden, http.StatusForbidden},
+		{auth.RoleRead, "u1", http.StatusForbidden, http.StatusForbidden},
+		{auth.RoleAuditor, "", http.StatusOK, http.StatusForbidden},
+		{auth.RoleAdmin, "", http.StatusOK, http.StatusSeeOther},
 	} {
 		t.Run(string(test.role)+test.user, func(t *testing.T) {
 			_, secret := addKey(t, store, test.role, test.user)
@@ -137,7 +139,7 @@ func makeKey(t *testing.T, h http.Handler, form url.Values, session ...func(*htt
 
 func TestNewKeyIsForItsMaker(t *testing.T) {
 	store := emptyStore(t)
-	_, secret := addKey(t, store, sandtrail.RoleAdmin, "")
+	_, secret := addKey(t, store, auth.RoleAdmin, "")
 	h := whole(t, store, still)
 	w := post(h, "/admin/keys", url.Values{"name": {"k"}, "role": {"read"}}, signedIn(t, h, secret))
 	stolen := func(r *http.Request) { r.AddCookie(w.Result().Cookies()[0]) }
@@ -151,10 +153,10 @@ func TestNewKeyIsForItsMaker(t *testing.T) {
 // what follows must not send it again.
 func TestEveryFormAnswersWithAWay(t *testing.T) {
 	store := emptyStore(t)
-	victim, _ := addKey(t, store, sandtrail.RoleIngest, "")
-	_, secret := addKey(t, store, sandtrail.RoleAdmin, "")
+	victim, _ := addKey(t, store, auth.RoleIngest, "")
+	_, secret := addKey(t, store, auth.RoleAdmin, "")
 	h := whole(t, store, still)
-	silence := sandtrail.Silence{ID: victim.ID, CreatedAt: now, Until: now.Add(time.Hour)}
+	silence := alert.Silence{ID: victim.ID, CreatedAt: now, Until: now.Add(time.Hour)}
 	must(t, store.CreateSilence(t.Context(), silence))
 	forms := map[string]url.Values{"POST /sign-in": {"key": {secret}}, "POST /sign-out": nil, "POST /preferences": {"theme": {"dark"}}}
 	for pattern := range acts {
@@ -177,11 +179,11 @@ func TestAccessLogIsFilteredAndPaged(t *testing.T) {
 	store := emptyStore(t)
 	for i := range 120 {
 		at := now.Add(-time.Duration(i) * time.Minute)
-		line := sandtrail.Access{
-			ID: sandtrail.NewID(at), At: at, Actor: "ci", Action: "export", Object: "/v1/export", Outcome: sandtrail.Allowed,
+		line := auth.Access{
+			ID: sandtrail.NewID(at), At: at, Actor: "ci", Action: "export", Object: "/v1/export", Outcome: auth.Allowed,
 		}
 		if i%40 == 0 {
-			line.Actor, line.Outcome, line.Detail = "mallory", sandtrail.Denied, "a key with the role read may not do this"
+			line.Actor, line.Outcome, line.Detail = "mallory", auth.Denied, "a key with the role read may not do this"
 		}
 		if err := store.LogAccess(t.Context(), line); err != nil {
 			t.Fatal(err)
@@ -232,7 +234,7 @@ func TestAdministrationTellsTheState(t *testing.T) {
 	if err := store.Maintain(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
-	line := sandtrail.Access{ID: sandtrail.NewID(now), At: now.Add(-time.Hour), Actor: sandtrail.RetentionWork, Action: sandtrail.CleanupAction, Outcome: sandtrail.Allowed, Detail: "deleted 7"}
+	line := auth.Access{ID: sandtrail.NewID(now), At: now.Add(-time.Hour), Actor: sandtrail.RetentionWork, Action: sandtrail.CleanupAction, Outcome: auth.Allowed, Detail: "deleted 7"}
 	for _, err := range []error{store.LogAccess(t.Context(), line), store.Reschedule(t.Context(), sandtrail.RetentionWork, now.Add(23*time.Hour))} {
 		if err != nil {
 			t.Fatal(err)
@@ -285,11 +287,11 @@ func TestAlertsAreRememberedAndSilenced(t *testing.T) {
 
 	for i := range 25 {
 		at := now.Add(time.Duration(i-30) * time.Minute)
-		event := sandtrail.AlertEvent{
+		event := alert.Event{
 			ID: sandtrail.NewID(at), At: at, Rule: "high-failure-rate", Firing: i%2 == 0, Message: "high-failure-rate: 40 % failed",
 		}
-		state := sandtrail.AlertState{Rule: event.Rule, Firing: event.Firing, Since: at, Event: &event.ID}
-		delivery := sandtrail.AlertDelivery{Channel: "webhook hooks.example.com", Attempts: 3, At: at, Error: "status 500"}
+		state := alert.State{Rule: event.Rule, Firing: event.Firing, Since: at, Event: &event.ID}
+		delivery := alert.Delivery{Channel: "webhook hooks.example.com", Attempts: 3, At: at, Error: "status 500"}
 		for _, err := range []error{store.PutAlertState(t.Context(), state, &event), store.PutAlertDelivery(t.Context(), event.ID, delivery)} {
 			if err != nil {
 				t.Fatal(err)

@@ -10,15 +10,16 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 // Alerts is what is kept about alerts; both stores keep it.
 type Alerts interface {
-	AlertStates(ctx context.Context) ([]sandtrail.AlertState, error)
-	AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]sandtrail.AlertEvent, error)
-	Silences(ctx context.Context, since time.Time) ([]sandtrail.Silence, error)
+	AlertStates(ctx context.Context) ([]alert.State, error)
+	AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]alert.Event, error)
+	Silences(ctx context.Context, since time.Time) ([]alert.Silence, error)
 }
 
 type alertsPage struct {
@@ -33,26 +34,26 @@ type alertsPage struct {
 }
 
 type silenceRow struct {
-	sandtrail.Silence
+	alert.Silence
 	Ends stamp
 	Left string // how long it still lasts
 }
 
 type eventRow struct {
-	sandtrail.AlertEvent
+	alert.Event
 	When       stamp
 	Deliveries []deliveryRow
 }
 
 type deliveryRow struct {
-	sandtrail.AlertDelivery
+	alert.Delivery
 	When stamp
 }
 
 // ruleState is a rule, what it says now, and what it would have said about
 // each hour of the last week.
 type ruleState struct {
-	sandtrail.Verdict
+	alert.Verdict
 	Condition string
 	Value     string
 	History   []cell
@@ -110,7 +111,7 @@ func (p *alertsPage) remember(v *view) error {
 	return p.events(v)
 }
 
-func (s *ruleState) recall(p *alertsPage, states []sandtrail.AlertState, now time.Time) {
+func (s *ruleState) recall(p *alertsPage, states []alert.State, now time.Time) {
 	for _, state := range states {
 		if state.Rule != s.Rule.Name {
 			continue
@@ -140,7 +141,7 @@ func (p *alertsPage) events(v *view) error {
 	p.First = before.IsZero()
 	events, err := v.Alerts.AlertEvents(v.r.Context(), before, eventsPerPage)
 	for _, e := range events {
-		row := eventRow{AlertEvent: e, When: p.Stamp(e.At)}
+		row := eventRow{Event: e, When: p.Stamp(e.At)}
 		row.Message = strings.TrimPrefix(e.Message, e.Rule+": ")
 		for _, d := range e.Deliveries {
 			row.Deliveries = append(row.Deliveries, deliveryRow{d, p.Stamp(d.At)})
@@ -165,7 +166,7 @@ func endSilence(v *view) error {
 	return v.act("/alerts", http.MethodDelete, "/v1/alerts/silences/"+url.PathEscape(v.r.PathValue("id")), nil)
 }
 
-func condition(r sandtrail.Rule) string {
+func condition(r alert.Rule) string {
 	text := baseCondition(r)
 	if r.For > 0 {
 		text += ", for " + sandtrail.FormatDuration(r.For)
@@ -177,31 +178,31 @@ func condition(r sandtrail.Rule) string {
 }
 
 // metric writes a value of what the rule measures.
-func metric(r sandtrail.Rule, value float64) string {
+func metric(r alert.Rule, value float64) string {
 	switch r.Metric {
-	case sandtrail.FailureRate, sandtrail.TimeoutRate:
+	case alert.FailureRate, alert.TimeoutRate:
 		return formatPercent(&value)
-	case sandtrail.P95Time:
+	case alert.P95Time:
 		return formatMillis(&value)
 	}
 	return plural(int64(value), "execution")
 }
 
-func baseCondition(r sandtrail.Rule) string {
+func baseCondition(r alert.Rule) string {
 	window, threshold := sandtrail.FormatDuration(r.Window), metric(r, r.Threshold)
 	switch r.Metric {
-	case sandtrail.FailureRate:
+	case alert.FailureRate:
 		return fmt.Sprintf("fires when more than %s of the executions of the last %s failed", threshold, window)
-	case sandtrail.TimeoutRate:
+	case alert.TimeoutRate:
 		return fmt.Sprintf("fires when more than %s of the executions of the last %s timed out", threshold, window)
-	case sandtrail.P95Time:
+	case alert.P95Time:
 		return fmt.Sprintf("fires when the p95 execution time of the last %s is more than %s", window, threshold)
 	}
 	return fmt.Sprintf("fires when the last %s saw no executions", window)
 }
 
 // verdictWords is what a rule says now, beside the rule's name.
-func verdictWords(v sandtrail.Verdict) string {
+func verdictWords(v alert.Verdict) string {
 	window := sandtrail.FormatDuration(v.Rule.Window)
 	of := func(part int64) string {
 		return fmt.Sprintf("%s of %s, threshold %s", human.Count(part), human.Count(v.Stats.Total), metric(v.Rule, v.Rule.Threshold))
@@ -209,17 +210,17 @@ func verdictWords(v sandtrail.Verdict) string {
 	switch {
 	case v.Stats.Total == 0:
 		return "no executions in the last " + window
-	case v.Rule.Metric == sandtrail.FailureRate:
+	case v.Rule.Metric == alert.FailureRate:
 		return fmt.Sprintf("%s of the executions of the last %s failed (%s)", metricValue(v), window, of(v.Stats.Failed))
-	case v.Rule.Metric == sandtrail.TimeoutRate:
+	case v.Rule.Metric == alert.TimeoutRate:
 		return fmt.Sprintf("%s of the executions of the last %s timed out (%s)", metricValue(v), window, of(v.Stats.TimedOut))
-	case v.Rule.Metric == sandtrail.P95Time:
+	case v.Rule.Metric == alert.P95Time:
 		return fmt.Sprintf("p95 execution time of the last %s: %s (threshold %s)", window, metricValue(v), metric(v.Rule, v.Rule.Threshold))
 	}
 	return fmt.Sprintf("%s in the last %s", metricValue(v), window)
 }
 
-func metricValue(v sandtrail.Verdict) string {
+func metricValue(v alert.Verdict) string {
 	if v.Value == nil {
 		return human.None
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 // Authenticator knows the keys.
@@ -25,19 +26,19 @@ type Authenticator interface {
 
 // Principal is who reads the page.
 type Principal struct {
-	Name   string         // of the key
-	KeyID  sandtrail.ID   // zero: no sign-in
-	Role   sandtrail.Role // "": no sign-in, may see everything
-	UserID string         // sees the executions of this user alone; "": of all
+	Name   string       // of the key
+	KeyID  sandtrail.ID // zero: no sign-in
+	Role   auth.Role    // "": no sign-in, may see everything
+	UserID string       // sees the executions of this user alone; "": of all
 }
 
 func (p Principal) administers() bool {
-	return p.Role == "" || p.Role == sandtrail.RoleAdmin
+	return p.Role == "" || p.Role == auth.RoleAdmin
 }
 
 // audits reports whether the reader may see how the server is run.
 func (p Principal) audits() bool {
-	return p.administers() || p.Role == sandtrail.RoleAuditor
+	return p.administers() || p.Role == auth.RoleAuditor
 }
 
 const (
@@ -124,7 +125,7 @@ func (v *view) recognise() error {
 	if v.Authenticator != nil {
 		v.key = v.sessions.secret(cookie(v.r, sessionCookie))
 		who, err := v.Authenticator.Authenticate(v.r.Context(), v.key)
-		if err == nil && who.Role == sandtrail.RoleIngest {
+		if err == nil && who.Role == auth.RoleIngest {
 			err = errWriteOnly
 		}
 		if err != nil {
@@ -195,7 +196,7 @@ func signIn(v *view) error {
 	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, 4<<10)
 	key, next := v.r.PostFormValue("key"), localPath(v.r.PostFormValue("next"))
 	who, err := v.Authenticator.Authenticate(v.r.Context(), key)
-	if err == nil && who.Role == sandtrail.RoleIngest {
+	if err == nil && who.Role == auth.RoleIngest {
 		err = errWriteOnly
 	}
 	switch sandtrail.CodeOf(err) {

@@ -13,14 +13,15 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/internal/sample"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
 
 // addKey makes a key in the store and returns its secret.
-func addKey(t *testing.T, store sandtrail.Keyring, role sandtrail.Role, user string) (sandtrail.Key, string) {
+func addKey(t *testing.T, store auth.Keyring, role auth.Role, user string) (auth.Key, string) {
 	t.Helper()
-	key, secret := sandtrail.NewKey("a "+string(role)+" key", role, user, now)
+	key, secret := auth.NewKey("a "+string(role)+" key", role, user, now)
 	if err := store.CreateKey(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestEveryPageAsksToSignIn(t *testing.T) {
 	store := emptyStore(t)
 	h := whole(t, store, still)
 	page(t, h, "/", http.StatusOK) // no key exists yet
-	addKey(t, store, sandtrail.RoleAdmin, "")
+	addKey(t, store, auth.RoleAdmin, "")
 	for _, path := range allAddresses(sandtrail.Execution{ID: sandtrail.NewID(now), UserID: "u", StrategyID: "s"}) {
 		w := get(t, h, path)
 		to, err := url.Parse(w.Header().Get("Location"))
@@ -76,9 +77,9 @@ func TestSignIn(t *testing.T) {
 	store := emptyStore(t)
 	clock := now
 	h := whole(t, store, func() time.Time { return clock })
-	_, reader := addKey(t, store, sandtrail.RoleRead, "")
-	_, writer := addKey(t, store, sandtrail.RoleIngest, "")
-	revoked, gone := addKey(t, store, sandtrail.RoleAdmin, "")
+	_, reader := addKey(t, store, auth.RoleRead, "")
+	_, writer := addKey(t, store, auth.RoleIngest, "")
+	revoked, gone := addKey(t, store, auth.RoleAdmin, "")
 
 	for name, test := range map[string]struct {
 		key    string
@@ -153,7 +154,7 @@ func TestFormsFromOtherSitesAreRefused(t *testing.T) {
 
 func TestLinkFromAnotherSiteIsRepeatedFromOurs(t *testing.T) {
 	store := emptyStore(t)
-	addKey(t, store, sandtrail.RoleAdmin, "")
+	addKey(t, store, auth.RoleAdmin, "")
 	h := whole(t, store, still)
 	p := page(t, h, "/executions?outcome=failed", http.StatusOK, func(r *http.Request) {
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -229,8 +230,8 @@ func TestBoundReaderSeesOnlyTheirOwn(t *testing.T) {
 	all = append(all, "/executions?userId=u-0001", "/executions?userId="+bound, "/strategies/"+foreign.StrategyID, "/users/none")
 
 	crowded, private := whole(t, everybody, still), whole(t, alone, still)
-	_, a := addKey(t, everybody, sandtrail.RoleRead, bound)
-	_, b := addKey(t, alone, sandtrail.RoleRead, bound)
+	_, a := addKey(t, everybody, auth.RoleRead, bound)
+	_, b := addKey(t, alone, auth.RoleRead, bound)
 	inCrowd, inPrivate := signedIn(t, crowded, a), signedIn(t, private, b)
 	for _, path := range all {
 		if path == "/live" {
@@ -313,7 +314,7 @@ func firstDifference(a, b string) string {
 
 func TestForwardAsksInTheReadersName(t *testing.T) {
 	store := emptyStore(t)
-	_, bound := addKey(t, store, sandtrail.RoleRead, "u1")
+	_, bound := addKey(t, store, auth.RoleRead, "u1")
 	var asked *http.Request
 	h := Handler(Options{
 		Store: store, Now: still, Authenticator: Keyring(store, still),
@@ -342,7 +343,7 @@ func TestForwardAsksInTheReadersName(t *testing.T) {
 
 // emptied is keys that were made once, and of which the database knows nothing any more.
 type emptied struct {
-	sandtrail.Keyring
+	auth.Keyring
 	empty bool
 }
 
@@ -360,7 +361,7 @@ func TestDeletingKeysOpensNothing(t *testing.T) {
 	if got := get(t, h, "/executions"); got.Code != http.StatusOK {
 		t.Fatalf("without keys: status %d", got.Code)
 	}
-	addKey(t, store, sandtrail.RoleRead, "")
+	addKey(t, store, auth.RoleRead, "")
 	for _, keys.empty = range []bool{false, true} {
 		if got := get(t, h, "/executions"); got.Code == http.StatusOK {
 			t.Errorf("open to a visitor without a key; rows deleted: %v", keys.empty)

@@ -16,6 +16,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/internal/sample"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/server"
@@ -38,12 +40,12 @@ func populationSize() int {
 // fullStore is what both databases are to a server.
 type fullStore interface {
 	sandtrail.Database
-	sandtrail.Keyring
-	sandtrail.AccessLog
+	auth.Keyring
+	auth.AccessLog
 	sandtrail.Follower
 	sandtrail.Agenda
-	sandtrail.AlertLog
-	sandtrail.Silences
+	alert.Log
+	alert.Silences
 	sandtrail.Surveyor
 	sandtrail.LedgerKeeper
 	ledger.Log

@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 const rows = `document.querySelectorAll("tr.run").length`
@@ -241,7 +242,7 @@ func TestRowsStayClearOfTheBar(t *testing.T) {
 
 func TestSignInFlow(t *testing.T) {
 	store := emptyStore(t)
-	_, secret := addKey(t, store, sandtrail.RoleRead, "")
+	_, secret := addKey(t, store, auth.RoleRead, "")
 	b := browse(t, whole(t, store, still))
 	b.open("/executions?outcome=failed")
 	b.do(chromedp.SendKeys(chromedp.CSS("#key"), "st_wrong"))

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/outbox"
 )
 
@@ -41,18 +43,18 @@ func furnishKeys(t *testing.T, store fullStore) {
 	t.Helper()
 	for i, k := range []struct {
 		name string
-		role sandtrail.Role
+		role auth.Role
 		user string
 	}{
-		{"grace, laptop", sandtrail.RoleRead, "u-0002"},
-		{"old deploy", sandtrail.RoleAdmin, ""},
-		{"sandboxes eu-1", sandtrail.RoleIngest, ""},
-		{"yearly audit", sandtrail.RoleAuditor, ""},
-		{"on call", sandtrail.RoleAdmin, ""},
+		{"grace, laptop", auth.RoleRead, "u-0002"},
+		{"old deploy", auth.RoleAdmin, ""},
+		{"sandboxes eu-1", auth.RoleIngest, ""},
+		{"yearly audit", auth.RoleAuditor, ""},
+		{"on call", auth.RoleAdmin, ""},
 	} {
 		made := now.AddDate(0, 0, -60+10*i)
-		key, _ := sandtrail.NewKey(k.name, k.role, k.user, made)
-		if k.role == sandtrail.RoleAuditor {
+		key, _ := auth.NewKey(k.name, k.role, k.user, made)
+		if k.role == auth.RoleAuditor {
 			key.ExpiresAt = new(now.AddDate(0, 0, 12))
 		}
 		must(t, store.CreateKey(t.Context(), key))
@@ -67,11 +69,11 @@ func furnishKeys(t *testing.T, store fullStore) {
 
 func furnishLogs(t *testing.T, store fullStore) {
 	t.Helper()
-	acts := []sandtrail.Access{
+	acts := []auth.Access{
 		{Actor: "on call", Action: "export", Object: "/v1/export?format=csv&within=24h", Remote: "10.0.4.17"},
 		{Actor: "retention", Action: sandtrail.CleanupAction, Object: "before 2026-08-26T04:00:00Z", Detail: "deleted 418"},
 		{Actor: "on call", Action: "create key", Object: "/v1/keys", Remote: "10.0.4.17"},
-		{Actor: "grace, laptop", Action: "delete user", Object: "/v1/users/u-0007", Remote: "10.0.9.2", Outcome: sandtrail.Denied, Detail: "a key with the role read, bound to one user, may not do this"},
+		{Actor: "grace, laptop", Action: "delete user", Object: "/v1/users/u-0007", Remote: "10.0.9.2", Outcome: auth.Denied, Detail: "a key with the role read, bound to one user, may not do this"},
 		{Actor: "yearly audit", Action: "read access log", Object: "/v1/access-log", Remote: "10.0.4.90"},
 	}
 	for i := range 70 {
@@ -79,19 +81,19 @@ func furnishLogs(t *testing.T, store fullStore) {
 		line.At = now.Add(-time.Duration(i*i) * 7 * time.Minute)
 		line.ID = sandtrail.NewID(line.At)
 		if line.Outcome == "" {
-			line.Outcome = sandtrail.Allowed
+			line.Outcome = auth.Allowed
 		}
 		must(t, store.LogAccess(t.Context(), line))
 	}
 	for i := range 8 {
 		at := now.Add(-time.Duration(8-i) * 11 * time.Hour)
-		event := sandtrail.AlertEvent{
+		event := alert.Event{
 			ID: sandtrail.NewID(at), At: at, Rule: "high-failure-rate", Firing: i%2 == 0, Silenced: i == 3,
 			Message: "high-failure-rate: 41.2 % of the executions of the last 1h failed (14 of 34, threshold 30 %)",
 		}
-		must(t, store.PutAlertState(t.Context(), sandtrail.AlertState{Rule: event.Rule, Firing: event.Firing, Since: at, Event: &event.ID}, &event))
-		must(t, store.PutAlertDelivery(t.Context(), event.ID, sandtrail.AlertDelivery{Channel: "log", Delivered: true, Attempts: 1, At: at}))
-		webhook := sandtrail.AlertDelivery{Channel: "webhook hooks.example.com", Delivered: i != 6, Attempts: 1 + i%3, At: at}
+		must(t, store.PutAlertState(t.Context(), alert.State{Rule: event.Rule, Firing: event.Firing, Since: at, Event: &event.ID}, &event))
+		must(t, store.PutAlertDelivery(t.Context(), event.ID, alert.Delivery{Channel: "log", Delivered: true, Attempts: 1, At: at}))
+		webhook := alert.Delivery{Channel: "webhook hooks.example.com", Delivered: i != 6, Attempts: 1 + i%3, At: at}
 		if !webhook.Delivered {
 			webhook.Error = "status 503"
 		}

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/sample"
 )
@@ -24,15 +26,15 @@ func hostileGuest(t *testing.T) guest {
 	if _, err := sample.StoreHostile(t.Context(), store, now); err != nil {
 		t.Fatal(err)
 	}
-	var rules []sandtrail.Rule
+	var rules []alert.Rule
 	for i, h := range sample.Hostile() {
 		furnishHostile(t, store, i, h.Text)
-		rules = append(rules, sandtrail.Rule{
-			Name: sample.HostileStrategies()[i].ID, Metric: sandtrail.FailureRate, Window: time.Hour, Threshold: 1e300,
+		rules = append(rules, alert.Rule{
+			Name: sample.HostileStrategies()[i].ID, Metric: alert.FailureRate, Window: time.Hour, Threshold: 1e300,
 			StrategyID: sample.HostileStrategies()[i].ID,
 		})
 	}
-	rules[1].Metric, rules[2].Metric, rules[3].Metric = sandtrail.TimeoutRate, sandtrail.P95Time, sandtrail.NoExecutions
+	rules[1].Metric, rules[2].Metric, rules[3].Metric = alert.TimeoutRate, alert.P95Time, alert.NoExecutions
 	home := house{store: store, open: func(o *Options) {
 		o.Rules = rules
 		o.Retention.Strategies = map[string]time.Duration{}
@@ -40,7 +42,7 @@ func hostileGuest(t *testing.T) guest {
 			o.Retention.Strategies[s.ID] = 365 * 24 * time.Hour
 		}
 	}}
-	return home.receive(t, visitor{name: "admin", role: sandtrail.RoleAdmin})
+	return home.receive(t, visitor{name: "admin", role: auth.RoleAdmin})
 }
 
 // furnishHostile puts a text into every field that an application, an
@@ -49,19 +51,19 @@ func furnishHostile(t *testing.T, store fullStore, i int, text string) {
 	t.Helper()
 	user, strategy := sample.HostileUsers()[i].ID, sample.HostileStrategies()[i].ID
 	at := now.Add(-time.Duration(i) * time.Minute)
-	key, _ := sandtrail.NewKey(text, sandtrail.RoleRead, user, at)
+	key, _ := auth.NewKey(text, auth.RoleRead, user, at)
 	must(t, store.CreateKey(t.Context(), key))
 	must(t, store.PutHold(t.Context(), sandtrail.Hold{Subject: sandtrail.Users, SubjectID: user, Reason: text, CreatedBy: text, CreatedAt: at}))
 	must(t, store.PutHold(t.Context(), sandtrail.Hold{Subject: sandtrail.Strategies, SubjectID: strategy, Reason: text, CreatedBy: text, CreatedAt: at}))
-	must(t, store.CreateSilence(t.Context(), sandtrail.Silence{
+	must(t, store.CreateSilence(t.Context(), alert.Silence{
 		ID: sandtrail.NewID(at), Rule: strategy, Reason: text, CreatedBy: text, CreatedAt: at, Until: now.Add(time.Hour),
 	}))
-	must(t, store.LogAccess(t.Context(), sandtrail.Access{
-		ID: sandtrail.NewID(at), At: at, Actor: text, Action: text, Object: text, Outcome: sandtrail.Denied, Detail: text, Remote: text,
+	must(t, store.LogAccess(t.Context(), auth.Access{
+		ID: sandtrail.NewID(at), At: at, Actor: text, Action: text, Object: text, Outcome: auth.Denied, Detail: text, Remote: text,
 	}))
-	event := sandtrail.AlertEvent{ID: sandtrail.NewID(at), At: at, Rule: strategy, Firing: true, Message: text}
-	must(t, store.PutAlertState(t.Context(), sandtrail.AlertState{Rule: strategy, Firing: true, Since: at, Event: &event.ID}, &event))
-	must(t, store.PutAlertDelivery(t.Context(), event.ID, sandtrail.AlertDelivery{Channel: text, Attempts: 1 << 30, At: at, Error: text}))
+	event := alert.Event{ID: sandtrail.NewID(at), At: at, Rule: strategy, Firing: true, Message: text}
+	must(t, store.PutAlertState(t.Context(), alert.State{Rule: strategy, Firing: true, Since: at, Event: &event.ID}, &event))
+	must(t, store.PutAlertDelivery(t.Context(), event.ID, alert.Delivery{Channel: text, Attempts: 1 << 30, At: at, Error: text}))
 }
 
 // hostilePaths are the pages that show hostile text.

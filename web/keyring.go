@@ -6,15 +6,16 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 // Keyring is the Authenticator over a store's keys.
-func Keyring(keys sandtrail.Keyring, now func() time.Time) Authenticator {
+func Keyring(keys auth.Keyring, now func() time.Time) Authenticator {
 	return &keyring{keys: keys, now: now}
 }
 
 type keyring struct {
-	keys sandtrail.Keyring
+	keys auth.Keyring
 	now  func() time.Time
 	// keyed: keys were asked for once. A server that runs goes on with it.
 	keyed atomic.Bool
@@ -27,7 +28,7 @@ func (k *keyring) Authenticate(ctx context.Context, secret string) (Principal, e
 	if secret == "" {
 		return k.withoutKey(ctx)
 	}
-	key, err := k.keys.KeyByHash(ctx, sandtrail.HashSecret(secret))
+	key, err := k.keys.KeyByHash(ctx, auth.HashSecret(secret))
 	if sandtrail.CodeOf(err) == sandtrail.CodeNotFound || err == nil && !key.ValidAt(k.now()) {
 		return Principal{}, errBadKey
 	}

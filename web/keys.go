@@ -9,6 +9,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 type keysPage struct {
@@ -22,7 +23,7 @@ type keysPage struct {
 
 // keyRow is one key and what is to be said of it.
 type keyRow struct {
-	sandtrail.Key
+	auth.Key
 	Made, Used, Expires stamp
 	State               string // valid, expired or revoked
 	Own                 bool   // the reader is signed in with it
@@ -57,7 +58,7 @@ func (v *view) keysPage() (keysPage, error) {
 
 // list reads the keys: those that open something first, the newest first.
 func (p *keysPage) list(v *view) error {
-	var found api.Page[sandtrail.Key]
+	var found api.Page[auth.Key]
 	if err := v.ask(http.MethodGet, "/v1/keys", nil, nil, &found); err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (p *keysPage) list(v *view) error {
 func (p *keysPage) markLast() {
 	var admins []*keyRow
 	for i, k := range p.Keys {
-		if k.State == "valid" && k.Role == sandtrail.RoleAdmin {
+		if k.State == "valid" && k.Role == auth.RoleAdmin {
 			admins = append(admins, &p.Keys[i])
 		}
 	}
@@ -122,14 +123,14 @@ type newKey struct {
 func createKey(v *view) error {
 	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, 16<<10)
 	form := api.NewKey{
-		Name: strings.TrimSpace(v.r.PostFormValue("name")), Role: sandtrail.Role(v.r.PostFormValue("role")),
+		Name: strings.TrimSpace(v.r.PostFormValue("name")), Role: auth.Role(v.r.PostFormValue("role")),
 		UserID: strings.TrimSpace(v.r.PostFormValue("userId")), ExpiresIn: v.r.PostFormValue("expiresIn"),
 	}
 	p, err := v.keysPage()
 	if err != nil {
 		return err
 	}
-	if p.First && form.Role != sandtrail.RoleAdmin {
+	if p.First && form.Role != auth.RoleAdmin {
 		p.Form, p.Problems = form, map[string]string{"role": "must be admin for the first key: without an administrator's, no other could be made here"}
 		v.render(http.StatusUnprocessableEntity, "keys", p)
 		return nil

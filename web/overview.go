@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
@@ -21,8 +22,8 @@ type overviewPage struct {
 	Charted string // what time the chart shows
 	Failing []rankRow
 	Busiest []rankRow
-	Alerts  []sandtrail.Verdict // those that fire
-	Calm    []sandtrail.Verdict
+	Alerts  []alert.Verdict // those that fire
+	Calm    []alert.Verdict
 	Last    *row // the newest execution of all
 
 	Integrity *integrity
@@ -236,8 +237,8 @@ func (p *overviewPage) alarms(v *view) error {
 
 // verdicts applies each rule to its window. Rules about another user than the
 // one a reader is bound to are left out.
-func (v *view) verdicts() ([]sandtrail.Verdict, error) {
-	var out []sandtrail.Verdict
+func (v *view) verdicts() ([]alert.Verdict, error) {
+	var out []alert.Verdict
 	for _, rule := range v.Rules {
 		stats, err := v.store.window(v.r.Context(), sandtrail.Window{
 			Since: v.now.Add(-rule.Window), Until: v.now.Add(sandtrail.MaxClockSkew),

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
@@ -155,9 +156,9 @@ func TestWhatNeverFailedIsNotAmongTheFailing(t *testing.T) {
 
 func TestOverviewTellsOfAnAlert(t *testing.T) {
 	o := options(t)
-	rule := sandtrail.DefaultRule()
+	rule := alert.DefaultRule()
 	rule.Threshold = 0.5
-	o.Rules = []sandtrail.Rule{rule}
+	o.Rules = []alert.Rule{rule}
 	p := page(t, Handler(o), "/", http.StatusOK)
 	if alerts := p.class("alert"); len(alerts) != 1 || !strings.Contains(alerts[0].text(), "high-failure-rate") {
 		t.Errorf("%d alerts, want the one that fires", len(alerts))
@@ -166,7 +167,7 @@ func TestOverviewTellsOfAnAlert(t *testing.T) {
 
 func TestRuleOfAnOwnerWhoDoesNotExist(t *testing.T) {
 	o := options(t)
-	o.Rules = []sandtrail.Rule{sandtrail.DefaultRule()}
+	o.Rules = []alert.Rule{alert.DefaultRule()}
 	o.Rules[0].StrategyID = "none"
 	page(t, Handler(o), "/alerts", http.StatusOK).wantText(t, "The rule counts nothing: its user or strategy does not exist.")
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
@@ -39,21 +40,21 @@ func receiptCommand(id sandtrail.ID) string {
 }
 
 type roleChoice struct {
-	Value sandtrail.Role
+	Value auth.Role
 	Label string
 }
 
 // roleChoices are what a key may do; the first key must be an administrator's,
 // as without one nobody could make the next.
 func roleChoices(first bool) []roleChoice {
-	admin := roleChoice{sandtrail.RoleAdmin, "everything (admin)"}
+	admin := roleChoice{auth.RoleAdmin, "everything (admin)"}
 	if first {
 		return []roleChoice{admin}
 	}
 	return []roleChoice{
-		{sandtrail.RoleIngest, "write only (ingest)"},
-		{sandtrail.RoleRead, "read"},
-		{sandtrail.RoleAuditor, "read, verify, audit (auditor)"},
+		{auth.RoleIngest, "write only (ingest)"},
+		{auth.RoleRead, "read"},
+		{auth.RoleAuditor, "read, verify, audit (auditor)"},
 		admin,
 	}
 }

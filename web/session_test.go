@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 const cast = `{"version":3,"term":{"cols":40,"rows":6}}
@@ -97,7 +98,7 @@ func TestSessionsOfOthersAreNotThere(t *testing.T) {
 	path, _, open := recordedSession(t, store)
 	h := whole(t, store, still, open)
 	for user, status := range map[string]int{"u1": http.StatusOK, "u2": http.StatusNotFound} {
-		_, secret := addKey(t, store, sandtrail.RoleRead, user)
+		_, secret := addKey(t, store, auth.RoleRead, user)
 		if w := get(t, h, path+"/session", signedIn(t, h, secret)); w.Code != status {
 			t.Errorf("bound to %s: status %d, want %d", user, w.Code, status)
 		}

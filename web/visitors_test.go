@@ -15,24 +15,25 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/internal/sample"
 )
 
 // visitor is a kind of reader.
 type visitor struct {
 	name string
-	role sandtrail.Role // "": no key exists, and the page is open
-	user string         // that a reader is bound to
+	role auth.Role // "": no key exists, and the page is open
+	user string    // that a reader is bound to
 }
 
 // visitors are all kinds of readers. The first is how everybody begins: a
 // server on a loopback address that has no keys.
 var visitors = []visitor{
 	{name: "no key exists"},
-	{"admin", sandtrail.RoleAdmin, ""},
-	{"auditor", sandtrail.RoleAuditor, ""},
-	{"reader", sandtrail.RoleRead, ""},
-	{"bound reader", sandtrail.RoleRead, "u-0002"},
+	{"admin", auth.RoleAdmin, ""},
+	{"auditor", auth.RoleAuditor, ""},
+	{"reader", auth.RoleRead, ""},
+	{"bound reader", auth.RoleRead, "u-0002"},
 }
 
 // guest is a visitor before a page where there is something to see on each.
@@ -223,7 +224,7 @@ func checkNavigation(t *testing.T, g guest, d doc) {
 		t.Errorf("%s: %d navigations", d.path, len(nav))
 		return
 	}
-	audits := g.role == "" || g.role == sandtrail.RoleAdmin || g.role == sandtrail.RoleAuditor
+	audits := g.role == "" || g.role == auth.RoleAdmin || g.role == auth.RoleAuditor
 	if got := slices.Contains(nav[0].links(), "/admin"); got != audits {
 		t.Errorf("%s: the navigation leads to the administration: %t", d.path, got)
 	}
@@ -237,7 +238,7 @@ func checkNavigation(t *testing.T, g guest, d doc) {
 // refusal is in the log once, under the name of whom it met, and nothing else.
 func TestRefusalsAreInTheAccessLog(t *testing.T) {
 	home := furnishedSample(t)
-	for _, who := range append(visitors, visitor{name: "stranger", role: sandtrail.RoleRead}) {
+	for _, who := range append(visitors, visitor{name: "stranger", role: auth.RoleRead}) {
 		t.Run(who.name, func(t *testing.T) {
 			g := home.receive(t, who)
 			actor := "a " + string(who.role) + " key"
@@ -262,7 +263,7 @@ func TestRefusalsAreInTheAccessLog(t *testing.T) {
 				}
 			}
 			for pattern := range acts {
-				if who.role == sandtrail.RoleAdmin || who.role == "" {
+				if who.role == auth.RoleAdmin || who.role == "" {
 					continue // TestEveryFormAnswersWithAWay sends them
 				}
 				_, path, _ := strings.Cut(strings.ReplaceAll(pattern, "{id}", sandtrail.NewID(now).String()), " ")
@@ -274,9 +275,9 @@ func TestRefusalsAreInTheAccessLog(t *testing.T) {
 
 // newDenials are the refusals of the access log that are not among those known,
 // which it adds them to.
-func newDenials(t *testing.T, store sandtrail.AccessLog, known map[sandtrail.ID]bool) (added []sandtrail.Access) {
+func newDenials(t *testing.T, store auth.AccessLog, known map[sandtrail.ID]bool) (added []auth.Access) {
 	t.Helper()
-	lines, err := store.Accesses(t.Context(), sandtrail.AccessQuery{Outcome: sandtrail.Denied, Limit: sandtrail.MaxLimit})
+	lines, err := store.Accesses(t.Context(), auth.AccessQuery{Outcome: auth.Denied, Limit: sandtrail.MaxLimit})
 	must(t, err)
 	for _, line := range lines {
 		if !known[line.ID] {
@@ -288,7 +289,7 @@ func newDenials(t *testing.T, store sandtrail.AccessLog, known map[sandtrail.ID]
 
 func TestRefusedSignInsAreInTheAccessLog(t *testing.T) {
 	store := emptyStore(t)
-	_, writer := addKey(t, store, sandtrail.RoleIngest, "")
+	_, writer := addKey(t, store, auth.RoleIngest, "")
 	h, known := whole(t, store, still), map[sandtrail.ID]bool{}
 	for key, actor := range map[string]string{"st_wrong": "anonymous", writer: "a ingest key"} {
 		post(h, "/sign-in", url.Values{"key": {key}})

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 // Store is what the page asks of a store.
@@ -31,9 +33,9 @@ type Owners interface {
 	Strategies(ctx context.Context, q sandtrail.OwnerQuery) (sandtrail.OwnerPage[sandtrail.Strategy], error)
 }
 
-// AccessRecorder adds lines to the access log; sandtrail.AccessLog does.
+// AccessRecorder adds lines to the access log; auth.AccessLog does.
 type AccessRecorder interface {
-	LogAccess(ctx context.Context, a sandtrail.Access) error
+	LogAccess(ctx context.Context, a auth.Access) error
 }
 
 // Options is what the page is made of. Store is required.
@@ -47,7 +49,7 @@ type Options struct {
 	// tail, proofs, keys and the access log. Nil: the page has none of them.
 	API http.Handler
 	// Rules are shown with their state. Nil: sandtrail.DefaultRule.
-	Rules []sandtrail.Rule
+	Rules []alert.Rule
 	// AccessLog notes what the page refuses; what the API refuses it notes
 	// itself. Nil: nothing is noted.
 	AccessLog AccessRecorder
@@ -86,7 +88,7 @@ func Handler(o Options) http.Handler {
 		o.Log = slog.Default()
 	}
 	if o.Rules == nil {
-		o.Rules = []sandtrail.Rule{sandtrail.DefaultRule()}
+		o.Rules = []alert.Rule{alert.DefaultRule()}
 	}
 	files := newAssets()
 	s := &site{

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/notify"
 )
 
@@ -15,8 +16,8 @@ import (
 type AlertStore interface {
 	WindowStats(ctx context.Context, w sandtrail.Window) (sandtrail.WindowStats, error)
 	sandtrail.Agenda
-	sandtrail.AlertLog
-	sandtrail.Silences
+	alert.Log
+	alert.Silences
 }
 
 // alertPeriod is how often rules are evaluated.
@@ -27,7 +28,7 @@ const alertPeriod = time.Minute
 // what it decides. Each channel has a job of its own, so that one that is slow delays
 // neither the others nor the evaluation, and one of the servers tells it. Changes, and
 // who was told of them, survive restarts.
-func Alerts(store AlertStore, rules []sandtrail.Rule, channels ...notify.Channel) []Job {
+func Alerts(store AlertStore, rules []alert.Rule, channels ...notify.Channel) []Job {
 	a := alerts{store, rules, channels}
 	jobs := []Job{{Name: "alerts", Every: alertPeriod, RunOnce: a.round}}
 	for _, c := range channels {
@@ -38,7 +39,7 @@ func Alerts(store AlertStore, rules []sandtrail.Rule, channels ...notify.Channel
 
 type alerts struct {
 	store    AlertStore
-	rules    []sandtrail.Rule
+	rules    []alert.Rule
 	channels []notify.Channel
 }
 
@@ -69,7 +70,7 @@ func (a alerts) round(ctx context.Context, now time.Time) error {
 	return errors.Join(failed...)
 }
 
-func (a alerts) evaluate(ctx context.Context, rule sandtrail.Rule, was sandtrail.AlertState, silenced bool, now time.Time) error {
+func (a alerts) evaluate(ctx context.Context, rule alert.Rule, was alert.State, silenced bool, now time.Time) error {
 	stats, err := a.store.WindowStats(ctx, rule.At(now))
 	if err != nil {
 		return err
@@ -80,9 +81,9 @@ func (a alerts) evaluate(ctx context.Context, rule sandtrail.Rule, was sandtrail
 	}
 	verdict := rule.Evaluate(stats)
 	is, changed := decide(was, verdict, heard, now)
-	var event *sandtrail.AlertEvent
+	var event *alert.Event
 	if changed {
-		event = &sandtrail.AlertEvent{
+		event = &alert.Event{
 			ID: sandtrail.NewID(now), At: now, Rule: rule.Name, Firing: is.Firing,
 			Value: verdict.Value, Message: verdict.Message, Silenced: silenced,
 		}
@@ -106,7 +107,7 @@ func (a alerts) evaluate(ctx context.Context, rule sandtrail.Rule, was sandtrail
 
 // heard reports whether any channel was told of what a rule was, or is being told,
 // and whether all were, those that were given up left out.
-func (a alerts) heard(ctx context.Context, was sandtrail.AlertState) (some, all bool, err error) {
+func (a alerts) heard(ctx context.Context, was alert.State) (some, all bool, err error) {
 	if was.NotifiedAt != nil || was.Event == nil {
 		return was.NotifiedAt != nil, false, nil
 	}
@@ -114,7 +115,7 @@ func (a alerts) heard(ctx context.Context, was sandtrail.AlertState) (some, all 
 	if err != nil {
 		return false, false, err
 	}
-	some = slices.ContainsFunc(event.Deliveries, func(d sandtrail.AlertDelivery) bool { return d.Delivered || d.Attempts > 0 && d.Error == "" })
+	some = slices.ContainsFunc(event.Deliveries, func(d alert.Delivery) bool { return d.Delivered || d.Attempts > 0 && d.Error == "" })
 	all = !slices.ContainsFunc(a.channels, func(c notify.Channel) bool {
 		d := deliveryOf(event, c)
 		return !d.Delivered && !givenUp(event, d)
@@ -125,7 +126,7 @@ func (a alerts) heard(ctx context.Context, was sandtrail.AlertState) (some, all 
 // decide says what follows from a verdict, given what was known about its
 // rule and whether somebody was told of that, and whether it is a change. The
 // end of something that nobody was told of is not told either.
-func decide(was sandtrail.AlertState, v sandtrail.Verdict, heard bool, now time.Time) (is sandtrail.AlertState, changed bool) {
+func decide(was alert.State, v alert.Verdict, heard bool, now time.Time) (is alert.State, changed bool) {
 	name, holds := v.Rule.Name, v.Holds(was.Firing)
 	switch {
 	case holds == was.Firing:
@@ -133,15 +134,15 @@ func decide(was sandtrail.AlertState, v sandtrail.Verdict, heard bool, now time.
 		is.HoldsSince = nil
 		return is, false
 	case !holds && heard:
-		return sandtrail.AlertState{Rule: name, Since: now}, true
+		return alert.State{Rule: name, Since: now}, true
 	case !holds:
-		return sandtrail.AlertState{Rule: name, Since: now, NotifiedAt: &now}, true
+		return alert.State{Rule: name, Since: now, NotifiedAt: &now}, true
 	}
 	if was.HoldsSince == nil {
 		was.HoldsSince = &now
 	}
 	if now.Sub(*was.HoldsSince) >= v.Rule.For {
-		return sandtrail.AlertState{Rule: name, Firing: true, Since: now}, true
+		return alert.State{Rule: name, Firing: true, Since: now}, true
 	}
 	if was.Rule == "" {
 		was.Rule, was.Since, was.NotifiedAt = name, now, &now

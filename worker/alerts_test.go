@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
@@ -49,7 +50,7 @@ func (w watch) minute(n int, wantErr bool) {
 	}
 	for range 2 {
 		var err error
-		for _, job := range Alerts(w.store, []sandtrail.Rule{sandtrail.DefaultRule()}, channels...) {
+		for _, job := range Alerts(w.store, []alert.Rule{alert.DefaultRule()}, channels...) {
 			err = errors.Join(err, job.RunOnce(w.Context(), noon.Add(time.Duration(n)*time.Minute)))
 		}
 		if wantErr != (err != nil) {
@@ -109,11 +110,11 @@ func TestAlertsTellEachChannelOnce(t *testing.T) {
 	for i := range events {
 		events[i].ID, events[i].Message, events[i].Value = sandtrail.ID{}, "", nil
 	}
-	want := []sandtrail.AlertEvent{
-		{At: at(5), Rule: "high-failure-rate", Deliveries: []sandtrail.AlertDelivery{
+	want := []alert.Event{
+		{At: at(5), Rule: "high-failure-rate", Deliveries: []alert.Delivery{
 			{Channel: "bad", Delivered: true, Attempts: 1, At: at(5)}, {Channel: "good", Delivered: true, Attempts: 2, At: at(6)},
 		}},
-		{At: at(1), Rule: "high-failure-rate", Firing: true, Deliveries: []sandtrail.AlertDelivery{
+		{At: at(1), Rule: "high-failure-rate", Firing: true, Deliveries: []alert.Delivery{
 			{Channel: "bad", Delivered: true, Attempts: 3, At: at(3)}, {Channel: "good", Delivered: true, Attempts: 1, At: at(1)},
 		}},
 	}
@@ -168,7 +169,7 @@ func TestChannelsThatForgetAreReminded(t *testing.T) {
 func TestSilence(t *testing.T) {
 	e := &ear{name: "ear"}
 	w := watch{t, openStore(t), []*ear{e}}
-	silence := sandtrail.Silence{
+	silence := alert.Silence{
 		ID: sandtrail.NewID(noon), Rule: "high-failure-rate", CreatedAt: noon, Until: noon.Add(3 * time.Minute),
 	}
 	if err := w.store.CreateSilence(t.Context(), silence); err != nil {
@@ -187,40 +188,40 @@ func TestSilence(t *testing.T) {
 
 func TestDecide(t *testing.T) {
 	before, now := noon.Add(-time.Hour), noon
-	patient := sandtrail.Rule{Name: "r", For: time.Hour}
-	state := func(firing bool, since time.Time, notified *time.Time) sandtrail.AlertState {
-		return sandtrail.AlertState{Rule: "r", Firing: firing, Since: since, NotifiedAt: notified}
+	patient := alert.Rule{Name: "r", For: time.Hour}
+	state := func(firing bool, since time.Time, notified *time.Time) alert.State {
+		return alert.State{Rule: "r", Firing: firing, Since: since, NotifiedAt: notified}
 	}
-	pending := func(since, holds time.Time) sandtrail.AlertState {
-		return sandtrail.AlertState{Rule: "r", Since: since, NotifiedAt: &since, HoldsSince: &holds}
+	pending := func(since, holds time.Time) alert.State {
+		return alert.State{Rule: "r", Since: since, NotifiedAt: &since, HoldsSince: &holds}
 	}
 	half := noon.Add(-time.Hour / 2)
 	for _, test := range []struct {
 		name    string
-		rule    sandtrail.Rule
-		was     sandtrail.AlertState
+		rule    alert.Rule
+		was     alert.State
 		firing  bool
 		heard   bool
-		is      sandtrail.AlertState
+		is      alert.State
 		changed bool
 	}{
-		{"quiet from the start", sandtrail.Rule{}, sandtrail.AlertState{}, false, false, sandtrail.AlertState{}, false},
-		{"begins", sandtrail.Rule{}, sandtrail.AlertState{}, true, false, state(true, now, nil), true},
-		{"goes on", sandtrail.Rule{}, state(true, before, &before), true, true, state(true, before, &before), false},
-		{"goes on unheard", sandtrail.Rule{}, state(true, before, nil), true, false, state(true, before, nil), false},
-		{"ends", sandtrail.Rule{}, state(true, before, &before), false, true, state(false, now, nil), true},
-		{"ends half heard", sandtrail.Rule{}, state(true, before, nil), false, true, state(false, now, nil), true},
-		{"ends unheard", sandtrail.Rule{}, state(true, before, nil), false, false, state(false, now, &now), true},
-		{"has ended", sandtrail.Rule{}, state(false, before, &before), false, true, state(false, before, &before), false},
-		{"begins again", sandtrail.Rule{}, state(false, before, &before), true, true, state(true, now, nil), true},
-		{"begins to hold", patient, sandtrail.AlertState{}, true, false, pending(now, now), false},
+		{"quiet from the start", alert.Rule{}, alert.State{}, false, false, alert.State{}, false},
+		{"begins", alert.Rule{}, alert.State{}, true, false, state(true, now, nil), true},
+		{"goes on", alert.Rule{}, state(true, before, &before), true, true, state(true, before, &before), false},
+		{"goes on unheard", alert.Rule{}, state(true, before, nil), true, false, state(true, before, nil), false},
+		{"ends", alert.Rule{}, state(true, before, &before), false, true, state(false, now, nil), true},
+		{"ends half heard", alert.Rule{}, state(true, before, nil), false, true, state(false, now, nil), true},
+		{"ends unheard", alert.Rule{}, state(true, before, nil), false, false, state(false, now, &now), true},
+		{"has ended", alert.Rule{}, state(false, before, &before), false, true, state(false, before, &before), false},
+		{"begins again", alert.Rule{}, state(false, before, &before), true, true, state(true, now, nil), true},
+		{"begins to hold", patient, alert.State{}, true, false, pending(now, now), false},
 		{"holds", patient, pending(before, half), true, true, pending(before, half), false},
 		{"has held long enough", patient, pending(before, before), true, true, state(true, now, nil), true},
 		{"held not long enough", patient, pending(before, half), false, true, state(false, before, &before), false},
 	} {
 		rule := test.rule
 		rule.Name = "r"
-		is, changed := decide(test.was, sandtrail.Verdict{Rule: rule, Firing: test.firing}, test.heard, now)
+		is, changed := decide(test.was, alert.Verdict{Rule: rule, Firing: test.firing}, test.heard, now)
 		if diff := cmp.Diff(test.is, is); diff != "" || changed != test.changed {
 			t.Errorf("%s: changed %t, want %t\n%s", test.name, changed, test.changed, diff)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 )
 
 // Maintainer is a store that wants upkeep.
@@ -37,7 +38,7 @@ type RetentionStore interface {
 	sandtrail.Cleaner
 	sandtrail.Holds
 	sandtrail.Agenda
-	sandtrail.AccessLog
+	auth.AccessLog
 }
 
 // Retention removes executions that are older than their period, once a day
@@ -68,9 +69,9 @@ func Retention(store RetentionStore, periods sandtrail.Periods, agree func(conte
 			detail += fmt.Sprintf(", %d are held", held)
 		}
 		now = sandtrail.Millisecond(now)
-		line := sandtrail.Access{
+		line := auth.Access{
 			ID: sandtrail.NewID(now), At: now, Actor: sandtrail.RetentionWork, Action: sandtrail.CleanupAction,
-			Object: old.String(), Outcome: sandtrail.Allowed, Detail: detail,
+			Object: old.String(), Outcome: auth.Allowed, Detail: detail,
 		}
 		if err := store.LogAccess(ctx, line); err != nil {
 			return err

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -42,7 +42,7 @@ func TestManyServersTellOnce(t *testing.T) {
 		}
 	}))
 	t.Cleanup(listening.Close)
-	rule := sandtrail.Rule{Name: "idle", Metric: sandtrail.NoExecutions, Window: time.Minute}
+	rule := alert.Rule{Name: "idle", Metric: alert.NoExecutions, Window: time.Minute}
 	var want []string
 	for minute := range minutes {
 		now := noon.Add(time.Duration(minute) * time.Minute)
@@ -55,7 +55,7 @@ func TestManyServersTellOnce(t *testing.T) {
 		var running sync.WaitGroup
 		for _, store := range stores {
 			running.Go(func() {
-				for _, job := range Alerts(store, []sandtrail.Rule{rule}, notify.Webhook{URL: listening.URL}) {
+				for _, job := range Alerts(store, []alert.Rule{rule}, notify.Webhook{URL: listening.URL}) {
 					if err := job.RunOnce(t.Context(), now); err != nil {
 						t.Error(err)
 					}

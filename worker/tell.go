@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/notify"
 )
 
@@ -30,7 +31,7 @@ const (
 // teller tells one channel what was decided.
 type teller struct {
 	store   AlertStore
-	rules   []sandtrail.Rule
+	rules   []alert.Rule
 	channel notify.Channel
 }
 
@@ -62,9 +63,9 @@ func (t teller) round(ctx context.Context, now time.Time) error {
 
 // untold is a change that a channel is to be told of, or reminded of.
 type untold struct {
-	rule  sandtrail.Rule
-	state sandtrail.AlertState
-	was   sandtrail.AlertDelivery
+	rule  alert.Rule
+	state alert.State
+	was   alert.Delivery
 }
 
 func (t teller) due(ctx context.Context, now time.Time) (due []untold, err error) {
@@ -129,17 +130,17 @@ func (t teller) tell(ctx context.Context, n untold, now time.Time) error {
 }
 
 // deliveryOf is what became of telling a channel of an event.
-func deliveryOf(e sandtrail.AlertEvent, c notify.Channel) sandtrail.AlertDelivery {
-	i := slices.IndexFunc(e.Deliveries, func(d sandtrail.AlertDelivery) bool { return d.Channel == c.Name() })
+func deliveryOf(e alert.Event, c notify.Channel) alert.Delivery {
+	i := slices.IndexFunc(e.Deliveries, func(d alert.Delivery) bool { return d.Channel == c.Name() })
 	if i < 0 {
-		return sandtrail.AlertDelivery{Channel: c.Name()}
+		return alert.Delivery{Channel: c.Name()}
 	}
 	return e.Deliveries[i]
 }
 
 // givenUp reports whether the last attempt was after the time for which a channel is
 // tried.
-func givenUp(e sandtrail.AlertEvent, d sandtrail.AlertDelivery) bool {
+func givenUp(e alert.Event, d alert.Delivery) bool {
 	return d.Attempts > 0 && !d.Delivered && d.At.Sub(e.At) >= tellFor
 }
 
@@ -151,13 +152,13 @@ func tellPause(attempts int) time.Duration {
 	return min(firstTellPause<<min(attempts-1, 10), longestTellPause)
 }
 
-func silenced(silences []sandtrail.Silence, rule string, now time.Time) bool {
-	return slices.ContainsFunc(silences, func(s sandtrail.Silence) bool { return s.Covers(rule, now) })
+func silenced(silences []alert.Silence, rule string, now time.Time) bool {
+	return slices.ContainsFunc(silences, func(s alert.Silence) bool { return s.Covers(rule, now) })
 }
 
-func statesOf(ctx context.Context, store sandtrail.AlertLog) (map[string]sandtrail.AlertState, error) {
+func statesOf(ctx context.Context, store alert.Log) (map[string]alert.State, error) {
 	known, err := store.AlertStates(ctx)
-	states := map[string]sandtrail.AlertState{}
+	states := map[string]alert.State{}
 	for _, s := range known {
 		states[s.Rule] = s
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -35,7 +36,7 @@ func (s *slow) Notify(ctx context.Context, n notify.Notice) error {
 }
 
 // always fires as long as nothing is executed.
-var always = []sandtrail.Rule{{Name: "idle", Metric: sandtrail.NoExecutions, Window: time.Minute}}
+var always = []alert.Rule{{Name: "idle", Metric: alert.NoExecutions, Window: time.Minute}}
 
 // jobs are those of one server, by their names.
 func jobs(store AlertStore, channels ...notify.Channel) map[string]Job {
@@ -88,12 +89,12 @@ type between struct {
 	read, kept func()
 }
 
-func (b *between) AlertEvent(ctx context.Context, id sandtrail.ID) (sandtrail.AlertEvent, error) {
+func (b *between) AlertEvent(ctx context.Context, id sandtrail.ID) (alert.Event, error) {
 	defer call(&b.read)
 	return b.AlertStore.AlertEvent(ctx, id)
 }
 
-func (b *between) PutAlertDelivery(ctx context.Context, id sandtrail.ID, d sandtrail.AlertDelivery) error {
+func (b *between) PutAlertDelivery(ctx context.Context, id sandtrail.ID, d alert.Delivery) error {
 	call(&b.kept)
 	return b.AlertStore.PutAlertDelivery(ctx, id, d)
 }

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
 
@@ -130,7 +131,7 @@ func TestRetentionRunsOnceADay(t *testing.T) {
 	if n := left(); n != 1 {
 		t.Errorf("%d records left the next day, want 1", n)
 	}
-	lines, err := s.Accesses(t.Context(), sandtrail.AccessQuery{Action: sandtrail.CleanupAction, Limit: 10})
+	lines, err := s.Accesses(t.Context(), auth.AccessQuery{Action: sandtrail.CleanupAction, Limit: 10})
 	if err != nil || len(lines) != 2 || lines[1].Actor != "retention" || lines[1].Detail != "deleted 1" ||
 		lines[1].Object != "before 2026-08-26T12:00:00Z, type TERMINAL before 2026-11-24T11:00:00Z" {
 		t.Errorf("access log: %+v, %v", lines, err)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
 
@@ -48,7 +49,7 @@ func TestActsAreLogged(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer store.Close()
-			lines, err := store.Accesses(t.Context(), sandtrail.AccessQuery{Limit: 100})
+			lines, err := store.Accesses(t.Context(), auth.AccessQuery{Limit: 100})
 			if err != nil {
 				t.Fatal(err)
 			}

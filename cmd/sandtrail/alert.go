@@ -8,6 +8,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
@@ -40,9 +41,9 @@ func (alertCheckCmd) Examples() []string {
 }
 
 // rule is the default rule as the flags change it.
-func (c *alertCheckCmd) rule() sandtrail.Rule {
-	r := sandtrail.DefaultRule()
-	if metric := sandtrail.Metric(c.Metric); metric != r.Metric {
+func (c *alertCheckCmd) rule() alert.Rule {
+	r := alert.DefaultRule()
+	if metric := alert.Metric(c.Metric); metric != r.Metric {
 		r.Name, r.Metric = c.Metric, metric
 	}
 	r.Window, r.Threshold, r.MinSample = time.Duration(c.Within), c.Threshold, c.MinSample
@@ -78,7 +79,7 @@ func (c *alertCheckCmd) Run(ctx context.Context, d *deps) error {
 	return nil
 }
 
-func (c *alertCheckCmd) print(d *deps, v sandtrail.Verdict) error {
+func (c *alertCheckCmd) print(d *deps, v alert.Verdict) error {
 	alert := api.NewAlert(v)
 	if c.Output != "table" {
 		return print(d, c.Output, finding[api.Alert]{

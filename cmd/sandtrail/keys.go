@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/ledger"
@@ -40,7 +42,7 @@ func (c *keysCreateCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	ask := api.NewKey{Name: c.Name, Role: sandtrail.Role(c.Role), UserID: c.User}
+	ask := api.NewKey{Name: c.Name, Role: auth.Role(c.Role), UserID: c.User}
 	if c.Expires != nil {
 		ask.ExpiresIn = time.Duration(*c.Expires).String()
 	}
@@ -68,14 +70,14 @@ func (c *keysListCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	return print(d, c.Output, finding[sandtrail.Key]{
+	return print(d, c.Output, finding[auth.Key]{
 		whole: api.NewPage(list, ""), rows: list, columns: keyColumns(d.now()),
 		empty: "No keys yet: sandtrail keys create --role admin",
 	})
 }
 
-func keyColumns(now time.Time) []table.Column[sandtrail.Key] {
-	type row = sandtrail.Key
+func keyColumns(now time.Time) []table.Column[auth.Key] {
+	type row = auth.Key
 	when := func(name, title, never string, at func(row) *time.Time) table.Column[row] {
 		return table.Column[row]{
 			Name: name, Title: title, Value: func(k row) string { return exactTime(at(k)) },
@@ -100,7 +102,7 @@ func keyColumns(now time.Time) []table.Column[sandtrail.Key] {
 	}
 }
 
-func keyState(k sandtrail.Key, now time.Time) string {
+func keyState(k auth.Key, now time.Time) string {
 	switch {
 	case k.RevokedAt != nil:
 		return "revoked"
@@ -125,7 +127,7 @@ func (c *keysRevokeCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	id, err := idOf("key", c.ID, func() ([]sandtrail.Key, error) { return keys.Keys(ctx) }, func(k sandtrail.Key) sandtrail.ID { return k.ID })
+	id, err := idOf("key", c.ID, func() ([]auth.Key, error) { return keys.Keys(ctx) }, func(k auth.Key) sandtrail.ID { return k.ID })
 	if err != nil {
 		return err
 	}
@@ -165,7 +167,7 @@ func (c *keysOpenCmd) Run(ctx context.Context, d *deps) error {
 // keyKeeper keeps keys, here or on a server.
 type keyKeeper interface {
 	CreateKey(ctx context.Context, k api.NewKey) (api.CreatedKey, error)
-	Keys(ctx context.Context) ([]sandtrail.Key, error)
+	Keys(ctx context.Context) ([]auth.Key, error)
 	RevokeKey(ctx context.Context, id sandtrail.ID) error
 }
 
@@ -192,12 +194,12 @@ func hereOrThere[T any](ctx context.Context, d *deps, kept string, local func(se
 // serviceStore is what both databases keep for a server.
 type serviceStore interface {
 	sandtrail.Database
-	sandtrail.Keyring
-	sandtrail.AccessLog
+	auth.Keyring
+	auth.AccessLog
 	sandtrail.Follower
 	sandtrail.Agenda
-	sandtrail.AlertLog
-	sandtrail.Silences
+	alert.Log
+	alert.Silences
 	sandtrail.ArchivedCleaner
 	sandtrail.LedgerKeeper
 	sandtrail.Surveyor
@@ -223,7 +225,7 @@ func (l localKeys) CreateKey(ctx context.Context, ask api.NewKey) (api.CreatedKe
 	return api.CreatedKey{Key: key, Secret: secret}, l.store.CreateKey(ctx, key)
 }
 
-func (l localKeys) Keys(ctx context.Context) ([]sandtrail.Key, error) { return l.store.Keys(ctx) }
+func (l localKeys) Keys(ctx context.Context) ([]auth.Key, error) { return l.store.Keys(ctx) }
 
 func (l localKeys) RevokeKey(ctx context.Context, id sandtrail.ID) error {
 	if err := l.d.recordAct(ctx, "revoke key", id.String()); err != nil {
@@ -238,12 +240,12 @@ const localActor = "cli"
 // recordAct writes an administrative act on a database into its access log. A
 // server writes it itself.
 func (d *deps) recordAct(ctx context.Context, act, object string) error {
-	log, local := d.opened.(sandtrail.AccessLog)
+	log, local := d.opened.(auth.AccessLog)
 	if !local {
 		return nil
 	}
 	now := sandtrail.Millisecond(d.now())
-	return log.LogAccess(ctx, sandtrail.Access{
-		ID: sandtrail.NewID(now), At: now, Actor: localActor, Action: act, Object: object, Outcome: sandtrail.Allowed,
+	return log.LogAccess(ctx, auth.Access{
+		ID: sandtrail.NewID(now), At: now, Actor: localActor, Action: act, Object: object, Outcome: auth.Allowed,
 	})
 }

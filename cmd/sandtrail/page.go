@@ -8,13 +8,14 @@ import (
 	"os"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/web"
 )
 
 // page makes the page for people, beside the API that it asks in their names.
-func (c *serveCmd) page(store serviceStore, rules []sandtrail.Rule, periods sandtrail.Periods, proofs *ledger.Service, d *deps, log *slog.Logger) func(http.Handler) http.Handler {
+func (c *serveCmd) page(store serviceStore, rules []alert.Rule, periods sandtrail.Periods, proofs *ledger.Service, d *deps, log *slog.Logger) func(http.Handler) http.Handler {
 	options := web.Options{
 		Store: store, Now: d.now, Authenticator: web.Keyring(store, d.now), Rules: rules, Examiner: store, Alerts: store, AccessLog: store, Log: log,
 		Retention: periods, Outbox: func() (web.Outbox, error) { return c.waiting(d) },

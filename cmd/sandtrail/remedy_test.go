@@ -8,6 +8,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/runner"
 )
 
@@ -18,7 +19,7 @@ func TestRemediesAreCommands(t *testing.T) {
 	for _, act := range []sandtrail.Act{sandtrail.ActMigrate, sandtrail.ActVerify, sandtrail.ActExamine, sandtrail.ActDeliver} {
 		all = append(all, sandtrail.Remedy{Act: act})
 	}
-	all = append(all, sandtrail.Remedy{Act: sandtrail.ActAddKey, Value: string(sandtrail.RoleAdmin)})
+	all = append(all, sandtrail.Remedy{Act: sandtrail.ActAddKey, Value: string(auth.RoleAdmin)})
 	for _, name := range []string{"ada", "two words", "o'brien", "$(touch x)", "-rf", "--name", "a;b"} {
 		all = append(all, sandtrail.Remedy{Act: sandtrail.ActAddUser, Value: name}, sandtrail.Remedy{Act: sandtrail.ActAddStrategy, Value: name},
 			sandtrail.Remedy{Act: sandtrail.ActMigrate, Options: []sandtrail.Option{{Name: "adopt"}, {Name: "log-table", Value: "T" + name}}})

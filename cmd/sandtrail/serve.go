@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/tracing"
 	"github.com/sandtrail/sandtrail/notify"
@@ -123,7 +125,7 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	<-ended
 	if errors.Is(err, server.ErrOpenAddress) {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--listen %s: %w", c.Listen, err).
-			With(sandtrail.Remedy{Act: sandtrail.ActAddKey, Value: string(sandtrail.RoleAdmin)})
+			With(sandtrail.Remedy{Act: sandtrail.ActAddKey, Value: string(auth.RoleAdmin)})
 	}
 	if err == nil {
 		log.Info("stopped")
@@ -163,7 +165,7 @@ func (c *serveCmd) store(ctx context.Context, d *deps) (serviceStore, error) {
 	return store, store.Ping(ctx)
 }
 
-func (c *serveCmd) config(store serviceStore, rules []sandtrail.Rule, periods sandtrail.Periods, d *deps, log *slog.Logger) server.Config {
+func (c *serveCmd) config(store serviceStore, rules []alert.Rule, periods sandtrail.Periods, d *deps, log *slog.Logger) server.Config {
 	writers := 1
 	if _, ok := store.(*postgres.Store); ok {
 		writers = 2 // one works while the other waits for the disk
@@ -177,22 +179,22 @@ func (c *serveCmd) config(store serviceStore, rules []sandtrail.Rule, periods sa
 }
 
 // rules reads the file of alert rules.
-func (c *serveCmd) rules() ([]sandtrail.Rule, error) {
+func (c *serveCmd) rules() ([]alert.Rule, error) {
 	if c.Rules == "" {
-		return []sandtrail.Rule{sandtrail.DefaultRule()}, nil
+		return []alert.Rule{alert.DefaultRule()}, nil
 	}
 	raw, err := durable.ReadNamed(string(c.Rules), maxRules)
 	if err != nil {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--rules: %w", err)
 	}
-	rules, err := sandtrail.ParseRules(raw)
+	rules, err := alert.ParseRules(raw)
 	if err != nil {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--rules %s: %w", c.Rules, err)
 	}
 	return rules, nil
 }
 
-func (c *serveCmd) jobs(store serviceStore, rules []sandtrail.Rule, channels []notify.Channel, d *deps, log *slog.Logger) worker.Loop {
+func (c *serveCmd) jobs(store serviceStore, rules []alert.Rule, channels []notify.Channel, d *deps, log *slog.Logger) worker.Loop {
 	return worker.Loop{
 		Now: func(ctx context.Context) (time.Time, error) { return sandtrail.TimeOf(ctx, store, d.now()) },
 		Log: log, Jobs: append(worker.Upkeep(store), worker.Alerts(store, rules, channels...)...),

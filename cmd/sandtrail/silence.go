@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
@@ -36,13 +37,13 @@ func (c *alertHistoryCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	return print(d, c.Output, finding[sandtrail.AlertEvent]{
+	return print(d, c.Output, finding[alert.Event]{
 		whole: api.NewPage(events, ""), rows: events, columns: alertEventColumns(), empty: "No alert has fired yet.",
 	})
 }
 
-func alertEventColumns() []table.Column[sandtrail.AlertEvent] {
-	type row = sandtrail.AlertEvent
+func alertEventColumns() []table.Column[alert.Event] {
+	type row = alert.Event
 	return []table.Column[row]{
 		{
 			Name: "at", Title: "WHEN (UTC)", Value: func(e row) string { return exactTime(&e.At) },
@@ -62,7 +63,7 @@ func alertEventColumns() []table.Column[sandtrail.AlertEvent] {
 }
 
 // told says who was told of an event, and who could not be.
-func told(e sandtrail.AlertEvent) string {
+func told(e alert.Event) string {
 	var said []string
 	for _, d := range e.Deliveries {
 		switch {
@@ -124,7 +125,7 @@ func (c *alertSilencesCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	type row = sandtrail.Silence
+	type row = alert.Silence
 	return print(d, c.Output, finding[row]{
 		whole: api.NewPage(silences, ""), rows: silences, empty: "Nothing is silenced.",
 		columns: []table.Column[row]{
@@ -155,8 +156,8 @@ func (c *alertUnsilenceCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	id, err := idOf("silence", c.ID, func() ([]sandtrail.Silence, error) { return alerts.Silences(ctx, d.now()) },
-		func(s sandtrail.Silence) sandtrail.ID { return s.ID })
+	id, err := idOf("silence", c.ID, func() ([]alert.Silence, error) { return alerts.Silences(ctx, d.now()) },
+		func(s alert.Silence) sandtrail.ID { return s.ID })
 	if err != nil {
 		return err
 	}
@@ -165,9 +166,9 @@ func (c *alertUnsilenceCmd) Run(ctx context.Context, d *deps) error {
 
 // alertKeeper keeps what is known about alerts, here or on a server.
 type alertKeeper interface {
-	AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]sandtrail.AlertEvent, error)
-	Silences(ctx context.Context, since time.Time) ([]sandtrail.Silence, error)
-	CreateSilence(ctx context.Context, s api.NewSilence) (sandtrail.Silence, error)
+	AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]alert.Event, error)
+	Silences(ctx context.Context, since time.Time) ([]alert.Silence, error)
+	CreateSilence(ctx context.Context, s api.NewSilence) (alert.Silence, error)
 	EndSilence(ctx context.Context, id sandtrail.ID, now time.Time) error
 }
 
@@ -182,7 +183,7 @@ type localAlerts struct {
 	d *deps
 }
 
-func (l localAlerts) CreateSilence(ctx context.Context, ask api.NewSilence) (sandtrail.Silence, error) {
+func (l localAlerts) CreateSilence(ctx context.Context, ask api.NewSilence) (alert.Silence, error) {
 	silence, err := ask.Make(localActor, l.d.now())
 	if err == nil {
 		err = l.checkRule(ctx, silence.Rule)
@@ -199,7 +200,7 @@ func (l localAlerts) CreateSilence(ctx context.Context, ask api.NewSilence) (san
 // checkRule refuses a rule that neither is the default one nor was ever
 // evaluated on this database: the silence would silence nothing.
 func (l localAlerts) checkRule(ctx context.Context, name string) error {
-	known := []string{sandtrail.DefaultRule().Name}
+	known := []string{alert.DefaultRule().Name}
 	states, err := l.AlertStates(ctx)
 	if err != nil {
 		return err
@@ -209,7 +210,7 @@ func (l localAlerts) checkRule(ctx context.Context, name string) error {
 			known = append(known, s.Rule)
 		}
 	}
-	return sandtrail.CheckRule(name, known)
+	return alert.CheckRule(name, known)
 }
 
 func (l localAlerts) EndSilence(ctx context.Context, id sandtrail.ID, now time.Time) error {

@@ -1,4 +1,4 @@
-package sandtrail
+package auth
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"strings"
 	"time"
+
+	"github.com/sandtrail/sandtrail"
 )
 
 // Role says what the holder of a key may do.
@@ -23,15 +25,15 @@ const (
 // Key is what is kept about an API key. The secret itself is not: it is shown
 // once, when NewKey makes it.
 type Key struct {
-	ID         ID         `json:"id"`
-	Name       string     `json:"name"`
-	Role       Role       `json:"role"`
-	UserID     string     `json:"userId,omitempty"` // RoleRead only: sees this user's executions alone
-	Hash       KeyHash    `json:"-"`
-	CreatedAt  time.Time  `json:"createdAt"`
-	ExpiresAt  *time.Time `json:"expiresAt"`  // nil: never
-	LastUsedAt *time.Time `json:"lastUsedAt"` // to the minute; nil: not used yet
-	RevokedAt  *time.Time `json:"revokedAt"`  // nil: not revoked
+	ID         sandtrail.ID `json:"id"`
+	Name       string       `json:"name"`
+	Role       Role         `json:"role"`
+	UserID     string       `json:"userId,omitempty"` // RoleRead only: sees this user's executions alone
+	Hash       KeyHash      `json:"-"`
+	CreatedAt  time.Time    `json:"createdAt"`
+	ExpiresAt  *time.Time   `json:"expiresAt"`  // nil: never
+	LastUsedAt *time.Time   `json:"lastUsedAt"` // to the minute; nil: not used yet
+	RevokedAt  *time.Time   `json:"revokedAt"`  // nil: not revoked
 }
 
 // KeyHash is the SHA-256 of a key's secret. A secret has 256 random bits, so
@@ -45,8 +47,8 @@ func NewKey(name string, role Role, userID string, now time.Time) (Key, string) 
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // crypto/rand.Read never fails
 	secret := secretPrefix + base64.RawURLEncoding.EncodeToString(random[:])
-	now = Millisecond(now)
-	return Key{ID: NewID(now), Name: name, Role: role, UserID: userID, Hash: HashSecret(secret), CreatedAt: now}, secret
+	now = sandtrail.Millisecond(now)
+	return Key{ID: sandtrail.NewID(now), Name: name, Role: role, UserID: userID, Hash: HashSecret(secret), CreatedAt: now}, secret
 }
 
 // HashSecret is the hash that a key with this secret is found by.
@@ -60,23 +62,23 @@ func IsSecret(s string) bool {
 
 // Validate reports every broken rule as an *Error of CodeInvalid.
 func (k Key) Validate() error {
-	var p problems
+	var p sandtrail.Faults
 	switch k.Role {
 	case RoleIngest, RoleRead, RoleAuditor, RoleAdmin:
 	default:
-		p.add("role", "must be ingest, read, auditor or admin, got %q", k.Role)
+		p.Addf("role", "must be ingest, read, auditor or admin, got %q", k.Role)
 	}
 	if k.UserID != "" {
-		checkText(&p, "userId", k.UserID, MaxKeyBytes)
+		p.OptionalKey("userId", k.UserID)
 		if k.Role != RoleRead {
-			p.add("userId", "only a read key can be bound to a user")
+			p.Addf("userId", "only a read key can be bound to a user")
 		}
 	}
-	checkText(&p, "name", k.Name, MaxNameBytes)
+	p.Name("name", k.Name)
 	if k.ExpiresAt != nil && !k.ExpiresAt.After(k.CreatedAt) {
-		p.add("expiresAt", "is not in the future")
+		p.Addf("expiresAt", "is not in the future")
 	}
-	return p.err("invalid key")
+	return p.Err("invalid key")
 }
 
 // ValidAt reports whether the key opens anything at that time.
@@ -85,7 +87,7 @@ func (k Key) ValidAt(now time.Time) bool {
 }
 
 // ErrKeyed is the answer of Unkey while a key is valid.
-var ErrKeyed = Errorf(CodeConflict, "a key is valid: revoke it first, or go on with keys")
+var ErrKeyed = sandtrail.Errorf(sandtrail.CodeConflict, "a key is valid: revoke it first, or go on with keys")
 
 // Keyring keeps the keys. Every change is durable when its method returns.
 type Keyring interface {
@@ -105,23 +107,23 @@ type Keyring interface {
 	Unkey(ctx context.Context, now time.Time) error
 	// RevokeKey is ErrNotFound when there is no such key; the time of a key
 	// that is revoked already stays.
-	RevokeKey(ctx context.Context, id ID, now time.Time) error
+	RevokeKey(ctx context.Context, id sandtrail.ID, now time.Time) error
 	// TouchKey notes a use. Unknown keys are ignored.
-	TouchKey(ctx context.Context, id ID, now time.Time) error
+	TouchKey(ctx context.Context, id sandtrail.ID, now time.Time) error
 }
 
 // Access is one line of the access log: an administrative act, an export or a
 // denied attempt.
 type Access struct {
-	ID      ID        `json:"id"` // a UUIDv7; newer lines have greater ids
-	At      time.Time `json:"at"`
-	KeyID   *ID       `json:"keyId"` // nil: no valid key, or the command line
-	Actor   string    `json:"actor"` // the key's name, "anonymous", or "cli"
-	Action  string    `json:"action"`
-	Object  string    `json:"object"` // what was acted upon: an id, a filter, a path
-	Outcome Outcome   `json:"outcome"`
-	Detail  string    `json:"detail"`
-	Remote  string    `json:"remote"` // address of the caller; "" on the command line
+	ID      sandtrail.ID  `json:"id"` // a UUIDv7; newer lines have greater ids
+	At      time.Time     `json:"at"`
+	KeyID   *sandtrail.ID `json:"keyId"` // nil: no valid key, or the command line
+	Actor   string        `json:"actor"` // the key's name, "anonymous", or "cli"
+	Action  string        `json:"action"`
+	Object  string        `json:"object"` // what was acted upon: an id, a filter, a path
+	Outcome Outcome       `json:"outcome"`
+	Detail  string        `json:"detail"`
+	Remote  string        `json:"remote"` // address of the caller; "" on the command line
 }
 
 // Bounded is the line with no text longer than 1,024 bytes, and nothing in it
@@ -156,6 +158,6 @@ type AccessLog interface {
 type AccessQuery struct {
 	Actor, Action string
 	Outcome       Outcome
-	Before        ID  // lines with an id below it; the zero id starts at the newest
-	Limit         int // 1 to MaxLimit
+	Before        sandtrail.ID // lines with an id below it; the zero id starts at the newest
+	Limit         int          // 1 to MaxLimit
 }

@@ -1,13 +1,14 @@
-package sandtrail
+package alert
 
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sandtrail/sandtrail"
 )
 
 // Rule is a condition on a window of executions that somebody wants to hear
@@ -49,15 +50,15 @@ func DefaultRule() Rule {
 
 // Verdict is what a rule says about a window.
 type Verdict struct {
-	Rule    Rule        `json:"rule"`
-	Firing  bool        `json:"firing"`
-	Value   *float64    `json:"value"` // of the metric; nil over nothing
-	Stats   WindowStats `json:"stats"`
-	Message string      `json:"message"`
+	Rule    Rule                  `json:"rule"`
+	Firing  bool                  `json:"firing"`
+	Value   *float64              `json:"value"` // of the metric; nil over nothing
+	Stats   sandtrail.WindowStats `json:"stats"`
+	Message string                `json:"message"`
 }
 
 // Evaluate applies the rule to the statistics of its window.
-func (r Rule) Evaluate(stats WindowStats) Verdict {
+func (r Rule) Evaluate(stats sandtrail.WindowStats) Verdict {
 	minSample := r.MinSample
 	if minSample == 0 {
 		minSample = DefaultMinSample
@@ -67,7 +68,7 @@ func (r Rule) Evaluate(stats WindowStats) Verdict {
 	case FailureRate:
 		v.Value = stats.FailureRate()
 	case TimeoutRate:
-		v.Value = Rate(stats.TimedOut, stats.Total)
+		v.Value = sandtrail.Rate(stats.TimedOut, stats.Total)
 	case P95Time:
 		v.Value = stats.P95Time
 	case NoExecutions:
@@ -92,7 +93,7 @@ func (v Verdict) Holds(fires bool) bool {
 }
 
 func (r Rule) describe(v Verdict) string {
-	window := FormatDuration(r.Window)
+	window := sandtrail.FormatDuration(r.Window)
 	switch {
 	case v.Stats.Total == 0 || v.Value == nil:
 		return fmt.Sprintf("%s: no executions in the last %s", r.Name, window)
@@ -113,46 +114,46 @@ func (r Rule) describe(v Verdict) string {
 // wordMillis writes milliseconds as FormatDuration does, to the hundredth of a
 // second.
 func wordMillis(ms float64) string {
-	d := time.Duration(min(ms, MaxInt)) * time.Millisecond
+	d := time.Duration(min(ms, sandtrail.MaxInt)) * time.Millisecond
 	if d > time.Second {
 		d = d.Round(10 * time.Millisecond)
 	}
-	return FormatDuration(d)
+	return sandtrail.FormatDuration(d)
 }
 
 // At is the window that the rule looks at at that time. It reaches a little
 // into the future, as the clocks of recorders may be ahead of ours.
-func (r Rule) At(now time.Time) Window {
-	return Window{Since: now.Add(-r.Window), Until: now.Add(MaxClockSkew), UserID: r.UserID, StrategyID: r.StrategyID}
+func (r Rule) At(now time.Time) sandtrail.Window {
+	return sandtrail.Window{Since: now.Add(-r.Window), Until: now.Add(sandtrail.MaxClockSkew), UserID: r.UserID, StrategyID: r.StrategyID}
 }
 
 // Validate reports every broken rule as an *Error of CodeInvalid.
 func (r Rule) Validate() error {
-	var p problems
-	checkKey(&p, "name", r.Name)
+	var p sandtrail.Faults
+	p.Key("name", r.Name)
 	switch r.Metric {
 	case FailureRate, TimeoutRate, P95Time, NoExecutions:
 	default:
-		p.add("metric", "must be failureRate, timeoutRate, p95Time or noExecutions, got %q", r.Metric)
+		p.Addf("metric", "must be failureRate, timeoutRate, p95Time or noExecutions, got %q", r.Metric)
 	}
 	if r.Window <= 0 {
-		p.add("window", "must be a duration such as 1h")
+		p.Addf("window", "must be a duration such as 1h")
 	}
 	if !(r.Threshold >= 0) {
-		p.add("threshold", "must be a number of at least 0, got %v", r.Threshold)
+		p.Addf("threshold", "must be a number of at least 0, got %v", r.Threshold)
 	}
 	if r.ResolveAt != nil && !(*r.ResolveAt >= 0 && *r.ResolveAt <= r.Threshold) {
-		p.add("resolveAt", "must be a number from 0 to the threshold, got %v", *r.ResolveAt)
+		p.Addf("resolveAt", "must be a number from 0 to the threshold, got %v", *r.ResolveAt)
 	}
 	if r.For < 0 {
-		p.add("for", "must be a duration such as 5m")
+		p.Addf("for", "must be a duration such as 5m")
 	}
 	if r.MinSample < 0 {
-		p.add("minSample", "must be a number of at least 0, got %d", r.MinSample)
+		p.Addf("minSample", "must be a number of at least 0, got %d", r.MinSample)
 	}
-	checkText(&p, "userId", r.UserID, MaxKeyBytes)
-	checkText(&p, "strategyId", r.StrategyID, MaxKeyBytes)
-	return p.err("invalid alert rule")
+	p.OptionalKey("userId", r.UserID)
+	p.OptionalKey("strategyId", r.StrategyID)
+	return p.Err("invalid alert rule")
 }
 
 // ParseRules reads a JSON array of rules, whose window and for are written as
@@ -166,29 +167,26 @@ func ParseRules(raw []byte) ([]Rule, error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&forms); err != nil {
-		return nil, &Error{Code: CodeInvalid, Message: "not an array of alert rules: " + err.Error(), Err: err}
+		return nil, &sandtrail.Error{Code: sandtrail.CodeInvalid, Message: "not an array of alert rules: " + err.Error(), Err: err}
 	}
 	rules, names := make([]Rule, len(forms)), map[string]bool{}
-	var p problems
+	var p sandtrail.Faults
 	for i, form := range forms {
 		rules[i] = form.Rule
-		rules[i].Window, _ = ParseDuration(form.Window) // 0 is refused below
+		rules[i].Window, _ = sandtrail.ParseDuration(form.Window) // 0 is refused below
 		if form.For != "" {
 			var err error
-			if rules[i].For, err = ParseDuration(form.For); err != nil {
+			if rules[i].For, err = sandtrail.ParseDuration(form.For); err != nil {
 				rules[i].For = -1 // refused below
 			}
 		}
 		if names[form.Name] {
-			p.add(fmt.Sprintf("[%d].name", i), "%q is the name of an earlier rule", form.Name)
+			p.Addf(fmt.Sprintf("[%d].name", i), "%q is the name of an earlier rule", form.Name)
 		}
 		names[form.Name] = true
-		var fault *Error
-		if errors.As(rules[i].Validate(), &fault) {
-			p.addAll(fmt.Sprintf("[%d]", i), problems{fault.Fields, fault.More})
-		}
+		p.Add(fmt.Sprintf("[%d]", i), rules[i].Validate())
 	}
-	return rules, p.err("invalid alert rules")
+	return rules, p.Err("invalid alert rules")
 }
 
 // CheckRule refuses the name of a rule that is not among those that are known,
@@ -197,5 +195,5 @@ func CheckRule(name string, known []string) error {
 	if name == "" || slices.Contains(known, name) {
 		return nil
 	}
-	return Errorf(CodeInvalid, "there is no rule %q; known are: %s", name, strings.Join(known, ", "))
+	return sandtrail.Errorf(sandtrail.CodeInvalid, "there is no rule %q; known are: %s", name, strings.Join(known, ", "))
 }
