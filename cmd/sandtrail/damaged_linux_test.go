@@ -26,6 +26,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/ingest"
 	"github.com/sandtrail/sandtrail/internal/intake"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/notify"
@@ -331,10 +332,10 @@ func damagedInputs(t *testing.T, a *audited, dir string) []damageable {
 			}
 			return fmt.Sprint(keys.Public()), nil
 		}},
-		{"records.ndjson", []byte(lines), false, maxRow, nil, readIn},
-		{"records.gz", gzipped(t, []byte(lines)), false, maxRow, []string{string(gzipped(t, make([]byte, 64<<20)))}, readIn},
-		{"records.zst", zstandard(t, []byte(lines)), false, maxRow, []string{string(zstandard(t, make([]byte, 64<<20)))}, readIn},
-		{"records.csv", []byte("userId,strategyId,executionType\n" + strings.Repeat("ada,s,VALIDATION\n", 9)), false, maxRow, []string{"userId\n\"" + strings.Repeat("x", 10*maxRow)}, readIn},
+		{"records.ndjson", []byte(lines), false, ingest.MaxRowBytes, nil, readIn},
+		{"records.gz", gzipped(t, []byte(lines)), false, ingest.MaxRowBytes, []string{string(gzipped(t, make([]byte, 64<<20)))}, readIn},
+		{"records.zst", zstandard(t, []byte(lines)), false, ingest.MaxRowBytes, []string{string(zstandard(t, make([]byte, 64<<20)))}, readIn},
+		{"records.csv", []byte("userId,strategyId,executionType\n" + strings.Repeat("ada,s,VALIDATION\n", 9)), false, ingest.MaxRowBytes, []string{"userId\n\"" + strings.Repeat("x", 10*ingest.MaxRowBytes)}, readIn},
 		{"x.ndjson.part", []byte(a.ok("", "export")), false, maxExported, nil, func(path string) (string, error) {
 			return scanned(path, "ndjson")
 		}},
@@ -468,7 +469,7 @@ func readIn(path string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	err = eachRecord(orCSV(f, executionCSV()))
+	err = eachRecord(ingest.CSV(f, ingest.ExecutionColumns()))
 	if err != nil {
 		err = fmt.Errorf("%s: %w", path, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ingest"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -40,9 +41,9 @@ func TestKilledImport(t *testing.T) {
 			for range kills {
 				done := stored(t, database)
 				// It resumes somewhere before what is missing.
-				from := max(1, done-random.IntN(3*batchRecords))
+				from := max(1, done-random.IntN(3*ingest.BatchRecords))
 				killAfter(t, database, file, from, min(records-1, done+1+random.IntN(2*records/kills)))
-				if now := stored(t, database); now != done && (now-from+1)%batchRecords != 0 {
+				if now := stored(t, database); now != done && (now-from+1)%ingest.BatchRecords != 0 {
 					t.Errorf("resumed at line %d, it left %d records: a batch is half written", from, now)
 				}
 			}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ingest"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
@@ -32,7 +32,7 @@ func (usersImportCmd) Examples() []string {
 
 // Run adds the users, or changes those who are there.
 func (c *usersImportCmd) Run(ctx context.Context, d *deps) error {
-	return importOwners(ctx, d, c.ownersFile, "user", ownerCSV("id", "email", "name"),
+	return importOwners(ctx, d, c.ownersFile, "user", ingest.TextColumns("id", "email", "name"),
 		func(store sandtrail.Store, u sandtrail.User) error {
 			if err := u.Validate(); err != nil {
 				return err
@@ -53,7 +53,7 @@ func (strategiesImportCmd) Examples() []string {
 
 // Run adds the strategies, or changes those that are there.
 func (c *strategiesImportCmd) Run(ctx context.Context, d *deps) error {
-	return importOwners(ctx, d, c.ownersFile, "strategy", ownerCSV("id", "name"),
+	return importOwners(ctx, d, c.ownersFile, "strategy", ingest.TextColumns("id", "name"),
 		func(store sandtrail.Store, s sandtrail.Strategy) error {
 			if err := s.Validate(); err != nil {
 				return err
@@ -67,7 +67,7 @@ func (c *strategiesImportCmd) Run(ctx context.Context, d *deps) error {
 
 // importOwners stores each object of a file. What stands before a fault is
 // stored.
-func importOwners[T any](ctx context.Context, d *deps, f ownersFile, noun string, columns map[string]csvColumn, put func(sandtrail.Store, T) error) error {
+func importOwners[T any](ctx context.Context, d *deps, f ownersFile, noun string, columns ingest.Columns, put func(sandtrail.Store, T) error) error {
 	in, err := f.open(d)
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func importOwners[T any](ctx context.Context, d *deps, f ownersFile, noun string
 		return err
 	}
 	n := int64(0)
-	err = eachObject(interruptible(ctx, in), columns, func(row T) error {
+	err = ingest.EachObject(ctx, in, columns, func(row T) error {
 		if err := put(store, row); err != nil {
 			return err
 		}
@@ -94,64 +94,4 @@ func importOwners[T any](ctx context.Context, d *deps, f ownersFile, noun string
 		return err
 	}
 	return d.say("Stored %s.", said)
-}
-
-// ownerMaker makes the users and strategies that records name and that are not
-// there yet.
-type ownerMaker struct {
-	store sandtrail.Store
-	deps  *deps
-	known map[string]bool
-}
-
-// ensure makes the owners of a record: as it tells of them, or else with its
-// ids for names, and an address that reaches nobody.
-func (o *ownerMaker) ensure(ctx context.Context, draft sandtrail.Draft, user *sandtrail.User, strategy *sandtrail.Strategy) error {
-	if user == nil || user.Email == "" {
-		user = &sandtrail.User{ID: draft.UserID, Email: draft.UserID}
-		if !strings.Contains(draft.UserID, "@") {
-			user.Email += "@users.invalid"
-		}
-	}
-	if strategy == nil || strategy.Name == "" {
-		strategy = &sandtrail.Strategy{ID: draft.StrategyID, Name: draft.StrategyID}
-	}
-	err := o.once("user "+user.ID, func() error {
-		_, err := o.store.User(ctx, user.ID)
-		if sandtrail.CodeOf(err) != sandtrail.CodeNotFound {
-			return err
-		}
-		if err := user.Validate(); err != nil {
-			return err
-		}
-		if err := o.deps.recordAct(ctx, "put user", user.ID); err != nil {
-			return err
-		}
-		return o.store.PutUser(ctx, *user)
-	})
-	if err != nil {
-		return err
-	}
-	return o.once("strategy "+strategy.ID, func() error {
-		_, err := o.store.Strategy(ctx, strategy.ID)
-		if sandtrail.CodeOf(err) != sandtrail.CodeNotFound {
-			return err
-		}
-		if err := strategy.Validate(); err != nil {
-			return err
-		}
-		if err := o.deps.recordAct(ctx, "put strategy", strategy.ID); err != nil {
-			return err
-		}
-		return o.store.PutStrategy(ctx, *strategy)
-	})
-}
-
-func (o *ownerMaker) once(what string, do func() error) error {
-	if o.known[what] {
-		return nil
-	}
-	err := do()
-	o.known[what] = err == nil
-	return err
 }

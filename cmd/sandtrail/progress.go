@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -17,9 +18,12 @@ type progress struct {
 	now   func() time.Time
 	title string
 	total int64 // 0: not known
-	done  int64
 	begun time.Time
-	drawn time.Time
+
+	mu       sync.Mutex
+	done     int64
+	drawn    time.Time
+	finished bool
 }
 
 // redraw is how often the bar moves.
@@ -38,8 +42,10 @@ func (p *progress) add(n int64) {
 	if p == nil {
 		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.done += n
-	if now := p.now(); now.Sub(p.drawn) >= redraw {
+	if now := p.now(); !p.finished && now.Sub(p.drawn) >= redraw {
 		p.drawn = now
 		fmt.Fprintf(p.w, "\r\x1b[K%s", p.line(now))
 	}
@@ -64,7 +70,13 @@ func (p *progress) line(now time.Time) string {
 
 // finish takes the bar away.
 func (p *progress) finish() {
-	if p != nil && p.drawn != p.begun {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.finished = true
+	if p.drawn != p.begun {
 		fmt.Fprint(p.w, "\r\x1b[K")
 	}
 }

@@ -13,7 +13,6 @@ const (
 	maxRules    = 1 << 20                    // the file of alert rules
 	maxBegun    = 64 << 10                   // what an export was begun with
 	maxPEM      = 1 << 20                    // a chain of certificates, or a private key
-	maxRow      = 2 * intake.MaxRecordBytes  // a row of CSV, or a line of users and strategies
 	maxExported = 16 * intake.MaxRecordBytes // a line of an export, whoever wrote the execution
 	maxArchive  = int64(64) << 30            // a file of an archive in a bucket, copied to disk
 )

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/ingest"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
@@ -49,15 +49,21 @@ func (c *recordCmd) Run(ctx context.Context, d *deps) error {
 		return err
 	}
 	bar := d.newProgress("recording", source.size)
-	counted := &countingReader{r: interruptible(ctx, in), bar: bar}
-	im := &importer{store: store, owners: ownerMaker{store, d, map[string]bool{}}, makesOwners: c.CreateOwners, deps: d, admission: c.retentionFlag, source: source, from: c.FromLine}
-	err = im.run(ctx, orCSV(counted, executionCSV()))
+	im := ingest.Import{
+		Store: store, Name: source.name, FromLine: c.FromLine, OnRead: func(bytes int) { bar.add(int64(bytes)) },
+		Admission: func() sandtrail.Admission { return c.Admission(d.now()) },
+	}
+	if c.CreateOwners {
+		im.Owners = &ingest.Owners{Store: store, Act: d.recordAct}
+	}
+	done, err := im.Run(ctx, in)
 	bar.finish()
 	d.maintain(ctx)
 	if err != nil {
-		return im.explain(err)
+		explain(d, done)
+		return err
 	}
-	return d.say("Stored %s%s.", human.Plural(im.accepted, "execution"), im.known())
+	return d.say("Stored %s%s.", human.Plural(done.Accepted, "execution"), known(done))
 }
 
 // source is where records come from.
@@ -101,64 +107,24 @@ func (s source) describe(f *os.File, path string) source {
 }
 
 // known words how many records were stored already.
-func (im *importer) known() string {
-	if im.duplicates == 0 {
+func known(o ingest.Outcome) string {
+	if o.Duplicates == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %s stored before", human.Count(im.duplicates))
+	return fmt.Sprintf("; %s stored before", human.Count(o.Duplicates))
 }
 
 // explain says where an import stopped, what is stored and how to go on.
-func (im *importer) explain(err error) error {
-	if im.accepted+im.duplicates == 0 {
-		fmt.Fprintln(im.deps.err, "sandtrail: nothing was stored.")
-		return err
+func explain(d *deps, o ingest.Outcome) {
+	if o.Accepted+o.Duplicates == 0 {
+		fmt.Fprintln(d.err, "sandtrail: nothing was stored.")
+		return
 	}
-	next := im.committed + 1
-	fmt.Fprintf(im.deps.err, "sandtrail: %s stored%s, up to line %d; nothing of what follows is.\n",
-		human.Plural(im.accepted, "execution"), im.known(), im.committed)
-	if im.anonymous && im.source.name == "" {
-		fmt.Fprintf(im.deps.err, "sandtrail: to go on, run the same command with --from-line %d.\n", next)
+	fmt.Fprintf(d.err, "sandtrail: %s stored%s, up to line %d; nothing of what follows is.\n",
+		human.Plural(o.Accepted, "execution"), known(o), o.Committed)
+	if o.Unnamed {
+		fmt.Fprintf(d.err, "sandtrail: to go on, run the same command with --from-line %d.\n", o.Committed+1)
 	} else {
-		fmt.Fprintf(im.deps.err, "sandtrail: to go on, run the same command again: what is stored is recognised; --from-line %d skips it faster.\n", next)
+		fmt.Fprintf(d.err, "sandtrail: to go on, run the same command again: what is stored is recognised; --from-line %d skips it faster.\n", o.Committed+1)
 	}
-	return err
-}
-
-// interruptible ends reading when the context does, also while a terminal or
-// pipe has nothing to read.
-func interruptible(ctx context.Context, r io.Reader) io.Reader {
-	out, in := io.Pipe()
-	go func() {
-		_, err := io.Copy(in, r)
-		in.CloseWithError(err)
-	}()
-	context.AfterFunc(ctx, func() { out.CloseWithError(ctx.Err()) })
-	return out
-}
-
-// countingReader moves a progress bar along.
-type countingReader struct {
-	r   io.Reader
-	bar *progress
-}
-
-func (r *countingReader) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	r.bar.add(int64(n))
-	return n, err
-}
-
-// at puts a line's place before an error.
-func at(line int, err error) error {
-	var e *sandtrail.Error
-	if !errors.As(err, &e) {
-		return fmt.Errorf("line %d: %w", line, err)
-	}
-	placed := *e
-	placed.Message, placed.Fields = fmt.Sprintf("line %d", line), e.Fields
-	if len(e.Fields) == 0 {
-		placed.Message += ": " + e.Message
-	}
-	return &placed
 }

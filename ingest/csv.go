@@ -1,8 +1,9 @@
-package main
+package ingest
 
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -14,39 +15,49 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/bounded"
+	"github.com/sandtrail/sandtrail/internal/intake"
 )
 
-// csvColumn says where the cells of a column belong in a JSON object.
-type csvColumn struct {
+// MaxRowBytes is the largest row of CSV, or line of users and strategies, that is
+// read.
+const MaxRowBytes = 2 * intake.MaxRecordBytes
+
+// Columns are those of a CSV file by their names in its head line.
+type Columns map[string]column
+
+// column says where the cells of a column belong in a JSON object.
+type column struct {
 	path []string
 	text bool // else the cell is JSON
 }
 
-func executionCSV() map[string]csvColumn {
-	columns := map[string]csvColumn{
+// ExecutionColumns are those of executions, as an export writes them.
+func ExecutionColumns() Columns {
+	columns := Columns{
 		"userEmail": {[]string{"user", "email"}, true}, "userName": {[]string{"user", "name"}, true}, "strategyName": {[]string{"strategy", "name"}, true},
 	}
 	for _, name := range sandtrail.CSVHeader() {
 		if _, known := columns[name]; !known {
 			isText := slices.Contains([]string{"id", "userId", "strategyId", "executionType", "classesFound", "createdAt"}, name)
-			columns[name] = csvColumn{[]string{name}, isText}
+			columns[name] = column{[]string{name}, isText}
 		}
 	}
 	return columns
 }
 
-func ownerCSV(names ...string) map[string]csvColumn {
-	columns := map[string]csvColumn{}
+// TextColumns are columns of texts.
+func TextColumns(names ...string) Columns {
+	columns := Columns{}
 	for _, name := range names {
-		columns[name] = csvColumn{[]string{name}, true}
+		columns[name] = column{[]string{name}, true}
 	}
 	return columns
 }
 
-// orCSV reads CSV with these columns, in any order, as one JSON object a line;
+// CSV reads CSV with these columns, in any order, as one JSON object a line;
 // what does not begin with a head line of them is left as it is. A row is on
 // the line of its number.
-func orCSV(in io.Reader, columns map[string]csvColumn) io.Reader {
+func CSV(in io.Reader, columns Columns) io.Reader {
 	buffered := bufio.NewReaderSize(in, 1<<12)
 	head, _ := buffered.Peek(1 << 10) // an error comes again when it is read
 	line, _, _ := bytes.Cut(head, []byte("\n"))
@@ -59,8 +70,8 @@ func orCSV(in io.Reader, columns map[string]csvColumn) io.Reader {
 	return out
 }
 
-func convertCSV(to io.Writer, from io.Reader, columns map[string]csvColumn) error {
-	row := bounded.New(from, "the CSV", maxRow)
+func convertCSV(to io.Writer, from io.Reader, columns Columns) error {
+	row := bounded.New(from, "the CSV", MaxRowBytes)
 	in := csv.NewReader(row)
 	head, err := in.Read()
 	if err != nil {
@@ -111,22 +122,22 @@ func csvError(err error) error {
 }
 
 // set puts a cell into its place.
-func set(object map[string]any, column csvColumn, cell string) {
+func set(object map[string]any, at column, cell string) {
 	cell = plainText(cell)
 	var value any = cell
-	if !column.text && json.Valid([]byte(cell)) {
+	if !at.text && json.Valid([]byte(cell)) {
 		value = json.RawMessage(cell)
 	}
-	if len(column.path) == 2 {
-		inner, _ := object[column.path[0]].(map[string]any)
+	if len(at.path) == 2 {
+		inner, _ := object[at.path[0]].(map[string]any)
 		if inner == nil {
 			inner = map[string]any{}
-			object[column.path[0]] = inner
+			object[at.path[0]] = inner
 		}
-		inner[column.path[1]] = value
+		inner[at.path[1]] = value
 		return
 	}
-	object[column.path[0]] = value
+	object[at.path[0]] = value
 }
 
 // addOwnerID completes an owner that stands beside its record.
@@ -144,9 +155,10 @@ func plainText(cell string) string {
 	return cell
 }
 
-// eachObject reads JSON objects, one a line, or CSV, strictly.
-func eachObject[T any](in io.Reader, columns map[string]csvColumn, use func(T) error) error {
-	lines := bounded.NewLines(orCSV(in, columns), "the file", maxRow)
+// EachObject reads JSON objects, one a line, or CSV, strictly. It ends with the
+// context. Errors name the line.
+func EachObject[T any](ctx context.Context, in io.Reader, columns Columns, use func(T) error) error {
+	lines := bounded.NewLines(CSV(interruptible(ctx, in), columns), "the file", MaxRowBytes)
 	for n := 1; ; n++ {
 		line, err := lines.Next()
 		if text := bytes.TrimSpace(line); len(text) > 0 {
@@ -154,10 +166,10 @@ func eachObject[T any](in io.Reader, columns map[string]csvColumn, use func(T) e
 			decoder := json.NewDecoder(bytes.NewReader(text))
 			decoder.DisallowUnknownFields()
 			if err := decoder.Decode(&row); err != nil {
-				return at(n, sandtrail.Errorf(sandtrail.CodeInvalid, "must be an object such as %s: %w", shape(columns), err))
+				return At(n, sandtrail.Errorf(sandtrail.CodeInvalid, "must be an object such as %s: %w", shape(columns), err))
 			}
 			if err := use(row); err != nil {
-				return at(n, err)
+				return At(n, err)
 			}
 		}
 		if errors.Is(err, io.EOF) {
@@ -169,7 +181,7 @@ func eachObject[T any](in io.Reader, columns map[string]csvColumn, use func(T) e
 	}
 }
 
-func shape(columns map[string]csvColumn) string {
+func shape(columns Columns) string {
 	var members []string
 	for name := range columns {
 		members = append(members, fmt.Sprintf("%q: …", name))
