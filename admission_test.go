@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -216,7 +217,7 @@ func TestMerge(t *testing.T) {
 				stored[s.Execution.ID] = s.Execution
 			}
 			batch := admit(t, test.batch...)
-			fresh, duplicates, err := sandtrail.Merge(batch, stored)
+			fresh, duplicates, err := database.Merge(batch, stored)
 			if diff := cmp.Diff(test.conflicts, paths(err)); diff != "" {
 				t.Fatalf("%v\n(-want +got)\n%s", err, diff)
 			}
@@ -226,7 +227,7 @@ func TestMerge(t *testing.T) {
 				}
 				return
 			}
-			done := sandtrail.NewAppended(batch, fresh)
+			done := database.NewAppended(batch, fresh)
 			if len(fresh) != test.fresh || duplicates != test.duplicates || done.Accepted != test.fresh || done.Duplicates != test.duplicates {
 				t.Errorf("%d fresh, %d duplicates, %+v", len(fresh), duplicates, done)
 			}
@@ -236,7 +237,7 @@ func TestMerge(t *testing.T) {
 
 func TestUnknownOwners(t *testing.T) {
 	batch := admit(t, draft(), draft(func(d *sandtrail.Draft) { d.UserID = "x" }))
-	err := sandtrail.UnknownOwners(batch, map[string]bool{"x": true}, map[string]bool{"s": true}, nil)
+	err := database.UnknownOwners(batch, map[string]bool{"x": true}, map[string]bool{"s": true}, nil)
 	if diff := cmp.Diff([]string{"[0].strategyId", "[1].userId", "[1].strategyId"}, paths(err)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

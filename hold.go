@@ -2,7 +2,6 @@ package sandtrail
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -41,23 +40,4 @@ type Holds interface {
 	// HeldBefore returns how many executions Cleanup leaves because they are
 	// held.
 	HeldBefore(ctx context.Context, c Cutoff) (int64, error)
-}
-
-// Held is the error of a removal that holds refuse: which, if they are known,
-// who placed them and why.
-func Held(cause error, holds ...Hold) error {
-	message := "a legal hold keeps these executions"
-	for i, h := range holds {
-		if i == 0 {
-			message += ": "
-		} else {
-			message += ", and "
-		}
-		message += fmt.Sprintf("%s %q is held since %s by %s, for %q",
-			h.Subject, h.SubjectID, h.CreatedAt.Format(time.DateOnly), h.CreatedBy, h.Reason)
-	}
-	return &Error{
-		Code: CodeHeld, Err: cause,
-		Message: message + "; nothing was removed. Whoever placed the hold can end it once its reason is gone",
-	}
 }

@@ -34,35 +34,6 @@ type Filter struct {
 	Text      string // metadata contains, ASCII case ignored
 }
 
-// Selects reports whether an execution belongs to the filter, whose Within has
-// been resolved.
-func (f Filter) Selects(e Execution) bool {
-	return (f.UserID == "" || f.UserID == e.UserID) &&
-		(f.StrategyID == "" || f.StrategyID == e.StrategyID) &&
-		(f.Type == "" || f.Type == e.Type) &&
-		(f.Success == nil || *f.Success == e.Success) &&
-		(f.TimedOut == nil || *f.TimedOut == e.TimedOut) &&
-		(f.Since.IsZero() || !e.CreatedAt.Before(f.Since)) && (f.Until.IsZero() || e.CreatedAt.Before(f.Until)) &&
-		between(&e.ExecutionTime, f.MinTime, f.MaxTime) && between(e.MemoryUsed, f.MinMemory, f.MaxMemory) &&
-		(f.Text == "" || NewNeedle(f.Text).In(e.Metadata))
-}
-
-// between reports whether a measure lies within limits; what was not measured
-// lies within none.
-func between(measure, least, most *int) bool {
-	return (least == nil || measure != nil && *measure >= *least) && (most == nil || measure != nil && *measure <= *most)
-}
-
-func lowerASCII(text []byte) []byte {
-	lower := make([]byte, len(text))
-	for i, c := range text {
-		if lower[i] = c; 'A' <= c && c <= 'Z' {
-			lower[i] += 'a' - 'A'
-		}
-	}
-	return lower
-}
-
 // Query is one page of a filter, newest first.
 type Query struct {
 	Filter Filter

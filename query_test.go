@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 func TestPlanRefuses(t *testing.T) {
@@ -145,8 +146,8 @@ func TestOtherQueries(t *testing.T) {
 	}{
 		{ownersErr, []string{"limit", "cursor"}},
 		{rankErr, []string{"limit", "order", "subject"}},
-		{sandtrail.CheckHealthLast(0), []string{"last"}},
-		{sandtrail.CheckHealthLast(sandtrail.MaxHealthLast + 1), []string{"last"}},
+		{database.CheckHealthLast(0), []string{"last"}},
+		{database.CheckHealthLast(sandtrail.MaxHealthLast + 1), []string{"last"}},
 	} {
 		if diff := cmp.Diff(test.want, paths(test.err)); diff != "" {
 			t.Errorf("%v\n%s", test.err, diff)

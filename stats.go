@@ -117,28 +117,6 @@ func Mean(sum float64, n int64) *float64 {
 	return &mean
 }
 
-// Health computes StrategyHealth from the newest executions, newest first.
-func Health(strategyID string, newest []Execution) StrategyHealth {
-	var ok, errs, warnings int64
-	for _, e := range newest {
-		if e.Success {
-			ok++
-		}
-		errs += int64(e.ErrorCount)
-		warnings += int64(e.WarningCount)
-	}
-	n := int64(len(newest))
-	h := StrategyHealth{
-		StrategyID: strategyID, SuccessRate: Rate(ok, n),
-		AvgErrors: Mean(float64(errs), n), AvgWarnings: Mean(float64(warnings), n),
-		TotalValidations: n,
-	}
-	if n > 0 {
-		h.LastValidated = &newest[0].CreatedAt
-	}
-	return h
-}
-
 // Bucket is the width of a trend's buckets.
 type Bucket string
 
@@ -355,15 +333,6 @@ func (q RankQuery) Plan() (RankQuery, error) {
 		p.Addf("subject", "must be strategy or user, got %q", q.Subject)
 	}
 	return q, p.Err("invalid ranking")
-}
-
-// CheckHealthLast checks the last of StrategyHealth.
-func CheckHealthLast(last int) error {
-	var p Faults
-	if last < 1 || last > MaxHealthLast {
-		p.Addf("last", "must be 1 to %d, got %d", MaxHealthLast, last)
-	}
-	return p.Err("invalid query")
 }
 
 // RankOrder is what a ranking is ordered by, descending; ties by id.

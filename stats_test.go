@@ -10,6 +10,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 func location(t testing.TB, name string) *time.Location {
@@ -158,10 +159,10 @@ func FuzzEdges(f *testing.F) {
 }
 
 func TestHealthAndRates(t *testing.T) {
-	if got := sandtrail.Health("s", nil); got.SuccessRate != nil || got.AvgErrors != nil || got.LastValidated != nil {
+	if got := database.Health("s", nil); got.SuccessRate != nil || got.AvgErrors != nil || got.LastValidated != nil {
 		t.Errorf("over nothing: %+v", got)
 	}
-	got := sandtrail.Health("s", []sandtrail.Execution{
+	got := database.Health("s", []sandtrail.Execution{
 		{Success: true, ErrorCount: 1, CreatedAt: noon}, {WarningCount: 4}, {Success: true}, {Success: true},
 	})
 	want := sandtrail.StrategyHealth{

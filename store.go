@@ -2,7 +2,6 @@ package sandtrail
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -44,24 +43,6 @@ type Appended struct {
 	// Stored says of each execution of the batch whether this call stored it
 	// (true) or it is a duplicate. Stores set it; it does not travel.
 	Stored []bool `json:"-"`
-}
-
-// NewAppended describes the append of a batch of which Merge found fresh to
-// be new.
-func NewAppended(batch []Admitted, fresh []Execution) Appended {
-	done := Appended{
-		Accepted: len(fresh), Duplicates: len(batch) - len(fresh),
-		IDs: make([]ID, len(batch)), Stored: make([]bool, len(batch)),
-	}
-	for i, a := range batch {
-		done.IDs[i] = a.Execution.ID
-		// fresh keeps the order of the batch, and a duplicate within the
-		// batch comes after its original.
-		if len(fresh) > 0 && fresh[0].ID == a.Execution.ID {
-			done.Stored[i], fresh = true, fresh[1:]
-		}
-	}
-	return done
 }
 
 // Reader answers questions about single records.
@@ -135,15 +116,6 @@ type Cleaner interface {
 	Cleanup(ctx context.Context, c Cutoff) (deleted int64, err error)
 }
 
-// ArchivedCleaner removes old executions that an archive has.
-type ArchivedCleaner interface {
-	// CleanupArchived is Cleanup of the executions created at since or later
-	// for whose id archived is true. It is asked where nobody can write any
-	// more what is then removed, so that nothing goes that the archive does
-	// not have, whoever wrote it and when. It must not use the store.
-	CleanupArchived(ctx context.Context, since time.Time, c Cutoff, archived func(ID) bool) (deleted int64, err error)
-}
-
 // Store is everything that a database, or a server in front of one, does for
 // its users.
 type Store interface {
@@ -157,68 +129,3 @@ type Store interface {
 	Ping(ctx context.Context) error
 	Close() error
 }
-
-// Migration is one step of a store's schema.
-type Migration struct {
-	Version int       `json:"version"`
-	Name    string    `json:"name"`
-	SQL     string    `json:"-"`         // what applying it runs
-	Applied time.Time `json:"appliedAt"` // zero: pending
-}
-
-// Check is one line of a store's examination by doctor.
-type Check struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail"`        // what was found
-	Fix    string `json:"fix,omitempty"` // the command or statement that mends it
-}
-
-// Database is a store whose schema Sandtrail keeps: SQLite and PostgreSQL.
-type Database interface {
-	Store
-	// Migrations lists every migration in order, applied or pending.
-	Migrations(ctx context.Context) ([]Migration, error)
-	// Migrate applies the pending migrations, each in its transaction, under
-	// a lock: of several processes that start together one applies, the
-	// others wait and find nothing to do. It returns those it applied.
-	Migrate(ctx context.Context, now time.Time) ([]Migration, error)
-	// Doctor examines the database without changing it. Deep compares what is
-	// derived with the executions and may read all of them.
-	Doctor(ctx context.Context, depth Depth, now time.Time) ([]Check, error)
-	// Maintain does one round of every step of Upkeep. A step that fails keeps
-	// none of the others from its work; the error joins those of all.
-	Maintain(ctx context.Context, now time.Time) error
-	// Upkeep lists the steps of the work that keeps answers fast: creating
-	// partitions ahead, moving strays, folding what is pending. They depend on
-	// each other in nothing and may run at once, in several processes too; who
-	// finds the work taken, or what it needs locked, returns soon.
-	Upkeep() []UpkeepStep
-}
-
-// UpkeepStep is a part of a store's upkeep.
-type UpkeepStep struct {
-	Name    string
-	RunOnce func(ctx context.Context, now time.Time) error
-	// Slow is true where the step may take minutes and makes later answers quicker
-	// alone: a command that has an answer to give leaves it to servers.
-	Slow bool
-}
-
-// MaintainAll implements Maintain by Upkeep.
-func MaintainAll(ctx context.Context, db interface{ Upkeep() []UpkeepStep }, now time.Time) error {
-	var failed []error
-	for _, step := range db.Upkeep() {
-		failed = append(failed, step.RunOnce(ctx, now))
-	}
-	return errors.Join(failed...)
-}
-
-// Depth says how thorough Doctor is.
-type Depth int
-
-// The depths.
-const (
-	Shallow Depth = iota
-	Deep
-)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // deliveriesChecked is of how many events CheckDeliveries looks at the deliveries, and
@@ -20,8 +21,8 @@ const (
 
 // CheckDeliveries looks at the latest delivery to each channel that alerts were sent
 // to in the last 7 days, as a line of doctor. Its error is the log's.
-func CheckDeliveries(ctx context.Context, log Log, now time.Time) (sandtrail.Check, error) {
-	c := sandtrail.Check{Name: "alert channels", OK: true, Detail: "no alert was sent in the last 7 days"}
+func CheckDeliveries(ctx context.Context, log Log, now time.Time) (database.Check, error) {
+	c := database.Check{Name: "alert channels", OK: true, Detail: "no alert was sent in the last 7 days"}
 	events, err := log.AlertEvents(ctx, sandtrail.ID{}, deliveriesChecked)
 	latest := map[string]Delivery{}
 	for _, e := range events { // newest first

@@ -161,3 +161,11 @@ type AccessQuery struct {
 	Before        sandtrail.ID // lines with an id below it; the zero id starts at the newest
 	Limit         int          // 1 to MaxLimit
 }
+
+// RetentionWork names the removal of old records, on the agenda and as the
+// actor of its lines in the access log. CleanupAction is what those lines say
+// was done, whoever did it.
+const (
+	RetentionWork = "retention"
+	CleanupAction = "cleanup"
+)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/sample"
 )
 
@@ -105,7 +106,7 @@ type Progress func(step string, done, total int)
 
 // Run fills an empty, migrated database and its plain counterpart, unless told
 // not to, and asks. The database is not emptied afterwards.
-func Run(ctx context.Context, db sandtrail.Database, plain Plain, now time.Time, opts Options, progress Progress) (Report, error) {
+func Run(ctx context.Context, db database.Database, plain Plain, now time.Time, opts Options, progress Progress) (Report, error) {
 	opts = opts.withDefaults()
 	var report Report
 	var about subjects
@@ -133,7 +134,7 @@ type subjects struct {
 }
 
 // survey finds out what can be asked of a database in use.
-func survey(ctx context.Context, db sandtrail.Database) (report Report, about subjects, err error) {
+func survey(ctx context.Context, db database.Database) (report Report, about subjects, err error) {
 	page, err := db.Executions(ctx, sandtrail.Query{Limit: 1}, time.Time{})
 	if err != nil {
 		return report, about, err
@@ -156,7 +157,7 @@ func survey(ctx context.Context, db sandtrail.Database) (report Report, about su
 }
 
 // busiest are the owners that have had most executions in the last 30 days.
-func busiest(ctx context.Context, db sandtrail.Database, subject sandtrail.Subject, now time.Time) ([]string, error) {
+func busiest(ctx context.Context, db database.Database, subject sandtrail.Subject, now time.Time) ([]string, error) {
 	ranks, err := db.Ranking(ctx, sandtrail.RankQuery{Subject: subject, Since: now.AddDate(0, 0, -30), Until: now, Limit: sandtrail.MaxLimit})
 	ids := make([]string, len(ranks))
 	for i, r := range ranks {
@@ -166,7 +167,7 @@ func busiest(ctx context.Context, db sandtrail.Database, subject sandtrail.Subje
 }
 
 // fill stores a sample both ways.
-func fill(ctx context.Context, db sandtrail.Database, plain Plain, now time.Time, opts Options, progress Progress) (Report, subjects, error) {
+func fill(ctx context.Context, db database.Database, plain Plain, now time.Time, opts Options, progress Progress) (Report, subjects, error) {
 	population := sample.New(sample.Options{
 		Seed: opts.Seed, Executions: opts.Executions, Users: opts.Users, Strategies: opts.Strategies,
 		Since: now.Add(-time.Duration(opts.Days) * 24 * time.Hour), Until: now,
@@ -192,7 +193,7 @@ func fill(ctx context.Context, db sandtrail.Database, plain Plain, now time.Time
 	return report, about, nil
 }
 
-func putOwners(ctx context.Context, db sandtrail.Database, population *sample.Sample) error {
+func putOwners(ctx context.Context, db database.Database, population *sample.Sample) error {
 	for _, u := range population.Users() {
 		if err := db.PutUser(ctx, u); err != nil {
 			return fmt.Errorf("put user: %w", err)
@@ -210,7 +211,7 @@ func putOwners(ctx context.Context, db sandtrail.Database, population *sample.Sa
 // turn.
 const stretch = 50_000
 
-func ingest(ctx context.Context, db sandtrail.Database, plain Plain, population *sample.Sample, now time.Time, opts Options, progress Progress) (*Ingest, sandtrail.Execution, error) {
+func ingest(ctx context.Context, db database.Database, plain Plain, population *sample.Sample, now time.Time, opts Options, progress Progress) (*Ingest, sandtrail.Execution, error) {
 	var total, appends, plainly time.Duration
 	var last sandtrail.Execution
 	done := 0
@@ -274,7 +275,7 @@ const upkeepAfter = 20_000
 
 // appendAndMaintain stores batches while upkeep goes on beside, as in a
 // server, and waits until nothing is left to be folded and sealed.
-func appendAndMaintain(ctx context.Context, db sandtrail.Database, batches [][]sandtrail.Admitted, now time.Time, appends *time.Duration) error {
+func appendAndMaintain(ctx context.Context, db database.Database, batches [][]sandtrail.Admitted, now time.Time, appends *time.Duration) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	due, upkeep := make(chan struct{}, 1), make(chan error, 1)
@@ -318,7 +319,7 @@ func timed(total *time.Duration, work func() error) error {
 // ask puts every question to Sandtrail, and then the same ones in plain SQL: in
 // turns, each scan of a whole table would leave Sandtrail cold caches, which is
 // not how a dashboard is asked.
-func ask(ctx context.Context, db sandtrail.Database, plain Plain, about subjects, opts Options, progress Progress) ([]Question, error) {
+func ask(ctx context.Context, db database.Database, plain Plain, about subjects, opts Options, progress Progress) ([]Question, error) {
 	list := questions(about.now, about.last)
 	answers := make([]Question, len(list))
 	for i, q := range list {

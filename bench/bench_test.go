@@ -8,6 +8,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/bench"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/sqlite"
@@ -34,7 +35,7 @@ func TestRunOnPostgres(t *testing.T) {
 }
 
 // check runs a small bench and wants every figure of it.
-func check(t *testing.T, db sandtrail.Database, open func(withTable bool) (bench.Plain, error)) {
+func check(t *testing.T, db database.Database, open func(withTable bool) (bench.Plain, error)) {
 	t.Helper()
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	if _, err := db.Migrate(t.Context(), now); err != nil {
@@ -57,7 +58,7 @@ func check(t *testing.T, db sandtrail.Database, open func(withTable bool) (bench
 
 // run runs a bench, whose progress ends at 100 % and whose questions all have
 // figures.
-func run(t *testing.T, db sandtrail.Database, open func(withTable bool) (bench.Plain, error), withTable bool, now time.Time, opts bench.Options) bench.Report {
+func run(t *testing.T, db database.Database, open func(withTable bool) (bench.Plain, error), withTable bool, now time.Time, opts bench.Options) bench.Report {
 	t.Helper()
 	plain, err := open(withTable)
 	if err != nil {

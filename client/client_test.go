@@ -23,6 +23,7 @@ import (
 	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/server"
 	"github.com/sandtrail/sandtrail/sqlite"
 	"github.com/sandtrail/sandtrail/storetest"
@@ -62,10 +63,10 @@ func (s served) Executions(ctx context.Context, q sandtrail.Query, now time.Time
 
 // schema is the part of a database that does not travel.
 type schema interface {
-	Migrations(ctx context.Context) ([]sandtrail.Migration, error)
-	Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migration, error)
+	Migrations(ctx context.Context) ([]database.Migration, error)
+	Migrate(ctx context.Context, now time.Time) ([]database.Migration, error)
 	Maintain(ctx context.Context, now time.Time) error
-	Upkeep() []sandtrail.UpkeepStep
+	Upkeep() []database.UpkeepStep
 }
 
 func openDatabase(t *testing.T) *sqlite.Store {
@@ -133,7 +134,7 @@ func openPatient(t *testing.T, url string) *client.Client {
 
 // A server is a store like any other.
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) sandtrail.Database {
+	storetest.Run(t, func(t *testing.T) database.Database {
 		db, clock := openDatabase(t), new(atomic.Pointer[time.Time])
 		clock.Store(&late)
 		url := serve(t, db, func(c *server.Config) {
@@ -415,7 +416,7 @@ func TestDoctorOverTheWire(t *testing.T) {
 		return c
 	}
 	url := serve(t, db)
-	for _, depth := range []sandtrail.Depth{sandtrail.Shallow, sandtrail.Deep} {
+	for _, depth := range []database.Depth{database.Shallow, database.Deep} {
 		want, err := db.Doctor(t.Context(), depth, noon)
 		if err != nil {
 			t.Fatal(err)
@@ -425,7 +426,7 @@ func TestDoctorOverTheWire(t *testing.T) {
 			t.Errorf("%v\n%s", err, diff)
 		}
 	}
-	if _, err := open(serve(t, db, func(c *server.Config) { c.Examiner = nil })).Doctor(t.Context(), sandtrail.Shallow, noon); !errors.Is(err, sandtrail.ErrNotFound) {
+	if _, err := open(serve(t, db, func(c *server.Config) { c.Examiner = nil })).Doctor(t.Context(), database.Shallow, noon); !errors.Is(err, sandtrail.ErrNotFound) {
 		t.Errorf("without an examiner: %v", err)
 	}
 }

@@ -5,16 +5,16 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Doctor has the server examine its database, by the server's clock.
-func (c *Client) Doctor(ctx context.Context, depth sandtrail.Depth, _ time.Time) ([]sandtrail.Check, error) {
+func (c *Client) Doctor(ctx context.Context, depth database.Depth, _ time.Time) ([]database.Check, error) {
 	values := url.Values{}
-	if depth == sandtrail.Deep {
+	if depth == database.Deep {
 		values.Set("deep", "true")
 	}
-	page, err := get[api.Page[sandtrail.Check]](ctx, c, values, "v1", "examination")
+	page, err := get[api.Page[database.Check]](ctx, c, values, "v1", "examination")
 	return page.Items, err
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
@@ -24,9 +24,9 @@ type Snapshot interface {
 
 // CheckRollups counts all executions anew, day by day, and compares. Fix tells
 // the administrator what to do where they differ.
-func CheckRollups(ctx context.Context, s Snapshot, fix func() string) (sandtrail.Check, error) {
+func CheckRollups(ctx context.Context, s Snapshot, fix func() string) (database.Check, error) {
 	c, err := compare(ctx, s)
-	check := sandtrail.Check{
+	check := database.Check{
 		Name: "roll-ups", OK: c.Different == 0,
 		Detail: fmt.Sprintf("%d days and totals compared with the executions, %d differ", c.Compared, c.Different),
 	}

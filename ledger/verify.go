@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Finding is one thing that is not as the ledger says.
@@ -58,8 +59,8 @@ type Summary struct {
 }
 
 // Outcome is what is remembered of the verification.
-func (s Summary) Outcome(at time.Time) sandtrail.LedgerVerification {
-	return sandtrail.LedgerVerification{At: at, Records: s.Records, Findings: s.FindingsN}
+func (s Summary) Outcome(at time.Time) database.LedgerVerification {
+	return database.LedgerVerification{At: at, Records: s.Records, Findings: s.FindingsN}
 }
 
 // Verification says what Verify checks a source against.

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/filelock"
 	"github.com/sandtrail/sandtrail/outbox"
 )
@@ -109,7 +110,7 @@ func (s *store) Append(_ context.Context, batch []sandtrail.Admitted) (sandtrail
 			return sandtrail.Appended{}, &sandtrail.Error{Code: sandtrail.CodeInvalid, Fields: []sandtrail.FieldError{{Path: path, Message: "no such user"}}}
 		}
 	}
-	fresh, duplicates, err := sandtrail.Merge(batch, s.rows)
+	fresh, duplicates, err := database.Merge(batch, s.rows)
 	if err != nil {
 		return sandtrail.Appended{}, err
 	}

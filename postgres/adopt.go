@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // adoption takes over a table of executions that another tool made. It looks
@@ -41,7 +42,7 @@ var errPlanned = errors.New("planned")
 // What cannot be kept is an error of CodeConflict that names each obstacle and
 // the way round it. It is empty where there is nothing to adopt.
 func (s *Store) PlanAdoption(ctx context.Context) (plan []string, err error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	o := s.options
 	o.Report = nil
 	err = s.withShortLocks(ctx, cleanupTries, func(tx pgx.Tx) error {

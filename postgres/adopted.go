@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // adopted is what an adoption left, as the settings remember it.
@@ -45,7 +45,7 @@ func adoptedIn(ctx context.Context, q querier, l *layout) (a adopted, err error)
 // DropOld drops the table that an adoption has kept aside, and the view that
 // took its place; it names what it dropped, nothing when all is gone already.
 func (s *Store) DropOld(ctx context.Context) (dropped []string, err error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return nil, err
@@ -71,12 +71,12 @@ func (s *Store) DropOld(ctx context.Context) (dropped []string, err error) {
 }
 
 // checkAdopted tells of an old table that is still there.
-func (s *Store) checkAdopted(ctx context.Context, l *layout) (checks []sandtrail.Check, err error) {
+func (s *Store) checkAdopted(ctx context.Context, l *layout) (checks []database.Check, err error) {
 	a, err := adoptedIn(ctx, s.pool, l)
 	if err != nil || a.Table == "" || a.Dropped {
 		return nil, err
 	}
-	return []sandtrail.Check{{
+	return []database.Check{{
 		Name: "adopted table", OK: true,
 		Detail: "the old one is kept as " + a.Table + "; sandtrail migrate --adopt --drop-old drops it",
 	}}, nil

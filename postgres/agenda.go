@@ -4,12 +4,12 @@ import (
 	"context"
 	"time"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 var (
-	_ sandtrail.Agenda = (*Store)(nil)
-	_ sandtrail.Clock  = (*Store)(nil)
+	_ database.Leases = (*Store)(nil)
+	_ database.Clock  = (*Store)(nil)
 )
 
 // Clock is the time by the server's clock.
@@ -20,16 +20,16 @@ func (s *Store) Clock(ctx context.Context) (now time.Time, err error) {
 
 // Claim claims work that is due.
 func (s *Store) Claim(ctx context.Context, work string, now time.Time, lease, period time.Duration) (bool, error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	claimed, err := s.execute(ctx, `INSERT INTO {schema}.agenda AS a (work, due_at) VALUES ($1, $3)
 		ON CONFLICT (work) DO UPDATE SET due_at = $3 WHERE a.due_at <= $2 OR a.due_at > $4`,
-		work, now, now.Add(lease), now.Add(period+sandtrail.MaxClockDifference))
+		work, now, now.Add(lease), now.Add(period+database.MaxClockDifference))
 	return claimed > 0, wrapf(err, "claim %s", work)
 }
 
 // Reschedule sets when work is due next.
 func (s *Store) Reschedule(ctx context.Context, work string, due time.Time) error {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	_, err := s.execute(ctx, `INSERT INTO {schema}.agenda (work, due_at) VALUES ($1, $2)
 		ON CONFLICT (work) DO UPDATE SET due_at = $2`, work, due)
 	return wrapf(err, "reschedule %s", work)
@@ -37,7 +37,7 @@ func (s *Store) Reschedule(ctx context.Context, work string, due time.Time) erro
 
 // Due returns when work is due next.
 func (s *Store) Due(ctx context.Context, work string) (time.Time, error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return time.Time{}, err

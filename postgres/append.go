@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Append stores a batch in one transaction.
@@ -22,7 +23,7 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 			"a batch holds at most %d executions, got %d; split it", sandtrail.MaxBatch, len(batch))
 	}
 	if len(batch) == 0 {
-		return sandtrail.NewAppended(nil, nil), nil
+		return database.NewAppended(nil, nil), nil
 	}
 	l, err := s.open(ctx)
 	if err != nil {
@@ -35,7 +36,7 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 	k := l.keeper()
 	fresh, err := s.transactor(l).bet(ctx, batch)
 	if err == nil {
-		return sandtrail.NewAppended(batch, fresh), nil
+		return database.NewAppended(batch, fresh), nil
 	}
 	if !errors.Is(err, errLostBet) {
 		return sandtrail.Appended{}, wrap("append executions", err)
@@ -49,7 +50,7 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 			return err
 		})
 		if err == nil {
-			return sandtrail.NewAppended(batch, fresh), nil
+			return database.NewAppended(batch, fresh), nil
 		}
 		if !k.isRace(err, tries) {
 			break
@@ -72,7 +73,7 @@ const maxUnnest = 250
 // finds out: fewer round trips, and no looking for each id. It is errLostBet,
 // and nothing is stored, when something is.
 func (t onTriggers) bet(ctx context.Context, batch []sandtrail.Admitted) ([]sandtrail.Execution, error) {
-	fresh, _, err := sandtrail.Merge(batch, nil)
+	fresh, _, err := database.Merge(batch, nil)
 	if err != nil || !t.l.canOwn(batch) {
 		return nil, errLostBet // what is stored decides whether it is a conflict
 	}
@@ -140,7 +141,7 @@ func appendIn(ctx context.Context, tx pgx.Tx, k keeper, l *layout, batch []sandt
 	if err != nil {
 		return nil, err
 	}
-	fresh, _, err := sandtrail.Merge(batch, stored)
+	fresh, _, err := database.Merge(batch, stored)
 	if err != nil || len(fresh) == 0 {
 		return nil, err
 	}
@@ -258,7 +259,7 @@ func (s *Store) unknownOwners(ctx context.Context, l *layout, batch []sandtrail.
 	}
 	switch {
 	case len(users)+len(strategies) > 0:
-		return sandtrail.UnknownOwners(batch, users, strategies, cause)
+		return database.UnknownOwners(batch, users, strategies, cause)
 	case state(cause) == internalError:
 		return cause
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -109,7 +110,7 @@ func (d distributed) obeyHolds(ctx context.Context, tx pgx.Tx, gone []entered) e
 			WHERE user_id::text = ANY ($1) OR strategy_id::text = ANY ($2))`),
 		slices.Collect(maps.Keys(users)), slices.Collect(maps.Keys(strategies))).Scan(&held)
 	if err == nil && held {
-		err = sandtrail.Held(nil)
+		err = database.Held(nil)
 	}
 	return err
 }

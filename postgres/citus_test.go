@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -63,7 +64,7 @@ func TestDistributeKeepsEveryRow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	checks, err := s.Doctor(t.Context(), sandtrail.Shallow, now)
+	checks, err := s.Doctor(t.Context(), database.Shallow, now)
 	if err != nil || !strings.Contains(fmt.Sprint(checks), "on 2 of 2 workers") {
 		t.Errorf("doctor says %+v, %v", checks, err)
 	}
@@ -115,7 +116,7 @@ func TestAnIDUsedTwiceIsReported(t *testing.T) {
 	if stats, err := s.StrategyStats(t.Context(), "s0"); err != nil || stats.Count != 1 {
 		t.Errorf("counted %d, %v; want the first alone", stats.Count, err)
 	}
-	checks, err := s.Doctor(t.Context(), sandtrail.Deep, now)
+	checks, err := s.Doctor(t.Context(), database.Deep, now)
 	if err != nil || !strings.Contains(fmt.Sprint(checks), "1 executions without their entry") {
 		t.Errorf("doctor says %+v, %v", checks, err)
 	}

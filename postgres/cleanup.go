@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/derive"
 	"github.com/sandtrail/sandtrail/rollup"
 )
@@ -22,7 +23,7 @@ func (s *Store) CountBefore(ctx context.Context, c sandtrail.Cutoff) (n int64, e
 }
 
 func (s *Store) countOld(ctx context.Context, c sandtrail.Cutoff, condition string) (n int64, err error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return 0, err
@@ -72,7 +73,7 @@ type removal struct {
 }
 
 func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return 0, err
@@ -96,7 +97,7 @@ func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err erro
 		}
 		n, err := s.dropPartition(ctx, l, w, except, r.archived)
 		deleted += n
-		sandtrail.ReportDeleted(ctx, n)
+		database.ReportDeleted(ctx, n)
 		if isLocked(err) {
 			break // its rows are deleted below
 		}
@@ -372,7 +373,7 @@ func (s *Store) deleteOld(ctx context.Context, l *layout, r removal, stretch san
 	for {
 		n, last, err := s.deleteSome(ctx, l, r, stretch, from)
 		deleted += n
-		sandtrail.ReportDeleted(ctx, n)
+		database.ReportDeleted(ctx, n)
 		if err != nil || last == nil {
 			return deleted, err
 		}

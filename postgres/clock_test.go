@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // A machine whose clock is far from the database's is told so, and may remove
@@ -21,11 +22,11 @@ func TestClockOfTheDatabase(t *testing.T) {
 		ok    bool
 	}{{0, true}, {30 * time.Second, true}, {-30 * time.Second, true}, {2 * time.Minute, false}, {-2 * time.Hour, false}, {90 * 24 * time.Hour, false}} {
 		now := its.Add(c.ahead)
-		check, err := sandtrail.CheckClock(t.Context(), s, now)
+		check, err := database.CheckClock(t.Context(), s, now)
 		if check.OK != c.ok || err != nil || c.ok != (check.Fix == "") {
 			t.Errorf("%s ahead: %+v, %v", c.ahead, check, err)
 		}
-		if err := sandtrail.AgreeOnTime(t.Context(), s, now); c.ok != (err == nil) || !c.ok && !errors.Is(err, sandtrail.ErrConflict) {
+		if err := database.AgreeOnTime(t.Context(), s, now); c.ok != (err == nil) || !c.ok && !errors.Is(err, sandtrail.ErrConflict) {
 			t.Errorf("%s ahead: %v", c.ahead, err)
 		}
 	}

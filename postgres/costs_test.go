@@ -3,7 +3,7 @@ package postgres_test
 import (
 	"testing"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/storetest"
 )
@@ -25,7 +25,7 @@ func TestOldRollupsAreCountedAnew(t *testing.T) {
 }
 
 // withOther is a store and another client of its database.
-func withOther(t *testing.T) (sandtrail.Database, func(...string) error) {
+func withOther(t *testing.T) (database.Database, func(...string) error) {
 	s, url := open(t)
 	other := foreign(t, url)
 	return s, func(statements ...string) error {

@@ -8,13 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Declared tells, one thing a line, where the database is as the application's
 // schema says (Options.Users.At and so on). Where it is otherwise the error is
 // of CodeInvalid and names both. Nothing is changed.
 func (s *Store) Declared(ctx context.Context) (lines []string, err error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	options := s.options
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		l, remembered, err := options.destination(ctx, tx)

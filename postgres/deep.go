@@ -6,14 +6,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/derive"
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
 // checkRollups counts all executions anew, day by day in one snapshot, and
 // compares.
-func (s *Store) checkRollups(ctx context.Context, l *layout, _ time.Time) (check sandtrail.Check, err error) {
+func (s *Store) checkRollups(ctx context.Context, l *layout, _ time.Time) (check database.Check, err error) {
 	err = s.inSnapshot(ctx, l, pgx.ReadOnly, func(tx pgx.Tx) error {
 		check, err = derive.CheckRollups(ctx, rollups{tx, l}, l.mending)
 		return err

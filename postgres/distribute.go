@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // distribution is run after all migrations, once the database is on the
@@ -23,8 +24,8 @@ const distributionName = "citus"
 
 // withDistribution adds the distribution to the migrations of a database that
 // is, or can be, distributed.
-func withDistribution(ctx context.Context, q querier, l *layout, list []sandtrail.Migration) ([]sandtrail.Migration, error) {
-	step := sandtrail.Migration{Version: len(list) + 1, Name: distributionName, SQL: l.sql(distribution)}
+func withDistribution(ctx context.Context, q querier, l *layout, list []database.Migration) ([]database.Migration, error) {
+	step := database.Migration{Version: len(list) + 1, Name: distributionName, SQL: l.sql(distribution)}
 	if l.Distributed != nil {
 		step.Applied = l.Distributed.UTC()
 		return append(list, step), nil
@@ -58,7 +59,7 @@ func clusterOf(ctx context.Context, q querier) (c cluster, err error) {
 }
 
 // distribute hands the executions out to the workers.
-func distribute(ctx context.Context, tx pgx.Tx, l *layout, step sandtrail.Migration) error {
+func distribute(ctx context.Context, tx pgx.Tx, l *layout, step database.Migration) error {
 	dropped, err := droppedIn(ctx, tx, l)
 	if err != nil {
 		return err
@@ -103,8 +104,8 @@ func (l *layout) mending() string {
 }
 
 // checkCluster says how the executions are distributed.
-func (s *Store) checkCluster(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
-	check := sandtrail.Check{Name: "distribution", OK: true}
+func (s *Store) checkCluster(ctx context.Context, l *layout, _ time.Time) (database.Check, error) {
+	check := database.Check{Name: "distribution", OK: true}
 	c, err := clusterOf(ctx, s.pool)
 	if err != nil {
 		return check, err

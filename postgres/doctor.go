@@ -11,11 +11,12 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Doctor examines the database.
-func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time) ([]sandtrail.Check, error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+func (s *Store) Doctor(ctx context.Context, depth database.Depth, now time.Time) ([]database.Check, error) {
+	ctx = database.WithOwnLimits(ctx)
 	zone, err := s.checkZone(ctx)
 	if err != nil {
 		return nil, wrap("doctor", err)
@@ -28,10 +29,10 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 	if err != nil {
 		return nil, wrap("doctor", err)
 	}
-	checks := []sandtrail.Check{zone, durable, migrations}
+	checks := []database.Check{zone, durable, migrations}
 	l, err := s.open(ctx)
 	if errors.Is(err, errGone) {
-		return append(checks, sandtrail.Check{Name: "executions", Detail: err.Error(), Fix: "sandtrail migrate --repair"}), nil
+		return append(checks, database.Check{Name: "executions", Detail: err.Error(), Fix: "sandtrail migrate --repair"}), nil
 	}
 	if errors.Is(err, errNotMigrated) { // the check above says so
 		return checks, nil
@@ -52,12 +53,12 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 		return checks, wrap("doctor", err)
 	}
 	checks = append(checks, append(append(aside, closed...), texts)...)
-	examinations := []func(context.Context, *layout, time.Time) (sandtrail.Check, error){s.checkAhead, s.checkDetached, s.checkStrays, s.checkSnapshots, s.checkLedger}
+	examinations := []func(context.Context, *layout, time.Time) (database.Check, error){s.checkAhead, s.checkDetached, s.checkStrays, s.checkSnapshots, s.checkLedger}
 	if l.Distributed != nil {
 		examinations = append(examinations, s.checkCluster)
 	}
-	if depth == sandtrail.Deep {
-		checkIDs := func(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
+	if depth == database.Deep {
+		checkIDs := func(ctx context.Context, l *layout, _ time.Time) (database.Check, error) {
 			return s.transactor(l).checkIDs(ctx)
 		}
 		examinations = append(examinations, checkIDs, s.checkRollups, s.checkValues)
@@ -82,8 +83,8 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 
 // checkZone looks at the zone that other clients' sessions get, through a
 // connection that asks for none. Ours are in UTC whatever it is.
-func (s *Store) checkZone(ctx context.Context) (sandtrail.Check, error) {
-	check := sandtrail.Check{Name: "session time zone"}
+func (s *Store) checkZone(ctx context.Context) (database.Check, error) {
+	check := database.Check{Name: "session time zone"}
 	config := s.pool.Config().ConnConfig
 	delete(config.RuntimeParams, "timezone")
 	conn, err := pgx.ConnectConfig(ctx, config)
@@ -105,13 +106,13 @@ func (s *Store) checkZone(ctx context.Context) (sandtrail.Check, error) {
 }
 
 // checkDurable looks whether the server answers a commit before it is on disk.
-func (s *Store) checkDurable(ctx context.Context) (sandtrail.Check, error) {
-	var commit, database string
-	err := s.pool.QueryRow(ctx, "SELECT current_setting('synchronous_commit'), current_database()").Scan(&commit, &database)
-	check := sandtrail.Check{Name: "durability", OK: commit != "off", Detail: "synchronous_commit is " + commit}
+func (s *Store) checkDurable(ctx context.Context) (database.Check, error) {
+	var commit, name string
+	err := s.pool.QueryRow(ctx, "SELECT current_setting('synchronous_commit'), current_database()").Scan(&commit, &name)
+	check := database.Check{Name: "durability", OK: commit != "off", Detail: "synchronous_commit is " + commit}
 	if !check.OK {
 		check.Detail += ": executions that were acknowledged are lost when the server dies within a second"
-		check.Fix = "ALTER DATABASE " + quote(database) + " SET synchronous_commit TO on, unless the user, the address or the server sets it; then start sandtrail anew"
+		check.Fix = "ALTER DATABASE " + quote(name) + " SET synchronous_commit TO on, unless the user, the address or the server sets it; then start sandtrail anew"
 	}
 	return check, err
 }
@@ -124,22 +125,22 @@ func isUTC(zone string) bool {
 	return false
 }
 
-func (s *Store) checkMigrations(ctx context.Context) (sandtrail.Check, error) {
+func (s *Store) checkMigrations(ctx context.Context) (database.Check, error) {
 	list, err := s.Migrations(ctx)
 	if err != nil {
-		return sandtrail.Check{}, err
+		return database.Check{}, err
 	}
-	check := sandtrail.Check{Name: "migrations", OK: true, Detail: fmt.Sprintf("all %d applied", len(list))}
+	check := database.Check{Name: "migrations", OK: true, Detail: fmt.Sprintf("all %d applied", len(list))}
 	if n := pending(list); n > 0 {
 		check.OK, check.Detail, check.Fix = false, fmt.Sprintf("%d of %d pending", n, len(list)), "sandtrail migrate"
 	}
 	return check, nil
 }
 
-func (s *Store) checkAhead(ctx context.Context, l *layout, now time.Time) (sandtrail.Check, error) {
+func (s *Store) checkAhead(ctx context.Context, l *layout, now time.Time) (database.Check, error) {
 	found, err := partitionsIn(ctx, s.pool, l)
 	if err != nil {
-		return sandtrail.Check{}, err
+		return database.Check{}, err
 	}
 	toCome := 0
 	for _, w := range found {
@@ -148,7 +149,7 @@ func (s *Store) checkAhead(ctx context.Context, l *layout, now time.Time) (sandt
 		}
 	}
 	_, lacking := found.gap(now, byWeek)
-	check := sandtrail.Check{
+	check := database.Check{
 		Name: "partitions", OK: !lacking,
 		Detail: fmt.Sprintf("%d, %d of them to come", len(found), toCome),
 	}
@@ -161,8 +162,8 @@ func (s *Store) checkAhead(ctx context.Context, l *layout, now time.Time) (sandt
 // checkDetached looks for partitions that were taken out of the table and are
 // still named like ours: what is in them is not found, and no other can be made
 // for their time.
-func (s *Store) checkDetached(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
-	check := sandtrail.Check{Name: "partitions detached", OK: true, Detail: "none"}
+func (s *Store) checkDetached(ctx context.Context, l *layout, _ time.Time) (database.Check, error) {
+	check := database.Check{Name: "partitions detached", OK: true, Detail: "none"}
 	names, err := scanAll(ctx, s.pool, pgx.RowTo[string], `SELECT c.relname FROM pg_class c
 		WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r' AND c.relname ~ '^logs_[0-9]{8}$'
 			AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) ORDER BY 1`, quote(l.Schema))
@@ -200,19 +201,19 @@ func (s *Store) reattachment(ctx context.Context, l *layout, name string) (strin
 	return "its time has other partitions by now: rename it", err
 }
 
-func (s *Store) checkStrays(ctx context.Context, l *layout, now time.Time) (sandtrail.Check, error) {
+func (s *Store) checkStrays(ctx context.Context, l *layout, now time.Time) (database.Check, error) {
 	var n, outlandish int64
 	err := s.pool.QueryRow(ctx, l.sql(`SELECT count(*) FILTER (WHERE usual), count(*) FILTER (WHERE NOT usual)
 		FROM (SELECT created_at >= $1 AND created_at < $2 AS usual FROM {schema}.logs_default) strays`), firstWeek, now.Add(farAhead)).Scan(&n, &outlandish)
 	if err != nil {
-		return sandtrail.Check{}, err
+		return database.Check{}, err
 	}
 	found, err := partitionsIn(ctx, s.pool, l)
 	if err != nil {
-		return sandtrail.Check{}, err
+		return database.Check{}, err
 	}
 	full := len(found) >= maxPartitions
-	check := sandtrail.Check{
+	check := database.Check{
 		Name: "default partition", OK: n == 0 || full,
 		Detail: fmt.Sprintf("%d rows wait for a partition of their own, %d are of outlandish times and stay", n, outlandish),
 	}
@@ -225,20 +226,20 @@ func (s *Store) checkStrays(ctx context.Context, l *layout, now time.Time) (sand
 	return check, nil
 }
 
-func (s *Store) checkLedger(ctx context.Context, _ *layout, _ time.Time) (sandtrail.Check, error) {
+func (s *Store) checkLedger(ctx context.Context, _ *layout, _ time.Time) (database.Check, error) {
 	state, err := s.LedgerState(ctx)
 	return state.Check(), err
 }
 
 // checkIDs compares the table of ids with the executions.
-func (s *Store) checkIDs(ctx context.Context, l *layout) (sandtrail.Check, error) {
+func (s *Store) checkIDs(ctx context.Context, l *layout) (database.Check, error) {
 	var missing, extra, repeated int64
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, l.sql(`
 			SELECT count(*) FILTER (WHERE i.id IS NULL), count(*) FILTER (WHERE e.id IS NULL), count(e.id) - count(DISTINCT e.id)
 			FROM {logs} e FULL JOIN {schema}.ids i ON i.id = e.id AND i.created_at = e.created_at`)).Scan(&missing, &extra, &repeated)
 	})
-	check := sandtrail.Check{
+	check := database.Check{
 		Name: "ids", OK: missing+extra+repeated == 0,
 		Detail: fmt.Sprintf("%d executions without an entry, %d entries without an execution, %d ids used again", missing, extra, repeated),
 	}
@@ -249,8 +250,8 @@ func (s *Store) checkIDs(ctx context.Context, l *layout) (sandtrail.Check, error
 }
 
 // checkValues counts what our own ways in would have refused.
-func (s *Store) checkValues(ctx context.Context, l *layout, _ time.Time) (sandtrail.Check, error) {
-	var o sandtrail.Oddities
+func (s *Store) checkValues(ctx context.Context, l *layout, _ time.Time) (database.Check, error) {
+	var o database.Oddities
 	err := s.pool.QueryRow(ctx, l.sql(`SELECT count(*) FILTER (WHERE success AND timed_out),
 		count(*) FILTER (WHERE created_at < '0001-01-01 00:00:00Z' OR created_at >= '10000-01-01 00:00:00Z'),
 		count(*) FILTER (WHERE id = '00000000-0000-0000-0000-000000000000'),

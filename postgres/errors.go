@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // SQLSTATEs that mean something to us.
@@ -72,7 +73,7 @@ func wrap(doing string, err error) error {
 		return err
 	}
 	if state(err) == heldState {
-		return sandtrail.Held(err)
+		return database.Held(err)
 	}
 	code, message := classify(err)
 	if code == sandtrail.CodeInternal {

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // OpenTraced is Open for tests that look at the statements.
@@ -93,7 +93,7 @@ func MigrateTo(ctx context.Context, s *Store, now time.Time, version int) error 
 }
 
 // SnapshotsOlder is the examination of sessions that keep old snapshots.
-func (s *Store) SnapshotsOlder(ctx context.Context, age time.Duration) (sandtrail.Check, error) {
+func (s *Store) SnapshotsOlder(ctx context.Context, age time.Duration) (database.Check, error) {
 	return s.snapshotsOlder(ctx, age)
 }
 

@@ -8,13 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 var _ sandtrail.Follower = (*Store)(nil)
 
 // Tip is the present snapshot.
 func (s *Store) Tip(ctx context.Context) (sandtrail.Place, error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return "", err
@@ -28,7 +29,7 @@ func (s *Store) Tip(ctx context.Context) (sandtrail.Place, error) {
 
 // Follow returns what became visible after the place.
 func (s *Store) Follow(ctx context.Context, after sandtrail.Place, limit int) ([]sandtrail.Followed, error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return nil, err

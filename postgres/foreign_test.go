@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
 )
@@ -173,13 +174,13 @@ func TestIDsCannotChange(t *testing.T) {
 func TestDoctorFindsLocalTime(t *testing.T) {
 	s, url := open(t)
 	conn := foreign(t, url)
-	database := value[string](t, conn, "SELECT current_database()")
-	exec(t, conn, "ALTER DATABASE "+database+" SET timezone TO 'Europe/Paris'")
-	checks, err := s.Doctor(t.Context(), sandtrail.Shallow, now)
+	db := value[string](t, conn, "SELECT current_database()")
+	exec(t, conn, "ALTER DATABASE "+db+" SET timezone TO 'Europe/Paris'")
+	checks, err := s.Doctor(t.Context(), database.Shallow, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := checks[0]; c.OK || !strings.Contains(c.Detail, "Europe/Paris") || c.Fix != `ALTER DATABASE "`+database+`" SET timezone TO 'UTC'` {
+	if c := checks[0]; c.OK || !strings.Contains(c.Detail, "Europe/Paris") || c.Fix != `ALTER DATABASE "`+db+`" SET timezone TO 'UTC'` {
 		t.Errorf("got %+v", c)
 	}
 	exec(t, conn, checks[0].Fix)

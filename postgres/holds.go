@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 var _ sandtrail.Holds = (*Store)(nil)
@@ -154,7 +155,7 @@ func mayDelete(ctx context.Context, q querier, l *layout, owner, id string) erro
 			OR e.id IN (SELECT execution_id FROM {schema}.held_executions WHERE hold = h.id)))
 		ORDER BY subject, id`), id)
 	if err == nil {
-		err = sandtrail.Held(nil, holds...)
+		err = database.Held(nil, holds...)
 	}
 	return err
 }

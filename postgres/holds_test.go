@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/storetest"
@@ -19,7 +20,7 @@ func TestHoldsBind(t *testing.T) {
 	if pgtest.OnCitus() {
 		t.Skip("there the user of an execution cannot change, and holds do not follow a strategy")
 	}
-	storetest.HoldsBind(t, func(t *testing.T) (sandtrail.Database, func(...string) error) {
+	storetest.HoldsBind(t, func(t *testing.T) (database.Database, func(...string) error) {
 		url := template.copy(t)
 		s, other := openAt(t, url, postgres.Options{}), foreign(t, url)
 		return s, func(statements ...string) error {

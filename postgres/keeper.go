@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -67,7 +68,7 @@ type transactor interface {
 	reconcile(ctx context.Context) error
 	catchUp(ctx context.Context, w span) error
 	// checkIDs compares the table of ids with the executions.
-	checkIDs(ctx context.Context) (sandtrail.Check, error)
+	checkIDs(ctx context.Context) (database.Check, error)
 }
 
 func (s *Store) transactor(l *layout) transactor {
@@ -185,7 +186,7 @@ func (onTriggers) reconcile(context.Context) error { return nil }
 
 func (onTriggers) catchUp(context.Context, span) error { return nil }
 
-func (t onTriggers) checkIDs(ctx context.Context) (sandtrail.Check, error) {
+func (t onTriggers) checkIDs(ctx context.Context) (database.Check, error) {
 	return t.Store.checkIDs(ctx, t.l)
 }
 

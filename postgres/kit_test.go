@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
 )
@@ -127,7 +128,7 @@ func withPool(t testing.TB, address, size string) string {
 	return u.String()
 }
 
-func migrate(t testing.TB, s *postgres.Store) []sandtrail.Migration {
+func migrate(t testing.TB, s *postgres.Store) []database.Migration {
 	t.Helper()
 	applied, err := s.Migrate(t.Context(), now)
 	if err != nil {
@@ -220,7 +221,7 @@ func deepCheck(t testing.TB, s *postgres.Store) {
 
 func deepCheckAt(t testing.TB, s *postgres.Store, at time.Time) {
 	t.Helper()
-	checks, err := s.Doctor(t.Context(), sandtrail.Deep, at)
+	checks, err := s.Doctor(t.Context(), database.Deep, at)
 	if err != nil {
 		t.Fatalf("doctor: %v", err)
 	}

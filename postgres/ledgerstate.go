@@ -5,12 +5,13 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
 // LedgerState says how far the ledger is.
-func (s *Store) LedgerState(ctx context.Context) (state sandtrail.LedgerState, err error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+func (s *Store) LedgerState(ctx context.Context) (state database.LedgerState, err error) {
+	ctx = database.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return state, err
@@ -31,17 +32,17 @@ func (s *Store) LedgerState(ctx context.Context) (state sandtrail.LedgerState, e
 		return state, wrap("read the ledger's state", err)
 	}
 	if c.at != nil {
-		state.Checkpoint = &sandtrail.LedgerCheckpoint{Size: *c.n, At: c.at.UTC()}
+		state.Checkpoint = &database.LedgerCheckpoint{Size: *c.n, At: c.at.UTC()}
 	}
 	if v.at != nil {
-		state.Verified = &sandtrail.LedgerVerification{Records: *v.n, Findings: *v.m, At: v.at.UTC()}
+		state.Verified = &database.LedgerVerification{Records: *v.n, Findings: *v.m, At: v.at.UTC()}
 	}
 	return state, nil
 }
 
 // PutVerification remembers the outcome of a verification.
-func (s *Store) PutVerification(ctx context.Context, v sandtrail.LedgerVerification) error {
-	ctx = sandtrail.WithOwnLimits(ctx)
+func (s *Store) PutVerification(ctx context.Context, v database.LedgerVerification) error {
+	ctx = database.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // pool is the connections. A statement of work with limits of its own runs in a
@@ -25,7 +26,7 @@ const limitless = "; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0
 // whatever the database's default is. All transactions begin here.
 func beginTx(ctx context.Context, conn *pgx.Conn, options pgx.TxOptions) (pgx.Tx, error) {
 	options.IsoLevel = cmp.Or(options.IsoLevel, pgx.ReadCommitted)
-	if sandtrail.HasOwnLimits(ctx) {
+	if database.HasOwnLimits(ctx) {
 		options.BeginQuery = strings.TrimSpace("begin isolation level "+string(options.IsoLevel)+" "+string(options.AccessMode)) + limitless
 		if knowsTransactionTimeout(conn) {
 			options.BeginQuery += "; SET LOCAL transaction_timeout = 0"
@@ -61,7 +62,7 @@ func (p pool) inTx(ctx context.Context, options pgx.TxOptions, f func(pgx.Tx) er
 
 // Exec runs a statement.
 func (p pool) Exec(ctx context.Context, statement string, args ...any) (tag pgconn.CommandTag, err error) {
-	if sandtrail.HasOwnLimits(ctx) {
+	if database.HasOwnLimits(ctx) {
 		err = p.inTx(ctx, pgx.TxOptions{}, func(tx pgx.Tx) error {
 			tag, err = tx.Exec(ctx, statement, args...)
 			return err
@@ -84,7 +85,7 @@ func (p pool) vacuum(ctx context.Context, table string) error {
 
 // Query asks for rows. A transaction of its own ends when they are read.
 func (p pool) Query(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
-	if sandtrail.HasOwnLimits(ctx) {
+	if database.HasOwnLimits(ctx) {
 		return p.queryApart(ctx, query, args...)
 	}
 	found, err := p.Pool.Query(ctx, query, args...)
@@ -215,11 +216,11 @@ func limitOf(class string) string {
 // set, in place of the caller's fault that it may seem to be.
 func (p pool) explain(ctx context.Context, err error) error {
 	setting := limitOf(state(err))
-	if setting == "" || sandtrail.HasOwnLimits(ctx) && setting != readOnlyDefault {
+	if setting == "" || database.HasOwnLimits(ctx) && setting != readOnlyDefault {
 		return err
 	}
 	var value string
-	asking := p.QueryRow(sandtrail.WithOwnLimits(ctx),
+	asking := p.QueryRow(database.WithOwnLimits(ctx),
 		"SELECT CASE WHEN reset_val NOT IN ('0', 'off') THEN reset_val || coalesce(unit, '') ELSE '' END FROM pg_settings WHERE name = $1 AND NOT pg_is_in_recovery()",
 		setting).Scan(&value)
 	switch {

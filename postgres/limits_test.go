@@ -17,6 +17,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -27,7 +28,7 @@ import (
 var (
 	upkeepCalls = calls{
 		"Maintain":   func(c call) error { return c.Maintain(c.ctx, now) },
-		"Upkeep":     func(c call) error { return sandtrail.MaintainAll(c.ctx, c.Store, now) },
+		"Upkeep":     func(c call) error { return database.MaintainAll(c.ctx, c.Store, now) },
 		"Migrate":    func(c call) error { return second(c.Migrate(c.ctx, now)) },
 		"Migrations": func(c call) error { return second(c.Migrations(c.ctx)) },
 		"Declared":   func(c call) error { return second(c.Declared(c.ctx)) },
@@ -35,7 +36,7 @@ var (
 			return second(c.PlanAdoption(c.ctx))
 		},
 		"DropOld": func(c call) error { return second(c.DropOld(c.ctx)) },
-		"Doctor":  func(c call) error { return second(c.Doctor(c.ctx, sandtrail.Deep, now)) },
+		"Doctor":  func(c call) error { return second(c.Doctor(c.ctx, database.Deep, now)) },
 		"Inspect": func(c call) error {
 			return second(ledger.VerifyLog(c.ctx, c.Store, ledger.Verification{}))
 		},
@@ -50,14 +51,14 @@ var (
 		"Tip":            func(c call) error { return second(c.Tip(c.ctx)) },
 		"Follow":         func(c call) error { return second(c.Follow(c.ctx, c.place, 10)) },
 		"Executions": func(c call) error {
-			return second(c.Executions(sandtrail.WithOwnLimits(c.ctx), sandtrail.Query{}, now))
+			return second(c.Executions(database.WithOwnLimits(c.ctx), sandtrail.Query{}, now))
 		},
 		"Claim":       func(c call) error { return second(c.Claim(c.ctx, "test", now, time.Minute, time.Minute)) },
 		"Reschedule":  func(c call) error { return c.Reschedule(c.ctx, "test", now) },
 		"Due":         func(c call) error { return second(c.Due(c.ctx, "test")) },
 		"LedgerState": func(c call) error { return second(c.LedgerState(c.ctx)) },
 		"PutVerification": func(c call) error {
-			return c.PutVerification(c.ctx, sandtrail.LedgerVerification{At: now})
+			return c.PutVerification(c.ctx, database.LedgerVerification{At: now})
 		},
 		"PutCheckpoint": func(c call) error { return c.PutCheckpoint(c.ctx, 1, now, []byte("signed")) },
 		"Space":         func(c call) error { return second(c.Space(c.ctx)) },

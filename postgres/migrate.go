@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Migration files are named VERSION_NAME.sql and run in the order of their
@@ -25,9 +26,9 @@ import (
 var migrationFiles embed.FS
 
 // Migrations lists all migrations with the SQL they run in this database.
-func (s *Store) Migrations(ctx context.Context) ([]sandtrail.Migration, error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
-	var list []sandtrail.Migration
+func (s *Store) Migrations(ctx context.Context) ([]database.Migration, error) {
+	ctx = database.WithOwnLimits(ctx)
+	var list []database.Migration
 	o := s.options
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		l, _, err := o.destination(ctx, tx)
@@ -43,12 +44,12 @@ func (s *Store) Migrations(ctx context.Context) ([]sandtrail.Migration, error) {
 // Migrate applies what is pending. A database that has a table
 // sandbox_execution_logs of another make is refused with CodeConflict, unless
 // Options.Adopt is set.
-func (s *Store) Migrate(ctx context.Context, now time.Time) ([]sandtrail.Migration, error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
-	var applied []sandtrail.Migration
+func (s *Store) Migrate(ctx context.Context, now time.Time) ([]database.Migration, error) {
+	ctx = database.WithOwnLimits(ctx)
+	var applied []database.Migration
 	o := s.options
 	for {
-		var step *sandtrail.Migration
+		var step *database.Migration
 		err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
 			if step, err = o.migrateStep(ctx, tx, now); err == nil && step == nil {
 				return o.finishRepair(ctx, tx, now)
@@ -90,7 +91,7 @@ const maintainTries = 5
 // migrateStep applies the first pending migration, nil when there is none.
 // The lock makes servers that start together take turns; whoever comes later
 // sees what the first has done.
-func (o *Options) migrateStep(ctx context.Context, tx pgx.Tx, now time.Time) (*sandtrail.Migration, error) {
+func (o *Options) migrateStep(ctx context.Context, tx pgx.Tx, now time.Time) (*database.Migration, error) {
 	if err := lock(ctx, tx, o.Schema, "migrate"); err != nil {
 		return nil, err
 	}
@@ -107,7 +108,7 @@ func (o *Options) migrateStep(ctx context.Context, tx pgx.Tx, now time.Time) (*s
 	if err != nil {
 		return nil, err
 	}
-	pending := slices.IndexFunc(list, func(m sandtrail.Migration) bool { return m.Applied.IsZero() })
+	pending := slices.IndexFunc(list, func(m database.Migration) bool { return m.Applied.IsZero() })
 	if pending < 0 {
 		return nil, nil
 	}
@@ -130,7 +131,7 @@ func (o *Options) migrateStep(ctx context.Context, tx pgx.Tx, now time.Time) (*s
 
 // begin applies the first migration: makes the schema, remembers where things
 // are, takes over an existing table.
-func (o Options) begin(ctx context.Context, tx pgx.Tx, l *layout, first *sandtrail.Migration) error {
+func (o Options) begin(ctx context.Context, tx pgx.Tx, l *layout, first *database.Migration) error {
 	if l.old != nil && !o.Adopt {
 		return l.old.refusal()
 	}
@@ -196,7 +197,7 @@ const lockKey = "hashtextextended($1, 0)"
 func lockName(schema, name string) string { return "sandtrail " + schema + " " + name }
 
 // migrationsIn reads the embedded migrations and when each was applied.
-func migrationsIn(ctx context.Context, q querier, l *layout) ([]sandtrail.Migration, error) {
+func migrationsIn(ctx context.Context, q querier, l *layout) ([]database.Migration, error) {
 	list, err := embedded(l)
 	if err != nil {
 		return nil, err
@@ -216,12 +217,12 @@ func migrationsIn(ctx context.Context, q querier, l *layout) ([]sandtrail.Migrat
 	return withDistribution(ctx, q, l, list)
 }
 
-func embedded(l *layout) ([]sandtrail.Migration, error) {
+func embedded(l *layout) ([]database.Migration, error) {
 	files, err := fs.Glob(migrationFiles, "migrations/*.sql")
 	if err != nil {
 		return nil, err
 	}
-	list := make([]sandtrail.Migration, 0, len(files))
+	list := make([]database.Migration, 0, len(files))
 	for _, file := range files {
 		number, name, _ := strings.Cut(strings.TrimSuffix(path.Base(file), ".sql"), "_")
 		version, err := strconv.Atoi(number)
@@ -232,9 +233,9 @@ func embedded(l *layout) ([]sandtrail.Migration, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, sandtrail.Migration{Version: version, Name: name, SQL: l.sql(string(text))})
+		list = append(list, database.Migration{Version: version, Name: name, SQL: l.sql(string(text))})
 	}
-	slices.SortFunc(list, func(a, b sandtrail.Migration) int { return cmp.Compare(a.Version, b.Version) })
+	slices.SortFunc(list, func(a, b database.Migration) int { return cmp.Compare(a.Version, b.Version) })
 	for i, m := range list {
 		if m.Version != i+1 {
 			return nil, fmt.Errorf("migration files: the next version must be %d, found %d (%s)", i+1, m.Version, m.Name)
@@ -264,7 +265,7 @@ func appliedIn(ctx context.Context, q querier, l *layout) (map[int]time.Time, er
 }
 
 // pending counts the migrations that are not applied.
-func pending(list []sandtrail.Migration) (n int) {
+func pending(list []database.Migration) (n int) {
 	for _, m := range list {
 		if m.Applied.IsZero() {
 			n++

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
 )
@@ -41,13 +42,13 @@ func TestUnreadSettingsAreTold(t *testing.T) {
 		t.Fatalf("open a database that was not migrated: %v", err)
 	}
 	defer s.Close()
-	if checks, err := s.Doctor(t.Context(), sandtrail.Shallow, now); err != nil || len(checks) == 0 {
+	if checks, err := s.Doctor(t.Context(), database.Shallow, now); err != nil || len(checks) == 0 {
 		t.Errorf("doctor of a database that was not migrated: %+v, %v", checks, err)
 	}
 
 	_, url := open(t)
 	ends.Store(true)
-	if checks, err := s.Doctor(t.Context(), sandtrail.Shallow, now); !errors.Is(err, sandtrail.ErrUnavailable) {
+	if checks, err := s.Doctor(t.Context(), database.Shallow, now); !errors.Is(err, sandtrail.ErrUnavailable) {
 		t.Errorf("doctor: %+v, %v; want that the database is out of reach", checks, err)
 	}
 	if s, err := opened(url); !errors.Is(err, sandtrail.ErrUnavailable) {

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // PutUser creates or replaces a user.
@@ -137,7 +138,7 @@ const purgeBatch = 5000
 // DeleteUser deletes the user's executions in short transactions, then the
 // user. Interrupted, it can be called again.
 func (s *Store) DeleteUser(ctx context.Context, id string) (int64, error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	id, err := s.spelled(ctx, sandtrail.Users, id)
 	if err != nil {
 		return 0, err
@@ -148,7 +149,7 @@ func (s *Store) DeleteUser(ctx context.Context, id string) (int64, error) {
 
 // DeleteStrategy is DeleteUser for strategies.
 func (s *Store) DeleteStrategy(ctx context.Context, id string) (int64, error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	id, err := s.spelled(ctx, sandtrail.Strategies, id)
 	if err != nil {
 		return 0, err
@@ -170,7 +171,7 @@ func (s *Store) purge(ctx context.Context, table, key, owner, id string) (delete
 	for {
 		n, err := s.purgeSome(ctx, l, owner, id)
 		deleted += n
-		sandtrail.ReportDeleted(ctx, n)
+		database.ReportDeleted(ctx, n)
 		if err != nil {
 			return deleted, err
 		}
@@ -205,7 +206,7 @@ func (s *Store) purge(ctx context.Context, table, key, owner, id string) (delete
 	if err != nil {
 		return deleted, err
 	}
-	sandtrail.ReportDeleted(ctx, last)
+	database.ReportDeleted(ctx, last)
 	return deleted + last, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 const (
@@ -86,7 +87,7 @@ func (s *Store) ensurePartitions(ctx context.Context, l *layout, times []time.Ti
 }
 
 func (s *Store) refreshPartitions(ctx context.Context, l *layout) error {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	found, err := partitionsIn(ctx, s.pool, l)
 	if err == nil {
 		s.partitions.replace(found)
@@ -133,7 +134,7 @@ func spansIn(ctx context.Context, q querier, l *layout, condition string) (spans
 // of its own, so that its locks are short. It makes none where those that exist
 // leave no room.
 func (s *Store) addPartition(ctx context.Context, l *layout, at time.Time, size partitionSize, tries int, room roomRule) error {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	return s.withShortLocks(ctx, tries, func(tx pgx.Tx) error { return makePartition(ctx, tx, l, at, size, room) })
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Options say where things are in the database. They matter to the migration
@@ -81,7 +82,7 @@ type LogTable struct {
 	At string
 }
 
-// Store is a sandtrail.Database on PostgreSQL.
+// Store is a database.Database on PostgreSQL.
 type Store struct {
 	pool       pool
 	keepPlans  bool
@@ -93,7 +94,7 @@ type Store struct {
 	ends error // for tests: each transaction ends with it at first; nil: it does not
 }
 
-var _ sandtrail.Database = (*Store)(nil)
+var _ database.Database = (*Store)(nil)
 
 // Open connects to a database and checks that it answers. It changes nothing:
 // a new database is usable after Migrate. Of the URL's parameters those that
@@ -108,7 +109,7 @@ func Open(ctx context.Context, databaseURL string, options Options) (*Store, err
 }
 
 func openWith(ctx context.Context, config *pgxpool.Config, options Options) (*Store, error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	if options.Schema == "" {
 		options.Schema = defaultSchema
 	}
@@ -119,7 +120,7 @@ func openWith(ctx context.Context, config *pgxpool.Config, options Options) (*St
 	if err != nil {
 		return nil, wrap("open database", err)
 	}
-	options.fewTexts, options.searchBudget = cmp.Or(options.fewTexts, fewTexts), cmp.Or(options.searchBudget, sandtrail.SearchBudget)
+	options.fewTexts, options.searchBudget = cmp.Or(options.fewTexts, fewTexts), cmp.Or(options.searchBudget, database.SearchBudget)
 	options.readAtOnce = cmp.Or(options.readAtOnce, readAtOnce)
 	s := &Store{pool: pool{connections}, options: options, keepPlans: config.ConnConfig.StatementCacheCapacity > 0}
 	s.searching = make(chan struct{}, max(1, connections.Config().MaxConns/2))

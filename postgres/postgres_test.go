@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/storetest"
@@ -92,7 +93,7 @@ func TestAddressWithoutHost(t *testing.T) {
 func TestConformance(t *testing.T) {
 	for _, test := range []struct {
 		level, pool string
-		run         func(*testing.T, func(*testing.T) sandtrail.Database)
+		run         func(*testing.T, func(*testing.T) database.Database)
 	}{
 		{"read committed", "1", storetest.Run},
 		{"repeatable read", "2", storetest.RunTransactions},
@@ -101,7 +102,7 @@ func TestConformance(t *testing.T) {
 		t.Run(strings.ReplaceAll(test.level, " ", ""), func(t *testing.T) {
 			t.Parallel()
 			another := copies(t, test.level, test.pool)
-			test.run(t, func(t *testing.T) sandtrail.Database {
+			test.run(t, func(t *testing.T) database.Database {
 				s, err := postgres.Open(t.Context(), withPool(t, another(t), test.pool), postgres.Options{})
 				if err != nil {
 					t.Fatal(err)
@@ -114,14 +115,14 @@ func TestConformance(t *testing.T) {
 }
 
 func TestDeletionIsReported(t *testing.T) {
-	storetest.DeletionIsReported(t, func(t *testing.T) sandtrail.Database {
+	storetest.DeletionIsReported(t, func(t *testing.T) database.Database {
 		s, _ := open(t)
 		return s
 	})
 }
 
 func TestCleanupArchived(t *testing.T) {
-	storetest.CleanupArchived(t, func(t *testing.T) sandtrail.Database {
+	storetest.CleanupArchived(t, func(t *testing.T) database.Database {
 		s, _ := open(t)
 		return s
 	})

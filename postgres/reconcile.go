@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
@@ -363,7 +364,7 @@ func (d distributed) reconcileIn(ctx context.Context, tx pgx.Tx) error {
 }
 
 // checkIDs compares all entries with the executions.
-func (d onCitus) checkIDs(ctx context.Context) (sandtrail.Check, error) {
+func (d onCitus) checkIDs(ctx context.Context) (database.Check, error) {
 	k := d.distributed
 	var came, went int
 	err := d.inSnapshot(ctx, d.l, pgx.ReadOnly, func(tx pgx.Tx) error {
@@ -374,7 +375,7 @@ func (d onCitus) checkIDs(ctx context.Context) (sandtrail.Check, error) {
 		})
 		return err
 	})
-	check := sandtrail.Check{
+	check := database.Check{
 		Name: "ids", OK: came+went == 0,
 		Detail: fmt.Sprintf("%d executions without their entry, %d entries without their execution", came, went),
 	}

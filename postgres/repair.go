@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -144,10 +145,10 @@ func closedLogs(ctx context.Context, q querier, l *layout) ([]string, error) {
 }
 
 // checkClosed tells of logs that a repair has closed.
-func (s *Store) checkClosed(ctx context.Context, l *layout) (checks []sandtrail.Check, err error) {
+func (s *Store) checkClosed(ctx context.Context, l *layout) (checks []database.Check, err error) {
 	closed, err := closedLogs(ctx, s.pool, l)
 	for _, schema := range closed {
-		checks = append(checks, sandtrail.Check{
+		checks = append(checks, database.Check{
 			Name: "closed log", OK: true,
 			Detail: "its table was dropped from outside; its ledger is kept in schema " + schema + "; DROP SCHEMA " + quote(schema) + " CASCADE ends it",
 		})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
 )
@@ -39,7 +40,7 @@ func TestRepairAfterReset(t *testing.T) {
 			t.Errorf("after the reset: %v, want ErrUnavailable naming the repair", err)
 		}
 	}
-	checks, err := s.Doctor(t.Context(), sandtrail.Deep, now)
+	checks, err := s.Doctor(t.Context(), database.Deep, now)
 	if err != nil || checks[len(checks)-1].OK || checks[len(checks)-1].Fix != "sandtrail migrate --repair" {
 		t.Errorf("doctor: %+v, %v", checks, err)
 	}

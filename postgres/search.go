@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 const (
@@ -26,14 +27,14 @@ const (
 // search returns a page of executions with a text in their metadata. The database
 // finds candidates, by indexes where partitions have one, and the metadata decides.
 func (s *Store) search(ctx context.Context, l *layout, plan sandtrail.Plan) (sandtrail.Page, error) {
-	return sandtrail.Search(ctx, func(ctx context.Context) (page sandtrail.Page, err error) {
+	return database.Search(ctx, func(ctx context.Context) (page sandtrail.Page, err error) {
 		select { // other questions keep their connections
 		case s.searching <- struct{}{}:
 			defer func() { <-s.searching }()
 		case <-ctx.Done():
 			return page, ctx.Err()
 		}
-		first := search{l: l, plan: plan, needle: sandtrail.NewNeedle(plan.Filter.Text), left: s.options.searchBudget, atOnce: s.options.readAtOnce}
+		first := search{l: l, plan: plan, needle: database.NewNeedle(plan.Filter.Text), left: s.options.searchBudget, atOnce: s.options.readAtOnce}
 		first.plan.Filter.UserID, first.plan.Filter.StrategyID = l.spell(plan.Filter.UserID, plan.Filter.StrategyID)
 		err = s.pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 			x := first // a transaction that is repeated begins anew
@@ -53,7 +54,7 @@ type search struct {
 	tx     pgx.Tx
 	l      *layout
 	plan   sandtrail.Plan // After moves on behind what was looked at
-	needle sandtrail.Needle
+	needle database.Needle
 	left   int // of the budget
 	atOnce int // are read with a statement
 	found  []sandtrail.Position
@@ -193,7 +194,7 @@ func (x *search) look(ctx context.Context, query string, args []any) (n int, err
 		if metadata != nil && x.needle.In(metadata) {
 			x.found = append(x.found, p)
 		}
-		x.left -= 1 + size/sandtrail.SearchUnit
+		x.left -= 1 + size/database.SearchUnit
 		x.plan.After = &p
 	}
 	rows.Close()

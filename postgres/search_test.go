@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/storetest"
@@ -15,7 +16,7 @@ import (
 
 // TestSearches indexes partitions of few texts, and lets a budget end pages.
 func TestSearches(t *testing.T) {
-	storetest.RunSearch(t, func(t *testing.T) sandtrail.Database { s, _ := openSearching(t, 1, 300); return s })
+	storetest.RunSearch(t, func(t *testing.T) database.Database { s, _ := openSearching(t, 1, 300); return s })
 }
 
 func openSearching(t *testing.T, few, budget int) (*postgres.Store, string) {

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
 )
@@ -35,7 +36,7 @@ func TestSettingsOfSessionsChangeNothing(t *testing.T) {
 	if err != nil || sum.FindingsN > 0 || sum.Records != 21 {
 		t.Errorf("verify: %+v, %v", sum, err)
 	}
-	checks, err := s.Doctor(t.Context(), sandtrail.Deep, now)
+	checks, err := s.Doctor(t.Context(), database.Deep, now)
 	if err != nil {
 		t.Error(err)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
 )
@@ -56,7 +56,7 @@ func TestPartitionsMadeMeanwhileHideNothing(t *testing.T) {
 	putOwners(t, s, 1)
 	exec(t, foreign(t, url), `INSERT INTO sandbox_execution_logs (user_id, strategy_id, execution_type, success, execution_time, created_at)
 		VALUES ('u0', 's0', 'TERMINAL', true, 1, $1)`, now.AddDate(0, -8, 0))
-	checks, err := s.Doctor(t.Context(), sandtrail.Deep, now)
+	checks, err := s.Doctor(t.Context(), database.Deep, now)
 	if err != nil || !hook.met {
 		t.Fatalf("%v, met: %t", err, hook.met)
 	}
@@ -75,7 +75,7 @@ func TestDoctorSaysWhereCommitsAreNotDurable(t *testing.T) {
 	s, url := open(t)
 	conn := foreign(t, url)
 	exec(t, conn, "ALTER DATABASE "+conn.Config().Database+" SET synchronous_commit TO off")
-	checks, err := openAt(t, url, postgres.Options{}).Doctor(t.Context(), sandtrail.Shallow, now)
+	checks, err := openAt(t, url, postgres.Options{}).Doctor(t.Context(), database.Shallow, now)
 	if err != nil {
 		t.Fatal(err)
 	}

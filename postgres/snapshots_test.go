@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 )
 
@@ -61,7 +62,7 @@ func TestDoctorNamesWhoKeepsASnapshot(t *testing.T) {
 		!strings.Contains(check.Detail, "pg_dump of the night") || check.Fix == "" {
 		t.Errorf("%+v, %v; want %q", check, err, want)
 	}
-	checks, err := s.Doctor(t.Context(), sandtrail.Shallow, now)
+	checks, err := s.Doctor(t.Context(), database.Shallow, now)
 	if err != nil || findCheck(checks, "snapshots") == nil || !findCheck(checks, "snapshots").OK {
 		t.Errorf("doctor complains of a snapshot that is seconds old, or does not look: %+v, %v", checks, err)
 	}
@@ -73,7 +74,7 @@ func TestDoctorNamesWhoKeepsASnapshot(t *testing.T) {
 	}
 }
 
-func findCheck(checks []sandtrail.Check, name string) *sandtrail.Check {
+func findCheck(checks []database.Check, name string) *database.Check {
 	for i := range checks {
 		if checks[i].Name == name {
 			return &checks[i]

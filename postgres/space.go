@@ -6,14 +6,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
-var _ sandtrail.Surveyor = (*Store)(nil)
+var _ database.Surveyor = (*Store)(nil)
 
 // Space adds up the tables of our schema, which the partitions are in.
-func (s *Store) Space(ctx context.Context) (space sandtrail.Space, err error) {
-	ctx = sandtrail.WithOwnLimits(ctx)
+func (s *Store) Space(ctx context.Context) (space database.Space, err error) {
+	ctx = database.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
 		return space, err
@@ -32,7 +32,7 @@ func (s *Store) Space(ctx context.Context) (space sandtrail.Space, err error) {
 	if err != nil {
 		return space, wrap("survey the partitions", err)
 	}
-	space.Parts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p sandtrail.Part, err error) {
+	space.Parts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p database.Part, err error) {
 		var since, until *time.Time
 		err = row.Scan(&p.Name, &p.Records, &p.Bytes, &since, &until)
 		if since != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
@@ -110,7 +111,7 @@ func (s *Store) answer(ctx context.Context, plan rollup.Plan, share rollup.Share
 
 // StrategyHealth looks at the newest executions of a strategy.
 func (s *Store) StrategyHealth(ctx context.Context, strategyID string, last int) (sandtrail.StrategyHealth, error) {
-	if err := sandtrail.CheckHealthLast(last); err != nil {
+	if err := database.CheckHealthLast(last); err != nil {
 		return sandtrail.StrategyHealth{}, err
 	}
 	l, err := s.open(ctx)
@@ -130,7 +131,7 @@ func (s *Store) StrategyHealth(ctx context.Context, strategyID string, last int)
 	if len(recent) == 0 {
 		_, err = s.Strategy(ctx, strategyID)
 	}
-	return sandtrail.Health(strategyID, recent), err
+	return database.Health(strategyID, recent), err
 }
 
 // Ranking counts per user or strategy in a window.

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 const (
@@ -79,8 +79,8 @@ func (s *Store) installTrigrams(ctx context.Context, l *layout) error {
 
 // TextSearch tells whether searches for text have an index, and if not, what
 // there is to do.
-func (s *Store) TextSearch(ctx context.Context) (sandtrail.Check, error) {
-	check := sandtrail.Check{Name: "text search", OK: true}
+func (s *Store) TextSearch(ctx context.Context) (database.Check, error) {
+	check := database.Check{Name: "text search", OK: true}
 	l, err := s.open(ctx)
 	if err != nil {
 		return check, err

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Maintain makes the partitions of the coming four weeks, moves rows out of the
@@ -19,7 +20,7 @@ import (
 // others do not. A standby, or a session that may only read, does nothing of it
 // and says so.
 func (s *Store) Maintain(ctx context.Context, now time.Time) error {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	var readOnly, standby bool
 	err := s.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::boolean, pg_is_in_recovery()").Scan(&readOnly, &standby)
 	switch {
@@ -30,17 +31,17 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) error {
 	case readOnly:
 		return met(readOnlyDefault, "on", nil)
 	}
-	return sandtrail.MaintainAll(ctx, s, now)
+	return database.MaintainAll(ctx, s, now)
 }
 
 // errNoUpkeep is the answer of a standby.
 var errNoUpkeep = sandtrail.Errorf(sandtrail.CodeUnavailable, "no upkeep is done where the database may only be read, as on a standby: give the URL of the primary")
 
 // Upkeep lists the steps of Maintain.
-func (s *Store) Upkeep() []sandtrail.UpkeepStep {
+func (s *Store) Upkeep() []database.UpkeepStep {
 	texts := s.step("texts", s.keepTextIndexes)
 	texts.Slow = true
-	return []sandtrail.UpkeepStep{
+	return []database.UpkeepStep{
 		s.step("partitions", s.lookAhead),
 		s.step("strays", s.moveStrays),
 		s.step("reconcile", func(ctx context.Context, l *layout, _ time.Time) error { return s.transactor(l).reconcile(ctx) }),
@@ -55,9 +56,9 @@ func (s *Store) Upkeep() []sandtrail.UpkeepStep {
 
 // step makes a step that says what keeps it from its work, and keeps that for
 // doctor.
-func (s *Store) step(name string, f func(context.Context, *layout, time.Time) error) sandtrail.UpkeepStep {
-	return sandtrail.UpkeepStep{Name: name, RunOnce: func(ctx context.Context, now time.Time) error {
-		ctx = sandtrail.WithOwnLimits(ctx)
+func (s *Store) step(name string, f func(context.Context, *layout, time.Time) error) database.UpkeepStep {
+	return database.UpkeepStep{Name: name, RunOnce: func(ctx context.Context, now time.Time) error {
+		ctx = database.WithOwnLimits(ctx)
 		l, err := s.open(ctx)
 		if err != nil {
 			return err
@@ -106,8 +107,8 @@ func (s *Store) noteOutcome(ctx context.Context, l *layout, step string, outcome
 
 // checkUpkeep tells of the steps that failed lately: those that fail are tried
 // once a minute at least.
-func (s *Store) checkUpkeep(ctx context.Context, l *layout) ([]sandtrail.Check, error) {
-	failed, err := scanAll(ctx, s.pool, func(row pgx.CollectableRow) (c sandtrail.Check, err error) {
+func (s *Store) checkUpkeep(ctx context.Context, l *layout) ([]database.Check, error) {
+	failed, err := scanAll(ctx, s.pool, func(row pgx.CollectableRow) (c database.Check, err error) {
 		var since time.Time
 		err = row.Scan(&c.Name, &since, &c.Detail)
 		c.Name, c.Detail = "upkeep: "+c.Name, "not done since "+since.UTC().Format(time.RFC3339)+": "+c.Detail
@@ -115,7 +116,7 @@ func (s *Store) checkUpkeep(ctx context.Context, l *layout) ([]sandtrail.Check, 
 		return c, err
 	}, l.sql("SELECT step, since, error FROM {schema}.upkeep WHERE at > now() - interval '10 minutes' ORDER BY step"))
 	if len(failed) == 0 {
-		failed = []sandtrail.Check{{Name: "upkeep", OK: true, Detail: "no step of it failed lately"}}
+		failed = []database.Check{{Name: "upkeep", OK: true, Detail: "no step of it failed lately"}}
 	}
 	return failed, err
 }

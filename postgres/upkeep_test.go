@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -80,9 +81,9 @@ var upkeepFaults = []upkeepFault{
 }
 
 // doctorSays is the first finding of doctor whose name has a part.
-func doctorSays(t *testing.T, s *postgres.Store, name string) sandtrail.Check {
+func doctorSays(t *testing.T, s *postgres.Store, name string) database.Check {
 	t.Helper()
-	checks, err := s.Doctor(t.Context(), sandtrail.Shallow, now)
+	checks, err := s.Doctor(t.Context(), database.Shallow, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func doctorSays(t *testing.T, s *postgres.Store, name string) sandtrail.Check {
 		}
 	}
 	t.Fatalf("doctor finds nothing wrong of %q: %+v", name, checks)
-	return sandtrail.Check{}
+	return database.Check{}
 }
 
 // TestUpkeepGoesOn does to the table what keeps one step of upkeep from its

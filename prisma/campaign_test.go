@@ -27,6 +27,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/internal/testneed"
 	"github.com/sandtrail/sandtrail/ledger"
@@ -300,7 +301,7 @@ func (c *campaign) update(d draw, tx pgx.Tx) error {
 // examine compares what is derived with the records; of all checks, or of some.
 func (c *campaign) examine(t *testing.T, names ...string) {
 	t.Helper()
-	checks, err := c.store.Doctor(t.Context(), sandtrail.Deep, c.now)
+	checks, err := c.store.Doctor(t.Context(), database.Deep, c.now)
 	check(t, err)
 	for _, is := range checks {
 		if !is.OK && (len(names) == 0 || slices.Contains(names, is.Name)) {

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
 )
@@ -261,7 +262,7 @@ func (o *disorder) alter(d draw, statements string) error {
 
 // reattachment is what doctor says, "" when nothing is detached.
 func (o *disorder) reattachment(d draw) (string, error) {
-	checks, err := o.store.Doctor(d.Context(), sandtrail.Shallow, o.c.now)
+	checks, err := o.store.Doctor(d.Context(), database.Shallow, o.c.now)
 	for _, c := range checks {
 		if c.Name == "partitions detached" && !c.OK {
 			return c.Fix, err

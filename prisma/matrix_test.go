@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -220,7 +221,7 @@ func changed(t *testing.T, before, after, further map[string]string) {
 func examined(t *testing.T, s *postgres.Store) {
 	t.Helper()
 	check(t, s.Maintain(t.Context(), time.Now()))
-	checks, err := s.Doctor(t.Context(), sandtrail.Deep, time.Now())
+	checks, err := s.Doctor(t.Context(), database.Deep, time.Now())
 	check(t, err)
 	for _, c := range checks {
 		if !c.OK {

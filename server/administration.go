@@ -8,6 +8,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 func (s *Server) registerAdministration() {
@@ -53,7 +54,7 @@ func (s *Server) cleanup(ctx context.Context, in *cleanupInput) (*body[api.Clean
 	if err != nil {
 		return nil, err
 	}
-	if err := sandtrail.AgreeOnTime(ctx, s.store, s.now()); err != nil {
+	if err := database.AgreeOnTime(ctx, s.store, s.now()); err != nil {
 		return nil, err
 	}
 	deleted, err := s.store.Cleanup(ctx, old)

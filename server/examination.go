@@ -6,17 +6,18 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/database"
 )
 
-// Examiner examines the database, as sandtrail.Database says.
+// Examiner examines the database, as database.Database says.
 type Examiner interface {
-	Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time) ([]sandtrail.Check, error)
+	Doctor(ctx context.Context, depth database.Depth, now time.Time) ([]database.Check, error)
 }
 
 // noExaminer stands where the store cannot be examined.
 type noExaminer struct{}
 
-func (noExaminer) Doctor(context.Context, sandtrail.Depth, time.Time) ([]sandtrail.Check, error) {
+func (noExaminer) Doctor(context.Context, database.Depth, time.Time) ([]database.Check, error) {
 	return nil, sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no examination: examine its store where that is")
 }
 
@@ -29,15 +30,15 @@ type examineInput struct {
 	Deep bool `query:"deep" doc:"Compare what is derived with the executions; reads all of them."`
 }
 
-func (s *Server) examine(ctx context.Context, in *examineInput) (*body[api.Page[sandtrail.Check]], error) {
-	depth := sandtrail.Shallow
+func (s *Server) examine(ctx context.Context, in *examineInput) (*body[api.Page[database.Check]], error) {
+	depth := database.Shallow
 	if in.Deep {
-		depth = sandtrail.Deep
+		depth = database.Deep
 	}
 	checks, err := s.cfg.Examiner.Doctor(ctx, depth, s.now())
-	if _, has := s.cfg.Examiner.(sandtrail.Clock); has && err == nil {
-		var clock sandtrail.Check
-		clock, err = sandtrail.CheckClock(ctx, s.cfg.Examiner, s.now())
+	if _, has := s.cfg.Examiner.(database.Clock); has && err == nil {
+		var clock database.Check
+		clock, err = database.CheckClock(ctx, s.cfg.Examiner, s.now())
 		checks = append(checks, clock)
 	}
 	return answer(api.NewPage(checks, ""), err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 type exportInput struct {
@@ -45,7 +46,7 @@ func (s *Server) export(ctx context.Context, in *exportInput) (*huma.StreamRespo
 		return nil, err
 	}
 	q := sandtrail.Query{Filter: filter, Limit: sandtrail.MaxLimit}
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	first, err := s.store.Executions(ctx, q, s.now())
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/server"
 )
@@ -71,7 +72,7 @@ func TestMetricsShowTheLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.get("/v1/ledger/checkpoint")
-	if err := k.store.PutVerification(t.Context(), sandtrail.LedgerVerification{At: start.Add(-time.Minute), Records: 1, Findings: 2}); err != nil {
+	if err := k.store.PutVerification(t.Context(), database.LedgerVerification{At: start.Add(-time.Minute), Records: 1, Findings: 2}); err != nil {
 		t.Fatal(err)
 	}
 	got := metrics()

@@ -7,12 +7,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // ledgerMetrics reads the state of a ledger whenever Prometheus asks.
 type ledgerMetrics struct {
-	keeper sandtrail.LedgerKeeper
+	keeper database.LedgerKeeper
 	now    func() time.Time
 	log    *slog.Logger
 }

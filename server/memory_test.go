@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/server"
 )
 
@@ -44,8 +45,8 @@ func (e *endless) count(n int) {
 
 func (e *endless) Append(_ context.Context, batch []sandtrail.Admitted) (sandtrail.Appended, error) {
 	e.count(len(batch))
-	fresh, _, err := sandtrail.Merge(batch, nil)
-	return sandtrail.NewAppended(batch, fresh), err
+	fresh, _, err := database.Merge(batch, nil)
+	return database.NewAppended(batch, fresh), err
 }
 
 func (e *endless) Executions(_ context.Context, q sandtrail.Query, _ time.Time) (page sandtrail.Page, err error) {

@@ -72,7 +72,7 @@ var routeTable = map[string]route{
 	"GET /v1/examination":             {grants: byAuditor | byAdmin, endless: true},
 	"GET /v1/retention":               {grants: seers},
 	"GET /v1/cleanup":                 {grants: seers},
-	"POST /v1/cleanup":                {grants: byAdmin, act: sandtrail.CleanupAction},
+	"POST /v1/cleanup":                {grants: byAdmin, act: auth.CleanupAction},
 
 	"GET /v1/ledger/checkpoint":                 {grants: seers},
 	"GET /v1/ledger/tile/{path...}":             {grants: seers},

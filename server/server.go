@@ -19,19 +19,20 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Config says what a server serves. Only Store is required.
 type Config struct {
 	Store     sandtrail.Store
-	Keys      auth.Keyring           // nil: there are no keys, so only a loopback address can be served
-	AccessLog auth.AccessLog         // nil: no access log
-	Follower  sandtrail.Follower     // nil: no live stream
-	Ledger    Ledger                 // nil: its calls answer that there is none
-	Witness   Witness                // nil: there is no such call
-	Keeper    sandtrail.LedgerKeeper // whose state /metrics shows; nil: none
-	Alerts    Alerts                 // nil: alerts have no history and cannot be silenced
-	Examiner  Examiner               // nil: the database cannot be examined
+	Keys      auth.Keyring          // nil: there are no keys, so only a loopback address can be served
+	AccessLog auth.AccessLog        // nil: no access log
+	Follower  sandtrail.Follower    // nil: no live stream
+	Ledger    Ledger                // nil: its calls answer that there is none
+	Witness   Witness               // nil: there is no such call
+	Keeper    database.LedgerKeeper // whose state /metrics shows; nil: none
+	Alerts    Alerts                // nil: alerts have no history and cannot be silenced
+	Examiner  Examiner              // nil: the database cannot be examined
 
 	// Writers is how many transactions of small appends run at once; 0: one,
 	// as suits a database that has one writer.

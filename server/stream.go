@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 const (
@@ -133,7 +134,7 @@ func (st *stream) catchUp(ctx context.Context) error {
 		}
 		for _, record := range records {
 			st.place = record.Place
-			if !st.filter.Selects(record.Execution) {
+			if !database.Selects(st.filter, record.Execution) {
 				continue
 			}
 			if err := st.send(record); err != nil {

@@ -5,10 +5,10 @@ import (
 	"database/sql"
 	"time"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
-var _ sandtrail.Agenda = (*Store)(nil)
+var _ database.Leases = (*Store)(nil)
 
 // Claim claims work that is due.
 func (s *Store) Claim(ctx context.Context, work string, now time.Time, lease, period time.Duration) (bool, error) {
@@ -16,7 +16,7 @@ func (s *Store) Claim(ctx context.Context, work string, now time.Time, lease, pe
 	err := s.write(ctx, "claim "+work, func(tx *sql.Tx) (err error) {
 		claimed, err = execCount(ctx, tx, `INSERT INTO sandtrail_agenda (work, due_at) VALUES (?1, ?3)
 			ON CONFLICT (work) DO UPDATE SET due_at = ?3 WHERE due_at <= ?2 OR due_at > ?4`,
-			work, formatTime(now), formatTime(now.Add(lease)), formatTime(now.Add(period+sandtrail.MaxClockDifference)))
+			work, formatTime(now), formatTime(now.Add(lease)), formatTime(now.Add(period+database.MaxClockDifference)))
 		return err
 	})
 	return claimed > 0, err

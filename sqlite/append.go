@@ -10,6 +10,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Append stores a batch, all or nothing, and returns when it is on disk.
@@ -41,7 +42,7 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 	// The batch is stored; what becomes of the journal is another matter, and
 	// whoever folds next finds it as it is.
 	_ = s.foldIfLong(ctx)
-	return sandtrail.NewAppended(batch, fresh), nil
+	return database.NewAppended(batch, fresh), nil
 }
 
 // errLostBet says that something of a batch is stored, or an owner missing.
@@ -52,7 +53,7 @@ var errLostBet = errors.New("not all of the batch is new")
 // is. A transaction of its own is cheaper than a savepoint, for which SQLite
 // would copy every page.
 func (s *Store) bet(ctx context.Context, what string, in inserts, batch []sandtrail.Admitted) (fresh []sandtrail.Execution, err error) {
-	if fresh, _, err = sandtrail.Merge(batch, nil); err != nil {
+	if fresh, _, err = database.Merge(batch, nil); err != nil {
 		return nil, errLostBet // what is stored decides whether it is a conflict
 	}
 	err = s.write(ctx, what, func(tx *sql.Tx) error {
@@ -72,7 +73,7 @@ func (s *Store) merge(ctx context.Context, what string, in inserts, batch []sand
 		if err != nil {
 			return err
 		}
-		if fresh, _, err = sandtrail.Merge(batch, stored); err != nil {
+		if fresh, _, err = database.Merge(batch, stored); err != nil {
 			return err
 		}
 		if _, err = in.insert(ctx, tx, fresh); resultCode(err) == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY {
@@ -174,7 +175,7 @@ func unknownOwners(ctx context.Context, tx *sql.Tx, batch []sandtrail.Admitted, 
 	if err != nil {
 		return err
 	}
-	return sandtrail.UnknownOwners(batch, noUser, noStrategy, cause)
+	return database.UnknownOwners(batch, noUser, noStrategy, cause)
 }
 
 // missing returns those of the ids that the table does not have.

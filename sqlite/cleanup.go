@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // deletesPerStep keeps a step of a long removal so short that writers hardly
@@ -150,7 +151,7 @@ func (s *Store) inSteps(ctx context.Context, what string, after old, step func(t
 		}
 		after = done.last
 		deleted += done.n
-		sandtrail.ReportDeleted(ctx, done.n)
+		database.ReportDeleted(ctx, done.n)
 		if err := s.foldIfLong(ctx); err != nil {
 			return deleted, err
 		}
@@ -285,6 +286,6 @@ func deleteOwner[T any](ctx context.Context, s *Store, o owner[T], id string) (d
 	if err != nil {
 		return deleted, err
 	}
-	sandtrail.ReportDeleted(ctx, late)
+	database.ReportDeleted(ctx, late)
 	return deleted + late, nil
 }

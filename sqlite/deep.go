@@ -7,13 +7,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/derive"
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
 // checkRollups counts all executions anew, day by day, and compares.
-func checkRollups(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
+func checkRollups(ctx context.Context, _ *Store, tx *sql.Tx) (database.Check, error) {
 	return derive.CheckRollups(ctx, rollups{tx}, func() string {
 		return "somebody dropped the triggers of the table, or used INSERT OR REPLACE without PRAGMA recursive_triggers; count anew: " + recount
 	})

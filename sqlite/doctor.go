@@ -9,11 +9,12 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
 // Doctor examines the file without changing it. Deep reads all of it.
-func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time) (checks []sandtrail.Check, err error) {
+func (s *Store) Doctor(ctx context.Context, depth database.Depth, now time.Time) (checks []database.Check, err error) {
 	channels, err := alert.CheckDeliveries(ctx, s, now)
 	if err != nil {
 		return nil, err
@@ -32,18 +33,18 @@ func (s *Store) Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time
 	return append(checks, channels), err
 }
 
-type examination func(context.Context, *Store, *sql.Tx) (sandtrail.Check, error)
+type examination func(context.Context, *Store, *sql.Tx) (database.Check, error)
 
-func examinations(depth sandtrail.Depth) []examination {
+func examinations(depth database.Depth) []examination {
 	all := []examination{checkMigrations, checkJournalMode, checkAutoVacuum, checkSize, checkLedger, checkTexts}
-	if depth == sandtrail.Deep {
+	if depth == database.Deep {
 		return append(all, checkIntegrity("integrity_check"), checkForeignKeys, checkRollups, checkValues)
 	}
 	return append(all, checkIntegrity("quick_check"))
 }
 
-func checkMigrations(ctx context.Context, s *Store, tx *sql.Tx) (sandtrail.Check, error) {
-	c := sandtrail.Check{Name: "migrations", OK: true, Detail: "all are applied"}
+func checkMigrations(ctx context.Context, s *Store, tx *sql.Tx) (database.Check, error) {
+	c := database.Check{Name: "migrations", OK: true, Detail: "all are applied"}
 	pending, err := pendingMigrations(ctx, tx)
 	if pending > 0 {
 		c.OK, c.Detail = false, fmt.Sprintf("%d are pending", pending)
@@ -52,8 +53,8 @@ func checkMigrations(ctx context.Context, s *Store, tx *sql.Tx) (sandtrail.Check
 	return c, err
 }
 
-func checkJournalMode(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
-	c := sandtrail.Check{Name: "write-ahead log"}
+func checkJournalMode(ctx context.Context, _ *Store, tx *sql.Tx) (database.Check, error) {
+	c := database.Check{Name: "write-ahead log"}
 	err := tx.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&c.Detail)
 	if c.OK = c.Detail == "wal"; !c.OK {
 		c.Fix = "PRAGMA journal_mode = WAL"
@@ -62,8 +63,8 @@ func checkJournalMode(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Chec
 	return c, err
 }
 
-func checkAutoVacuum(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
-	c := sandtrail.Check{Name: "space can be given back", OK: true, Detail: "auto_vacuum is incremental"}
+func checkAutoVacuum(ctx context.Context, _ *Store, tx *sql.Tx) (database.Check, error) {
+	c := database.Check{Name: "space can be given back", OK: true, Detail: "auto_vacuum is incremental"}
 	var mode int
 	err := tx.QueryRowContext(ctx, "PRAGMA auto_vacuum").Scan(&mode)
 	if mode != 2 {
@@ -73,24 +74,24 @@ func checkAutoVacuum(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check
 	return c, err
 }
 
-func checkSize(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
+func checkSize(ctx context.Context, _ *Store, tx *sql.Tx) (database.Check, error) {
 	total, free, err := fileSize(ctx, tx)
 	if err != nil {
-		return sandtrail.Check{}, err
+		return database.Check{}, err
 	}
-	return sandtrail.Check{Name: "size", OK: true, Detail: human.Bytes(total) + ", of which " + human.Bytes(*free) + " free"}, nil
+	return database.Check{Name: "size", OK: true, Detail: human.Bytes(total) + ", of which " + human.Bytes(*free) + " free"}, nil
 }
 
-func checkLedger(ctx context.Context, s *Store, tx *sql.Tx) (sandtrail.Check, error) {
+func checkLedger(ctx context.Context, s *Store, tx *sql.Tx) (database.Check, error) {
 	if migrations, err := checkMigrations(ctx, s, tx); err != nil || !migrations.OK {
-		return sandtrail.Check{Name: "ledger", OK: true, Detail: "waits for the migrations"}, err
+		return database.Check{Name: "ledger", OK: true, Detail: "waits for the migrations"}, err
 	}
 	state, err := (&book{tx: tx}).state(ctx)
 	return state.Check(), err
 }
 
-func checkTexts(ctx context.Context, s *Store, tx *sql.Tx) (sandtrail.Check, error) {
-	c := sandtrail.Check{Name: "text search", OK: true, Detail: "waits for the migrations"}
+func checkTexts(ctx context.Context, s *Store, tx *sql.Tx) (database.Check, error) {
+	c := database.Check{Name: "text search", OK: true, Detail: "waits for the migrations"}
 	if migrations, err := checkMigrations(ctx, s, tx); err != nil || !migrations.OK {
 		return c, err
 	}
@@ -108,8 +109,8 @@ func checkTexts(ctx context.Context, s *Store, tx *sql.Tx) (sandtrail.Check, err
 }
 
 func checkIntegrity(pragma string) examination {
-	return func(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
-		c := sandtrail.Check{Name: "integrity", OK: true, Detail: pragma + " found no damage"}
+	return func(ctx context.Context, _ *Store, tx *sql.Tx) (database.Check, error) {
+		c := database.Check{Name: "integrity", OK: true, Detail: pragma + " found no damage"}
 		found, err := texts(ctx, tx, "PRAGMA "+pragma+"(10)")
 		if len(found) != 1 || found[0] != "ok" {
 			c.OK, c.Detail, c.Fix = false, strings.Join(found, "; "), "restore a backup"
@@ -118,8 +119,8 @@ func checkIntegrity(pragma string) examination {
 	}
 }
 
-func checkForeignKeys(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
-	c := sandtrail.Check{Name: "foreign keys", OK: true, Detail: "every execution has its user and strategy"}
+func checkForeignKeys(ctx context.Context, _ *Store, tx *sql.Tx) (database.Check, error) {
+	c := database.Check{Name: "foreign keys", OK: true, Detail: "every execution has its user and strategy"}
 	found, err := texts(ctx, tx, `SELECT DISTINCT l.id || ' lacks its row in ' || f.parent
 		FROM pragma_foreign_key_check AS f JOIN sandbox_execution_logs AS l ON l.rowid = f.rowid
 		WHERE f."table" = 'sandbox_execution_logs' LIMIT 10`)
@@ -131,8 +132,8 @@ func checkForeignKeys(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Chec
 }
 
 // checkValues counts what our own ways in would have refused.
-func checkValues(ctx context.Context, _ *Store, tx *sql.Tx) (sandtrail.Check, error) {
-	var o sandtrail.Oddities
+func checkValues(ctx context.Context, _ *Store, tx *sql.Tx) (database.Check, error) {
+	var o database.Oddities
 	err := tx.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE success AND timed_out), count(*) FILTER (WHERE created_at < '0001'),
 		count(*) FILTER (WHERE id = '00000000-0000-0000-0000-000000000000'), count(*) FILTER (WHERE cpu_usage = 9e999),
 		count(*) FILTER (WHERE cpu_usage > ? AND cpu_usage < 9e999)

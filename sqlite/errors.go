@@ -11,6 +11,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // resultCode is SQLite's extended result code of err, 0 if there is none.
@@ -46,7 +47,7 @@ func (s *Store) translate(ctx context.Context, what string, err error) error {
 	}
 	unavailable := func(why string) *sandtrail.Error { return s.unavailable(what+": "+why, err) }
 	if isHeld(err) {
-		return sandtrail.Held(err)
+		return database.Held(err)
 	}
 	if resultCode(err) == sqlite3.SQLITE_IOERR_SHMSIZE { // a file beside the database cannot grow
 		return unavailable("the disk is full; make room and repeat")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
 
@@ -240,7 +241,7 @@ func TestDoctorFinds(t *testing.T) {
 				t.Fatal(err)
 			}
 			plain(t, path, test.after...)
-			checks, err := s.Doctor(t.Context(), sandtrail.Deep, noon)
+			checks, err := s.Doctor(t.Context(), database.Deep, noon)
 			if err != nil {
 				t.Fatal(err)
 			}

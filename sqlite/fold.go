@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/derive"
 	"github.com/sandtrail/sandtrail/rollup"
 )
@@ -28,12 +28,12 @@ const (
 // Maintain folds the journal, now and then forgets the roll-ups of owners that
 // are gone, takes what came and went into the ledger and cuts the feed back.
 func (s *Store) Maintain(ctx context.Context, now time.Time) error {
-	return sandtrail.MaintainAll(ctx, s, now)
+	return database.MaintainAll(ctx, s, now)
 }
 
 // Upkeep lists the steps of Maintain.
-func (s *Store) Upkeep() []sandtrail.UpkeepStep {
-	return []sandtrail.UpkeepStep{
+func (s *Store) Upkeep() []database.UpkeepStep {
+	return []database.UpkeepStep{
 		{Name: "fold", RunOnce: func(ctx context.Context, _ time.Time) error { return s.foldAll(ctx) }},
 		{Name: "seal", RunOnce: s.seal},
 		{Name: "texts", RunOnce: s.keepTexts, Slow: true},

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 var _ sandtrail.Holds = (*Store)(nil)
@@ -89,7 +90,7 @@ func (o owner[T]) mayDelete(ctx context.Context, tx *sql.Tx, id string) error {
 	}
 	holds, err := o.holdsOn(ctx, tx, id)
 	if err == nil {
-		err = sandtrail.Held(nil, holds...)
+		err = database.Held(nil, holds...)
 	}
 	return err
 }

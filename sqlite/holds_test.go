@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/storetest"
 )
 
 func TestHoldsBind(t *testing.T) {
-	storetest.HoldsBind(t, func(t *testing.T) (sandtrail.Database, func(...string) error) {
+	storetest.HoldsBind(t, func(t *testing.T) (database.Database, func(...string) error) {
 		s, other := withOther(t)
 		return s, other
 	})
@@ -80,7 +81,7 @@ func TestHeldOwnersSayWhy(t *testing.T) {
 
 // withOther is a store and another client of its file, with the driver's
 // defaults but for foreign keys.
-func withOther(t *testing.T) (sandtrail.Database, func(...string) error) {
+func withOther(t *testing.T) (database.Database, func(...string) error) {
 	path := filepath.Join(t.TempDir(), "sandtrail.db")
 	s := openAt(t, path)
 	if _, err := s.Migrate(t.Context(), noon); err != nil {

@@ -4,11 +4,11 @@ import (
 	"context"
 	"database/sql"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // LedgerState says how far the ledger is.
-func (s *Store) LedgerState(ctx context.Context) (state sandtrail.LedgerState, err error) {
+func (s *Store) LedgerState(ctx context.Context) (state database.LedgerState, err error) {
 	err = s.read(ctx, "read the ledger's state", func(tx *sql.Tx) (err error) {
 		state, err = (&book{tx: tx}).state(ctx)
 		return err
@@ -16,7 +16,7 @@ func (s *Store) LedgerState(ctx context.Context) (state sandtrail.LedgerState, e
 	return state, err
 }
 
-func (b *book) state(ctx context.Context) (state sandtrail.LedgerState, err error) {
+func (b *book) state(ctx context.Context) (state database.LedgerState, err error) {
 	if state.Size, err = b.Size(ctx); err != nil {
 		return state, err
 	}
@@ -25,7 +25,7 @@ func (b *book) state(ctx context.Context) (state sandtrail.LedgerState, err erro
 		return state, err
 	}
 	var at timestamp
-	var c sandtrail.LedgerCheckpoint
+	var c database.LedgerCheckpoint
 	err = b.tx.QueryRowContext(ctx, `SELECT size, at FROM sandtrail_ledger_checkpoints ORDER BY id DESC LIMIT 1`).Scan(&c.Size, &at)
 	if err == nil {
 		c.At = at.Time
@@ -33,7 +33,7 @@ func (b *book) state(ctx context.Context) (state sandtrail.LedgerState, err erro
 	} else if noRows(err) != nil {
 		return state, err
 	}
-	var v sandtrail.LedgerVerification
+	var v database.LedgerVerification
 	err = b.tx.QueryRowContext(ctx, `SELECT at, records, findings FROM sandtrail_ledger_verifications ORDER BY id DESC LIMIT 1`).
 		Scan(&at, &v.Records, &v.Findings)
 	if err == nil {
@@ -44,7 +44,7 @@ func (b *book) state(ctx context.Context) (state sandtrail.LedgerState, err erro
 }
 
 // PutVerification remembers the outcome of a verification.
-func (s *Store) PutVerification(ctx context.Context, v sandtrail.LedgerVerification) error {
+func (s *Store) PutVerification(ctx context.Context, v database.LedgerVerification) error {
 	return s.write(ctx, "keep the outcome of a verification", func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_ledger_verifications (at, records, findings) VALUES (?, ?, ?)`,
 			formatTime(v.At), v.Records, v.Findings)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 //go:embed migrations/*.sql
@@ -19,12 +20,12 @@ var migrationFiles embed.FS
 
 // AllMigrations reads the embedded steps: files named 0001_name.sql, applied
 // in order, never changed once released.
-func AllMigrations() ([]sandtrail.Migration, error) {
+func AllMigrations() ([]database.Migration, error) {
 	names, err := fs.Glob(migrationFiles, "migrations/*.sql") // sorted
 	if err != nil {
 		return nil, err
 	}
-	all := make([]sandtrail.Migration, len(names))
+	all := make([]database.Migration, len(names))
 	for i, name := range names {
 		text, err := migrationFiles.ReadFile(name)
 		if err != nil {
@@ -35,13 +36,13 @@ func AllMigrations() ([]sandtrail.Migration, error) {
 		if err != nil {
 			return nil, fmt.Errorf("migration %s: %w", name, err)
 		}
-		all[i] = sandtrail.Migration{Version: version, Name: title, SQL: string(text)}
+		all[i] = database.Migration{Version: version, Name: title, SQL: string(text)}
 	}
 	return all, nil
 }
 
 // Migrations lists every migration in order, applied or pending.
-func (s *Store) Migrations(ctx context.Context) (all []sandtrail.Migration, err error) {
+func (s *Store) Migrations(ctx context.Context) (all []database.Migration, err error) {
 	err = s.read(ctx, "list migrations", func(tx *sql.Tx) (err error) {
 		all, err = migrationsIn(ctx, tx)
 		return err
@@ -52,7 +53,7 @@ func (s *Store) Migrations(ctx context.Context) (all []sandtrail.Migration, err 
 // Migrate applies the pending migrations in one transaction that holds the
 // write lock: of several processes that start together one applies, the
 // others wait and find nothing to do.
-func (s *Store) Migrate(ctx context.Context, now time.Time) (applied []sandtrail.Migration, err error) {
+func (s *Store) Migrate(ctx context.Context, now time.Time) (applied []database.Migration, err error) {
 	err = s.write(ctx, "migrate", func(tx *sql.Tx) error {
 		applied = nil
 		if _, err := tx.ExecContext(ctx, createMigrations); err != nil {
@@ -93,7 +94,7 @@ CREATE TABLE IF NOT EXISTS sandtrail_migrations (
 ) STRICT`
 
 // apply runs a migration and notes that.
-func apply(ctx context.Context, tx *sql.Tx, m sandtrail.Migration) error {
+func apply(ctx context.Context, tx *sql.Tx, m database.Migration) error {
 	if _, err := tx.ExecContext(ctx, m.SQL); err != nil {
 		return fmt.Errorf("migration %d (%s): %w", m.Version, m.Name, err)
 	}
@@ -139,7 +140,7 @@ func columnsOf(ctx context.Context, tx *sql.Tx, table string) ([]string, error) 
 
 // migrationsIn is the list as a snapshot sees it. A file that a newer
 // Sandtrail has migrated is refused: this one does not know what it means.
-func migrationsIn(ctx context.Context, tx *sql.Tx) ([]sandtrail.Migration, error) {
+func migrationsIn(ctx context.Context, tx *sql.Tx) ([]database.Migration, error) {
 	all, err := AllMigrations()
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
 
@@ -151,7 +152,7 @@ func expectCount(t *testing.T, s *sqlite.Store, want func(int64) bool) {
 
 func expectSound(t *testing.T, s *sqlite.Store) {
 	t.Helper()
-	checks, err := s.Doctor(t.Context(), sandtrail.Deep, noon)
+	checks, err := s.Doctor(t.Context(), database.Deep, noon)
 	if err != nil {
 		t.Fatal(err)
 	}

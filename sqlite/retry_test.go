@@ -8,6 +8,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/sqlite"
 	"github.com/sandtrail/sandtrail/storetest"
 )
@@ -16,7 +17,7 @@ import (
 // then, and does the same as if it had been the first.
 func TestEverythingMayBeRepeated(t *testing.T) {
 	busy := errBusy(t)
-	open := func(t *testing.T) sandtrail.Database {
+	open := func(t *testing.T) database.Database {
 		s, err := sqlite.OpenBusy(t.Context(), filepath.Join(t.TempDir(), "sandtrail.db"), busy, nil)
 		if err != nil {
 			t.Fatal(err)

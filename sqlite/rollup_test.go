@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
 
@@ -119,7 +120,7 @@ func TestDriftIsFoundAndMended(t *testing.T) {
 	}
 	plain(t, path, "DROP TRIGGER sandtrail_execution_deleted", "DELETE FROM sandbox_execution_logs WHERE execution_time = 3")
 	var fix string
-	checks, err := s.Doctor(t.Context(), sandtrail.Deep, noon)
+	checks, err := s.Doctor(t.Context(), database.Deep, noon)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 const (
@@ -29,7 +30,7 @@ const (
 // search returns a page of executions with a text in their metadata. The index
 // names candidates, and the metadata itself decides.
 func (s *Store) search(ctx context.Context, plan sandtrail.Plan) (sandtrail.Page, error) {
-	return sandtrail.Search(ctx, func(ctx context.Context) (page sandtrail.Page, err error) {
+	return database.Search(ctx, func(ctx context.Context) (page sandtrail.Page, err error) {
 		const what = "search executions"
 		select { // other questions keep their readers
 		case s.searching <- struct{}{}:
@@ -46,7 +47,7 @@ func (s *Store) search(ctx context.Context, plan sandtrail.Plan) (sandtrail.Page
 			}
 		}
 		err = s.read(ctx, what, func(tx *sql.Tx) (err error) {
-			x := &search{tx: tx, asked: plan, plan: plan, needle: sandtrail.NewNeedle(plan.Filter.Text), left: s.options.budget, probed: s.options.probed, at: at.args}
+			x := &search{tx: tx, asked: plan, plan: plan, needle: database.NewNeedle(plan.Filter.Text), left: s.options.budget, probed: s.options.probed, at: at.args}
 			x.indexed, x.due, x.ofTime = tx.StmtContext(ctx, ask[0]), tx.StmtContext(ctx, ask[1]), tx.StmtContext(ctx, ask[2])
 			if err := x.run(ctx); err != nil {
 				return err
@@ -73,7 +74,7 @@ type search struct {
 	tx     *sql.Tx
 	asked  sandtrail.Plan
 	plan   sandtrail.Plan // After moves on behind what was looked at
-	needle sandtrail.Needle
+	needle database.Needle
 	left   int     // of the budget
 	probed int     // of it, before the index is asked
 	found  []int64 // row ids, which hold in one snapshot
@@ -128,7 +129,7 @@ func (x *search) look(rows *sql.Rows, stop int) (ended bool, err error) {
 		if metadata != nil && x.needle.In(searched(metadata)) {
 			x.found = append(x.found, row)
 		}
-		x.left -= sandtrail.SearchCost(metadata)
+		x.left -= database.SearchCost(metadata)
 	}
 	if at != "" {
 		err = x.reached(at, id)

@@ -11,13 +11,14 @@ import (
 	"testing"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/sqlite"
 	"github.com/sandtrail/sandtrail/storetest"
 )
 
 // TestSearches asks the index at once, and lets a budget end pages.
 func TestSearches(t *testing.T) {
-	storetest.RunSearch(t, func(t *testing.T) sandtrail.Database { s, _ := openSearching(t, 3, 300); return s })
+	storetest.RunSearch(t, func(t *testing.T) database.Database { s, _ := openSearching(t, 3, 300); return s })
 }
 
 // openSearching opens a store that reads so much before it asks the index.
@@ -138,7 +139,7 @@ func TestTextsFromBeforeTheIndex(t *testing.T) {
 	fill(t, path, 6000, "CASE WHEN i % 3 = 0 THEN 'needle ' || (i % 1000) END")
 	plain(t, path, "DELETE FROM sandtrail_text_due", "UPDATE sandtrail_text_state SET since = '~'")
 	told := func() bool {
-		checks, err := s.Doctor(t.Context(), sandtrail.Shallow, noon)
+		checks, err := s.Doctor(t.Context(), database.Shallow, noon)
 		if err != nil {
 			t.Fatal(err)
 		}

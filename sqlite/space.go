@@ -4,13 +4,13 @@ import (
 	"context"
 	"database/sql"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
-var _ sandtrail.Surveyor = (*Store)(nil)
+var _ database.Surveyor = (*Store)(nil)
 
 // Space is the size of the file. SQLite has no partitions.
-func (s *Store) Space(ctx context.Context) (space sandtrail.Space, err error) {
+func (s *Store) Space(ctx context.Context) (space database.Space, err error) {
 	err = s.read(ctx, "survey the space", func(tx *sql.Tx) error {
 		space.Total, space.Free, err = fileSize(ctx, tx)
 		return err

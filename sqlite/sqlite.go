@@ -23,6 +23,7 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Options tune a Store. The zero value is good.
@@ -55,7 +56,7 @@ func (o Options) withDefaults() Options {
 		o.CacheMiB = 16
 	}
 	if o.budget <= 0 {
-		o.budget = sandtrail.SearchBudget
+		o.budget = database.SearchBudget
 	}
 	if o.probed <= 0 {
 		o.probed = probed
@@ -66,7 +67,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Store is a sandtrail.Database in one file.
+// Store is a database.Database in one file.
 type Store struct {
 	path    string
 	opened  os.FileInfo // the file as it was when the Store was opened
@@ -80,7 +81,7 @@ type Store struct {
 	keyTypes atomic.Pointer[keyTypes] // nil: not read yet
 }
 
-var _ sandtrail.Database = (*Store)(nil)
+var _ database.Database = (*Store)(nil)
 
 // Open opens the database file, creating an empty one, readable by its owner
 // only, where there is none. It does not touch the schema: call Migrate.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/sqlite"
 	"github.com/sandtrail/sandtrail/storetest"
 )
@@ -37,13 +37,13 @@ func openAt(t testing.TB, path string) *sqlite.Store {
 }
 
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) sandtrail.Database { return open(t) })
+	storetest.Run(t, func(t *testing.T) database.Database { return open(t) })
 }
 
 func TestDeletionIsReported(t *testing.T) {
-	storetest.DeletionIsReported(t, func(t *testing.T) sandtrail.Database { return open(t) })
+	storetest.DeletionIsReported(t, func(t *testing.T) database.Database { return open(t) })
 }
 
 func TestCleanupArchived(t *testing.T) {
-	storetest.CleanupArchived(t, func(t *testing.T) sandtrail.Database { return open(t) })
+	storetest.CleanupArchived(t, func(t *testing.T) database.Database { return open(t) })
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
@@ -27,7 +28,7 @@ func (s *Store) StrategyStats(ctx context.Context, strategyID string) (stats san
 
 // StrategyHealth looks at the last newest executions of a strategy.
 func (s *Store) StrategyHealth(ctx context.Context, strategyID string, last int) (health sandtrail.StrategyHealth, err error) {
-	if err := sandtrail.CheckHealthLast(last); err != nil {
+	if err := database.CheckHealthLast(last); err != nil {
 		return health, err
 	}
 	if _, strategyID, err = s.spell(ctx, "", strategyID); err != nil {
@@ -53,7 +54,7 @@ func (s *Store) StrategyHealth(ctx context.Context, strategyID string, last int)
 			e.CreatedAt = at.Time
 			newest = append(newest, e)
 		}
-		health = sandtrail.Health(strategyID, newest)
+		health = database.Health(strategyID, newest)
 		return rows.Err()
 	})
 	return health, err

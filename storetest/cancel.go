@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // cancelledContexts calls every method with a context that has ended.
@@ -55,7 +56,7 @@ func cancelledContexts(k *kit) {
 		"Ping":       func() error { return k.db.Ping(ctx) },
 		"Migrations": func() error { _, err := k.db.Migrations(ctx); return err },
 		"Migrate":    func() error { _, err := k.db.Migrate(ctx, noon); return err },
-		"Doctor":     func() error { _, err := k.db.Doctor(ctx, sandtrail.Shallow, noon); return err },
+		"Doctor":     func() error { _, err := k.db.Doctor(ctx, database.Shallow, noon); return err },
 	} {
 		if err := call(); !errors.Is(err, context.Canceled) {
 			k.Errorf("%s: got %v, want an error that wraps context.Canceled", name, err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // appendHourly stores an execution of u or v for each of the last n hours.
@@ -110,7 +111,7 @@ func periodsOfTheirOwn(k *kit) {
 // migrateAgain finds nothing to do, however many try.
 func migrateAgain(k *kit) {
 	var errs [8]error
-	var applied [8][]sandtrail.Migration
+	var applied [8][]database.Migration
 	together(len(errs), func(i int) { applied[i], errs[i] = k.db.Migrate(k.ctx, k.now) })
 	for i := range errs {
 		if errs[i] != nil || len(applied[i]) != 0 {
@@ -133,7 +134,7 @@ func migrateAgain(k *kit) {
 		k.Errorf("maintain: %v", err)
 	}
 	k.sound()
-	if checks, err := k.db.Doctor(k.ctx, sandtrail.Shallow, k.now); err != nil || len(checks) == 0 {
+	if checks, err := k.db.Doctor(k.ctx, database.Shallow, k.now); err != nil || len(checks) == 0 {
 		k.Errorf("doctor: %v, %v", checks, err)
 	}
 }
@@ -188,11 +189,11 @@ func second[T any](_ T, err error) error { return err }
 
 // DeletionIsReported checks that a store tells of the steps of a deletion, as
 // the client of one does not.
-func DeletionIsReported(t *testing.T, open func(t *testing.T) sandtrail.Database) {
+func DeletionIsReported(t *testing.T, open func(t *testing.T) database.Database) {
 	k := newKit(t, open)
 	k.appendHourly(1500)
 	var reported int64
-	ctx := sandtrail.OnDeleted(k.ctx, func(n int64) { reported += n })
+	ctx := database.OnDeleted(k.ctx, func(n int64) { reported += n })
 	for name, remove := range map[string]func() (int64, error){
 		"cleanup":     func() (int64, error) { return k.db.Cleanup(ctx, sandtrail.Before(noon.Add(-700*time.Hour))) },
 		"delete user": func() (int64, error) { return k.db.DeleteUser(ctx, "u") },
@@ -207,7 +208,7 @@ func DeletionIsReported(t *testing.T, open func(t *testing.T) sandtrail.Database
 
 // CleanupArchived checks that what the archive does not have stays, such as
 // what came after it was written, and keeps nothing newer from going.
-func CleanupArchived(t *testing.T, open func(t *testing.T) sandtrail.Database) {
+func CleanupArchived(t *testing.T, open func(t *testing.T) database.Database) {
 	k := newKit(t, open)
 	ids := k.append(k.appendHourly(1500)...).IDs // duplicates
 	late := k.append(draft("u", "s", noon.Add(-1000*time.Hour)), draft("v", "s", noon.Add(-1400*time.Hour))).IDs
@@ -228,7 +229,7 @@ func CleanupArchived(t *testing.T, open func(t *testing.T) sandtrail.Database) {
 			archived[id] = true
 		}
 		deleted := must(k, test.name, func(s sandtrail.Store) (int64, error) {
-			return s.(sandtrail.ArchivedCleaner).CleanupArchived(k.ctx, test.since, sandtrail.Before(noon.Add(-400*time.Hour)),
+			return s.(database.ArchivedCleaner).CleanupArchived(k.ctx, test.since, sandtrail.Before(noon.Add(-400*time.Hour)),
 				func(id sandtrail.ID) bool { return archived[id] })
 		})
 		if deleted != test.want {

@@ -12,14 +12,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Costs checks that sums of costs are exact to the last digit, after appends,
 // cleanups, and updates and removals by other clients. open also returns how another client of the
 // database runs statements.
-func Costs(t *testing.T, open func(t *testing.T) (sandtrail.Database, func(statements ...string) error)) {
+func Costs(t *testing.T, open func(t *testing.T) (database.Database, func(statements ...string) error)) {
 	var plain func(...string) error
-	k := newKit(t, func(t *testing.T) (db sandtrail.Database) {
+	k := newKit(t, func(t *testing.T) (db database.Database) {
 		db, plain = open(t)
 		return db
 	})
@@ -54,7 +55,7 @@ func (b *bill) examine() {
 			left++
 		}
 	}
-	checks, err := b.db.Doctor(b.ctx, sandtrail.Deep, b.now)
+	checks, err := b.db.Doctor(b.ctx, database.Deep, b.now)
 	b.check("doctor", err)
 	want := fmt.Sprintf("%d with a cpuUsage above 1000000 %%", left)
 	for _, c := range checks {
@@ -237,9 +238,9 @@ type OldRollups struct {
 
 // CountsOldRollupsAnew checks the migration that brought costs. It runs it again
 // on roll-ups that the version before wrote.
-func CountsOldRollupsAnew(t *testing.T, open func(t *testing.T) (sandtrail.Database, func(statements ...string) error), old OldRollups) {
+func CountsOldRollupsAnew(t *testing.T, open func(t *testing.T) (database.Database, func(statements ...string) error), old OldRollups) {
 	var plain func(...string) error
-	k := newKit(t, func(t *testing.T) (db sandtrail.Database) {
+	k := newKit(t, func(t *testing.T) (db database.Database) {
 		db, plain = open(t)
 		return db
 	})
@@ -282,7 +283,7 @@ func CountsOldRollupsAnew(t *testing.T, open func(t *testing.T) (sandtrail.Datab
 		}
 		b.check("maintain", k.db.Maintain(k.ctx, k.now))
 	}
-	checks, err := k.db.Doctor(k.ctx, sandtrail.Deep, k.now)
+	checks, err := k.db.Doctor(k.ctx, database.Deep, k.now)
 	b.check("doctor", err)
 	for _, c := range checks {
 		if c.Name == "roll-ups" && !c.OK {

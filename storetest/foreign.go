@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -32,7 +33,7 @@ type ForeignWriter struct {
 
 // ForeignStore is what a store must be to be asked about foreign values.
 type ForeignStore interface {
-	sandtrail.Database
+	database.Database
 	sandtrail.Follower
 	ledger.Log
 }
@@ -234,7 +235,7 @@ func (f *foreign) ask(rows int, from sandtrail.Place) {
 	if from != "" {
 		f.follow(rows, from)
 	}
-	checks, err := f.store.Doctor(f.Context(), sandtrail.Deep, f.now)
+	checks, err := f.store.Doctor(f.Context(), database.Deep, f.now)
 	f.check("doctor", err)
 	for _, c := range checks {
 		if !c.OK && (c.Name == "roll-ups" || c.Name == "ids" || c.Name == "integrity" || c.Name == "foreign keys" && !f.orphans) {
@@ -244,7 +245,7 @@ func (f *foreign) ask(rows int, from sandtrail.Place) {
 			f.Errorf("%s: doctor misses executions without an owner: %s", f.when, c.Detail)
 		}
 	}
-	if i := slices.IndexFunc(checks, func(c sandtrail.Check) bool { return c.Name == "values" }); rows > 100 &&
+	if i := slices.IndexFunc(checks, func(c database.Check) bool { return c.Name == "values" }); rows > 100 &&
 		(i < 0 || !checks[i].OK || !strings.Contains(checks[i].Detail, "success and timedOut") || !strings.Contains(checks[i].Detail, "years 1 to 9999")) {
 		f.Errorf("%s: doctor does not count odd values: %+v", f.when, checks)
 	}

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // HoldsBind checks that holds bind executions whatever other clients of the
 // database do to them and their owners in plain SQL. open also returns how such
 // a client runs statements, in one transaction.
-func HoldsBind(t *testing.T, open func(t *testing.T) (sandtrail.Database, func(statements ...string) error)) {
+func HoldsBind(t *testing.T, open func(t *testing.T) (database.Database, func(statements ...string) error)) {
 	for _, way := range waysPast {
 		for _, subject := range []sandtrail.Subject{sandtrail.Users, sandtrail.Strategies} {
 			if way.only != "" && way.only != subject {
@@ -21,7 +22,7 @@ func HoldsBind(t *testing.T, open func(t *testing.T) (sandtrail.Database, func(s
 			}
 			t.Run(way.name+" of a "+string(subject), func(t *testing.T) {
 				var plain func(...string) error
-				k := newKit(t, func(t *testing.T) (db sandtrail.Database) {
+				k := newKit(t, func(t *testing.T) (db database.Database) {
 					db, plain = open(t)
 					return db
 				})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // keys are what an application calls a user and a strategy.
@@ -14,7 +15,7 @@ type KeyNames struct{ User, UserToo, Strategy, StrategyToo, Nobody string }
 
 // Keys tests an empty, migrated database whose users and strategies have keys of
 // the application's choice.
-func Keys(t *testing.T, s sandtrail.Database, now time.Time, k KeyNames) {
+func Keys(t *testing.T, s database.Database, now time.Time, k KeyNames) {
 	t.Helper()
 	k.UserToo, k.StrategyToo = cmp.Or(k.UserToo, k.User), cmp.Or(k.StrategyToo, k.Strategy)
 	if err := s.PutUser(t.Context(), sandtrail.User{ID: k.UserToo, Email: "ada@example.com"}); err != nil {
@@ -67,7 +68,7 @@ func Keys(t *testing.T, s sandtrail.Database, now time.Time, k KeyNames) {
 	examine(t, s, now)
 }
 
-func askUser(t *testing.T, s sandtrail.Database, id string, now time.Time, k KeyNames) {
+func askUser(t *testing.T, s database.Database, id string, now time.Time, k KeyNames) {
 	t.Helper()
 	filter := sandtrail.Filter{UserID: id}
 	page, err := s.Executions(t.Context(), sandtrail.Query{Filter: filter, Limit: 500}, now)
@@ -89,7 +90,7 @@ func askUser(t *testing.T, s sandtrail.Database, id string, now time.Time, k Key
 	}
 }
 
-func refuseUnknown(t *testing.T, s sandtrail.Database, now time.Time, k KeyNames) {
+func refuseUnknown(t *testing.T, s database.Database, now time.Time, k KeyNames) {
 	t.Helper()
 	if _, err := s.User(t.Context(), k.Nobody); !errors.Is(err, sandtrail.ErrNotFound) {
 		t.Errorf("unknown user: %v", err)
@@ -104,7 +105,7 @@ func refuseUnknown(t *testing.T, s sandtrail.Database, now time.Time, k KeyNames
 }
 
 // useHold places a hold in one spelling and removes it in the other.
-func useHold(t *testing.T, s sandtrail.Database, now time.Time, k KeyNames) {
+func useHold(t *testing.T, s database.Database, now time.Time, k KeyNames) {
 	t.Helper()
 	hold := sandtrail.Hold{Subject: sandtrail.Users, SubjectID: k.UserToo, Reason: "case 7", CreatedBy: "test", CreatedAt: now}
 	if err := s.PutHold(t.Context(), hold); err != nil {
@@ -130,7 +131,7 @@ func keyed(at time.Time, change func(*sandtrail.Execution)) sandtrail.Admitted {
 	return sandtrail.Admitted{Execution: e}
 }
 
-func appendKeyed(t *testing.T, s sandtrail.Database, batch ...sandtrail.Admitted) sandtrail.Appended {
+func appendKeyed(t *testing.T, s database.Database, batch ...sandtrail.Admitted) sandtrail.Appended {
 	t.Helper()
 	done, err := s.Append(t.Context(), batch)
 	if err != nil {
@@ -139,9 +140,9 @@ func appendKeyed(t *testing.T, s sandtrail.Database, batch ...sandtrail.Admitted
 	return done
 }
 
-func examine(t *testing.T, s sandtrail.Database, now time.Time) {
+func examine(t *testing.T, s database.Database, now time.Time) {
 	t.Helper()
-	checks, err := s.Doctor(t.Context(), sandtrail.Deep, now)
+	checks, err := s.Doctor(t.Context(), database.Deep, now)
 	if err != nil {
 		t.Fatalf("doctor: %v", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // noon is when tests take place: no store reads the clock.
@@ -22,12 +23,12 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 type kit struct {
 	*testing.T
 	ctx   context.Context
-	db    sandtrail.Database
+	db    database.Database
 	model *Model
 	now   time.Time
 }
 
-func newKit(t *testing.T, open func(*testing.T) sandtrail.Database) *kit {
+func newKit(t *testing.T, open func(*testing.T) database.Database) *kit {
 	return &kit{T: t, ctx: t.Context(), db: open(t), model: NewModel(), now: noon}
 }
 
@@ -196,7 +197,7 @@ func (k *kit) walk(q sandtrail.Query) []sandtrail.Execution {
 // sound lets doctor examine the database thoroughly.
 func (k *kit) sound() {
 	k.Helper()
-	checks, err := k.db.Doctor(k.ctx, sandtrail.Deep, k.now)
+	checks, err := k.db.Doctor(k.ctx, database.Deep, k.now)
 	if err != nil {
 		k.Fatalf("doctor: %v", err)
 	}

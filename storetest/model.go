@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Model is a store in memory, written in the simplest way that can be right:
@@ -55,7 +56,7 @@ func (m *Model) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 	if len(batch) > sandtrail.MaxBatch {
 		return sandtrail.Appended{}, sandtrail.ErrTooLarge
 	}
-	fresh, _, err := sandtrail.Merge(batch, m.records)
+	fresh, _, err := database.Merge(batch, m.records)
 	if err != nil {
 		return sandtrail.Appended{}, err
 	}
@@ -69,12 +70,12 @@ func (m *Model) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 		}
 	}
 	if len(noUser)+len(noStrategy) > 0 {
-		return sandtrail.Appended{}, sandtrail.UnknownOwners(batch, noUser, noStrategy, nil)
+		return sandtrail.Appended{}, database.UnknownOwners(batch, noUser, noStrategy, nil)
 	}
 	for _, e := range fresh {
 		m.records[e.ID] = e
 	}
-	return sandtrail.NewAppended(batch, fresh), nil
+	return database.NewAppended(batch, fresh), nil
 }
 
 // Execution returns one record with its owners.

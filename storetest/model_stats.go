@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // StrategyStats aggregates a strategy.
@@ -45,14 +46,14 @@ func (m *Model) StrategyHealth(ctx context.Context, id string, last int) (sandtr
 	if err != nil {
 		return sandtrail.StrategyHealth{}, err
 	}
-	if err := sandtrail.CheckHealthLast(last); err != nil {
+	if err := database.CheckHealthLast(last); err != nil {
 		return sandtrail.StrategyHealth{}, err
 	}
 	if _, known := m.strategies[id]; !known {
 		return sandtrail.StrategyHealth{}, sandtrail.ErrNotFound
 	}
 	found := m.newest(func(e sandtrail.Execution) bool { return e.StrategyID == id })
-	return sandtrail.Health(id, found[:min(last, len(found))]), nil
+	return database.Health(id, found[:min(last, len(found))]), nil
 }
 
 // UserStats aggregates a user.

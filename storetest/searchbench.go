@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // SearchSizeEnv names the variable that says among how many executions
@@ -18,7 +19,7 @@ const SearchSizeEnv = "SANDTRAIL_BENCH_EXECUTIONS"
 
 // BenchmarkSearch searches 30 days of executions of 1,000 users for texts, after
 // as many rounds of upkeep as take them into the index. One has the rare word.
-func BenchmarkSearch(b *testing.B, db sandtrail.Database, indexed func() bool) {
+func BenchmarkSearch(b *testing.B, db database.Database, indexed func() bool) {
 	size := 20_000
 	if given := os.Getenv(SearchSizeEnv); given != "" {
 		var err error

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 var serviceStart = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -165,7 +166,7 @@ func AccessLog(t *testing.T, log auth.AccessLog) {
 // SurveyedStore is what Surveyor needs.
 type SurveyedStore interface {
 	FollowedStore
-	sandtrail.Surveyor
+	database.Surveyor
 }
 
 // Surveyor wants the records of a store, empty but for its schema, to take
@@ -300,7 +301,7 @@ func putOwners(t *testing.T, owners sandtrail.Owners) {
 }
 
 // Agenda holds an empty agenda to its contract.
-func Agenda(t *testing.T, agenda sandtrail.Agenda) {
+func Agenda(t *testing.T, agenda database.Leases) {
 	ctx, hour := t.Context(), time.Hour
 	claims := func(when string, now time.Time, want int) {
 		t.Helper()

@@ -6,19 +6,19 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Run tests a store. open returns an empty, migrated database and closes it
 // when the test ends; it is called for each subtest.
-func Run(t *testing.T, open func(t *testing.T) sandtrail.Database) {
+func Run(t *testing.T, open func(t *testing.T) database.Database) {
 	RunTransactions(t, open)
 	run(t, open, answers)
 }
 
 // RunRepeated is the part of Run that runs every transaction that a store may
 // have to repeat, for stores that repeat each.
-func RunRepeated(t *testing.T, open func(t *testing.T) sandtrail.Database) {
+func RunRepeated(t *testing.T, open func(t *testing.T) database.Database) {
 	changing := []string{"RandomOperations", "Append/Idempotent"}
 	run(t, open, slices.DeleteFunc(slices.Concat(transactions, answers), func(of test) bool { return !slices.Contains(changing, of.name) }))
 }
@@ -26,7 +26,7 @@ func RunRepeated(t *testing.T, open func(t *testing.T) sandtrail.Database) {
 // RunTransactions is the part of Run whose outcome may depend on the isolation
 // level that a database has by default: what many do at once, what comes again,
 // and random operations with folds, seals and cleanups between.
-func RunTransactions(t *testing.T, open func(t *testing.T) sandtrail.Database) {
+func RunTransactions(t *testing.T, open func(t *testing.T) database.Database) {
 	run(t, open, transactions)
 }
 
@@ -35,7 +35,7 @@ type test struct {
 	run  func(*kit)
 }
 
-func run(t *testing.T, open func(t *testing.T) sandtrail.Database, tests []test) {
+func run(t *testing.T, open func(t *testing.T) database.Database, tests []test) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(newKit(t, open)) })
 	}

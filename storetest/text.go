@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // strangeTexts are such that an index, a query language or a rule for case could
@@ -28,7 +29,7 @@ func strangeTexts() []string {
 
 // RunSearch is the part of Run that searches for text. A store that looks at few
 // executions for a page passes it too.
-func RunSearch(t *testing.T, open func(t *testing.T) sandtrail.Database) {
+func RunSearch(t *testing.T, open func(t *testing.T) database.Database) {
 	run(t, open, []test{{"List/TextOfAnyKind", textOfAnyKind}})
 }
 

@@ -10,15 +10,16 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/outbox"
 )
 
 // Examiner tells administrators and auditors about the database; both stores
 // do.
 type Examiner interface {
-	sandtrail.Surveyor
-	Doctor(ctx context.Context, depth sandtrail.Depth, now time.Time) ([]sandtrail.Check, error)
-	Migrations(ctx context.Context) ([]sandtrail.Migration, error)
+	database.Surveyor
+	Doctor(ctx context.Context, depth database.Depth, now time.Time) ([]database.Check, error)
+	Migrations(ctx context.Context) ([]database.Migration, error)
 	Due(ctx context.Context, work string) (time.Time, error)
 	Accesses(ctx context.Context, q auth.AccessQuery) ([]auth.Access, error)
 	Holds(ctx context.Context) ([]sandtrail.Hold, error)
@@ -93,7 +94,7 @@ func keeping(d time.Duration) string {
 
 // space is the store's size, with the partitions beside the largest of them.
 type space struct {
-	sandtrail.Space
+	database.Space
 	Parts []part
 	Ready int // partitions of the time to come, which are not among Parts
 }
@@ -107,7 +108,7 @@ func (s space) Spare() int64 {
 }
 
 type part struct {
-	sandtrail.Part
+	database.Part
 	Period string
 	Width  string
 }
@@ -169,14 +170,14 @@ func (p *adminPage) planRetention(v *view) error {
 		p.Retention.Own = append(p.Retention.Own, period{id, keeping(periods.Strategies[id])})
 	}
 	if periods.Removes() {
-		due, err := v.Examiner.Due(v.r.Context(), sandtrail.RetentionWork)
+		due, err := v.Examiner.Due(v.r.Context(), auth.RetentionWork)
 		if err != nil {
 			return err
 		}
 		p.Retention.Next, p.Retention.Due = p.Stamp(due), !due.After(v.now)
 	}
 	// Not through the API, which would write down that the log was read.
-	last, err := v.Examiner.Accesses(v.r.Context(), auth.AccessQuery{Action: sandtrail.CleanupAction, Outcome: auth.Allowed, Limit: 1})
+	last, err := v.Examiner.Accesses(v.r.Context(), auth.AccessQuery{Action: auth.CleanupAction, Outcome: auth.Allowed, Limit: 1})
 	if err == nil && len(last) > 0 {
 		p.Retention.Last = &accessRow{last[0], p.Stamp(last[0].At)}
 	}
@@ -229,13 +230,13 @@ func (p *adminPage) lookIntoOutbox(v *view) error {
 
 type examinationPage struct {
 	adminFrame
-	Checks     []sandtrail.Check
+	Checks     []database.Check
 	Migrations []migrationRow
 	Wrong      int // checks that found a fault
 }
 
 type migrationRow struct {
-	sandtrail.Migration
+	database.Migration
 	When stamp
 }
 
@@ -246,7 +247,7 @@ func examination(v *view) error {
 		return err
 	}
 	p := examinationPage{adminFrame: f}
-	if p.Checks, err = v.Examiner.Doctor(v.r.Context(), sandtrail.Shallow, v.now); err != nil {
+	if p.Checks, err = v.Examiner.Doctor(v.r.Context(), database.Shallow, v.now); err != nil {
 		return err
 	}
 	for _, c := range p.Checks {

@@ -234,8 +234,8 @@ func TestAdministrationTellsTheState(t *testing.T) {
 	if err := store.Maintain(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
-	line := auth.Access{ID: sandtrail.NewID(now), At: now.Add(-time.Hour), Actor: sandtrail.RetentionWork, Action: sandtrail.CleanupAction, Outcome: auth.Allowed, Detail: "deleted 7"}
-	for _, err := range []error{store.LogAccess(t.Context(), line), store.Reschedule(t.Context(), sandtrail.RetentionWork, now.Add(23*time.Hour))} {
+	line := auth.Access{ID: sandtrail.NewID(now), At: now.Add(-time.Hour), Actor: auth.RetentionWork, Action: auth.CleanupAction, Outcome: auth.Allowed, Detail: "deleted 7"}
+	for _, err := range []error{store.LogAccess(t.Context(), line), store.Reschedule(t.Context(), auth.RetentionWork, now.Add(23*time.Hour))} {
 		if err != nil {
 			t.Fatal(err)
 		}

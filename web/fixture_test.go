@@ -18,6 +18,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/sample"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/server"
@@ -39,15 +40,15 @@ func populationSize() int {
 
 // fullStore is what both databases are to a server.
 type fullStore interface {
-	sandtrail.Database
+	database.Database
 	auth.Keyring
 	auth.AccessLog
 	sandtrail.Follower
-	sandtrail.Agenda
+	database.Leases
 	alert.Log
 	alert.Silences
-	sandtrail.Surveyor
-	sandtrail.LedgerKeeper
+	database.Surveyor
+	database.LedgerKeeper
 	ledger.Log
 }
 
@@ -123,7 +124,7 @@ func fill(path string, options sample.Options) (*sqlite.Store, error) {
 }
 
 // populate puts a sample into a store.
-func populate(ctx context.Context, store sandtrail.Database, options sample.Options) error {
+func populate(ctx context.Context, store database.Database, options sample.Options) error {
 	s := sample.New(options)
 	for _, u := range s.Users() {
 		if err := store.PutUser(ctx, u); err != nil {
@@ -153,7 +154,7 @@ var ledgerKeys = sync.OnceValues(func() (ledger.Keys, error) { return ledger.Gen
 
 // shownLedger is the ledger as serve gives it to the page.
 type shownLedger struct {
-	sandtrail.LedgerKeeper
+	database.LedgerKeeper
 	ledger.Service
 }
 
@@ -209,7 +210,7 @@ func newestOf(t *testing.T, f sandtrail.Filter) sandtrail.Execution {
 	return newestIn(t, sampleStore(t), f)
 }
 
-func newestIn(t *testing.T, store sandtrail.Database, f sandtrail.Filter) sandtrail.Execution {
+func newestIn(t *testing.T, store database.Database, f sandtrail.Filter) sandtrail.Execution {
 	t.Helper()
 	page, err := store.Executions(t.Context(), sandtrail.Query{Filter: f, Limit: 1}, now)
 	if err != nil || len(page.Items) == 0 {

@@ -71,7 +71,7 @@ func furnishLogs(t *testing.T, store fullStore) {
 	t.Helper()
 	acts := []auth.Access{
 		{Actor: "on call", Action: "export", Object: "/v1/export?format=csv&within=24h", Remote: "10.0.4.17"},
-		{Actor: "retention", Action: sandtrail.CleanupAction, Object: "before 2026-08-26T04:00:00Z", Detail: "deleted 418"},
+		{Actor: "retention", Action: auth.CleanupAction, Object: "before 2026-08-26T04:00:00Z", Detail: "deleted 418"},
 		{Actor: "on call", Action: "create key", Object: "/v1/keys", Remote: "10.0.4.17"},
 		{Actor: "grace, laptop", Action: "delete user", Object: "/v1/users/u-0007", Remote: "10.0.9.2", Outcome: auth.Denied, Detail: "a key with the role read, bound to one user, may not do this"},
 		{Actor: "yearly audit", Action: "read access log", Object: "/v1/access-log", Remote: "10.0.4.90"},
@@ -99,7 +99,7 @@ func furnishLogs(t *testing.T, store fullStore) {
 		}
 		must(t, store.PutAlertDelivery(t.Context(), event.ID, webhook))
 	}
-	must(t, store.Reschedule(t.Context(), sandtrail.RetentionWork, now.Add(13*time.Hour)))
+	must(t, store.Reschedule(t.Context(), auth.RetentionWork, now.Add(13*time.Hour)))
 	must(t, store.PutHold(t.Context(), sandtrail.Hold{
 		Subject: sandtrail.Users, SubjectID: "u-0003", Reason: "Case 2026-17", CreatedBy: "on call", CreatedAt: now.AddDate(0, 0, -9),
 	}))

@@ -5,11 +5,12 @@ import (
 	"net/http"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Ledger tells how far records can be proved.
 type Ledger interface {
-	LedgerState(ctx context.Context) (sandtrail.LedgerState, error)
+	LedgerState(ctx context.Context) (database.LedgerState, error)
 	// Leaf returns the place of a stored execution in the log, ErrNotFound while
 	// it is unsealed.
 	Leaf(ctx context.Context, e sandtrail.Execution) (int64, error)
@@ -20,7 +21,7 @@ type Ledger interface {
 // integrity is the state of the ledger. Its figures count everybody's records,
 // so a reader who is bound to a user does not get it.
 type integrity struct {
-	sandtrail.LedgerState
+	database.LedgerState
 	Signed   stamp // when the newest checkpoint was
 	Checked  stamp // when somebody last verified
 	Keys     []string

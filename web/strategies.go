@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // ownersPage lists strategies or users: the busiest of a window, or all of
@@ -165,7 +166,7 @@ func strategy(v *view) error {
 		return err
 	}
 	last := newest[:min(len(newest), sandtrail.DefaultHealthLast)]
-	p.Health, p.Strip = sandtrail.Health(found.ID, last), newStrip(p.frame, last)
+	p.Health, p.Strip = database.Health(found.ID, last), newStrip(p.frame, last)
 	p.Findings, p.Most = findingsStrip(last)
 	p.Times, p.Memory = distributions(newest)
 	p.People = rankRows(sandtrail.Users, tally(newest, sandtrail.Users, sandtrail.MostExecutions, 8), window{Name: "90d"})

@@ -9,13 +9,14 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/notify"
 )
 
 // AlertStore is what alerts need of a store.
 type AlertStore interface {
 	WindowStats(ctx context.Context, w sandtrail.Window) (sandtrail.WindowStats, error)
-	sandtrail.Agenda
+	database.Leases
 	alert.Log
 	alert.Silences
 }

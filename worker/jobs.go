@@ -8,11 +8,12 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Maintainer is a store that wants upkeep.
 type Maintainer interface {
-	Upkeep() []sandtrail.UpkeepStep
+	Upkeep() []database.UpkeepStep
 }
 
 // Upkeep keeps the answers of a store fast. Each step is a job of its own, so
@@ -37,7 +38,7 @@ const (
 type RetentionStore interface {
 	sandtrail.Cleaner
 	sandtrail.Holds
-	sandtrail.Agenda
+	database.Leases
 	auth.AccessLog
 }
 
@@ -50,7 +51,7 @@ func Retention(store RetentionStore, periods sandtrail.Periods, agree func(conte
 		if err := agree(ctx); err != nil {
 			return err
 		}
-		mine, err := store.Claim(ctx, sandtrail.RetentionWork, now, retentionRetry, retentionPeriod)
+		mine, err := store.Claim(ctx, auth.RetentionWork, now, retentionRetry, retentionPeriod)
 		if err != nil || !mine {
 			return err
 		}
@@ -70,12 +71,12 @@ func Retention(store RetentionStore, periods sandtrail.Periods, agree func(conte
 		}
 		now = sandtrail.Millisecond(now)
 		line := auth.Access{
-			ID: sandtrail.NewID(now), At: now, Actor: sandtrail.RetentionWork, Action: sandtrail.CleanupAction,
+			ID: sandtrail.NewID(now), At: now, Actor: auth.RetentionWork, Action: auth.CleanupAction,
 			Object: old.String(), Outcome: auth.Allowed, Detail: detail,
 		}
 		if err := store.LogAccess(ctx, line); err != nil {
 			return err
 		}
-		return store.Reschedule(ctx, sandtrail.RetentionWork, now.Add(retentionPeriod))
+		return store.Reschedule(ctx, auth.RetentionWork, now.Add(retentionPeriod))
 	}}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // KeptStore is a database that a program keeps by itself, without a server.
@@ -20,10 +21,10 @@ type KeptStore interface {
 func Keep(ctx context.Context, store KeptStore, periods sandtrail.Periods, log *slog.Logger) {
 	loop := Loop{
 		Jobs: Upkeep(store), Log: log,
-		Now: func(ctx context.Context) (time.Time, error) { return sandtrail.TimeOf(ctx, store, time.Now()) },
+		Now: func(ctx context.Context) (time.Time, error) { return database.TimeOf(ctx, store, time.Now()) },
 	}
 	if periods.Removes() {
-		agree := func(ctx context.Context) error { return sandtrail.AgreeOnTime(ctx, store, time.Now()) }
+		agree := func(ctx context.Context) error { return database.AgreeOnTime(ctx, store, time.Now()) }
 		loop.Jobs = append(loop.Jobs, Retention(store, periods, agree, log))
 	}
 	loop.Run(ctx)

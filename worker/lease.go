@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // lease is work that this server has claimed, and no other does until it ends.
 type lease struct {
-	agenda sandtrail.Agenda
+	agenda database.Leases
 	work   string
 	length time.Duration
 	until  time.Time
@@ -17,7 +18,7 @@ type lease struct {
 }
 
 // claim claims work; nil: it is another server's, or not due.
-func claim(ctx context.Context, agenda sandtrail.Agenda, work string, now time.Time, length, period time.Duration) (*lease, error) {
+func claim(ctx context.Context, agenda database.Leases, work string, now time.Time, length, period time.Duration) (*lease, error) {
 	now, begun := sandtrail.Millisecond(now), time.Now()
 	mine, err := agenda.Claim(ctx, work, now, length, period)
 	if err != nil || !mine {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/notify"
 )
 
@@ -21,7 +21,7 @@ const publishRetry = time.Minute
 // Checkpoints signs a checkpoint every so often and publishes it everywhere,
 // on one of the servers. A publisher that fails does not keep it from the
 // others; all are tried again soon.
-func Checkpoints(sign func(context.Context, time.Time) (notify.Checkpoint, error), agenda sandtrail.Agenda, to []Publisher, every time.Duration) Job {
+func Checkpoints(sign func(context.Context, time.Time) (notify.Checkpoint, error), agenda database.Leases, to []Publisher, every time.Duration) Job {
 	return Job{Name: "checkpoints", Every: min(every, publishRetry) / 2, RunOnce: func(ctx context.Context, now time.Time) error {
 		mine, err := agenda.Claim(ctx, "checkpoints", now, every, every)
 		if err != nil || !mine {
@@ -46,7 +46,7 @@ const verifyRetry = time.Hour
 
 // Verification compares the executions with the ledger every so often, on one of
 // the servers.
-func Verification(verify func(context.Context, time.Time) error, agenda sandtrail.Agenda, every time.Duration) Job {
+func Verification(verify func(context.Context, time.Time) error, agenda database.Leases, every time.Duration) Job {
 	return Job{Name: "verify", Every: min(every, 5*time.Minute), RunOnce: func(ctx context.Context, now time.Time) error {
 		mine, err := agenda.Claim(ctx, "verify", now, min(every, verifyRetry), every)
 		if err != nil || !mine {

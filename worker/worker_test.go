@@ -16,6 +16,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
 
@@ -42,7 +43,7 @@ func openStore(t *testing.T) *sqlite.Store {
 }
 
 // prepare lets a store take in what put puts.
-func prepare(t *testing.T, s sandtrail.Database) {
+func prepare(t *testing.T, s database.Database) {
 	t.Helper()
 	_, err := s.Migrate(t.Context(), noon)
 	err = errors.Join(err,
@@ -131,7 +132,7 @@ func TestRetentionRunsOnceADay(t *testing.T) {
 	if n := left(); n != 1 {
 		t.Errorf("%d records left the next day, want 1", n)
 	}
-	lines, err := s.Accesses(t.Context(), auth.AccessQuery{Action: sandtrail.CleanupAction, Limit: 10})
+	lines, err := s.Accesses(t.Context(), auth.AccessQuery{Action: auth.CleanupAction, Limit: 10})
 	if err != nil || len(lines) != 2 || lines[1].Actor != "retention" || lines[1].Detail != "deleted 1" ||
 		lines[1].Object != "before 2026-08-26T12:00:00Z, type TERMINAL before 2026-11-24T11:00:00Z" {
 		t.Errorf("access log: %+v, %v", lines, err)
@@ -141,8 +142,8 @@ func TestRetentionRunsOnceADay(t *testing.T) {
 // stuck is a store one step of whose upkeep fails.
 type stuck struct{}
 
-func (stuck) Upkeep() []sandtrail.UpkeepStep {
-	return []sandtrail.UpkeepStep{
+func (stuck) Upkeep() []database.UpkeepStep {
+	return []database.UpkeepStep{
 		{Name: "partitions", RunOnce: func(context.Context, time.Time) error { return errors.New("locked") }},
 		{Name: "fold", RunOnce: func(context.Context, time.Time) error { return nil }},
 	}

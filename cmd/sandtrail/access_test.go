@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
@@ -25,7 +24,7 @@ func TestActsAreLogged(t *testing.T) {
 		{"remove hold", []string{"hold", "remove", "--user", "ada"}},
 		{"silence alerts", []string{"alert", "silence", "high-failure-rate", "--for", "2h", "--reason", "moving"}},
 		{"export", []string{"export"}},
-		{sandtrail.CleanupAction, []string{"cleanup"}},
+		{auth.CleanupAction, []string{"cleanup"}},
 		{"delete user", []string{"users", "delete", "ada"}},
 		{"delete strategy", []string{"strategies", "delete", "momentum"}},
 		{"create key", []string{"keys", "create", "--role", "read"}},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/bench"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -105,7 +106,7 @@ func (c *benchCmd) check(d *deps) error {
 	return nil
 }
 
-func mustBeEmpty(ctx context.Context, database sandtrail.Database) error {
+func mustBeEmpty(ctx context.Context, database database.Database) error {
 	users, err := database.Users(ctx, sandtrail.OwnerQuery{Limit: 1})
 	if err != nil {
 		return err
@@ -120,7 +121,7 @@ func mustBeEmpty(ctx context.Context, database sandtrail.Database) error {
 	return nil
 }
 
-func openPlain(ctx context.Context, target string, database sandtrail.Database, withTable bool) (bench.Plain, error) {
+func openPlain(ctx context.Context, target string, database database.Database, withTable bool) (bench.Plain, error) {
 	if _, embedded := database.(*sqlite.Store); embedded {
 		path, err := runner.SQLitePath(target)
 		if err != nil {

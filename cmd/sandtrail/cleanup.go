@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
@@ -53,10 +55,10 @@ func (c *cleanupCmd) Run(ctx context.Context, d *deps) error {
 		c.warnOfHolds(ctx, d, store, old)
 		return d.say("%d", n)
 	}
-	if err := sandtrail.AgreeOnTime(ctx, store, d.now()); err != nil {
+	if err := database.AgreeOnTime(ctx, store, d.now()); err != nil {
 		return err
 	}
-	if err := d.recordAct(ctx, sandtrail.CleanupAction, "before "+old.Before.UTC().Format(time.RFC3339)); err != nil {
+	if err := d.recordAct(ctx, auth.CleanupAction, "before "+old.Before.UTC().Format(time.RFC3339)); err != nil {
 		return err
 	}
 	deleted, err := d.deletion(ctx, "Cleaning up", func(ctx context.Context) (int64, error) {

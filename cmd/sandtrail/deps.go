@@ -14,6 +14,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/recorder/systemd"
 	"github.com/sandtrail/sandtrail/runner"
@@ -98,7 +99,7 @@ func (d *deps) connect(server string) (*client.Client, error) {
 
 // database opens the database as it is, for commands that need more than a
 // store.
-func (d *deps) database(ctx context.Context, options postgres.Options) (sandtrail.Database, error) {
+func (d *deps) database(ctx context.Context, options postgres.Options) (database.Database, error) {
 	db, server, err := d.target()
 	if err != nil {
 		return nil, err
@@ -123,7 +124,7 @@ var makers = []string{
 	"users add", "users import",
 }
 
-func openDatabase(ctx context.Context, target string, options postgres.Options, embedded sqlite.Options) (sandtrail.Database, error) {
+func openDatabase(ctx context.Context, target string, options postgres.Options, embedded sqlite.Options) (database.Database, error) {
 	if err := runner.CheckDatabase(target); err != nil {
 		return nil, err
 	}
@@ -147,19 +148,19 @@ func openDatabase(ctx context.Context, target string, options postgres.Options, 
 
 // migrateEmbedded brings a file up to date. Where the command makes no
 // database, a file without tables stays as it is.
-func (d *deps) migrateEmbedded(ctx context.Context, database *sqlite.Store) error {
-	all, err := database.Migrations(ctx)
+func (d *deps) migrateEmbedded(ctx context.Context, db *sqlite.Store) error {
+	all, err := db.Migrations(ctx)
 	if err != nil {
 		return err
 	}
-	pending := slices.DeleteFunc(slices.Clone(all), func(m sandtrail.Migration) bool { return !m.Applied.IsZero() })
+	pending := slices.DeleteFunc(slices.Clone(all), func(m database.Migration) bool { return !m.Applied.IsZero() })
 	if len(pending) == len(all) && !d.makes {
 		return sandtrail.Errorf(sandtrail.CodeUnavailable, "the file has no tables of Sandtrail: name another with --db or SANDTRAIL_DB, or run sandtrail migrate")
 	}
 	if len(pending) == 0 {
 		return nil
 	}
-	_, err = database.Migrate(ctx, d.now())
+	_, err = db.Migrate(ctx, d.now())
 	return err
 }
 
@@ -177,16 +178,16 @@ func (d *deps) maintain(ctx context.Context) {
 func (d *deps) maintainIfPossible(ctx context.Context) { _ = d.upkeep(ctx) }
 
 func (d *deps) upkeep(ctx context.Context) error {
-	database, local := d.opened.(sandtrail.Database)
+	db, local := d.opened.(database.Database)
 	if !local || ctx.Err() != nil {
 		return nil
 	}
-	now, err := sandtrail.TimeOf(ctx, database, d.now())
+	now, err := database.TimeOf(ctx, db, d.now())
 	if err != nil {
 		return err
 	}
 	var failed []error
-	for _, step := range database.Upkeep() {
+	for _, step := range db.Upkeep() {
 		if !step.Slow {
 			failed = append(failed, step.RunOnce(ctx, now))
 		}

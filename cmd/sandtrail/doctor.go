@@ -7,7 +7,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/server"
@@ -42,9 +42,9 @@ func (c *doctorCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	depth := sandtrail.Shallow
+	depth := database.Shallow
 	if c.Deep {
-		depth = sandtrail.Deep
+		depth = database.Deep
 	}
 	checks, err := examiner.Doctor(ctx, depth, d.now())
 	if err != nil {
@@ -62,7 +62,7 @@ func (c *doctorCmd) Run(ctx context.Context, d *deps) error {
 	for _, check := range checks {
 		ok = ok && check.OK
 	}
-	err = print(d, c.Output, finding[sandtrail.Check]{whole: checks, rows: checks, columns: checkColumns(d)})
+	err = print(d, c.Output, finding[database.Check]{whole: checks, rows: checks, columns: checkColumns(d)})
 	if err == nil && !ok {
 		return exitStatus(statusFinding)
 	}
@@ -71,17 +71,17 @@ func (c *doctorCmd) Run(ctx context.Context, d *deps) error {
 
 // withClock adds what is to be said of a database's clock. A server says it of its
 // own.
-func withClock(ctx context.Context, examiner server.Examiner, now time.Time, checks []sandtrail.Check) ([]sandtrail.Check, error) {
-	if _, has := examiner.(sandtrail.Clock); !has {
+func withClock(ctx context.Context, examiner server.Examiner, now time.Time, checks []database.Check) ([]database.Check, error) {
+	if _, has := examiner.(database.Clock); !has {
 		return checks, nil
 	}
-	c, err := sandtrail.CheckClock(ctx, examiner, now)
+	c, err := database.CheckClock(ctx, examiner, now)
 	return append(checks, c), err
 }
 
 // outbox is what waits on this machine for the database.
-func (c *doctorCmd) outbox(d *deps) (sandtrail.Check, error) {
-	check := sandtrail.Check{Name: "outbox", OK: true, Detail: "nothing ever waited on this machine"}
+func (c *doctorCmd) outbox(d *deps) (database.Check, error) {
+	check := database.Check{Name: "outbox", OK: true, Detail: "nothing ever waited on this machine"}
 	box, err := c.existing(d)
 	if err != nil || box == nil {
 		return check, err
@@ -99,8 +99,8 @@ func (c *doctorCmd) outbox(d *deps) (sandtrail.Check, error) {
 	return check, err
 }
 
-func checkColumns(d *deps) []table.Column[sandtrail.Check] {
-	type row = sandtrail.Check
+func checkColumns(d *deps) []table.Column[database.Check] {
+	type row = database.Check
 	return []table.Column[row]{
 		{
 			Name: "ok", Shown: true,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -131,7 +132,7 @@ func (d *deps) export(ctx context.Context, store sandtrail.Store, filter sandtra
 
 // eachPage uses every page of what a filter selects, newest first.
 func eachPage(ctx context.Context, store sandtrail.Reader, filter sandtrail.Filter, now func() time.Time, use func([]sandtrail.Execution) error) error {
-	ctx = sandtrail.WithOwnLimits(ctx)
+	ctx = database.WithOwnLimits(ctx)
 	for q := (sandtrail.Query{Filter: filter, Limit: sandtrail.MaxLimit}); ; {
 		page, err := store.Executions(ctx, q, now())
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -26,7 +27,7 @@ type exporting struct {
 	*testing.T
 	cmd   exportCmd
 	deps  *deps
-	store sandtrail.Database
+	store database.Database
 }
 
 var exportNow = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -43,7 +44,7 @@ func newExporting(t *testing.T, n int) *exporting {
 	x := &exporting{T: t, deps: d}
 	x.must(err)
 	x.Cleanup(func() { x.must(d.close()) })
-	x.store = d.opened.(sandtrail.Database)
+	x.store = d.opened.(database.Database)
 	name := "Ada \"\r\n,1\n\""
 	x.must(x.store.PutUser(t.Context(), sandtrail.User{ID: "a\nda", Email: "ada@example.com", Name: &name}))
 	x.must(x.store.PutStrategy(t.Context(), sandtrail.Strategy{ID: "s", Name: "=S\n"}))
@@ -195,7 +196,7 @@ func TestExportResumesAmongChanges(t *testing.T) {
 	x.append(exportNow.Add(time.Second))
 	older := x.append(exportNow.Add(-time.Hour))
 	gone, going := exportedIDs(t, whole)[15], exportedIDs(t, whole)[20]
-	deleted, err := x.store.(sandtrail.ArchivedCleaner).CleanupArchived(t.Context(), time.Time{}, sandtrail.Before(exportNow),
+	deleted, err := x.store.(database.ArchivedCleaner).CleanupArchived(t.Context(), time.Time{}, sandtrail.Before(exportNow),
 		func(id sandtrail.ID) bool { return id == gone || id == going })
 	if err != nil || deleted != 2 {
 		t.Fatalf("deleted %d, %v; want 2", deleted, err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/parquetfile"
 	"github.com/sandtrail/sandtrail/ledger"
 )
@@ -133,7 +134,7 @@ func listArchived(ctx context.Context, from depot, q sandtrail.Query, now time.T
 	found := shelf{limit: q.Limit, items: []sandtrail.Execution{}}
 	for _, name := range slices.Backward(names) { // newest weeks first
 		err := readArchived(ctx, from, name, func(e sandtrail.Execution) {
-			if plan.Filter.Selects(e) {
+			if database.Selects(plan.Filter, e) {
 				found.add(e)
 			}
 		})

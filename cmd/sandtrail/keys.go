@@ -8,6 +8,7 @@ import (
 	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/ledger"
@@ -193,16 +194,16 @@ func hereOrThere[T any](ctx context.Context, d *deps, kept string, local func(se
 
 // serviceStore is what both databases keep for a server.
 type serviceStore interface {
-	sandtrail.Database
+	database.Database
 	auth.Keyring
 	auth.AccessLog
 	sandtrail.Follower
-	sandtrail.Agenda
+	database.Leases
 	alert.Log
 	alert.Silences
-	sandtrail.ArchivedCleaner
-	sandtrail.LedgerKeeper
-	sandtrail.Surveyor
+	database.ArchivedCleaner
+	database.LedgerKeeper
+	database.Surveyor
 	ledger.Log
 	ledger.WitnessMemory
 }

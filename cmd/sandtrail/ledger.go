@@ -10,6 +10,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/cmdline"
 	"github.com/sandtrail/sandtrail/ledger"
@@ -96,7 +97,7 @@ func invalid(err error) error {
 // keeper is a store with a ledger.
 type keeper interface {
 	ledger.Log
-	sandtrail.LedgerKeeper
+	database.LedgerKeeper
 }
 
 // ledgerOf is the ledger of the database, up to date.

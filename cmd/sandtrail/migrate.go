@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/cmdline"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
@@ -93,8 +94,8 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 		options.Report = func(line string) { adopted = true; _ = d.say("  %s", line) }
 	}
 	d.makes = !c.Status && !c.DryRun
-	database, err := d.database(ctx, options)
-	trail, _ := database.(*postgres.Store)
+	opened, err := d.database(ctx, options)
+	trail, _ := opened.(*postgres.Store)
 	if err == nil && c.PrismaSchema != "" {
 		err = c.tellDeclared(ctx, d, trail)
 	}
@@ -104,18 +105,18 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	case err == nil && c.DryRun && c.Adopt:
 		return planAdoption(ctx, d, trail)
 	case c.Status || c.DryRun:
-		return c.tell(ctx, d, database, err)
+		return c.tell(ctx, d, opened, err)
 	case err != nil:
 		return err
 	}
-	now, err := sandtrail.TimeOf(ctx, database, d.now())
+	now, err := database.TimeOf(ctx, opened, d.now())
 	if err != nil {
 		return err
 	}
-	applied, err := database.Migrate(ctx, now)
+	applied, err := opened.Migrate(ctx, now)
 	err = errors.Join(c.report(d, applied, err == nil), err)
 	if trail != nil && err == nil && c.Output == "table" {
-		var search sandtrail.Check
+		var search database.Check
 		if search, err = trail.TextSearch(ctx); err == nil && search.Fix != "" {
 			err = d.say("Note: %s: %s", search.Detail, search.Fix)
 		}
@@ -127,12 +128,12 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 }
 
 // tell shows the migrations of a database, all of them where there is none yet.
-func (c *migrateCmd) tell(ctx context.Context, d *deps, database sandtrail.Database, err error) error {
-	var all []sandtrail.Migration
+func (c *migrateCmd) tell(ctx context.Context, d *deps, db database.Database, err error) error {
+	var all []database.Migration
 	if errors.Is(err, fs.ErrNotExist) {
 		all, err = sqlite.AllMigrations()
 	} else if err == nil {
-		all, err = database.Migrations(ctx)
+		all, err = db.Migrations(ctx)
 	}
 	if err != nil {
 		return err
@@ -145,7 +146,7 @@ func (c *migrateCmd) tell(ctx context.Context, d *deps, database sandtrail.Datab
 
 // report tells what was applied, and when that is nothing because there was
 // nothing to do.
-func (c *migrateCmd) report(d *deps, applied []sandtrail.Migration, done bool) error {
+func (c *migrateCmd) report(d *deps, applied []database.Migration, done bool) error {
 	if c.Output != "table" {
 		return print(d, c.Output, migrations(applied, d.now()))
 	}
@@ -167,7 +168,7 @@ type migration struct {
 	AppliedAt *time.Time `json:"appliedAt"` // null: pending
 }
 
-func migrations(all []sandtrail.Migration, now time.Time) finding[migration] {
+func migrations(all []database.Migration, now time.Time) finding[migration] {
 	rows := make([]migration, len(all))
 	for i, m := range all {
 		rows[i] = migration{Version: m.Version, Name: m.Name}
@@ -220,7 +221,7 @@ func dropOld(ctx context.Context, d *deps, database *postgres.Store) error {
 }
 
 // dryRun prints the SQL of what is pending.
-func dryRun(d *deps, all []sandtrail.Migration) error {
+func dryRun(d *deps, all []database.Migration) error {
 	pending := 0
 	for _, m := range all {
 		if !m.Applied.IsZero() {

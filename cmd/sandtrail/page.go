@@ -9,6 +9,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/web"
@@ -32,7 +33,7 @@ func (c *serveCmd) page(store serviceStore, rules []alert.Rule, periods sandtrai
 
 // shownLedger is what the page tells of the ledger.
 type shownLedger struct {
-	sandtrail.LedgerKeeper
+	database.LedgerKeeper
 	*ledger.Service
 }
 

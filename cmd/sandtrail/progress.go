@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
@@ -91,7 +91,7 @@ func (d *deps) deletion(ctx context.Context, title string, count, remove func(co
 		}
 		bar := d.newProgress(title, total)
 		defer bar.finish()
-		ctx = sandtrail.OnDeleted(ctx, bar.add)
+		ctx = database.OnDeleted(ctx, bar.add)
 	}
 	return remove(ctx)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/tracing"
 	"github.com/sandtrail/sandtrail/notify"
@@ -98,7 +99,7 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	loop := c.jobs(store, rules, metrics.channels(channels), d, log)
 	if periods.Removes() {
 		loop.Jobs = append(loop.Jobs, worker.Retention(metrics.retained(retained), periods,
-			func(ctx context.Context) error { return sandtrail.AgreeOnTime(ctx, store, d.now()) }, log))
+			func(ctx context.Context) error { return database.AgreeOnTime(ctx, store, d.now()) }, log))
 	}
 	loop.Jobs = append(loop.Jobs, c.delivery(store, periods, d, log))
 	loop.Done = metrics.done
@@ -196,7 +197,7 @@ func (c *serveCmd) rules() ([]alert.Rule, error) {
 
 func (c *serveCmd) jobs(store serviceStore, rules []alert.Rule, channels []notify.Channel, d *deps, log *slog.Logger) worker.Loop {
 	return worker.Loop{
-		Now: func(ctx context.Context) (time.Time, error) { return sandtrail.TimeOf(ctx, store, d.now()) },
+		Now: func(ctx context.Context) (time.Time, error) { return database.TimeOf(ctx, store, d.now()) },
 		Log: log, Jobs: append(worker.Upkeep(store), worker.Alerts(store, rules, channels...)...),
 	}
 }

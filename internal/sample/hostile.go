@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // HostileText is a text that breaks layouts, terminals, spreadsheets or markup.
@@ -132,7 +133,7 @@ func deepMetadata() json.RawMessage {
 
 // StoreHostile migrates a store and puts the hostile executions with their
 // owners into it. It returns the id of the last one.
-func StoreHostile(ctx context.Context, store sandtrail.Database, now time.Time) (last sandtrail.ID, err error) {
+func StoreHostile(ctx context.Context, store database.Database, now time.Time) (last sandtrail.ID, err error) {
 	if _, err := store.Migrate(ctx, now); err != nil {
 		return last, err
 	}

@@ -53,7 +53,7 @@ type campaign struct {
 	temp     string       // of commands
 	programs programs
 	commit   string // that they were built from
-	database database
+	database databaseUnderTest
 	servers  [2]*server
 	oracle   *oracle
 	outbox   string // of the recorders

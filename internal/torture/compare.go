@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/outbox"
 )
 
@@ -111,11 +111,11 @@ const upkeepTime = 2 * time.Minute
 // waitsForUpkeep reports whether all that doctor has found are steps that a fault
 // has stopped, which are tried again by and by, and rows that one of them moves.
 func waitsForUpkeep(said string) bool {
-	var checks []sandtrail.Check
+	var checks []database.Check
 	if err := json.Unmarshal([]byte(said), &checks); err != nil {
 		return false
 	}
-	return !slices.ContainsFunc(checks, func(check sandtrail.Check) bool {
+	return !slices.ContainsFunc(checks, func(check database.Check) bool {
 		return !check.OK && !strings.HasPrefix(check.Name, "upkeep:") && check.Name != "default partition"
 	})
 }

@@ -15,8 +15,8 @@ import (
 	_ "modernc.org/sqlite" // the driver of plain SQL
 )
 
-// database is where the servers keep the records, with what plain SQL may do to it.
-type database interface {
+// databaseUnderTest is where the servers keep the records, with what plain SQL may do to it.
+type databaseUnderTest interface {
 	url() string    // for the servers, past what harms their network
 	direct() string // for examinations
 	// ready starts what does not run, and waits for it.

@@ -17,14 +17,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
 // Database is a store with a ledger.
 type Database interface {
-	sandtrail.Database
-	sandtrail.ArchivedCleaner
-	sandtrail.LedgerKeeper
+	database.Database
+	database.ArchivedCleaner
+	database.LedgerKeeper
 	ledger.Log
 }
 

@@ -1,9 +1,11 @@
-package sandtrail
+package database
 
 import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/sandtrail/sandtrail"
 )
 
 // Clock is a store with a clock of its own: that of the database's server, which
@@ -41,7 +43,7 @@ func CheckClock(ctx context.Context, store any, now time.Time) (Check, error) {
 func AgreeOnTime(ctx context.Context, store any, now time.Time) error {
 	c, err := CheckClock(ctx, store, now)
 	if err == nil && !c.OK {
-		err = Errorf(CodeConflict, "nothing is removed while the clocks disagree: %s; %s", c.Detail, c.Fix)
+		err = sandtrail.Errorf(sandtrail.CodeConflict, "nothing is removed while the clocks disagree: %s; %s", c.Detail, c.Fix)
 	}
 	return err
 }

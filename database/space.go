@@ -1,4 +1,4 @@
-package sandtrail
+package database
 
 import (
 	"context"

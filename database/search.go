@@ -1,4 +1,4 @@
-package sandtrail
+package database
 
 import (
 	"bytes"
@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sandtrail/sandtrail"
 )
 
 const (
@@ -54,10 +56,38 @@ func Search[T any](ctx context.Context, search func(context.Context) (T, error))
 	defer cancel()
 	found, err := search(bounded)
 	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(bounded), errSearchTime) {
-		err = &Error{Code: CodeUnavailable, Message: errSearchTime.Error(), Err: err}
+		err = &sandtrail.Error{Code: sandtrail.CodeUnavailable, Message: errSearchTime.Error(), Err: err}
 	}
 	return found, err
 }
 
 var errSearchTime = errors.New("the search for text took longer than " + SearchTime.String() +
 	": narrow it by time, user or strategy, or search for a longer text")
+
+// Selects reports whether an execution belongs to a filter without Within.
+func Selects(f sandtrail.Filter, e sandtrail.Execution) bool {
+	return (f.UserID == "" || f.UserID == e.UserID) &&
+		(f.StrategyID == "" || f.StrategyID == e.StrategyID) &&
+		(f.Type == "" || f.Type == e.Type) &&
+		(f.Success == nil || *f.Success == e.Success) &&
+		(f.TimedOut == nil || *f.TimedOut == e.TimedOut) &&
+		(f.Since.IsZero() || !e.CreatedAt.Before(f.Since)) && (f.Until.IsZero() || e.CreatedAt.Before(f.Until)) &&
+		between(&e.ExecutionTime, f.MinTime, f.MaxTime) && between(e.MemoryUsed, f.MinMemory, f.MaxMemory) &&
+		(f.Text == "" || NewNeedle(f.Text).In(e.Metadata))
+}
+
+// between reports whether a measure lies within limits; what was not measured
+// lies within none.
+func between(measure, least, most *int) bool {
+	return (least == nil || measure != nil && *measure >= *least) && (most == nil || measure != nil && *measure <= *most)
+}
+
+func lowerASCII(text []byte) []byte {
+	lower := make([]byte, len(text))
+	for i, c := range text {
+		if lower[i] = c; 'A' <= c && c <= 'Z' {
+			lower[i] += 'a' - 'A'
+		}
+	}
+	return lower
+}

@@ -1,8 +1,10 @@
-package sandtrail
+package database
 
 import (
 	"fmt"
 	"strings"
+
+	"github.com/sandtrail/sandtrail"
 )
 
 // Oddities counts executions with values that the table takes from other
@@ -36,7 +38,7 @@ func (o Oddities) Check() Check {
 		c.Detail = "executions that another client wrote: " + strings.Join(found, "; ")
 	}
 	if o.Costless > 0 {
-		c.Detail += fmt.Sprintf("; %d with a cpuUsage above %.0f %%, which no sum of CPU seconds counts", o.Costless, MaxCPUUsage)
+		c.Detail += fmt.Sprintf("; %d with a cpuUsage above %.0f %%, which no sum of CPU seconds counts", o.Costless, sandtrail.MaxCPUUsage)
 	}
 	return c
 }

@@ -1,13 +1,13 @@
-package sandtrail
+package database
 
 import (
 	"context"
 	"time"
 )
 
-// Agenda lets several processes on one store share work that one of them
+// Leases lets several processes on one store share work that one of them
 // should do at a time.
-type Agenda interface {
+type Leases interface {
 	// Claim reports whether the work is due and claims it: nobody is told so
 	// again for the length of the lease. Work that nobody has claimed yet is
 	// due, and so is work that would be due later than a period from now, and
@@ -20,11 +20,3 @@ type Agenda interface {
 	// zero time when nobody has claimed it yet.
 	Due(ctx context.Context, work string) (time.Time, error)
 }
-
-// RetentionWork names the removal of old records, on the agenda and as the
-// actor of its lines in the access log. CleanupAction is what those lines say
-// was done, whoever did it.
-const (
-	RetentionWork = "retention"
-	CleanupAction = "cleanup"
-)
