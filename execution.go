@@ -111,18 +111,8 @@ func findings(raw json.RawMessage) []Finding {
 	return out
 }
 
-// JoinClasses is the classes_found column for a list of classes: nil for nil,
-// "" for none.
-func JoinClasses(classes []string) *string {
-	if classes == nil {
-		return nil
-	}
-	joined := strings.Join(classes, ",")
-	return &joined
-}
-
-// SplitClasses is the inverse of JoinClasses. It forgives blanks around names
-// and empty names, which other writers leave.
+// SplitClasses reads the column classes_found: nil for NULL. Blanks around names and
+// empty names, which other programs write, are left out.
 func SplitClasses(column *string) []string {
 	if column == nil {
 		return nil
@@ -134,20 +124,6 @@ func SplitClasses(column *string) []string {
 		}
 	}
 	return classes
-}
-
-// MetadataFromColumn is the metadata of a row somebody else may have written:
-// a JSON object as it is, any other text under the key "text", so that
-// nothing is lost and readers always see an object.
-func MetadataFromColumn(column *string) json.RawMessage {
-	if column == nil {
-		return nil
-	}
-	if raw := json.RawMessage(*column); bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) && json.Valid(raw) {
-		return raw
-	}
-	text, _ := json.Marshal(map[string]string{"text": *column})
-	return text
 }
 
 // Millisecond returns t in UTC cut to the precision that is stored.

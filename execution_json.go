@@ -53,29 +53,6 @@ func (e *Execution) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// MarshalJSON writes the execution with its place as one more member.
-func (f Followed) MarshalJSON() ([]byte, error) {
-	raw, err := f.Execution.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
-	w := jsonWriter{b: raw[:len(raw)-1]}
-	w.member("place", string(f.Place))
-	return append(w.b, '}'), w.err
-}
-
-// UnmarshalJSON reads what MarshalJSON writes.
-func (f *Followed) UnmarshalJSON(raw []byte) error {
-	var beside struct {
-		Place Place `json:"place"`
-	}
-	if err := json.Unmarshal(raw, &beside); err != nil {
-		return err
-	}
-	f.Place = beside.Place
-	return f.Execution.UnmarshalJSON(raw)
-}
-
 // jsonWriter writes the members of an object.
 type jsonWriter struct {
 	b   []byte

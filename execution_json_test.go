@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/follow"
 )
 
 // tagged has the fields of an execution and their tags, without its method.
@@ -52,17 +53,17 @@ func TestExecutionIsWrittenAsItsTagsSay(t *testing.T) {
 // of.
 func TestWhatEmbedsAnExecutionKeepsItsFields(t *testing.T) {
 	for name, e := range encodable() {
-		followed := sandtrail.Followed{Execution: e, Place: "the-place"}
+		followed := follow.Followed{Execution: e, Place: "the-place"}
 		raw, err := sandtrail.EncodeJSON(followed)
 		if err != nil || !strings.Contains(string(raw), `"the-place"`) {
 			t.Errorf("%s: %v: %s", name, err, raw)
 		}
-		var back sandtrail.Followed
+		var back follow.Followed
 		if err := json.Unmarshal(raw, &back); err != nil || back.Place != followed.Place || back.ID != e.ID || !back.CreatedAt.Equal(e.CreatedAt) {
 			t.Errorf("%s: %v: %+v", name, err, back)
 		}
 	}
-	if n := reflect.TypeFor[sandtrail.Followed]().NumField(); n != 2 {
+	if n := reflect.TypeFor[follow.Followed]().NumField(); n != 2 {
 		t.Errorf("a followed execution has %d fields, of which 2 are written", n)
 	}
 }

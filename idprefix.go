@@ -61,29 +61,3 @@ func (p IDPrefix) String() string {
 	}
 	return strings.TrimSuffix(low[:n], "-")
 }
-
-// MaxNamed is how many executions an ambiguous prefix is told to be that of:
-// what a store has to look for.
-const MaxNamed = 4
-
-// Only returns the one execution that was found, ErrNotFound if there is none.
-// Of several it is ErrInvalid, and says which.
-func (p IDPrefix) Only(found []Execution) (Execution, error) {
-	switch len(found) {
-	case 0:
-		return Execution{}, Errorf(CodeNotFound, "there is no execution %s", p)
-	case 1:
-		return found[0], nil
-	}
-	ids := make([]string, 0, MaxNamed)
-	for _, e := range found[:min(len(found), MaxNamed)] {
-		ids = append(ids, e.ID.String())
-	}
-	if len(found) >= MaxNamed {
-		ids = append(ids, "…")
-	}
-	return Execution{}, &Error{Code: CodeInvalid, Fields: []FieldError{{
-		"id",
-		fmt.Sprintf("%s begins the ids of several executions: give more digits of %s", p, strings.Join(ids, ", ")),
-	}}}
-}

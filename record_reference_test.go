@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/recordcsv"
 	"github.com/sandtrail/sandtrail/prisma"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
@@ -72,7 +73,7 @@ func TestRecordReferenceHasEveryField(t *testing.T) {
 	if diff := cmp.Diff(members, column(rows, 0)); diff != "" {
 		t.Errorf("names in JSON (-code +page):\n%s", diff)
 	}
-	if diff := cmp.Diff(sandtrail.CSVHeader()[:len(rows)], column(rows, 0)); diff != "" {
+	if diff := cmp.Diff(recordcsv.Header()[:len(rows)], column(rows, 0)); diff != "" {
 		t.Errorf("names in CSV (-code +page):\n%s", diff)
 	}
 	schema, err := prisma.Schema(prisma.Options{})

@@ -5,17 +5,6 @@ import "slices"
 // Act is what mends an error.
 type Act string
 
-// The acts.
-const (
-	ActMigrate     Act = "migrate"      // apply the store's migrations
-	ActVerify      Act = "verify"       // compare the executions with the ledger
-	ActExamine     Act = "examine"      // ask the store for its checks
-	ActDeliver     Act = "deliver"      // deliver what waits in the outbox
-	ActAddUser     Act = "add_user"     // put the user that Value names
-	ActAddStrategy Act = "add_strategy" // put the strategy that Value names
-	ActAddKey      Act = "add_key"      // make a key of the role that Value names
-)
-
 // Remedy is one way to mend an error. An error names the act; a program words
 // it as its own command, button or call.
 type Remedy struct {

@@ -108,15 +108,6 @@ func Rate(part, whole int64) *float64 {
 	return &rate
 }
 
-// Mean is sum/n, nil over nothing.
-func Mean(sum float64, n int64) *float64 {
-	if n == 0 {
-		return nil
-	}
-	mean := sum / float64(n)
-	return &mean
-}
-
 // Bucket is the width of a trend's buckets.
 type Bucket string
 

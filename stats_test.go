@@ -171,7 +171,7 @@ func TestHealthAndRates(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if sandtrail.Rate(0, 0) != nil || sandtrail.Mean(0, 0) != nil || *sandtrail.Rate(1, 3) != 100.0/3 {
+	if sandtrail.Rate(0, 0) != nil || database.Mean(0, 0) != nil || *sandtrail.Rate(1, 3) != 100.0/3 {
 		t.Error("a rate over nothing is a number, or one over three is not a third")
 	}
 }

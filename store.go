@@ -51,7 +51,7 @@ type Reader interface {
 	Execution(ctx context.Context, id ID) (Execution, error)
 
 	// ExecutionByPrefix returns the one execution whose id begins so, among those
-	// of a user if userID is not "". It answers as IDPrefix.Only does, and takes
+	// of a user if userID is not "". It answers as database.Only does, and takes
 	// no longer the more executions there are.
 	ExecutionByPrefix(ctx context.Context, p IDPrefix, userID string) (Execution, error)
 

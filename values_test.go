@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 func TestParseDuration(t *testing.T) {
@@ -136,7 +137,7 @@ func TestColumns(t *testing.T) {
 	}{
 		"did not look": {nil, nil}, "none": {[]string{}, new("")}, "two": {[]string{"A", "B"}, new("A,B")},
 	} {
-		if got := sandtrail.JoinClasses(test.classes); !cmp.Equal(got, test.column) {
+		if got := database.JoinClasses(test.classes); !cmp.Equal(got, test.column) {
 			t.Errorf("%s: joined to %v", name, got)
 		}
 		if got := sandtrail.SplitClasses(test.column); !cmp.Equal(got, test.classes) {
@@ -150,7 +151,7 @@ func TestColumns(t *testing.T) {
 		"null": {nil, ""}, "object": {new(` {"a":1}`), ` {"a":1}`}, "array": {new(`[1]`), `{"text":"[1]"}`},
 		"text": {new("no \"JSON\""), `{"text":"no \"JSON\""}`}, "broken": {new(`{"a"`), `{"text":"{\"a\""}`}, "empty": {new(""), `{"text":""}`},
 	} {
-		if got := string(sandtrail.MetadataFromColumn(test.column)); got != test.want {
+		if got := string(database.MetadataFromColumn(test.column)); got != test.want {
 			t.Errorf("metadata %s: got %s, want %s", name, got, test.want)
 		}
 	}

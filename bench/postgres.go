@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 const plainSchema = "sandtrail_bench"
@@ -77,7 +78,7 @@ func (p *Postgres) Append(ctx context.Context, batch []sandtrail.Execution) erro
 			}
 			return []any{
 				[16]byte(e.ID), e.UserID, e.StrategyID, string(e.Type), e.Success, e.ExecutionTime, e.MemoryUsed, e.CPUUsage,
-				e.TimedOut, e.ErrorCount, e.WarningCount, sandtrail.JoinClasses(e.Classes), metadata, e.CreatedAt,
+				e.TimedOut, e.ErrorCount, e.WarningCount, database.JoinClasses(e.Classes), metadata, e.CreatedAt,
 			}, nil
 		}))
 	return err

@@ -12,6 +12,7 @@ import (
 	_ "modernc.org/sqlite" // registers the driver
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // SQLite is the plain table in a file beside the measured one, filled by a
@@ -100,7 +101,7 @@ func (s *SQLite) Append(ctx context.Context, batch []sandtrail.Execution) error 
 			metadata = string(e.Metadata)
 		}
 		if _, err := insert.ExecContext(ctx, e.ID.String(), e.UserID, e.StrategyID, string(e.Type), e.Success, e.ExecutionTime,
-			e.MemoryUsed, e.CPUUsage, e.TimedOut, e.ErrorCount, e.WarningCount, sandtrail.JoinClasses(e.Classes), metadata, sqliteTime(e.CreatedAt)); err != nil {
+			e.MemoryUsed, e.CPUUsage, e.TimedOut, e.ErrorCount, e.WarningCount, database.JoinClasses(e.Classes), metadata, sqliteTime(e.CreatedAt)); err != nil {
 			return err
 		}
 	}

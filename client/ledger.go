@@ -13,6 +13,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/follow"
 	"github.com/sandtrail/sandtrail/internal/bounded"
 	"github.com/sandtrail/sandtrail/ledger"
 )
@@ -143,7 +144,7 @@ func (c *Client) ExportSealed(ctx context.Context, f sandtrail.Filter, use func(
 // begins behind a place, or with "" now. A stream that broke off with
 // ErrUnavailable goes on behind the last place that use was given. Of the filter
 // the bounds in time are not used.
-func (c *Client) Stream(ctx context.Context, f sandtrail.Filter, after sandtrail.Place, use func(sandtrail.Followed) error) error {
+func (c *Client) Stream(ctx context.Context, f sandtrail.Filter, after follow.Place, use func(follow.Followed) error) error {
 	request := call{
 		method: http.MethodGet, path: []string{"v1", "executions", "stream"},
 		query: url.Values(filterValues(f)), after: string(after), once: true,
@@ -160,13 +161,13 @@ func (c *Client) Stream(ctx context.Context, f sandtrail.Filter, after sandtrail
 			return cutShort(ctx, request, err)
 		}
 		if id, ok := bytes.CutPrefix(line, []byte("id: ")); ok {
-			place = sandtrail.Place(bytes.TrimSpace(id))
+			place = follow.Place(bytes.TrimSpace(id))
 		}
 		data, ok := bytes.CutPrefix(line, []byte("data: "))
 		if !ok {
 			continue
 		}
-		next := sandtrail.Followed{Place: place}
+		next := follow.Followed{Place: place}
 		if err := json.Unmarshal(data, &next.Execution); err != nil {
 			return fmt.Errorf("%s: %w", request, err)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/follow"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/server"
 )
@@ -59,7 +60,7 @@ func TestStream(t *testing.T) {
 	}
 	brokeOff := errors.New("the connection broke off")
 	for len(got) < len(want) {
-		err := c.Stream(t.Context(), sandtrail.Filter{UserID: "u"}, place, func(f sandtrail.Followed) error {
+		err := c.Stream(t.Context(), sandtrail.Filter{UserID: "u"}, place, func(f follow.Followed) error {
 			got, place = append(got, f.ID), f.Place
 			if len(got)%2 == 0 || len(got) == len(want) {
 				return brokeOff

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // Merge decides what an append does, given what is stored under the batch's
@@ -56,11 +57,11 @@ func UnknownOwners(batch []sandtrail.Admitted, noUser, noStrategy map[string]boo
 		}
 		if id := a.Execution.UserID; noUser[id] {
 			p.Addf(prefix+"userId", "there is no user %q; add it first", id)
-			remedies = append(remedies, sandtrail.Remedy{Act: sandtrail.ActAddUser, Value: id})
+			remedies = append(remedies, sandtrail.Remedy{Act: remedy.AddUser, Value: id})
 		}
 		if id := a.Execution.StrategyID; noStrategy[id] {
 			p.Addf(prefix+"strategyId", "there is no strategy %q; add it first", id)
-			remedies = append(remedies, sandtrail.Remedy{Act: sandtrail.ActAddStrategy, Value: id})
+			remedies = append(remedies, sandtrail.Remedy{Act: remedy.AddStrategy, Value: id})
 		}
 	}
 	var e *sandtrail.Error

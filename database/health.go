@@ -24,11 +24,20 @@ func Health(strategyID string, newest []sandtrail.Execution) sandtrail.StrategyH
 	n := int64(len(newest))
 	h := sandtrail.StrategyHealth{
 		StrategyID: strategyID, SuccessRate: sandtrail.Rate(ok, n),
-		AvgErrors: sandtrail.Mean(float64(errs), n), AvgWarnings: sandtrail.Mean(float64(warnings), n),
+		AvgErrors: Mean(float64(errs), n), AvgWarnings: Mean(float64(warnings), n),
 		TotalValidations: n,
 	}
 	if n > 0 {
 		h.LastValidated = &newest[0].CreatedAt
 	}
 	return h
+}
+
+// Mean is sum/n, nil over nothing.
+func Mean(sum float64, n int64) *float64 {
+	if n == 0 {
+		return nil
+	}
+	mean := sum / float64(n)
+	return &mean
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/bounded"
 	"github.com/sandtrail/sandtrail/internal/intake"
+	"github.com/sandtrail/sandtrail/internal/recordcsv"
 )
 
 // MaxRowBytes is the largest row of CSV, or line of users and strategies, that is
@@ -36,7 +37,7 @@ func ExecutionColumns() Columns {
 	columns := Columns{
 		"userEmail": {[]string{"user", "email"}, true}, "userName": {[]string{"user", "name"}, true}, "strategyName": {[]string{"strategy", "name"}, true},
 	}
-	for _, name := range sandtrail.CSVHeader() {
+	for _, name := range recordcsv.Header() {
 		if _, known := columns[name]; !known {
 			isText := slices.Contains([]string{"id", "userId", "strategyId", "executionType", "classesFound", "createdAt"}, name)
 			columns[name] = column{[]string{name}, isText}
@@ -149,7 +150,7 @@ func addOwnerID(object map[string]any, owner string) {
 
 // plainText takes off the apostrophe that keeps a cell from being a formula.
 func plainText(cell string) string {
-	if rest, quoted := strings.CutPrefix(cell, "'"); quoted && sandtrail.CSVText(rest) == cell {
+	if rest, quoted := strings.CutPrefix(cell, "'"); quoted && recordcsv.Text(rest) == cell {
 		return rest
 	}
 	return cell

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // Hash is a SHA-256 hash of a ledger entry or of a node of the tree.
@@ -133,7 +134,7 @@ func isVerbatim(column, encoding []byte) bool {
 func settle(e *sandtrail.Execution) {
 	if e.Metadata != nil {
 		column := string(e.Metadata)
-		e.Metadata = sandtrail.MetadataFromColumn(&column)
+		e.Metadata = database.MetadataFromColumn(&column)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // Proof is the path from an execution's ledger entry to a checkpoint.
@@ -112,7 +113,7 @@ func (s Service) mustBe(ctx context.Context, p *place, e *sandtrail.Execution) e
 	}
 	return sandtrail.Errorf(sandtrail.CodeConflict,
 		"execution %s is not what was sealed, so that nothing proves it (changed: %s); verify the ledger", e.ID, strings.Join(fields, ", ")).
-		With(sandtrail.Remedy{Act: sandtrail.ActVerify})
+		With(sandtrail.Remedy{Act: remedy.Verify})
 }
 
 func (p *place) hash() (h Hash) {

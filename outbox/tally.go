@@ -13,6 +13,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/filelock"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // tally is the content of the file lock: how much the outbox holds. It is
@@ -121,7 +122,7 @@ func (h *held) reserve(size int64) error {
 	if h.bytes+size > h.max {
 		return sandtrail.Errorf(sandtrail.CodeTooLarge,
 			"%s is full: %d of %d bytes are waiting; deliver them first", h.dir, h.bytes, h.max).
-			With(sandtrail.Remedy{Act: sandtrail.ActDeliver})
+			With(sandtrail.Remedy{Act: remedy.Deliver})
 	}
 	return h.add(size, 0)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // whole is everything that can be seen of a database: tables, columns, rights,
@@ -312,6 +313,6 @@ func offers(err error, options string) bool {
 		for _, o := range r.Options {
 			words = append(words, strings.Fields(o.Name+" "+o.Value)...)
 		}
-		return r.Act == sandtrail.ActMigrate && strings.Join(words, " ") == options
+		return r.Act == remedy.Migrate && strings.Join(words, " ") == options
 	})
 }

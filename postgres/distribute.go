@@ -11,6 +11,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // distribution is run after all migrations, once the database is on the
@@ -65,7 +66,7 @@ func distribute(ctx context.Context, tx pgx.Tx, l *layout, step database.Migrati
 		return err
 	}
 	if len(dropped) > 0 {
-		return sandtrail.Errorf(sandtrail.CodeUnavailable, "a cleanup has not finished; migrate again").With(sandtrail.Remedy{Act: sandtrail.ActMigrate})
+		return sandtrail.Errorf(sandtrail.CodeUnavailable, "a cleanup has not finished; migrate again").With(sandtrail.Remedy{Act: remedy.Migrate})
 	}
 	if err := execEach(ctx, tx, strings.SplitAfter(step.SQL, ";\n")...); err != nil {
 		return wrapf(err, "migration %d (%s)", step.Version, step.Name)

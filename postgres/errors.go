@@ -13,6 +13,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // SQLSTATEs that mean something to us.
@@ -41,7 +42,7 @@ const (
 var errNotMigrated = &sandtrail.Error{
 	Code:     sandtrail.CodeUnavailable,
 	Message:  "the database has no Sandtrail tables yet: migrate it",
-	Remedies: []sandtrail.Remedy{{Act: sandtrail.ActMigrate}},
+	Remedies: []sandtrail.Remedy{{Act: remedy.Migrate}},
 }
 
 // state is the SQLSTATE of an error of the server, "" for others.
@@ -81,7 +82,7 @@ func wrap(doing string, err error) error {
 	}
 	e := &sandtrail.Error{Code: code, Message: doing + ": " + message, Private: err.Error(), Err: err}
 	if message == missingTables {
-		e.With(sandtrail.Remedy{Act: sandtrail.ActMigrate})
+		e.With(sandtrail.Remedy{Act: remedy.Migrate})
 	}
 	return e
 }

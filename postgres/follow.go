@@ -9,12 +9,13 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/follow"
 )
 
-var _ sandtrail.Follower = (*Store)(nil)
+var _ follow.Follower = (*Store)(nil)
 
 // Tip is the present snapshot.
-func (s *Store) Tip(ctx context.Context) (sandtrail.Place, error) {
+func (s *Store) Tip(ctx context.Context) (follow.Place, error) {
 	ctx = database.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
@@ -24,11 +25,11 @@ func (s *Store) Tip(ctx context.Context) (sandtrail.Place, error) {
 	if err != nil {
 		return "", wrap("follow executions", err)
 	}
-	return sandtrail.Place(place{origin: now.origin, seen: now.snapshot}.String()), nil
+	return follow.Place(place{origin: now.origin, seen: now.snapshot}.String()), nil
 }
 
 // Follow returns what became visible after the place.
-func (s *Store) Follow(ctx context.Context, after sandtrail.Place, limit int) ([]sandtrail.Followed, error) {
+func (s *Store) Follow(ctx context.Context, after follow.Place, limit int) ([]follow.Followed, error) {
 	ctx = database.WithOwnLimits(ctx)
 	l, err := s.open(ctx)
 	if err != nil {
@@ -55,7 +56,7 @@ func (s *Store) Follow(ctx context.Context, after sandtrail.Place, limit int) ([
 
 // followFrom returns the executions behind a place and the place behind them. It
 // asks in one transaction: the next one may meet another server.
-func (s *Store) followFrom(ctx context.Context, l *layout, p place, limit int) ([]sandtrail.Followed, place, error) {
+func (s *Store) followFrom(ctx context.Context, l *layout, p place, limit int) ([]follow.Followed, place, error) {
 	var entries []entry
 	var records map[sandtrail.ID]sandtrail.Execution
 	err := s.pool.inTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
@@ -78,14 +79,14 @@ func (s *Store) followFrom(ctx context.Context, l *layout, p place, limit int) (
 	if len(entries) == limit {
 		end = p.at(entries[limit-1])
 	}
-	var found []sandtrail.Followed
+	var found []follow.Followed
 	for _, e := range entries {
 		if record, ok := records[e.ID]; ok {
-			found = append(found, sandtrail.Followed{Execution: record, Place: sandtrail.Place(p.at(e).String())})
+			found = append(found, follow.Followed{Execution: record, Place: follow.Place(p.at(e).String())})
 		}
 	}
 	if len(found) > 0 {
-		found[len(found)-1].Place = sandtrail.Place(end.String())
+		found[len(found)-1].Place = follow.Place(end.String())
 	}
 	return found, end, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // keeper keeps what is derived from the executions in step with them. On one
@@ -129,7 +130,7 @@ func (t triggered) free(ctx context.Context, tx pgx.Tx, ids [][16]byte, times []
 	if err == nil && len(lost) > 0 {
 		err = sandtrail.Errorf(sandtrail.CodeConflict,
 			"execution %s was stored before and is gone without having been removed, so that nothing is stored under its id; verify the ledger", sandtrail.ID(lost[0])).
-			With(sandtrail.Remedy{Act: sandtrail.ActVerify})
+			With(sandtrail.Remedy{Act: remedy.Verify})
 	}
 	return err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/follow"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -145,7 +146,7 @@ type call struct {
 	*postgres.Store
 	ctx    context.Context
 	stored sandtrail.Admitted
-	place  sandtrail.Place
+	place  follow.Place
 }
 
 func TestEveryMethodMeetsEveryLimit(t *testing.T) {

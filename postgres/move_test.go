@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/follow"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -21,16 +22,16 @@ const movedRows = 3 * ledger.BlockLeaves
 
 // movedQuestions ask in every way for the rows of a week, which u0 and s0 own,
 // and return how many they found. A place is one before the rows came.
-var movedQuestions = map[string]func(ctx context.Context, s *postgres.Store, w sandtrail.Window, place sandtrail.Place) (int, error){
-	"list": func(ctx context.Context, s *postgres.Store, w sandtrail.Window, _ sandtrail.Place) (int, error) {
+var movedQuestions = map[string]func(ctx context.Context, s *postgres.Store, w sandtrail.Window, place follow.Place) (int, error){
+	"list": func(ctx context.Context, s *postgres.Store, w sandtrail.Window, _ follow.Place) (int, error) {
 		page, err := s.Executions(ctx, sandtrail.Query{Filter: sandtrail.Filter{Since: w.Since, Until: w.Until}, Limit: 1000}, now)
 		return len(page.Items), err
 	},
-	"list of an owner": func(ctx context.Context, s *postgres.Store, w sandtrail.Window, _ sandtrail.Place) (int, error) {
+	"list of an owner": func(ctx context.Context, s *postgres.Store, w sandtrail.Window, _ follow.Place) (int, error) {
 		page, err := s.Executions(ctx, sandtrail.Query{Filter: sandtrail.Filter{UserID: "u0", Since: w.Since, Until: w.Until}, Limit: 1000}, now)
 		return len(page.Items), err
 	},
-	"export": func(ctx context.Context, s *postgres.Store, w sandtrail.Window, _ sandtrail.Place) (n int, err error) {
+	"export": func(ctx context.Context, s *postgres.Store, w sandtrail.Window, _ follow.Place) (n int, err error) {
 		q := sandtrail.Query{Filter: sandtrail.Filter{Since: w.Since, Until: w.Until, Type: sandtrail.Terminal}, Limit: 100}
 		out := ledger.Service{Log: s}.Export(io.Discard, "ndjson")
 		for {
@@ -44,16 +45,16 @@ var movedQuestions = map[string]func(ctx context.Context, s *postgres.Store, w s
 			q.Cursor = page.NextCursor
 		}
 	},
-	"statistics": func(ctx context.Context, s *postgres.Store, w sandtrail.Window, _ sandtrail.Place) (int, error) {
+	"statistics": func(ctx context.Context, s *postgres.Store, w sandtrail.Window, _ follow.Place) (int, error) {
 		// From within a quarter of an hour, which no roll-up counts.
 		stats, err := s.WindowStats(ctx, sandtrail.Window{Since: w.Since.Add(time.Millisecond), Until: w.Since.Add(time.Minute)})
 		return int(stats.Total), err
 	},
-	"health": func(ctx context.Context, s *postgres.Store, w sandtrail.Window, _ sandtrail.Place) (int, error) {
+	"health": func(ctx context.Context, s *postgres.Store, w sandtrail.Window, _ follow.Place) (int, error) {
 		health, err := s.StrategyHealth(ctx, "s0", 1000)
 		return int(health.TotalValidations), err
 	},
-	"verify": func(ctx context.Context, s *postgres.Store, _ sandtrail.Window, _ sandtrail.Place) (int, error) {
+	"verify": func(ctx context.Context, s *postgres.Store, _ sandtrail.Window, _ follow.Place) (int, error) {
 		var first error
 		sum, err := ledger.VerifyLog(ctx, s, ledger.Verification{Report: func(f ledger.Finding) {
 			if first == nil {
@@ -65,7 +66,7 @@ var movedQuestions = map[string]func(ctx context.Context, s *postgres.Store, w s
 		}
 		return int(sum.Intact), err
 	},
-	"follow": func(ctx context.Context, s *postgres.Store, _ sandtrail.Window, place sandtrail.Place) (int, error) {
+	"follow": func(ctx context.Context, s *postgres.Store, _ sandtrail.Window, place follow.Place) (int, error) {
 		found, err := s.Follow(ctx, place, 1000)
 		return len(found), err
 	},
@@ -110,7 +111,7 @@ func openMoving(t *testing.T) moving {
 
 // insert adds rows of the first minute of a week, which has no partition, and
 // seals them. It returns a place before them.
-func (m moving) insert(t *testing.T, week time.Time) sandtrail.Place {
+func (m moving) insert(t *testing.T, week time.Time) follow.Place {
 	t.Helper()
 	place, err := m.reader.Tip(t.Context())
 	if err != nil {

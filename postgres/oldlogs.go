@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // oldLogs is a table of executions that another tool made.
@@ -105,7 +106,7 @@ func refuseLookalikes(ctx context.Context, q querier, own string) error {
 
 // migrateWith is a migration with options.
 func migrateWith(note string, options ...sandtrail.Option) sandtrail.Remedy {
-	return sandtrail.Remedy{Act: sandtrail.ActMigrate, Options: options, Note: note}
+	return sandtrail.Remedy{Act: remedy.Migrate, Options: options, Note: note}
 }
 
 // readOldLogs describes a table.

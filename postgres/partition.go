@@ -11,6 +11,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 const (
@@ -160,7 +161,7 @@ func makePartition(ctx context.Context, tx pgx.Tx, l *layout, at time.Time, size
 	}
 	if oid, err := tableIn(ctx, tx, l, partitionName(w.since)); err != nil || oid != 0 {
 		return cmp.Or[error](err, sandtrail.Errorf(sandtrail.CodeConflict, "table %s.%s is no partition any more: attach it again, or rename it",
-			quote(l.Schema), partitionName(w.since)).With(sandtrail.Remedy{Act: sandtrail.ActExamine, Note: "tells how"}))
+			quote(l.Schema), partitionName(w.since)).With(sandtrail.Remedy{Act: remedy.Examine, Note: "tells how"}))
 	}
 	return l.keeper().createPartition(ctx, tx, w)
 }

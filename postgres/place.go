@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/follow"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // place is a point in the order in which executions became visible. Commits
@@ -51,7 +53,7 @@ func parseOrigin(text string) (o origin, err error) {
 	return o, nil
 }
 
-func parsePlace(text sandtrail.Place) (p place, err error) {
+func parsePlace(text follow.Place) (p place, err error) {
 	parts := strings.Split(string(text), "/")
 	if len(parts) != 2 && len(parts) != 5 {
 		return p, errBadPlace
@@ -94,7 +96,7 @@ var errStandby = sandtrail.Errorf(sandtrail.CodeUnavailable, "a standby server c
 // errRestored is what followers get before upkeep has looked at a restored dump.
 var errRestored = sandtrail.Errorf(sandtrail.CodeUnavailable,
 	"the database was restored from a dump, which upkeep has to look at before it can be followed: migrate it").
-	With(sandtrail.Remedy{Act: sandtrail.ActMigrate})
+	With(sandtrail.Remedy{Act: remedy.Migrate})
 
 // present is the snapshot of now.
 type present struct {

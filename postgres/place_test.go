@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/follow"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
 )
@@ -164,7 +165,7 @@ func TestFollowersAreNotToldOfChanges(t *testing.T) {
 	deepCheck(t, s)
 }
 
-func tip(t *testing.T, s *postgres.Store) sandtrail.Place {
+func tip(t *testing.T, s *postgres.Store) follow.Place {
 	t.Helper()
 	place, err := s.Tip(t.Context())
 	if err != nil {
@@ -173,7 +174,7 @@ func tip(t *testing.T, s *postgres.Store) sandtrail.Place {
 	return place
 }
 
-func checkRefused(t *testing.T, s *postgres.Store, place sandtrail.Place) {
+func checkRefused(t *testing.T, s *postgres.Store, place follow.Place) {
 	t.Helper()
 	found, err := s.Follow(t.Context(), place, 10)
 	if sandtrail.CodeOf(err) != sandtrail.CodeInvalid || !strings.Contains(err.Error(), "begin anew") {
@@ -182,7 +183,7 @@ func checkRefused(t *testing.T, s *postgres.Store, place sandtrail.Place) {
 }
 
 // checkFollowed goes on from a place one by one, until there is no more.
-func checkFollowed(t *testing.T, s *postgres.Store, place sandtrail.Place, want ...sandtrail.Admitted) {
+func checkFollowed(t *testing.T, s *postgres.Store, place follow.Place, want ...sandtrail.Admitted) {
 	t.Helper()
 	got, ids := []sandtrail.ID{}, []sandtrail.ID{}
 	for {

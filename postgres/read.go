@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
@@ -80,7 +81,7 @@ func (s *Store) ExecutionByPrefix(ctx context.Context, p sandtrail.IDPrefix, use
 		return sandtrail.Execution{}, wrap("find execution", err)
 	}
 	slices.SortFunc(found, func(a, b sandtrail.Execution) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	return p.Only(found)
+	return database.Only(p, found)
 }
 
 // prefixQuery selects the first executions whose ids begin so.
@@ -88,7 +89,7 @@ func prefixQuery(p sandtrail.IDPrefix, userID string) (text string, args []any) 
 	var c conditions
 	c.add("id BETWEEN $ AND $", [16]byte(p.Low), [16]byte(p.High))
 	c.owners(userID, "")
-	return fmt.Sprintf("SELECT * FROM {logs} %s ORDER BY id LIMIT %d", c.where(), sandtrail.MaxNamed), c.args
+	return fmt.Sprintf("SELECT * FROM {logs} %s ORDER BY id LIMIT %d", c.where(), database.MaxNamed), c.args
 }
 
 // owned reads the executions that a query selects with their users and

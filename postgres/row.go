@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // logColumns are the columns of the executions table in the order in which
@@ -29,7 +30,7 @@ func scanLogs(row pgx.CollectableRow) (sandtrail.Execution, error) {
 func scanWith(row pgx.CollectableRow, more ...any) (e sandtrail.Execution, err error) {
 	var metadata *string
 	err = scanInto(row, &e, &metadata, more...)
-	e.Metadata = sandtrail.MetadataFromColumn(metadata)
+	e.Metadata = database.MetadataFromColumn(metadata)
 	return e, err
 }
 
@@ -64,7 +65,7 @@ func scanOwned(row pgx.CollectableRow) (sandtrail.Execution, error) {
 func logValues(e sandtrail.Execution) []any {
 	return []any{
 		[16]byte(e.ID), e.UserID, e.StrategyID, string(e.Type), e.Success, int32(e.ExecutionTime), int32Ptr(e.MemoryUsed), e.CPUUsage,
-		e.TimedOut, int32(e.ErrorCount), int32(e.WarningCount), sandtrail.JoinClasses(e.Classes), textOf(e.Metadata), e.CreatedAt,
+		e.TimedOut, int32(e.ErrorCount), int32(e.WarningCount), database.JoinClasses(e.Classes), textOf(e.Metadata), e.CreatedAt,
 	}
 }
 

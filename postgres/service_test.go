@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/follow"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
 	"github.com/sandtrail/sandtrail/storetest"
@@ -80,7 +81,7 @@ func TestFollowRefusesWhatIsNoPlace(t *testing.T) {
 		"", "1:1:", "999999999:999999999:", "1.2.3.00000001.4/1:1:", origin + "9/1:1:", origin + "/999999999:999999999:", origin + "/1:2",
 		origin + "/1:1:/2:2:/x/y", origin + "/1:1:/2:2:/x/" + sandtrail.NewID(now).String(), strings.Replace(origin, ".", "/", 1),
 	} {
-		checkRefused(t, s, sandtrail.Place(place))
+		checkRefused(t, s, follow.Place(place))
 	}
 }
 

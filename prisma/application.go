@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // Application is what a Prisma schema tells of an application's tables.
@@ -246,7 +247,7 @@ func (s schema) choose(what, option string, models []declaration) error {
 	refusal := sandtrail.Errorf(sandtrail.CodeInvalid, "")
 	for _, m := range models {
 		names = append(names, fmt.Sprintf("%s (%s)", m.name, m.at))
-		refusal.With(sandtrail.Remedy{Act: sandtrail.ActMigrate, Options: []sandtrail.Option{
+		refusal.With(sandtrail.Remedy{Act: remedy.Migrate, Options: []sandtrail.Option{
 			{Name: "prisma-schema", Value: s.chosen.Schema}, {Name: option, Value: m.table()},
 		}})
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -174,7 +175,7 @@ func fromSandtrail(e sandtrail.Execution) row {
 		ID: e.ID.String(), UserID: e.UserID, StrategyID: e.StrategyID, ExecutionType: string(e.Type),
 		Success: e.Success, ExecutionTime: e.ExecutionTime, MemoryUsed: e.MemoryUsed, CPUUsage: e.CPUUsage,
 		TimedOut: e.TimedOut, ErrorCount: e.ErrorCount, WarningCount: e.WarningCount,
-		ClassesFound: sandtrail.JoinClasses(e.Classes), CreatedAt: e.CreatedAt, User: e.User, Strategy: e.Strategy,
+		ClassesFound: database.JoinClasses(e.Classes), CreatedAt: e.CreatedAt, User: e.User, Strategy: e.Strategy,
 	}
 	if e.Metadata != nil {
 		r.Metadata = new(string(e.Metadata))

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // The encoding of each blob begins with its version. Integers are varints,
@@ -140,7 +141,7 @@ func newDecoder(b []byte) *decoder {
 		d.recounted = true
 	case 1:
 		d.refuse(sandtrail.Errorf(sandtrail.CodeUnavailable, "the roll-ups are those of an older Sandtrail; migrate the database").
-			With(sandtrail.Remedy{Act: sandtrail.ActMigrate}))
+			With(sandtrail.Remedy{Act: remedy.Migrate}))
 	default:
 		d.refuse(fmt.Errorf("roll-up of unknown version %d: written by a newer Sandtrail?", v))
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // StrategyStats words the total of a strategy.
@@ -17,9 +18,9 @@ func (c Cell) StrategyStats(strategyID string) sandtrail.StrategyStats {
 		SuccessRate:   sandtrail.Rate(c.Success, c.Total),
 		TimedOutCount: c.TimedOut,
 		Avg: sandtrail.Averages{
-			ExecutionTime: sandtrail.Mean(float64(c.Time), c.Total),
-			MemoryUsed:    sandtrail.Mean(float64(c.Memory), c.MemoryN),
-			CPUUsage:      sandtrail.Mean(float64(c.CPU)/1e6, c.CPUN),
+			ExecutionTime: database.Mean(float64(c.Time), c.Total),
+			MemoryUsed:    database.Mean(float64(c.Memory), c.MemoryN),
+			CPUUsage:      database.Mean(float64(c.CPU)/1e6, c.CPUN),
 		},
 		Sum:      sandtrail.Sums{ErrorCount: c.Errors, WarningCount: c.Warnings, Costs: c.Costs()},
 		Measured: c.Measured(),
@@ -35,7 +36,7 @@ func (c Cell) UserStats(userID string) sandtrail.UserStats {
 		UserID:           userID,
 		TotalExecutions:  c.Total,
 		SuccessRate:      sandtrail.Rate(c.Success, c.Total),
-		AvgExecutionTime: sandtrail.Mean(float64(c.Time), c.Total),
+		AvgExecutionTime: database.Mean(float64(c.Time), c.Total),
 		Sum:              c.Costs(),
 		Measured:         c.Measured(),
 	}
@@ -58,8 +59,8 @@ func (c Cell) WindowStats() sandtrail.WindowStats {
 		Successful: c.Success,
 		Failed:     c.Total - c.Success,
 		TimedOut:   c.TimedOut,
-		AvgTime:    sandtrail.Mean(float64(c.Time), c.Total),
-		AvgMemory:  sandtrail.Mean(float64(c.Memory), c.MemoryN),
+		AvgTime:    database.Mean(float64(c.Time), c.Total),
+		AvgMemory:  database.Mean(float64(c.Memory), c.MemoryN),
 		P95Time:    c.Quantile(95),
 	}
 }

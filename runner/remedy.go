@@ -7,6 +7,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/internal/human"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // maxAdvice bounds the commands that are offered at once.
@@ -37,13 +38,13 @@ func advice(err error) string {
 // RemedyCommand is a remedy as a command for a shell.
 func RemedyCommand(r sandtrail.Remedy) string {
 	words := append([]string{"sandtrail"}, map[sandtrail.Act][]string{
-		sandtrail.ActMigrate:     {"migrate"},
-		sandtrail.ActVerify:      {"verify"},
-		sandtrail.ActExamine:     {"doctor"},
-		sandtrail.ActDeliver:     {"outbox", "flush"},
-		sandtrail.ActAddUser:     {"users", "add"},
-		sandtrail.ActAddStrategy: {"strategies", "add"},
-		sandtrail.ActAddKey:      {"keys", "create", "--role"},
+		remedy.Migrate:     {"migrate"},
+		remedy.Verify:      {"verify"},
+		remedy.Examine:     {"doctor"},
+		remedy.Deliver:     {"outbox", "flush"},
+		remedy.AddUser:     {"users", "add"},
+		remedy.AddStrategy: {"strategies", "add"},
+		remedy.AddKey:      {"keys", "create", "--role"},
 	}[r.Act]...)
 	for _, o := range r.Options {
 		words = append(words, "--"+o.Name)
@@ -68,6 +69,6 @@ func named(r sandtrail.Remedy) []string {
 
 // needed is what a person has to fill in.
 var needed = map[sandtrail.Act][]string{
-	sandtrail.ActAddUser:     {"--email", "ADDRESS"},
-	sandtrail.ActAddStrategy: {"--name", "NAME"},
+	remedy.AddUser:     {"--email", "ADDRESS"},
+	remedy.AddStrategy: {"--name", "NAME"},
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/internal/recordcsv"
 )
 
 type exportInput struct {
@@ -129,12 +130,12 @@ func csvWriter(out io.Writer) func([]sandtrail.Execution) error {
 	return func(records []sandtrail.Execution) error {
 		if !headed {
 			headed = true
-			if err := w.Write(sandtrail.CSVHeader()); err != nil {
+			if err := w.Write(recordcsv.Header()); err != nil {
 				return err
 			}
 		}
 		for _, e := range records {
-			if err := w.Write(e.CSVRecord()); err != nil {
+			if err := w.Write(recordcsv.Record(e)); err != nil {
 				return err
 			}
 		}

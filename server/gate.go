@@ -16,6 +16,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 const (
@@ -324,7 +325,7 @@ func (g *gate) checkVisitor(r *http.Request) error {
 func checkLocal(r *http.Request) error {
 	if !isLocalHost(r.Host) {
 		return sandtrail.Errorf(sandtrail.CodeForbidden, "without keys the server answers to localhost only, not to %q; make a key first", r.Host).
-			With(sandtrail.Remedy{Act: sandtrail.ActAddKey, Value: string(auth.RoleAdmin)})
+			With(sandtrail.Remedy{Act: remedy.AddKey, Value: string(auth.RoleAdmin)})
 	}
 	origin := r.Header.Get("Origin")
 	if origin == "" {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/internal/recordcsv"
 	"github.com/sandtrail/sandtrail/server"
 )
 
@@ -122,7 +123,7 @@ func TestExport(t *testing.T) {
 	if err != nil || len(rows) != 1+500 {
 		t.Fatalf("%d rows of CSV: %v", len(rows), err)
 	}
-	if diff := cmp.Diff(sandtrail.CSVHeader(), rows[0]); diff != "" {
+	if diff := cmp.Diff(recordcsv.Header(), rows[0]); diff != "" {
 		t.Error(diff)
 	}
 	if got := rows[1][len(rows[1])-1]; got != "'"+formula {

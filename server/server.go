@@ -20,6 +20,7 @@ import (
 	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/follow"
 )
 
 // Config says what a server serves. Only Store is required.
@@ -27,7 +28,7 @@ type Config struct {
 	Store     sandtrail.Store
 	Keys      auth.Keyring          // nil: there are no keys, so only a loopback address can be served
 	AccessLog auth.AccessLog        // nil: no access log
-	Follower  sandtrail.Follower    // nil: no live stream
+	Follower  follow.Follower       // nil: no live stream
 	Ledger    Ledger                // nil: its calls answer that there is none
 	Witness   Witness               // nil: there is no such call
 	Keeper    database.LedgerKeeper // whose state /metrics shows; nil: none

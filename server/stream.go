@@ -13,6 +13,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/follow"
 )
 
 const (
@@ -59,7 +60,7 @@ func (s *Server) streamExecutions(ctx context.Context, in *streamInput) (*huma.S
 	if s.cfg.Follower == nil {
 		return nil, sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no stream: its store cannot be followed")
 	}
-	place := sandtrail.Place(in.LastEventID)
+	place := follow.Place(in.LastEventID)
 	if place == "" {
 		if place, err = s.cfg.Follower.Tip(ctx); err != nil {
 			return nil, err
@@ -87,8 +88,8 @@ func (s *Server) streamExecutions(ctx context.Context, in *streamInput) (*huma.S
 type stream struct {
 	server *Server
 	filter sandtrail.Filter
-	place  sandtrail.Place // behind the last record that was looked at
-	sent   sandtrail.Place // the last that the reader was told
+	place  follow.Place // behind the last record that was looked at
+	sent   follow.Place // the last that the reader was told
 	out    *idleWriter
 }
 
@@ -147,7 +148,7 @@ func (st *stream) catchUp(ctx context.Context) error {
 	}
 }
 
-func (st *stream) send(record sandtrail.Followed) error {
+func (st *stream) send(record follow.Followed) error {
 	data, err := sandtrail.EncodeJSON(record.Execution)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/follow"
 	"github.com/sandtrail/sandtrail/server"
 )
 
@@ -188,12 +189,12 @@ func TestStreamSaysHowToGoOn(t *testing.T) {
 
 // lost is a store that answers once.
 type lost struct {
-	sandtrail.Follower
+	follow.Follower
 	asked atomic.Bool
 	err   error
 }
 
-func (l *lost) Follow(ctx context.Context, after sandtrail.Place, limit int) ([]sandtrail.Followed, error) {
+func (l *lost) Follow(ctx context.Context, after follow.Place, limit int) ([]follow.Followed, error) {
 	if l.asked.Swap(true) {
 		return nil, l.err
 	}

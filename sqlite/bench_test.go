@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/sample"
 	"github.com/sandtrail/sandtrail/sqlite"
 	"github.com/sandtrail/sandtrail/storetest"
@@ -210,7 +211,7 @@ func bareInsert(db *sql.DB, insert *sql.Stmt, batch []sandtrail.Admitted) error 
 	for _, a := range batch {
 		e := a.Execution
 		if _, err := stmt.Exec(e.ID.String(), e.UserID, e.StrategyID, string(e.Type), e.Success, e.ExecutionTime, e.MemoryUsed, e.CPUUsage,
-			e.TimedOut, e.ErrorCount, e.WarningCount, sandtrail.JoinClasses(e.Classes), string(e.Metadata),
+			e.TimedOut, e.ErrorCount, e.WarningCount, database.JoinClasses(e.Classes), string(e.Metadata),
 			e.CreatedAt.Format("2006-01-02 15:04:05.000")); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 const timeLayout = "2006-01-02 15:04:05.000"
@@ -90,7 +91,7 @@ func appendRecordArgs(args []any, e *sandtrail.Execution) []any {
 	return append(args,
 		e.ID.String(), e.UserID, e.StrategyID, string(e.Type), e.Success, e.ExecutionTime,
 		value(e.MemoryUsed), value(e.CPUUsage), e.TimedOut, e.ErrorCount, e.WarningCount,
-		value(sandtrail.JoinClasses(e.Classes)), metadata, formatTime(e.CreatedAt))
+		value(database.JoinClasses(e.Classes)), metadata, formatTime(e.CreatedAt))
 }
 
 // value is a pointer as a column: NULL for nil.
@@ -105,7 +106,7 @@ func value[T any](p *T) any {
 func scanRecord(scan func(...any) error, e *sandtrail.Execution, more ...any) error {
 	var metadata *string
 	err := scanInto(scan, e, &metadata, more...)
-	e.Metadata = sandtrail.MetadataFromColumn(metadata)
+	e.Metadata = database.MetadataFromColumn(metadata)
 	return err
 }
 

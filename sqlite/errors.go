@@ -12,6 +12,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // resultCode is SQLite's extended result code of err, 0 if there is none.
@@ -64,7 +65,7 @@ func (s *Store) translate(ctx context.Context, what string, err error) error {
 	case sqlite3.SQLITE_NOTADB:
 		return unavailable("the file is not an SQLite database; give another path")
 	case sqlite3.SQLITE_CORRUPT:
-		return unavailable("the database file is damaged; restore a backup").With(sandtrail.Remedy{Act: sandtrail.ActExamine, Note: "tells what is wrong"})
+		return unavailable("the database file is damaged; restore a backup").With(sandtrail.Remedy{Act: remedy.Examine, Note: "tells what is wrong"})
 	case sqlite3.SQLITE_TOOBIG:
 		return &sandtrail.Error{Code: sandtrail.CodeTooLarge, Message: what + ": a value is too large", Private: err.Error(), Err: err}
 	case sqlite3.SQLITE_ERROR:
@@ -85,7 +86,7 @@ func (s *Store) behind(ctx context.Context) (pending int) {
 }
 
 func (s *Store) errPending(n int) error {
-	return s.unavailable(fmt.Sprintf("the database lacks %d migrations; migrate it", n), nil).With(sandtrail.Remedy{Act: sandtrail.ActMigrate})
+	return s.unavailable(fmt.Sprintf("the database lacks %d migrations; migrate it", n), nil).With(sandtrail.Remedy{Act: remedy.Migrate})
 }
 
 // unavailable keeps from callers where the file is and what the driver says.

@@ -6,13 +6,14 @@ import (
 	"strconv"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/follow"
 )
 
-var _ sandtrail.Follower = (*Store)(nil)
+var _ follow.Follower = (*Store)(nil)
 
 // Tip is the number of the last execution that was written. Writers take
 // turns, so the order of the numbers is that of the commits.
-func (s *Store) Tip(ctx context.Context) (place sandtrail.Place, err error) {
+func (s *Store) Tip(ctx context.Context) (place follow.Place, err error) {
 	err = s.read(ctx, "follow executions", func(tx *sql.Tx) error {
 		_, last, err := feedEnds(ctx, tx)
 		place = feedPlace(last)
@@ -23,7 +24,7 @@ func (s *Store) Tip(ctx context.Context) (place sandtrail.Place, err error) {
 
 // Follow returns what was written after the place. It looks in one snapshot
 // whether the feed still has all of that, and for it.
-func (s *Store) Follow(ctx context.Context, after sandtrail.Place, limit int) (found []sandtrail.Followed, err error) {
+func (s *Store) Follow(ctx context.Context, after follow.Place, limit int) (found []follow.Followed, err error) {
 	from, err := strconv.ParseInt(string(after), 10, 64)
 	if err != nil {
 		return nil, errBadPlace
@@ -49,7 +50,7 @@ func (s *Store) Follow(ctx context.Context, after sandtrail.Place, limit int) (f
 	return found, nil
 }
 
-func scanFollowed(scan func(...any) error) (f sandtrail.Followed, err error) {
+func scanFollowed(scan func(...any) error) (f follow.Followed, err error) {
 	var user sandtrail.User
 	var strategy sandtrail.Strategy
 	var seq int64
@@ -74,4 +75,4 @@ func feedEnds(ctx context.Context, tx *sql.Tx) (first, last int64, err error) {
 	return first, last, err
 }
 
-func feedPlace(seq int64) sandtrail.Place { return sandtrail.Place(strconv.FormatInt(seq, 10)) }
+func feedPlace(seq int64) follow.Place { return follow.Place(strconv.FormatInt(seq, 10)) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 const (
@@ -40,7 +41,7 @@ func (s *Store) ExecutionByPrefix(ctx context.Context, p sandtrail.IDPrefix, use
 	if err != nil {
 		return sandtrail.Execution{}, err
 	}
-	return p.Only(found)
+	return database.Only(p, found)
 }
 
 // prefixQuery is the statement of the first executions whose ids begin so.
@@ -48,7 +49,7 @@ func prefixQuery(p sandtrail.IDPrefix, userID string) (text string, args []any) 
 	var where conditions
 	where.add("e.id BETWEEN ? AND ?", p.Low.String(), p.High.String())
 	where.addIf(userID != "", "e.user_id = ?", userID)
-	return withOwners(byID) + where.text() + " ORDER BY e.id LIMIT ?", append(where.args, sandtrail.MaxNamed)
+	return withOwners(byID) + where.text() + " ORDER BY e.id LIMIT ?", append(where.args, database.MaxNamed)
 }
 
 func errNoExecution(id sandtrail.ID) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 //go:embed migrations/*.sql
@@ -119,7 +120,7 @@ func checkForeign(ctx context.Context, tx *sql.Tx) error {
 			if len(present) > 0 && !slices.Contains(present, column) {
 				return sandtrail.Errorf(sandtrail.CodeConflict,
 					"table %s exists already and has no column %s: add it with ALTER TABLE %s ADD COLUMN %s TEXT, then migrate again",
-					owner.table, column, owner.table, column).With(sandtrail.Remedy{Act: sandtrail.ActMigrate})
+					owner.table, column, owner.table, column).With(sandtrail.Remedy{Act: remedy.Migrate})
 			}
 		}
 	}
@@ -128,7 +129,7 @@ func checkForeign(ctx context.Context, tx *sql.Tx) error {
 	if err == nil && len(present) > 0 {
 		err = sandtrail.Errorf(sandtrail.CodeConflict,
 			"table %s exists already, made by another tool: rename it with ALTER TABLE %s RENAME TO …, then migrate again", logs, logs).
-			With(sandtrail.Remedy{Act: sandtrail.ActMigrate})
+			With(sandtrail.Remedy{Act: remedy.Migrate})
 	}
 	return err
 }

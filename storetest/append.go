@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/remedy"
 )
 
 // roundTrip reads every kind of value back as it was written, byte for byte.
@@ -318,7 +319,7 @@ func refused(k *kit) {
 		}
 	}
 	var refused *sandtrail.Error
-	if !errors.As(err, &refused) || !cmp.Equal(refused.Remedies, []sandtrail.Remedy{{Act: sandtrail.ActAddUser, Value: "nobody"}}) {
+	if !errors.As(err, &refused) || !cmp.Equal(refused.Remedies, []sandtrail.Remedy{{Act: remedy.AddUser, Value: "nobody"}}) {
 		k.Errorf("the error does not offer to add the user: %+v", refused)
 	}
 	if all := k.walk(sandtrail.Query{}); len(all) != 0 {

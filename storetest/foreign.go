@@ -11,6 +11,8 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/follow"
+	"github.com/sandtrail/sandtrail/internal/recordcsv"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -34,7 +36,7 @@ type ForeignWriter struct {
 // ForeignStore is what a store must be to be asked about foreign values.
 type ForeignStore interface {
 	database.Database
-	sandtrail.Follower
+	follow.Follower
 	ledger.Log
 }
 
@@ -228,7 +230,7 @@ func (f *foreign) check(what string, err error) {
 
 // ask asks everything. All pages must meet all rows, as must followers from a
 // place.
-func (f *foreign) ask(rows int, from sandtrail.Place) {
+func (f *foreign) ask(rows int, from follow.Place) {
 	f.Helper()
 	f.pages(rows)
 	f.statistics()
@@ -321,7 +323,7 @@ func (f *foreign) record(e sandtrail.Execution) {
 	if again, err := sandtrail.EncodeJSON(back); err != nil || string(again) != string(raw) {
 		f.Errorf("%s: a client sends back, %v\n%.500s\nof\n%.500s", f.when, err, again, raw)
 	}
-	e.CSVRecord()
+	recordcsv.Record(e)
 	e.Findings()
 }
 
@@ -389,7 +391,7 @@ func (f *foreign) owners() {
 	}
 }
 
-func (f *foreign) follow(rows int, from sandtrail.Place) {
+func (f *foreign) follow(rows int, from follow.Place) {
 	f.Helper()
 	met := 0
 	for {

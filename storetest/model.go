@@ -106,7 +106,7 @@ func (m *Model) ExecutionByPrefix(ctx context.Context, p sandtrail.IDPrefix, use
 		}
 	}
 	slices.SortFunc(found, func(a, b sandtrail.Execution) int { return strings.Compare(a.ID.String(), b.ID.String()) })
-	return p.Only(found)
+	return database.Only(p, found)
 }
 
 func (m *Model) withOwners(e sandtrail.Execution) sandtrail.Execution {

@@ -202,7 +202,7 @@ func mean(found []sandtrail.Execution, of func(sandtrail.Execution) *float64) *f
 			n++
 		}
 	}
-	return sandtrail.Mean(total, n)
+	return database.Mean(total, n)
 }
 
 // percentile is the nearest-rank percentile of the execution times.

@@ -12,6 +12,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/follow"
 )
 
 var serviceStart = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -196,7 +197,7 @@ type FollowedStore interface {
 	sandtrail.Appender
 	sandtrail.Owners
 	sandtrail.Reader
-	sandtrail.Follower
+	follow.Follower
 }
 
 // Follower holds a store, empty but for its schema, to the contract of
@@ -253,7 +254,7 @@ func write(t *testing.T, store sandtrail.Appender, user string, n int) []sandtra
 
 // walk follows to the end, checks that each record is the one a read gives,
 // and that every place on the way can be gone on from.
-func walk(t *testing.T, store FollowedStore, from sandtrail.Place, size int) []sandtrail.ID {
+func walk(t *testing.T, store FollowedStore, from follow.Place, size int) []sandtrail.ID {
 	t.Helper()
 	var ids []sandtrail.ID
 	for {

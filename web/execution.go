@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/human"
 )
 
@@ -113,7 +114,7 @@ func measures(e sandtrail.Execution, usual sandtrail.StrategyStats) []measure {
 		{Label: "CPU", Value: formatPercent(e.CPUUsage), Usual: against("average", formatPercent(usual.Avg.CPUUsage)) + also(formatCPUTime(costs.CPUSeconds), "of CPU time")},
 		{
 			Label: "Findings", Value: findings,
-			Usual: against("errors on average:", formatMean(sandtrail.Mean(float64(usual.Sum.ErrorCount), usual.Count))),
+			Usual: against("errors on average:", formatMean(database.Mean(float64(usual.Sum.ErrorCount), usual.Count))),
 		},
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/sandtrail/sandtrail/alert"
 	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/follow"
 	"github.com/sandtrail/sandtrail/internal/sample"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/server"
@@ -43,7 +44,7 @@ type fullStore interface {
 	database.Database
 	auth.Keyring
 	auth.AccessLog
-	sandtrail.Follower
+	follow.Follower
 	database.Leases
 	alert.Log
 	alert.Silences

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 )
 
 // summarise computes the statistics of a strategy from executions in hand.
@@ -42,7 +43,7 @@ func summarise(strategyID string, found []sandtrail.Execution) sandtrail.Strateg
 	return stats
 }
 
-func mean(values []float64) *float64 { return sandtrail.Mean(sum(values), int64(len(values))) }
+func mean(values []float64) *float64 { return database.Mean(sum(values), int64(len(values))) }
 
 // per is the sum of values divided by a unit, nil over nothing.
 func per(unit float64, values []float64) *float64 {

@@ -206,7 +206,7 @@ func sizeColumns(executions int) []table.Column[bench.Size] {
 		label("part", "PART", func(s row) string { return s.Part }),
 		count("bytes", "BYTES", func(s row) int64 { return s.Bytes }),
 		measure("perExecution", "PER EXECUTION", human.Number, func(s row) *float64 {
-			return sandtrail.Mean(float64(s.Bytes), int64(executions))
+			return database.Mean(float64(s.Bytes), int64(executions))
 		}),
 	}
 }

@@ -26,8 +26,10 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/follow"
 	"github.com/sandtrail/sandtrail/ingest"
 	"github.com/sandtrail/sandtrail/internal/intake"
+	"github.com/sandtrail/sandtrail/internal/recordcsv"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/outbox"
@@ -339,7 +341,7 @@ func damagedInputs(t *testing.T, a *audited, dir string) []damageable {
 		{"x.ndjson.part", []byte(a.ok("", "export")), false, maxExported, nil, func(path string) (string, error) {
 			return scanned(path, "ndjson")
 		}},
-		{"x.csv.part", []byte(a.ok("", "export", "--format", "csv")), false, maxExported, []string{strings.Join(sandtrail.CSVHeader(), ",") + "\n\"" + strings.Repeat("x", 2*maxExported)}, func(path string) (string, error) {
+		{"x.csv.part", []byte(a.ok("", "export", "--format", "csv")), false, maxExported, []string{strings.Join(recordcsv.Header(), ",") + "\n\"" + strings.Repeat("x", 2*maxExported)}, func(path string) (string, error) {
 			return scanned(path, "csv")
 		}},
 		{"app.prisma", []byte(damagedSchema), false, prisma.MaxSchema, []string{strings.Repeat("model A {\n", 200_000), strings.Repeat("@@map(\"", 200_000)}, func(path string) (string, error) {
@@ -632,7 +634,7 @@ func damagedAnswers(t *testing.T, a *audited, dir string) []damageable {
 		}),
 		answer("export", sealed, 16<<20, nil, func(ctx context.Context) (any, error) { return c.ExportSealed(ctx, sandtrail.Filter{}, ignore) }),
 		answer("stream", "id: 1\ndata: "+record+"\n\n", 16<<20, nil, func(ctx context.Context) (any, error) {
-			err := c.Stream(ctx, sandtrail.Filter{}, "", func(sandtrail.Followed) error { return io.EOF })
+			err := c.Stream(ctx, sandtrail.Filter{}, "", func(follow.Followed) error { return io.EOF })
 			if errors.Is(err, io.EOF) {
 				err = nil
 			}

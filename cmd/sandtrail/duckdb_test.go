@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/nodetest"
 	"github.com/sandtrail/sandtrail/internal/sample"
 )
@@ -37,7 +38,7 @@ type duckRow struct {
 func duckRowOf(e sandtrail.Execution) duckRow {
 	row := duckRow{
 		e.ID.String(), e.UserID, e.StrategyID, string(e.Type), e.Success, e.ExecutionTime, e.MemoryUsed, e.CPUUsage,
-		e.TimedOut, e.ErrorCount, e.WarningCount, sandtrail.JoinClasses(e.Classes), nil, strconv.FormatInt(e.CreatedAt.UnixMilli(), 10),
+		e.TimedOut, e.ErrorCount, e.WarningCount, database.JoinClasses(e.Classes), nil, strconv.FormatInt(e.CreatedAt.UnixMilli(), 10),
 	}
 	if e.Metadata != nil {
 		metadata := string(e.Metadata)

@@ -10,6 +10,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/internal/human"
+	"github.com/sandtrail/sandtrail/internal/recordcsv"
 	"github.com/sandtrail/sandtrail/internal/table"
 )
 
@@ -34,9 +35,9 @@ func printExecutions(d *deps, out output, page sandtrail.Page, empty, more strin
 // csvColumns are the columns of the domain's own CSV form.
 func csvColumns() []executionColumn {
 	var columns []executionColumn
-	for i, name := range sandtrail.CSVHeader() {
+	for i, name := range recordcsv.Header() {
 		columns = append(columns, executionColumn{
-			Name: name, Value: func(e sandtrail.Execution) string { return e.CSVRecord()[i] },
+			Name: name, Value: func(e sandtrail.Execution) string { return recordcsv.Record(e)[i] },
 		})
 	}
 	return columns

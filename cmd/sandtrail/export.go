@@ -15,6 +15,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/internal/recordcsv"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -178,10 +179,10 @@ func exportNDJSON(w io.Writer) exporter {
 func exportCSV(w io.Writer) exporter {
 	out := csv.NewWriter(w)
 	return exporter{
-		begin: func() error { return out.Write(sandtrail.CSVHeader()) },
+		begin: func() error { return out.Write(recordcsv.Header()) },
 		write: func(executions []sandtrail.Execution) error {
 			for _, e := range executions {
-				if err := out.Write(e.CSVRecord()); err != nil {
+				if err := out.Write(recordcsv.Record(e)); err != nil {
 					return err
 				}
 			}
@@ -233,7 +234,7 @@ func exportedOf(e sandtrail.Execution) exported {
 		ID: e.ID, UserID: e.UserID, StrategyID: e.StrategyID, Type: string(e.Type),
 		Success: e.Success, ExecutionTime: int32(e.ExecutionTime), CPUUsage: e.CPUUsage,
 		TimedOut: e.TimedOut, ErrorCount: int32(e.ErrorCount), WarningCount: int32(e.WarningCount),
-		Classes: sandtrail.JoinClasses(e.Classes), CreatedAt: e.CreatedAt.UnixMilli(),
+		Classes: database.JoinClasses(e.Classes), CreatedAt: e.CreatedAt.UnixMilli(),
 	}
 	if e.MemoryUsed != nil {
 		memory := int32(*e.MemoryUsed)

@@ -14,6 +14,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/recordcsv"
 )
 
 // exportAll records executions of two users and exports them.
@@ -69,7 +70,7 @@ func TestExportCSV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(sandtrail.CSVHeader(), rows[0]); diff != "" {
+	if diff := cmp.Diff(recordcsv.Header(), rows[0]); diff != "" {
 		t.Errorf("head (-want +got)\n%s", diff)
 	}
 	if len(rows) != 1+exportedRows/2 {
@@ -81,7 +82,7 @@ func TestExportCSV(t *testing.T) {
 }
 
 func TestExportCSVOfNothing(t *testing.T) {
-	if got, want := string(exportAll(t, 0, "--format", "csv")), strings.Join(sandtrail.CSVHeader(), ",")+"\n"; got != want {
+	if got, want := string(exportAll(t, 0, "--format", "csv")), strings.Join(recordcsv.Header(), ",")+"\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/bounded"
 	"github.com/sandtrail/sandtrail/internal/filelock"
+	"github.com/sandtrail/sandtrail/internal/recordcsv"
 )
 
 // begun is what an export to a file was begun with. It lies beside what is
@@ -230,7 +231,7 @@ func scanLines(f *exportFile, parse func([]byte) (sandtrail.Position, error)) (w
 }
 
 func scanCSV(f *exportFile) (w written, err error) {
-	header := sandtrail.CSVHeader()
+	header := recordcsv.Header()
 	id, createdAt := slices.Index(header, "id"), slices.Index(header, "createdAt")
 	row := bounded.New(f.File, f.Name(), maxExported)
 	in := csv.NewReader(row)

@@ -97,7 +97,7 @@ func archivedExecution(row []parquetfile.Value) sandtrail.Execution {
 		ID: sandtrail.ID(row[0].Bytes), UserID: string(row[1].Bytes), StrategyID: string(row[2].Bytes), Type: sandtrail.ExecutionType(row[3].Bytes),
 		Success: row[4].Int == 1, ExecutionTime: int(row[5].Int),
 		TimedOut: row[8].Int == 1, ErrorCount: int(row[9].Int), WarningCount: int(row[10].Int),
-		Classes: sandtrail.SplitClasses(textOf(row[11])), Metadata: sandtrail.MetadataFromColumn(textOf(row[12])),
+		Classes: sandtrail.SplitClasses(textOf(row[11])), Metadata: database.MetadataFromColumn(textOf(row[12])),
 		CreatedAt: time.UnixMilli(row[13].Int).UTC(),
 	}
 	if !row[6].Null {

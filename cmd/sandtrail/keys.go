@@ -9,6 +9,7 @@ import (
 	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/follow"
 	"github.com/sandtrail/sandtrail/internal/human"
 	"github.com/sandtrail/sandtrail/internal/table"
 	"github.com/sandtrail/sandtrail/ledger"
@@ -197,7 +198,7 @@ type serviceStore interface {
 	database.Database
 	auth.Keyring
 	auth.AccessLog
-	sandtrail.Follower
+	follow.Follower
 	database.Leases
 	alert.Log
 	alert.Silences

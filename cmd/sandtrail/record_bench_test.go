@@ -20,6 +20,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/bench"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/internal/sample"
 	"github.com/sandtrail/sandtrail/storetest"
@@ -100,7 +101,7 @@ func csvOf(b *testing.B, drafts *sample.Sample) []byte {
 			if e.CPUUsage != nil {
 				row[7] = strconv.FormatFloat(*e.CPUUsage, 'g', -1, 64)
 			}
-			if classes := sandtrail.JoinClasses(e.Classes); classes != nil {
+			if classes := database.JoinClasses(e.Classes); classes != nil {
 				row[11] = *classes
 			}
 			check(b, out.Write(row))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/auth"
+	"github.com/sandtrail/sandtrail/remedy"
 	"github.com/sandtrail/sandtrail/runner"
 )
 
@@ -16,16 +17,16 @@ import (
 // hostile names, and has the grammar read what the shell made of it.
 func TestRemediesAreCommands(t *testing.T) {
 	var all []sandtrail.Remedy
-	for _, act := range []sandtrail.Act{sandtrail.ActMigrate, sandtrail.ActVerify, sandtrail.ActExamine, sandtrail.ActDeliver} {
+	for _, act := range []sandtrail.Act{remedy.Migrate, remedy.Verify, remedy.Examine, remedy.Deliver} {
 		all = append(all, sandtrail.Remedy{Act: act})
 	}
-	all = append(all, sandtrail.Remedy{Act: sandtrail.ActAddKey, Value: string(auth.RoleAdmin)})
+	all = append(all, sandtrail.Remedy{Act: remedy.AddKey, Value: string(auth.RoleAdmin)})
 	for _, name := range []string{"ada", "two words", "o'brien", "$(touch x)", "-rf", "--name", "a;b"} {
-		all = append(all, sandtrail.Remedy{Act: sandtrail.ActAddUser, Value: name}, sandtrail.Remedy{Act: sandtrail.ActAddStrategy, Value: name},
-			sandtrail.Remedy{Act: sandtrail.ActMigrate, Options: []sandtrail.Option{{Name: "adopt"}, {Name: "log-table", Value: "T" + name}}})
+		all = append(all, sandtrail.Remedy{Act: remedy.AddUser, Value: name}, sandtrail.Remedy{Act: remedy.AddStrategy, Value: name},
+			sandtrail.Remedy{Act: remedy.Migrate, Options: []sandtrail.Option{{Name: "adopt"}, {Name: "log-table", Value: "T" + name}}})
 	}
 	for _, option := range []string{"repair", "dry-run", "users-table", "strategies-table"} {
-		all = append(all, sandtrail.Remedy{Act: sandtrail.ActMigrate, Options: []sandtrail.Option{{Name: option, Value: strings.Repeat("t", strings.Count(option, "-table"))}}})
+		all = append(all, sandtrail.Remedy{Act: remedy.Migrate, Options: []sandtrail.Option{{Name: option, Value: strings.Repeat("t", strings.Count(option, "-table"))}}})
 	}
 	for _, r := range all {
 		line := runner.RemedyCommand(r)
@@ -39,7 +40,7 @@ func TestRemediesAreCommands(t *testing.T) {
 		if _, err := parser.Parse(args); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
-		if r.Act == sandtrail.ActAddUser && c.Users.Add.ID != r.Value {
+		if r.Act == remedy.AddUser && c.Users.Add.ID != r.Value {
 			t.Errorf("%s adds user %q, want %q", line, c.Users.Add.ID, r.Value)
 		}
 		if n := len(r.Options); n == 2 && c.Migrate.LogTable != r.Options[1].Value {

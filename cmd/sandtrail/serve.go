@@ -17,6 +17,7 @@ import (
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/outbox"
 	"github.com/sandtrail/sandtrail/postgres"
+	"github.com/sandtrail/sandtrail/remedy"
 	"github.com/sandtrail/sandtrail/runner"
 	"github.com/sandtrail/sandtrail/server"
 	"github.com/sandtrail/sandtrail/sqlite"
@@ -126,7 +127,7 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	<-ended
 	if errors.Is(err, server.ErrOpenAddress) {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--listen %s: %w", c.Listen, err).
-			With(sandtrail.Remedy{Act: sandtrail.ActAddKey, Value: string(auth.RoleAdmin)})
+			With(sandtrail.Remedy{Act: remedy.AddKey, Value: string(auth.RoleAdmin)})
 	}
 	if err == nil {
 		log.Info("stopped")

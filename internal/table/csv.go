@@ -4,7 +4,7 @@ import (
 	"encoding/csv"
 	"io"
 
-	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/internal/recordcsv"
 )
 
 // CSV prints rows as CSV with a head line. Cells that a spreadsheet would
@@ -25,7 +25,7 @@ func CSV[T any](w io.Writer, columns []Column[T], rows []T) error {
 		cells = cells[:0]
 		for _, c := range columns {
 			if c.Name != "" {
-				cells = append(cells, sandtrail.CSVText(c.Value(row)))
+				cells = append(cells, recordcsv.Text(c.Value(row)))
 			}
 		}
 		if err := cw.Write(cells); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/follow"
 )
 
 // reader follows the records live, and goes on behind the last that it was told
@@ -19,7 +20,7 @@ type reader struct {
 	*campaign
 	client  *client.Client
 	mu      sync.Mutex
-	place   sandtrail.Place
+	place   follow.Place
 	seen    map[string]int
 	early   map[string]bool // records that it need not have been told
 	doubled []string        // the first of those that were told again, and where
@@ -39,13 +40,13 @@ func (r *reader) follow(ctx context.Context) {
 	}
 }
 
-func (r *reader) last() sandtrail.Place {
+func (r *reader) last() follow.Place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.place
 }
 
-func (r *reader) take(f sandtrail.Followed) error {
+func (r *reader) take(f follow.Followed) error {
 	key := f.ID.String()
 	if token, ok := tokenOf(string(f.Metadata)); ok {
 		key = token

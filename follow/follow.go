@@ -1,6 +1,12 @@
-package sandtrail
+// Package follow hands out executions in the order in which they became visible.
+package follow
 
-import "context"
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/sandtrail/sandtrail"
+)
 
 // Follower hands out executions as they become visible, whoever wrote them.
 type Follower interface {
@@ -21,6 +27,28 @@ type Place string
 
 // Followed is an execution and the place right behind it.
 type Followed struct {
-	Execution
+	sandtrail.Execution
 	Place Place
+}
+
+// MarshalJSON writes the execution with its place as one more member.
+func (f Followed) MarshalJSON() ([]byte, error) {
+	raw, err := f.Execution.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	place, err := sandtrail.EncodeJSON(string(f.Place))
+	return append(append(append(raw[:len(raw)-1], `,"place":`...), place...), '}'), err
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (f *Followed) UnmarshalJSON(raw []byte) error {
+	var beside struct {
+		Place Place `json:"place"`
+	}
+	if err := json.Unmarshal(raw, &beside); err != nil {
+		return err
+	}
+	f.Place = beside.Place
+	return f.Execution.UnmarshalJSON(raw)
 }

@@ -1,12 +1,15 @@
-package sandtrail
+// Package recordcsv writes executions as the cells of CSV files.
+package recordcsv
 
 import (
 	"strconv"
 	"strings"
+
+	"github.com/sandtrail/sandtrail"
 )
 
-// CSVHeader names the columns of CSVRecord.
-func CSVHeader() []string {
+// Header names the columns of Record.
+func Header() []string {
 	return []string{
 		"id", "userId", "strategyId", "executionType", "success", "executionTime", "memoryUsed", "cpuUsage",
 		"timedOut", "errorCount", "warningCount", "classesFound", "metadata", "createdAt",
@@ -14,31 +17,31 @@ func CSVHeader() []string {
 	}
 }
 
-// CSVRecord is the execution as cells of a CSV file. What is not known is
+// Record is an execution as cells of a CSV file. What is not known is
 // empty. Text that a spreadsheet would take for a formula is preceded by an
 // apostrophe.
-func (e Execution) CSVRecord() []string {
+func Record(e sandtrail.Execution) []string {
 	cells := []string{
-		e.ID.String(), CSVText(e.UserID), CSVText(e.StrategyID), string(e.Type),
+		e.ID.String(), Text(e.UserID), Text(e.StrategyID), string(e.Type),
 		strconv.FormatBool(e.Success), strconv.Itoa(e.ExecutionTime), csvInt(e.MemoryUsed), csvFloat(e.CPUUsage),
 		strconv.FormatBool(e.TimedOut), strconv.Itoa(e.ErrorCount), strconv.Itoa(e.WarningCount),
-		CSVText(strings.Join(e.Classes, ",")), CSVText(string(e.Metadata)), Time{e.CreatedAt}.String(),
+		Text(strings.Join(e.Classes, ",")), Text(string(e.Metadata)), sandtrail.Time{Time: e.CreatedAt}.String(),
 		"", "", "",
 	}
 	if owner := cells[len(cells)-3:]; e.User != nil {
-		owner[0] = CSVText(e.User.Email)
+		owner[0] = Text(e.User.Email)
 		if e.User.Name != nil {
-			owner[1] = CSVText(*e.User.Name)
+			owner[1] = Text(*e.User.Name)
 		}
 	}
 	if e.Strategy != nil {
-		cells[len(cells)-1] = CSVText(e.Strategy.Name)
+		cells[len(cells)-1] = Text(e.Strategy.Name)
 	}
 	return cells
 }
 
-// CSVText keeps a cell from being run as a formula (CWE-1236).
-func CSVText(s string) string {
+// Text keeps a cell from being run as a formula (CWE-1236).
+func Text(s string) string {
 	if s != "" && strings.IndexByte("=+-@\t\r", s[0]) >= 0 {
 		return "'" + s
 	}
