@@ -268,3 +268,69 @@ func (f *failingPages) Executions(ctx context.Context, q sandtrail.Query, now ti
 	}
 	return f.Store.Executions(ctx, q, now)
 }
+
+// held is a store whose first append waits.
+type held struct {
+	sandtrail.Store
+	begun, let chan struct{}
+	once       sync.Once
+}
+
+func (h *held) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtrail.Appended, error) {
+	h.once.Do(func() {
+		close(h.begun)
+		select {
+		case <-h.let:
+		case <-ctx.Done():
+		}
+	})
+	if err := ctx.Err(); err != nil {
+		return sandtrail.Appended{}, err
+	}
+	return h.Store.Append(ctx, batch)
+}
+
+// Lines are read and checked while those before are stored.
+func TestNDJSONIsReadWhileItIsStored(t *testing.T) {
+	h := &held{begun: make(chan struct{}), let: make(chan struct{})}
+	let := sync.OnceFunc(func() { close(h.let) })
+	k := newKit(t, func(c *server.Config) {
+		h.Store, c.Store = c.Store, h
+		c.Limits.RequestTime = 20 * time.Second
+		c.Now = func() time.Time {
+			select {
+			case <-h.begun: // so it is for the second batch that the time is asked
+				let()
+			default:
+			}
+			return start
+		}
+	}).owners()
+	got := as[api.Appended](t, k.do(ndjson(repeat(2500, func(int) string { return record() }))), 201)
+	if got.Accepted != 2500 || k.count() != 2500 {
+		t.Errorf("accepted %d, stored %d", got.Accepted, k.count())
+	}
+}
+
+// Wherever a batch ends, and with or without an end of the last line, each line is
+// stored once.
+func TestNDJSONOfEverySize(t *testing.T) {
+	for _, test := range []struct {
+		lines, bytes int
+		end          string
+	}{
+		{1000, 0, "\n"}, {1001, 0, ""}, {2001, 0, "\n\n \n"}, {1001, 4500, ""},
+	} {
+		t.Run(fmt.Sprintf("%d lines of %d bytes, then %q", test.lines, test.bytes, test.end), func(t *testing.T) {
+			k := newKit(t).owners()
+			lines := make([]string, test.lines)
+			for i := range lines {
+				lines[i] = record(fmt.Sprintf("executionTime:%d", i), `metadata:{"text":"`+strings.Repeat("x", test.bytes)+`"}`)
+			}
+			got := as[api.Appended](t, k.do(ndjson(strings.Join(lines, "\n")+test.end)), 201)
+			if got.Accepted != int64(test.lines) || k.count() != int64(test.lines) || len(got.IDs) != test.lines {
+				t.Errorf("accepted %d, stored %d, %d ids", got.Accepted, k.count(), len(got.IDs))
+			}
+		})
+	}
+}

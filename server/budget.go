@@ -55,6 +55,13 @@ func (b *budget) exhausted() error {
 	return sandtrail.Errorf(sandtrail.CodeUnavailable, "the server has %d %s, as many as it serves; try again in a second", b.total, b.what)
 }
 
+// has reports whether wait would not have to.
+func (b *budget) has(who string, amount int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.waiting) == 0 && b.fits(who, min(amount, b.share))
+}
+
 // wait takes an amount, what is more than a share as a share, once it is there. It
 // returns what to give back. The error is of CodeUnavailable when that takes too long.
 func (b *budget) wait(ctx context.Context, who string, amount int64, atMost time.Duration) (int64, error) {

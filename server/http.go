@@ -80,9 +80,14 @@ func (s *Server) recoverPanic(w http.ResponseWriter, r *http.Request) {
 	case http.ErrAbortHandler:
 		panic(fault) // cuts the connection, which is what was wanted
 	}
+	s.writeProblem(w, r, s.panicked(r, fault), "")
+}
+
+// panicked counts and logs a panic of a request, and is the error of its answer.
+func (s *Server) panicked(r *http.Request, fault any) error {
 	s.metrics.panics.Inc()
 	s.logger(r.Context()).Error("panic", "path", r.URL.Path, "panic", fault, "stack", string(debug.Stack()))
-	s.writeProblem(w, r, errors.New("panic"), "")
+	return errors.New("panic")
 }
 
 // writeProblem answers with an error. origin is where its field paths start.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
@@ -23,13 +24,27 @@ const (
 // lines is an NDJSON import under way.
 type lines struct {
 	server *Server
+	w      http.ResponseWriter
+	r      *http.Request
 	who    string
 	kept   *spool
-	done   api.Appended // committed so far
-	before int64        // lines of the batches that were read
-	count  int64        // lines of the batch that is kept
-	batch  []sandtrail.Admitted
-	at     []int64 // the line of each
+	before int64        // lines of the batches that have come
+	done   api.Appended // committed so far; of the batch that is being stored
+}
+
+// lineBatch is a part of the lines that is committed at once.
+type lineBatch struct {
+	before, count int64 // lines before it, and of its own
+	end           error // what ended the body behind it, if it did
+
+	admitted []sandtrail.Admitted
+	at       []int64 // the line of each
+	fault    error   // behind the admitted; io.EOF: none
+	line     int64   // of the fault
+
+	decoded chan struct{} // closed when the spool is free again
+	stored  chan struct{} // closed when it is stored, or not
+	err     error         // why it is not, once stored is closed
 }
 
 // receiveLines stores NDJSON of any length in committed batches. At a fault
@@ -53,29 +68,53 @@ func (s *Server) receiveLines(w http.ResponseWriter, r *http.Request) (api.Appen
 		}
 		defer s.bodies.give(c.shareName(), units)
 	}
-	l := &lines{server: s, who: c.shareName(), kept: s.newSpool(c.shareName()), done: api.Appended{IDs: []sandtrail.ID{}}}
+	l := &lines{server: s, w: w, r: r, who: c.shareName(), kept: s.newSpool(c.shareName()), done: api.Appended{IDs: []sandtrail.ID{}}}
 	defer l.kept.free()
-	return l.receive(w, r, plain)
+	return l.receive(plain)
 }
 
-// receive keeps a batch aside until all of it has come, then stores it.
-func (l *lines) receive(w http.ResponseWriter, r *http.Request, body io.Reader) (api.Appended, error) {
+// receive keeps a batch aside until all of it has come, then stores it. The next
+// one comes and is decoded meanwhile.
+func (l *lines) receive(body io.Reader) (api.Appended, error) {
 	gathered := &gatherer{body: body, buffer: make([]byte, 16<<10)}
+	previous := newLineBatch(0)
+	close(previous.stored)
 	for {
-		end := l.gather(gathered)
-		err := l.server.inSlot(w, r, l.server.cfg.Limits.WaitTime, func(ctx context.Context) error { return l.storeKept(ctx, end) })
-		var stopped *api.Problem
+		b := l.gather(gathered, previous)
+		if previous.hasFailed() {
+			return api.Appended{}, previous.err
+		}
+		go l.store(b, previous)
+		<-b.decoded
+		<-previous.stored
+		if b.end == nil && b.fault == io.EOF && previous.err == nil {
+			if b.end = l.kept.empty(); b.end == nil {
+				previous = b
+				continue
+			}
+		}
+		<-b.stored
 		switch {
-		case errors.As(err, &stopped):
-			return api.Appended{}, err
-		case err != nil: // before anything of the batch was stored
-			return api.Appended{}, l.stoppedAt(r.Context(), l.before+1, err)
-		case end == io.EOF:
-			return l.done, nil
+		case b.err != nil:
+			return api.Appended{}, b.err
+		case b.end != io.EOF:
+			return api.Appended{}, b.end
 		}
-		if err := l.kept.empty(); err != nil {
-			return api.Appended{}, err
-		}
+		return l.done, nil
+	}
+}
+
+func newLineBatch(before int64) *lineBatch {
+	return &lineBatch{before: before, fault: io.EOF, decoded: make(chan struct{}), stored: make(chan struct{})}
+}
+
+// hasFailed reports whether it is known that the batch was not stored.
+func (b *lineBatch) hasFailed() bool {
+	select {
+	case <-b.stored:
+		return b.err != nil
+	default:
+		return false
 	}
 }
 
@@ -84,82 +123,122 @@ type gatherer struct {
 	body   io.Reader
 	buffer []byte
 	rest   []byte // of the buffer, that was read behind the last cut
+	end    error  // what ended the body behind that
 }
 
-// gather keeps whole lines, up to a batch of them. It returns what ended the
-// body: io.EOF, or a fault.
-func (l *lines) gather(g *gatherer) error {
-	l.count = 0
-	for {
-		var end error
-		if len(g.rest) == 0 {
+// gather keeps whole lines, up to a batch of them, or until it is known that the
+// previous batch was not stored.
+func (l *lines) gather(g *gatherer, previous *lineBatch) *lineBatch {
+	b := newLineBatch(l.before)
+	for b.end == nil && !previous.hasFailed() {
+		if len(g.rest) == 0 && g.end == nil {
 			var n int
-			n, end = g.body.Read(g.buffer)
+			n, g.end = g.body.Read(g.buffer)
 			g.rest = g.buffer[:n]
 		}
-		part := g.rest
-		newlines := int64(bytes.Count(part, []byte("\n")))
-		full := newlines > 0 && (l.count+newlines >= ndjsonBatch || l.kept.size()+int64(len(part)) >= ndjsonBytes)
-		if full {
-			part = part[:bytes.LastIndexByte(part, '\n')+1]
+		part, lines, isFull := cut(g.rest, ndjsonBatch-b.count, ndjsonBytes-l.kept.size())
+		b.count += lines
+		l.before += lines
+		if g.rest = g.rest[len(part):]; len(g.rest) == 0 {
+			b.end = g.end
 		}
-		l.count += newlines
-		g.rest = g.rest[len(part):]
 		if _, err := l.kept.Write(part); err != nil {
+			b.end = err
+		}
+		// A line without end is refused.
+		if isFull || l.kept.size() > ndjsonBytes+int64(l.server.cfg.Limits.LineBytes) {
+			break
+		}
+	}
+	return b
+}
+
+// cut takes lines off a text: all, or as many as are left of a batch, which is full
+// then.
+func cut(text []byte, lines, size int64) (part []byte, n int64, isFull bool) {
+	n = int64(bytes.Count(text, []byte("\n")))
+	switch {
+	case n >= lines:
+		end := 0
+		for range lines {
+			end += bytes.IndexByte(text[end:], '\n') + 1
+		}
+		return text[:end], lines, true
+	case n > 0 && int64(len(text)) >= size:
+		return text[:bytes.LastIndexByte(text, '\n')+1], n, true
+	}
+	return text, n, false
+}
+
+// store stores a batch behind the previous one.
+func (l *lines) store(b, previous *lineBatch) {
+	isDecoded := sync.OnceFunc(func() { close(b.decoded) })
+	defer func() {
+		if fault := recover(); fault != nil {
+			b.err = l.server.panicked(l.r, fault)
+		}
+		isDecoded()
+		close(b.stored)
+	}()
+	cost := l.kept.size() + ndjsonBatch*recordCost
+	if !l.server.slots.has(l.who, 1) || !l.server.memory.has(l.who, cost) {
+		<-previous.stored // this import itself may be why
+	}
+	waitTime := l.server.cfg.Limits.WaitTime
+	b.err = l.server.inSlot(l.w, l.r, waitTime, func(ctx context.Context) error {
+		cost, err := l.server.memory.wait(ctx, l.who, cost, waitTime)
+		if err != nil {
 			return err
 		}
-		if end != nil || full {
-			return end
+		defer l.server.memory.give(l.who, cost)
+		if err := l.decode(ctx, b); err != nil {
+			return err
 		}
-		if l.kept.size() > ndjsonBytes+int64(l.server.cfg.Limits.LineBytes) {
-			return nil // a line without end, which is refused
+		isDecoded()
+		<-previous.stored
+		if previous.err != nil {
+			return nil
 		}
+		ctx, cancel := l.server.answering(l.w, l.r)
+		defer cancel()
+		return l.flush(ctx, b)
+	})
+	<-previous.stored
+	var stopped *api.Problem
+	switch {
+	case previous.err != nil:
+		b.err = previous.err
+	case b.err != nil && !errors.As(b.err, &stopped): // before anything of the batch was stored
+		b.err = l.stoppedAt(l.r.Context(), b.before+1, b.err)
 	}
 }
 
-// storeKept stores the lines that are kept, once there is memory for them; end is
-// what ended the body, if it did.
-func (l *lines) storeKept(ctx context.Context, end error) error {
-	limits := l.server.cfg.Limits
-	cost, err := l.server.memory.wait(ctx, l.who, l.kept.size()+ndjsonBatch*recordCost, limits.WaitTime)
-	if err != nil {
-		return err
-	}
-	defer l.server.memory.give(l.who, cost)
+// decode admits the lines that are kept, up to the first at fault.
+func (l *lines) decode(ctx context.Context, b *lineBatch) error {
 	stored, err := l.kept.open()
 	if err != nil {
 		return err
 	}
-	if end != nil && end != io.EOF {
-		stored = io.MultiReader(stored, broken{end})
+	if b.end != nil && b.end != io.EOF {
+		stored = io.MultiReader(stored, broken{b.end})
 	}
-	reader := intake.Open(attended{ctx, stored}, intake.Lines, limits.LineBytes)
-	if l.before == 0 {
+	reader := intake.Open(attended{ctx, stored}, intake.Lines, l.server.cfg.Limits.LineBytes)
+	if b.before == 0 {
 		reader.SkipMark()
 	}
+	admission := l.server.admission()
 	for {
 		record, err := reader.Next()
-		line := l.before + int64(max(reader.Line(), 1))
+		line := b.before + int64(reader.Line())
 		var one sandtrail.Admitted
 		if err == nil {
-			one, _, err = l.server.admission().AdmitJSON(record.JSON)
+			one, _, err = admission.AdmitJSON(record.JSON)
 		}
 		if err != nil {
-			if stopped := l.flush(ctx); stopped != nil {
-				return stopped
-			}
-			if err != io.EOF {
-				return l.stoppedAt(ctx, line, err)
-			}
-			l.before += l.count
+			b.fault, b.line = err, line
 			return nil
 		}
-		l.batch, l.at = append(l.batch, one), append(l.at, line)
-		if len(l.batch) >= ndjsonBatch {
-			if stopped := l.flush(ctx); stopped != nil {
-				return stopped
-			}
-		}
+		b.admitted, b.at = append(b.admitted, one), append(b.at, line)
 	}
 }
 
@@ -168,11 +247,12 @@ type broken struct{ why error }
 
 func (b broken) Read([]byte) (int, error) { return 0, b.why }
 
-// flush commits what is gathered.
-func (l *lines) flush(ctx context.Context) error {
-	batch, at := l.batch, l.at
-	l.batch, l.at = nil, l.at[:0]
-	return l.commit(ctx, batch, at)
+// flush commits what is before the fault of a batch, if it has one.
+func (l *lines) flush(ctx context.Context, b *lineBatch) error {
+	if err := l.commit(ctx, b.admitted, b.at); err != nil || b.fault == io.EOF {
+		return err
+	}
+	return l.stoppedAt(ctx, b.line, b.fault)
 }
 
 // commit stores a batch, or what is before the first that is at fault.
