@@ -86,8 +86,8 @@ const spansPerRemoval = 4096
 // makes the salts.
 //
 // Where an execution has gone, or has come more than once, all of its changes
-// must be given together (Entangled): which of its ledger entries one is about depends
-// on the others. All or nothing is the transaction's matter; when it commits, the
+// must be given together (Entangled), unless they come in order (InOrder): which of
+// its ledger entries one is about depends on the others. All or nothing is the transaction's matter; when it commits, the
 // changes must be gone from the journal.
 func SealChanges(ctx context.Context, book Book, changes []Change, now time.Time, random io.Reader) (Sealed, error) {
 	s := &sealer{book: book, random: random, pages: map[int64]*openPage{}}
@@ -122,6 +122,26 @@ func Entangled(changes []Change) []sandtrail.ID {
 		seen[c.ID] = true
 	}
 	return ids
+}
+
+// InOrder prepares changes that come in the order of their commits. Part of a list
+// in that order may be sealed without the rest, whatever that says of the same
+// executions. It leaves out insertions that a later deletion undoes: an execution
+// that is stored all the same was inserted once more, by a change yet to come.
+func InOrder(changes []Change) []Change {
+	deleted := map[sandtrail.ID]int{} // the last place
+	for i, c := range changes {
+		if c.Removed {
+			deleted[c.ID] = i
+		}
+	}
+	kept := make([]Change, 0, len(changes))
+	for i, c := range changes {
+		if last, found := deleted[c.ID]; c.Removed || !found || last < i {
+			kept = append(kept, c)
+		}
+	}
+	return kept
 }
 
 // split parts the changes into those that came, each id once, and the

@@ -39,9 +39,9 @@ func (s *Store) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 	if err != nil {
 		return sandtrail.Appended{}, err
 	}
-	// The batch is stored; what becomes of the journal is another matter, and
-	// whoever folds next finds it as it is.
-	_ = s.foldIfLong(ctx)
+	// The batch is stored. Where the roll-ups cannot be kept now, the next append
+	// or upkeep does it.
+	_ = s.applyIfMany(ctx)
 	return database.NewAppended(batch, fresh), nil
 }
 

@@ -152,7 +152,7 @@ func (s *Store) inSteps(ctx context.Context, what string, after old, step func(t
 		after = done.last
 		deleted += done.n
 		database.ReportDeleted(ctx, done.n)
-		if err := s.foldIfLong(ctx); err != nil {
+		if err := s.applyIfMany(ctx); err != nil {
 			return deleted, err
 		}
 		if !done.more {
@@ -185,11 +185,8 @@ func execCount(ctx context.Context, tx *sql.Tx, text string, args ...any) (int64
 // shrink gives free pages back to the file system, step by step, and empties
 // the write-ahead log.
 func (s *Store) shrink(ctx context.Context) error {
-	for folded := foldBatch; folded == foldBatch; { // the journal's room, too
-		var err error
-		if folded, err = s.fold(ctx); err != nil {
-			return err
-		}
+	if err := s.applyAll(ctx); err != nil { // the room of changes, too
+		return err
 	}
 	if err := s.vacuum(ctx); err != nil {
 		return err

@@ -2,14 +2,63 @@ package sqlite_test
 
 import (
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/storetest"
 )
 
 func TestCosts(t *testing.T) { storetest.Costs(t, withOther) }
 
+// TestOldRollupsAreCountedAnew migrates roll-ups that the version before costs
+// wrote, with pending changes.
 func TestOldRollupsAreCountedAnew(t *testing.T) {
-	storetest.CountsOldRollupsAnew(t, withOther, storetest.OldRollups{
-		Prefix: "sandtrail_", Bytes: func(hex string) string { return "x'" + hex + "'" },
-	})
+	path := fileAtVersion(t, 11)
+	// A fifth execution, of 2,000 ms, was removed by retention before.
+	const part = "01060600d08c0106a001068090bcfd02000003d00f02a01f02a01f0201020200a01f0228028084af5f000001a01f02"
+	plain(t, path,
+		"INSERT INTO users VALUES ('u', 'u@example.com', NULL)", "INSERT INTO strategies VALUES ('s', 'S')",
+		insertCost(1000, 50, 10), insertCost(3000, 150, 30), insertCost(5000, 200, 40),
+		"DELETE FROM sandtrail_journal",
+		"INSERT INTO sandtrail_rollups SELECT column1, column2, 20781, x'01"+part+"', x'010130"+part+"' FROM (VALUES (0, ''), (1, 'u'), (2, 's'))",
+		"INSERT INTO sandtrail_totals SELECT column1, column2, x'0101060600d08c0106a001068090bcfd02000003d00f02a01f02a01f02' FROM (VALUES (0, ''), (1, 'u'), (2, 's'))",
+		insertCost(7000, 100, 70),
+		"DELETE FROM sandbox_execution_logs WHERE execution_time IN (3000, 5000)",
+		"UPDATE sandtrail_journal SET reason = 'retention' WHERE execution_time = 3000")
+	s := openAt(t, path)
+	if _, err := s.UserStats(t.Context(), "u"); sandtrail.CodeOf(err) != sandtrail.CodeUnavailable {
+		t.Errorf("before the migration: %v, want an error that asks for it", err)
+	}
+	if _, err := s.Migrate(t.Context(), noon); err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"migrated", "maintained"} {
+		stats, err := s.UserStats(t.Context(), "u")
+		if err != nil {
+			t.Fatal(err)
+		}
+		trend, err := s.Trends(t.Context(), sandtrail.TrendQuery{UserID: "u", Since: noon.Add(-12 * time.Hour), Until: noon.Add(time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		type counts struct {
+			Total    int64
+			Sum      sandtrail.Costs
+			Measured sandtrail.Measured
+		}
+		want := []counts{
+			{2, sandtrail.Costs{CPUSeconds: new(7.5), MemoryMiBSeconds: new(500.0)}, sandtrail.Measured{CPUUsage: 2, MemoryUsed: 2}},
+			{4, sandtrail.Costs{CPUSeconds: new(12.0), MemoryMiBSeconds: new(590.0)}, sandtrail.Measured{CPUUsage: 3, MemoryUsed: 3}},
+		}
+		got := []counts{{stats.TotalExecutions, stats.Sum, stats.Measured}, {trend[0].Total, trend[0].Sum, trend[0].Measured}}
+		if diff := cmp.Diff(want, got); diff != "" || *trend[0].AvgMemory != 32.5 {
+			t.Errorf("%s: an average of %v MiB, and\n%s", when, *trend[0].AvgMemory, diff)
+		}
+		if err := s.Maintain(t.Context(), noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectSound(t, s)
 }

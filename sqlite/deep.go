@@ -19,9 +19,11 @@ func checkRollups(ctx context.Context, _ *Store, tx *sql.Tx) (database.Check, er
 	})
 }
 
-// recount makes the journal hold everything again.
-const recount = `BEGIN IMMEDIATE; DELETE FROM sandtrail_rollups; DELETE FROM sandtrail_totals; DELETE FROM sandtrail_journal;
-INSERT INTO sandtrail_journal SELECT NULL, 1, NULL, id, user_id, strategy_id, created_at, success, timed_out, execution_time,
+// recount makes changes of all executions, for the roll-ups alone. Pending changes
+// are kept for the ledger.
+const recount = `BEGIN IMMEDIATE; DELETE FROM sandtrail_rollups; DELETE FROM sandtrail_totals;
+INSERT INTO sandtrail_counted SELECT seq, sign, execution_id, created_at, reason FROM sandtrail_changes WHERE NOT updated; DELETE FROM sandtrail_changes;
+INSERT INTO sandtrail_changes SELECT NULL, 1, 1, NULL, id, user_id, strategy_id, created_at, success, timed_out, execution_time,
 memory_used, cpu_usage, error_count, warning_count FROM sandbox_execution_logs; COMMIT;`
 
 // Dates is part of derive.Snapshot.
@@ -43,7 +45,7 @@ func (r rollups) Dates(ctx context.Context) ([]rollup.Date, error) {
 	}
 	// Any time of a day: SQLite tells no number of the day from one before our era.
 	rows, err = r.tx.QueryContext(ctx, `SELECT min(created_at) FROM sandbox_execution_logs GROUP BY substr(created_at, 1, length(created_at) - 13)
-		UNION SELECT min(created_at) FROM sandtrail_journal GROUP BY substr(created_at, 1, length(created_at) - 13)`)
+		UNION SELECT min(created_at) FROM sandtrail_changes GROUP BY substr(created_at, 1, length(created_at) - 13)`)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +73,7 @@ func (r rollups) Executions(ctx context.Context, date rollup.Date, f func(rollup
 
 // Pending is part of derive.Snapshot.
 func (r rollups) Pending(ctx context.Context, date rollup.Date, f func(rollup.Change)) error {
-	where := ofDay(date)
-	_, err := eachEntry(ctx, r.tx, where.text(), where.args, f)
+	_, err := eachPending(ctx, r.tx, ofDay(date), "", f)
 	return err
 }
 

@@ -203,7 +203,7 @@ func (r busyRows) Next(into []driver.Value) error {
 
 // MaintainUnsealed is Maintain without the ledger.
 func (s *Store) MaintainUnsealed(ctx context.Context, now time.Time) error {
-	if err := s.foldAll(ctx); err != nil {
+	if err := s.applyAll(ctx); err != nil {
 		return err
 	}
 	return s.tidy(ctx, now)

@@ -10,12 +10,12 @@ import (
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
-// changeColumns are what counts of an execution, in the order of scanChange.
-const changeColumns = `user_id, strategy_id, created_at, success, timed_out, execution_time, memory_used, cpu_usage,
+// countedColumns are what counts of an execution, in the order of scanCounted.
+const countedColumns = `user_id, strategy_id, created_at, success, timed_out, execution_time, memory_used, cpu_usage,
 	error_count, warning_count`
 
-// scanChange reads columns that come before changeColumns, and those.
-func scanChange(rows *sql.Rows, c *rollup.Change, before ...any) error {
+// scanCounted reads columns that come before countedColumns, and those.
+func scanCounted(rows *sql.Rows, c *rollup.Change, before ...any) error {
 	var at timestamp
 	c.MemoryUsed = nil // not shared with the row before
 	err := rows.Scan(append(before, &c.UserID, &c.StrategyID, &at, &c.Success, &c.TimedOut, &c.ExecutionTime,
@@ -24,34 +24,16 @@ func scanChange(rows *sql.Rows, c *rollup.Change, before ...any) error {
 	return err
 }
 
-// eachEntry hands out entries of the journal and returns the number of the
-// last one.
-func eachEntry(ctx context.Context, tx *sql.Tx, rest string, args []any, f func(rollup.Change)) (last int64, err error) {
-	rows, err := tx.QueryContext(ctx, "SELECT seq, sign, reason IS 'retention', "+changeColumns+" FROM sandtrail_journal"+rest, args...)
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var c rollup.Change
-		if err := scanChange(rows, &c, &last, &c.Sign, &c.Retired); err != nil {
-			return 0, err
-		}
-		f(c)
-	}
-	return last, rows.Err()
-}
-
 // eachRecord hands out stored executions.
 func eachRecord(ctx context.Context, tx *sql.Tx, where conditions, f func(rollup.Change)) error {
-	rows, err := tx.QueryContext(ctx, "SELECT "+changeColumns+" FROM sandbox_execution_logs"+where.text(), where.args...)
+	rows, err := tx.QueryContext(ctx, "SELECT "+countedColumns+" FROM sandbox_execution_logs"+where.text(), where.args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		c := rollup.Change{Sign: 1}
-		if err := scanChange(rows, &c); err != nil {
+		if err := scanCounted(rows, &c); err != nil {
 			return err
 		}
 		f(c)
@@ -69,7 +51,7 @@ func totalOf(ctx context.Context, tx *sql.Tx, subject rollup.Subject) (total rol
 	}
 	var where conditions
 	where.subject(subject)
-	_, err = eachEntry(ctx, tx, where.text(), where.args, func(c rollup.Change) {
+	_, err = eachPending(ctx, tx, where, "", func(c rollup.Change) {
 		if c.Sign > 0 {
 			total.Add(c)
 		} else {
@@ -96,19 +78,19 @@ func (c *conditions) subject(s rollup.Subject) {
 
 // answerer takes what a plan asks for.
 type answerer struct {
-	day           func(key string, day rollup.Date, summary, slots []byte) error
-	entry, record func(rollup.Change)
+	day             func(key string, day rollup.Date, summary, slots []byte) error
+	pending, record func(rollup.Change)
 }
 
 // gather reads what a plan asks for, of a user and a strategy, of either, or
-// of all: stored days, entries that are not in them yet, and the records
+// of all: stored days, changes that are not in them yet, and the records
 // around edges that cut through a slot.
 func gather(ctx context.Context, tx *sql.Tx, plan rollup.Plan, userID, strategyID string, to answerer) error {
 	subject := rollup.SubjectOf(userID, strategyID)
-	var days, entries conditions
+	var days, owned conditions
 	days.add("scope = ? AND key = ?", subject.Scope, subject.ID)
-	entries.owners(userID, strategyID)
-	return gatherWhere(ctx, tx, plan, days, entries, to)
+	owned.owners(userID, strategyID)
+	return gatherWhere(ctx, tx, plan, days, owned, to)
 }
 
 // gatherAll reads what a plan asks for of every user or every strategy.
@@ -123,9 +105,9 @@ func gatherWhere(ctx context.Context, tx *sql.Tx, plan rollup.Plan, days, owned 
 		if err := eachDay(ctx, tx, plan, days, to.day); err != nil {
 			return err
 		}
-		entries := owned.clone()
-		entries.window("", plan.First.Time(), (plan.Last + 1).Time())
-		if _, err := eachEntry(ctx, tx, entries.text(), entries.args, to.entry); err != nil {
+		pending := owned.clone()
+		pending.window("", plan.First.Time(), (plan.Last + 1).Time())
+		if _, err := eachPending(ctx, tx, pending, "", to.pending); err != nil {
 			return err
 		}
 	}

@@ -54,7 +54,7 @@ func begin(ctx context.Context, db *sql.DB, n int) (txs []*sql.Tx, err error) {
 		}
 		txs = append(txs, tx)
 		var one int // a transaction's snapshot is of its first read
-		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sandtrail_ledger_sealed").Scan(&one); err != nil {
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sandtrail_cursors").Scan(&one); err != nil {
 			return txs, err
 		}
 	}

@@ -20,8 +20,7 @@ func (b *book) state(ctx context.Context) (state database.LedgerState, err error
 	if state.Size, err = b.Size(ctx); err != nil {
 		return state, err
 	}
-	if err := b.tx.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM sandtrail_ledger_removed)
-		+ (SELECT COUNT(*) FROM sandtrail_feed WHERE seq > (SELECT seq FROM sandtrail_ledger_sealed))`).Scan(&state.Unsealed); err != nil {
+	if err := b.tx.QueryRowContext(ctx, "SELECT count(*) FROM sandtrail_history WHERE "+unsealed).Scan(&state.Unsealed); err != nil {
 		return state, err
 	}
 	var at timestamp

@@ -65,6 +65,16 @@ func TestPrefixPlan(t *testing.T) {
 	}
 }
 
+// TestFollowPlan shows that followers read nothing of what they have read.
+func TestFollowPlan(t *testing.T) {
+	got := explain(t, openMigrated(t), followText, 1, 2)
+	for _, table := range []string{"sandtrail_counted", "sandtrail_changes"} {
+		if !strings.Contains(got, "SEARCH "+table+" USING INTEGER PRIMARY KEY (rowid>?)") || strings.Contains(got, "TEMP B-TREE") {
+			t.Errorf("the plan is\n%s", got)
+		}
+	}
+}
+
 // explain returns the steps of a statement's plan, one a line.
 func explain(t *testing.T, s *Store, text string, args ...any) string {
 	t.Helper()

@@ -41,7 +41,7 @@ func TestEverythingMayBeRepeated(t *testing.T) {
 }
 
 // A follower that has read far enough is told of nothing twice and of everything
-// once, also when the feed is cut back while it reads.
+// once, also when the changes are pruned while it reads.
 func TestFollowReadsOneSnapshot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sandtrail.db")
 	other := openAt(t, path)
@@ -70,9 +70,9 @@ func TestFollowReadsOneSnapshot(t *testing.T) {
 	}
 	cut := 0
 	s, err := sqlite.OpenBusy(t.Context(), path, nil, func(query string) {
-		if strings.Contains(query, "sandtrail_feed AS f") {
+		if strings.Contains(query, "sandtrail_history AS c") {
 			cut++
-			exec("DELETE FROM sandtrail_feed WHERE seq <= 3")
+			exec("DELETE FROM sandtrail_changes WHERE seq <= 3; UPDATE sandtrail_cursors SET seq = 3 WHERE name = 'followers'")
 		}
 	})
 	if err != nil {
@@ -80,7 +80,7 @@ func TestFollowReadsOneSnapshot(t *testing.T) {
 	}
 	defer s.Close()
 	if found, err := s.Follow(t.Context(), place, 10); err != nil || len(found) != 5 || cut != 1 {
-		t.Errorf("%d followed, %v, the feed was cut back %d times; want 5 or an error", len(found), err, cut)
+		t.Errorf("%d followed, %v, the changes were pruned %d times; want 5 or an error", len(found), err, cut)
 	}
 	if _, err := s.Follow(t.Context(), place, 10); sandtrail.CodeOf(err) != sandtrail.CodeInvalid {
 		t.Errorf("behind the cut: %v, want CodeInvalid", err)

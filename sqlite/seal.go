@@ -18,9 +18,9 @@ const (
 	removalsPerStep = 2048
 )
 
-// seal takes what came and went into the ledger, step by step. What comes
-// during the last one waits for the next time: many small steps cost more than
-// a large one.
+// seal enters pending changes into the ledger, step by step. Changes that are
+// written during the last step wait for the next time: many small steps cost more
+// than a large one.
 func (s *Store) seal(ctx context.Context, now time.Time) error {
 	for {
 		if err := s.sealRenames(ctx, now); err != nil {
@@ -35,14 +35,14 @@ func (s *Store) seal(ctx context.Context, now time.Time) error {
 			return err
 		}
 		if next.renamed {
-			continue // since; a record that took the former id must not come before the rename
+			continue // since; an execution that took the former id must not come before the rename
 		}
-		if !next.came() && !next.went {
+		if next.until <= next.from {
 			return nil
 		}
 		done := false
 		err = s.write(ctx, "seal", func(tx *sql.Tx) (err error) {
-			done, err = next.seal(ctx, tx, now)
+			done, err = next.seal(ctx, tx)
 			return err
 		})
 		if err != nil || done && next.all {
@@ -52,71 +52,99 @@ func (s *Store) seal(ctx context.Context, now time.Time) error {
 }
 
 // step is a step of sealing. It is made before the write lock is taken, because
-// writers wait for that, and holds when nobody else has sealed meanwhile. What
-// happens to its executions in between comes after their leaves: a removal has
-// its own step, an update is one that the ledger does not take in.
+// writers wait for that, and holds when no other process has sealed meanwhile.
+// What happens to its executions in between comes behind their entries, except
+// for updates, which the ledger does not take in.
 type step struct {
 	*book         // of the snapshot
 	size    int64 // of the log
-	sealed  int64 // up to where it has taken in the feed
-	until   int64 // up to where this step does
-	went    bool  // whether removals are to be sealed
+	from    int64 // the ledger's position in the changes
+	until   int64 // after this step
 	renamed bool  // whether renames are to be sealed first
 	all     bool  // whether nothing is left after this step
 	records map[sandtrail.ID]sandtrail.Execution
 	written ledger.Written
 }
 
-func (s *step) came() bool { return s.until > s.sealed }
-
 // newStep makes the next step of sealing.
 func newStep(ctx context.Context, tx *sql.Tx, now time.Time) (step, error) {
-	s := step{book: &book{tx: tx}, records: map[sandtrail.ID]sandtrail.Execution{}}
+	s := step{book: &book{tx: tx}, all: true, records: map[sandtrail.ID]sandtrail.Execution{}}
 	var err error
 	if s.size, err = s.Size(ctx); err != nil {
 		return s, err
 	}
-	if err := tx.QueryRowContext(ctx, `SELECT seq, (SELECT coalesce(max(seq), 0) FROM sandtrail_feed),
-		EXISTS (SELECT 1 FROM sandtrail_ledger_removed), EXISTS (SELECT 1 FROM sandtrail_ledger_renamed)
-		FROM sandtrail_ledger_sealed`).Scan(&s.sealed, &s.until, &s.went, &s.renamed); err != nil || s.renamed {
+	if err := tx.QueryRowContext(ctx, `SELECT seq, coalesce((SELECT seq FROM sandtrail_history ORDER BY seq DESC LIMIT 1), 0),
+		EXISTS (SELECT 1 FROM sandtrail_ledger_renamed) FROM sandtrail_cursors WHERE name = ?`, ledgerCursor).
+		Scan(&s.from, &s.until, &s.renamed); err != nil || s.renamed || s.until <= s.from {
 		return s, err
 	}
-	s.all = !s.went
-	if !s.came() {
-		return s, nil
-	}
-	came, err := s.read(ctx)
-	if err != nil {
+	changes, err := s.read(ctx)
+	if err != nil || len(changes) == 0 {
 		return s, err
 	}
-	_, err = ledger.SealChanges(ctx, &s, came, now, rand.Reader)
+	_, err = ledger.SealChanges(ctx, &s, ledger.InOrder(changes), now, rand.Reader)
 	return s, err
 }
 
-// read reads the executions that came, as many as one step takes.
-func (s *step) read(ctx context.Context) (came []ledger.Change, err error) {
-	rows, err := s.tx.QueryContext(ctx, `SELECT `+recordColumns+`, f.seq FROM sandtrail_feed f CROSS JOIN sandbox_execution_logs
-		WHERE f.seq > ? AND id = f.execution_id ORDER BY f.seq`, s.sealed)
+// read reads as many changes as one step takes, and the executions that are
+// stored of these.
+func (s *step) read(ctx context.Context) (changes []ledger.Change, err error) {
+	if err := s.bound(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.readRecords(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := s.tx.QueryContext(ctx, "SELECT "+pendingColumns+" FROM sandtrail_history WHERE seq > ? AND seq <= ? ORDER BY seq", s.from, s.until)
 	if err != nil {
 		return nil, err
+	}
+	return collect(rows, scanPending)
+}
+
+// bound ends the step before the first insertion or deletion that is too many.
+func (s *step) bound(ctx context.Context) error {
+	for _, limit := range []struct {
+		of string
+		n  int
+	}{{"sign > 0", recordsPerStep}, {"sign < 0", removalsPerStep}} {
+		var beyond int64
+		err := s.tx.QueryRowContext(ctx, "SELECT seq FROM sandtrail_history WHERE seq > ? AND seq <= ? AND "+limit.of+" ORDER BY seq LIMIT 1 OFFSET ?",
+			s.from, s.until, limit.n).Scan(&beyond)
+		if err == nil {
+			s.until, s.all = beyond-1, false
+		} else if noRows(err) != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readRecords reads the executions that were inserted, and ends the step where
+// they have much text.
+func (s *step) readRecords(ctx context.Context) error {
+	rows, err := s.tx.QueryContext(ctx, `SELECT `+ofExecution+`, c.seq FROM sandtrail_history c CROSS JOIN sandbox_execution_logs e
+		WHERE c.seq > ? AND c.seq <= ? AND c.sign > 0 AND e.id = c.execution_id ORDER BY c.seq`, s.from, s.until)
+	if err != nil {
+		return err
 	}
 	defer rows.Close()
 	for text := 0; rows.Next(); {
 		var e sandtrail.Execution
 		var seq int64
 		if err := scanRaw(rows.Scan, &e, &seq); err != nil {
-			return nil, err
+			return err
 		}
-		s.records[e.ID], came = e, append(came, ledger.Change{ID: e.ID})
+		s.records[e.ID] = e
 		for _, class := range e.Classes {
 			text += len(class)
 		}
-		if text += len(e.Metadata); len(came) == recordsPerStep || text >= textPerStep {
+		if text += len(e.Metadata); text >= textPerStep && seq < s.until {
 			s.until, s.all = seq, false
 			break
 		}
 	}
-	return came, rows.Err()
+	return rows.Err()
 }
 
 // Records is part of ledger.Book: what was read.
@@ -135,89 +163,47 @@ func (s *step) Put(_ context.Context, w ledger.Written) error {
 	return nil
 }
 
-// seal enters the executions that came; when none have, the next removals, and
-// those of their executions that are stored all the same and have no leaf any
-// more. So what is stored has its leaf in the end, in whatever order an
-// execution came and went. It does nothing when something is to be sealed
-// before.
-func (s *step) seal(ctx context.Context, tx *sql.Tx, now time.Time) (done bool, err error) {
+// seal writes the step, unless the ledger is further than it was.
+func (s *step) seal(ctx context.Context, tx *sql.Tx) (done bool, err error) {
 	b := &book{tx: tx}
 	size, err := b.Size(ctx)
 	if err != nil {
 		return false, err
 	}
-	var sealed int64
-	var more, renamed bool
-	if err := tx.QueryRowContext(ctx, `SELECT seq, EXISTS (SELECT 1 FROM sandtrail_feed f WHERE f.seq > s.seq),
-		EXISTS (SELECT 1 FROM sandtrail_ledger_renamed) FROM sandtrail_ledger_sealed s`).Scan(&sealed, &more, &renamed); err != nil {
+	var from int64
+	if err := tx.QueryRowContext(ctx, "SELECT seq FROM sandtrail_cursors WHERE name = ?", ledgerCursor).Scan(&from); err != nil {
 		return false, err
 	}
-	switch {
-	case size != s.size || sealed != s.sealed || (more || renamed) && !s.came():
+	if size != s.size || from != s.from {
 		return false, nil
-	case !s.came():
-		return true, b.sealRemovals(ctx, now)
 	}
 	if err := b.Put(ctx, s.written); err != nil {
 		return false, err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE sandtrail_ledger_sealed SET seq = ?`, s.until)
-	return true, err
+	return true, sealedTo(ctx, tx, s.from, s.until)
 }
 
-func (b *book) sealRemovals(ctx context.Context, now time.Time) error {
-	changes, err := b.takeWent(ctx, removalsPerStep)
-	if err != nil {
-		return err
-	}
-	for _, c := range changes {
-		changes = append(changes, ledger.Change{ID: c.ID})
-	}
-	_, err = ledger.SealChanges(ctx, b, changes, now, rand.Reader)
-	return err
-}
+// pendingColumns are a change for the ledger. The time of an insertion is that of
+// its execution.
+const pendingColumns = `sign < 0, execution_id, iif(sign < 0, created_at, '0001-01-01 00:00:00.000'), coalesce(reason, '')`
 
-const removedColumns = `id, created_at, reason`
-
-func scanRemoved(scan func(...any) error) (ledger.Change, error) {
-	c := ledger.Change{Removed: true}
+func scanPending(scan func(...any) error) (c ledger.Change, err error) {
 	var id executionID
 	var at timestamp
-	err := scan(&id, &at, &c.Reason)
+	err = scan(&c.Removed, &id, &at, &c.Reason)
 	c.ID, c.CreatedAt = id.ID, at.Time
 	return c, err
 }
 
-// takeWent takes up to limit removals out of the journal.
-func (b *book) takeWent(ctx context.Context, limit int) ([]ledger.Change, error) {
-	rows, err := b.tx.QueryContext(ctx, `DELETE FROM sandtrail_ledger_removed WHERE seq IN
-		(SELECT seq FROM sandtrail_ledger_removed ORDER BY seq LIMIT ?) RETURNING `+removedColumns, limit)
-	if err != nil {
-		return nil, err
-	}
-	return collect(rows, scanRemoved)
-}
-
-// Pending is part of ledger.Source. What is stored while removals of it wait
-// has come again.
+// Pending is part of ledger.Source. What is stored while deletions of it are
+// pending has come again.
 func (b *book) Pending(ctx context.Context) (map[sandtrail.ID]ledger.Pending, error) {
-	rows, err := b.tx.QueryContext(ctx, `
-		SELECT execution_id FROM sandtrail_feed WHERE seq > (SELECT seq FROM sandtrail_ledger_sealed)
-		UNION ALL SELECT id FROM sandbox_execution_logs WHERE id IN (SELECT id FROM sandtrail_ledger_removed)`)
+	rows, err := b.tx.QueryContext(ctx, `WITH pending AS (SELECT `+pendingColumns+` FROM sandtrail_history WHERE `+unsealed+`)
+		SELECT * FROM pending UNION ALL SELECT false, id, '0001-01-01 00:00:00.000', '' FROM sandbox_execution_logs
+		WHERE id IN (SELECT execution_id FROM sandtrail_history WHERE `+unsealed+` AND sign < 0)`)
 	if err != nil {
 		return nil, err
 	}
-	came, err := collect(rows, func(scan func(...any) error) (ledger.Change, error) {
-		var id executionID
-		err := scan(&id)
-		return ledger.Change{ID: id.ID}, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if rows, err = b.tx.QueryContext(ctx, `SELECT `+removedColumns+` FROM sandtrail_ledger_removed`); err != nil {
-		return nil, err
-	}
-	went, err := collect(rows, scanRemoved)
-	return ledger.PendingOf(append(came, went...)), err
+	changes, err := collect(rows, scanPending)
+	return ledger.PendingOf(changes), err
 }

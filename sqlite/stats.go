@@ -113,7 +113,7 @@ func (s *Store) answer(ctx context.Context, what string, plan rollup.Plan, share
 			day: func(_ string, day rollup.Date, summary, slots []byte) error {
 				return answer.AddDay(day, summary, slots)
 			},
-			entry: answer.AddChange, record: answer.AddRecord,
+			pending: answer.AddChange, record: answer.AddRecord,
 		})
 	})
 	return answer, err

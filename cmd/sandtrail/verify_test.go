@@ -72,7 +72,7 @@ func (a *audited) behind(text string) {
 		a.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Exec(`DROP TRIGGER IF EXISTS sandtrail_ledger_execution_removed;` + text); err != nil {
+	if _, err := db.Exec(`DROP TRIGGER IF EXISTS sandtrail_execution_deleted;` + text); err != nil {
 		a.Fatal(err)
 	}
 }
