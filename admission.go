@@ -3,7 +3,6 @@ package sandtrail
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -49,11 +48,11 @@ type Admission struct {
 	wasRead bool // the drafts come from valid JSON, of which each has a copy of its own
 }
 
-// CheckDrafts applies the rules that every server has: all but those about the
-// time, which depend on a server's clock and on how long it keeps records. Errors
-// are as those of Admit.
-func CheckDrafts(drafts ...Draft) error {
-	_, err := Admission{anyTime: true}.Admit(drafts...)
+// Check applies the rules that every server has: all but those about the time, which
+// depend on a server's clock and retention. Errors are those of Admit.
+func (a Admission) Check(drafts ...Draft) error {
+	a.anyTime = true
+	_, err := a.Admit(drafts...)
 	return err
 }
 
@@ -135,20 +134,6 @@ func (a Admission) admit(d *Draft, p *Faults) Admitted {
 		e.ID = NewID(now)
 	}
 	return Admitted{Execution: e, TimeDefaulted: d.CreatedAt.IsZero()}
-}
-
-const inTheFuture = "in the future"
-
-// IsEarly reports whether an execution was refused for nothing but its time, which
-// is ahead of the clock of who refused it: the same execution is taken later.
-func IsEarly(err error) bool {
-	var e *Error
-	if !errors.As(err, &e) || e.Code != CodeInvalid || len(e.Fields) == 0 {
-		return false
-	}
-	return !slices.ContainsFunc(e.Fields, func(f FieldError) bool {
-		return !strings.HasSuffix(f.Path, "createdAt") || !strings.Contains(f.Message, inTheFuture)
-	})
 }
 
 func (a Admission) checkTime(p *Faults, t, now time.Time) {

@@ -93,7 +93,7 @@ func TestAdmitRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := sandtrail.Admission{Now: noon}.Admit(draft(test.change))
-			if diff := cmp.Diff(test.want, paths(err)); diff != "" || !errors.Is(err, sandtrail.ErrInvalid) {
+			if diff := cmp.Diff(test.want, paths(err)); diff != "" || !errors.Is(err, sandtrail.CodeInvalid) {
 				t.Errorf("%v\n(-want +got)\n%s", err, diff)
 			}
 			_, err = sandtrail.Admission{Now: noon}.Admit(draft(), draft(test.change))
@@ -222,7 +222,7 @@ func TestMerge(t *testing.T) {
 				t.Fatalf("%v\n(-want +got)\n%s", err, diff)
 			}
 			if err != nil {
-				if !errors.Is(err, sandtrail.ErrConflict) {
+				if !errors.Is(err, sandtrail.CodeConflict) {
 					t.Errorf("got %v, want a conflict", err)
 				}
 				return
@@ -254,16 +254,16 @@ func TestAdmissionWithoutAClock(t *testing.T) {
 }
 
 // The time is for the server to judge; all other rules are not.
-func TestCheckDrafts(t *testing.T) {
+func TestCheck(t *testing.T) {
 	d := sandtrail.Draft{UserID: "u", StrategyID: "s", Type: sandtrail.Terminal, Success: new(true), ExecutionTime: new(1)}
 	for _, at := range []time.Time{{}, noon.AddDate(-3, 0, 0), time.Now().AddDate(1, 0, 0)} {
 		d.CreatedAt = at
-		if err := sandtrail.CheckDrafts(d); err != nil {
+		if err := (sandtrail.Admission{}).Check(d); err != nil {
 			t.Errorf("at %s: %v", at, err)
 		}
 	}
 	d.ExecutionTime = nil
-	if err := sandtrail.CheckDrafts(d); !errors.Is(err, sandtrail.ErrInvalid) {
+	if err := (sandtrail.Admission{}).Check(d); !errors.Is(err, sandtrail.CodeInvalid) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -17,30 +17,30 @@ type Measured struct {
 	MemoryUsed int64 `json:"memoryUsed" doc:"Executions that memoryMiBSeconds counts."`
 }
 
-// CPUMicroseconds is the CPU time of an execution: cpuUsage × executionTime,
+// CPUMicroseconds is the CPU time of the execution: cpuUsage × executionTime,
 // rounded. It is not measured where cpuUsage is nil or above MaxCPUUsage.
-func CPUMicroseconds(executionTime int, cpuUsage *float64) (n int64, measured bool) {
-	if cpuUsage == nil || !(*cpuUsage >= 0 && *cpuUsage <= MaxCPUUsage) {
+func (e Execution) CPUMicroseconds() (n int64, measured bool) {
+	if e.CPUUsage == nil || !(*e.CPUUsage >= 0 && *e.CPUUsage <= MaxCPUUsage) {
 		return 0, false
 	}
-	return int64(math.Round(*cpuUsage * float64(executionTime) * 10)), true
+	return int64(math.Round(*e.CPUUsage * float64(e.ExecutionTime) * 10)), true
 }
 
-// MemoryMiBMilliseconds is memoryUsed × executionTime of an execution. It is
+// MemoryMiBMilliseconds is memoryUsed × executionTime of the execution. It is
 // not measured where memoryUsed is nil.
-func MemoryMiBMilliseconds(executionTime int, memoryUsed *int) (n int64, measured bool) {
-	if memoryUsed == nil {
+func (e Execution) MemoryMiBMilliseconds() (n int64, measured bool) {
+	if e.MemoryUsed == nil {
 		return 0, false
 	}
-	return int64(*memoryUsed) * int64(executionTime), true
+	return int64(*e.MemoryUsed) * int64(e.ExecutionTime), true
 }
 
 // Costs are those of this execution.
 func (e Execution) Costs() (c Costs) {
-	if n, measured := CPUMicroseconds(e.ExecutionTime, e.CPUUsage); measured {
+	if n, measured := e.CPUMicroseconds(); measured {
 		c.CPUSeconds = new(float64(n) / 1e6)
 	}
-	if n, measured := MemoryMiBMilliseconds(e.ExecutionTime, e.MemoryUsed); measured {
+	if n, measured := e.MemoryMiBMilliseconds(); measured {
 		c.MemoryMiBSeconds = new(float64(n) / 1e3)
 	}
 	return c

@@ -57,7 +57,7 @@ func TestDraftJSONRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var d sandtrail.Draft
 			err := json.Unmarshal([]byte(test.text), &d)
-			if diff := cmp.Diff(test.want, paths(err)); diff != "" || !errors.Is(err, sandtrail.ErrInvalid) {
+			if diff := cmp.Diff(test.want, paths(err)); diff != "" || !errors.Is(err, sandtrail.CodeInvalid) {
 				t.Errorf("%v\n(-want +got)\n%s", err, diff)
 			}
 		})
@@ -89,7 +89,7 @@ func TestUnknownFieldsAreAnsweredWithTheRightOnes(t *testing.T) {
 func TestDraftJSONDirectly(t *testing.T) {
 	for _, text := range []string{"", " ", "{", `{"userId"`, `{"userId":}`, `{"userId":"u"`, "{} {}", "{}}", "{}]", "{},", "{}x", "\x00"} {
 		var d sandtrail.Draft
-		if err := d.UnmarshalJSON([]byte(text)); !errors.Is(err, sandtrail.ErrInvalid) {
+		if err := d.UnmarshalJSON([]byte(text)); !errors.Is(err, sandtrail.CodeInvalid) {
 			t.Errorf("%q: got %v, want it refused", text, err)
 		}
 	}
@@ -158,14 +158,14 @@ func FuzzDraftJSON(f *testing.F) {
 			t.Fatalf("%q was taken, and is not JSON", text)
 		}
 		if err != nil {
-			if !errors.Is(err, sandtrail.ErrInvalid) {
+			if !errors.Is(err, sandtrail.CodeInvalid) {
 				t.Fatalf("%q: %v has no code", text, err)
 			}
 			return
 		}
 		batch, err := sandtrail.Admission{Now: noon}.Admit(d)
 		if err != nil {
-			if !errors.Is(err, sandtrail.ErrInvalid) || len(paths(err)) == 0 {
+			if !errors.Is(err, sandtrail.CodeInvalid) || len(paths(err)) == 0 {
 				t.Fatalf("%q: %v does not say where", text, err)
 			}
 			return

@@ -3,13 +3,17 @@ package sandtrail
 import (
 	"errors"
 	"fmt"
-	"reflect"
+	"slices"
 	"strings"
 )
 
 // Code says what kind of error an [Error] is. Codes are stable: they travel
-// over HTTP and decide exit statuses.
+// over HTTP and decide exit statuses. A code is an error itself, so that
+// errors.Is(err, CodeNotFound) finds each *Error of that code.
 type Code string
+
+// Error gives the code's name.
+func (c Code) Error() string { return string(c) }
 
 // The codes.
 const (
@@ -23,19 +27,6 @@ const (
 	CodeTooLarge     Code = "too_large"    // the request or record exceeds a limit
 	CodeUnavailable  Code = "unavailable"  // the store or server cannot be reached now; retry
 	CodeInternal     Code = "internal"     // a fault of ours
-)
-
-// Targets for errors.Is: any *Error with the same code matches these.
-var (
-	ErrInvalid      = &Error{Code: CodeInvalid}
-	ErrNotFound     = &Error{Code: CodeNotFound}
-	ErrConflict     = &Error{Code: CodeConflict}
-	ErrUnauthorized = &Error{Code: CodeUnauthorized}
-	ErrForbidden    = &Error{Code: CodeForbidden}
-	ErrHeld         = &Error{Code: CodeHeld}
-	ErrRateLimited  = &Error{Code: CodeRateLimited}
-	ErrTooLarge     = &Error{Code: CodeTooLarge}
-	ErrUnavailable  = &Error{Code: CodeUnavailable}
 )
 
 // Error is the one error type that crosses package boundaries with a meaning.
@@ -103,15 +94,10 @@ func (e *Error) Public() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is matches a target that is the code of the error and nothing else, such as
-// [ErrInvalid]. A target that says more is an error of its own: errors.Is finds
-// it in a chain, and no other of its code.
-func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error)
-	return ok && t.Code == e.Code && reflect.DeepEqual(*t, Error{Code: t.Code})
-}
+// Is reports whether a target is the code of the error.
+func (e *Error) Is(target error) bool { return target == error(e.Code) }
 
-// CodeOf returns the code of the outermost *Error in err's chain:
+// CodeOf returns the code of the outermost *Error or Code in err's chain:
 // CodeInternal for other errors, "" for nil.
 func CodeOf(err error) Code {
 	if err == nil {
@@ -120,6 +106,10 @@ func CodeOf(err error) Code {
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Code
+	}
+	var c Code
+	if errors.As(err, &c) {
+		return c
 	}
 	return CodeInternal
 }
@@ -149,4 +139,14 @@ func joinPath(prefix, path string) string {
 		return prefix + path
 	}
 	return prefix + "." + path
+}
+
+const inTheFuture = "in the future"
+
+// Early reports whether the time alone was refused, because it is ahead of the clock
+// of the machine that decided: the same execution is accepted later.
+func (e *Error) Early() bool {
+	return e.Code == CodeInvalid && len(e.Fields) > 0 && !slices.ContainsFunc(e.Fields, func(f FieldError) bool {
+		return !strings.HasSuffix(f.Path, "createdAt") || !strings.Contains(f.Message, inTheFuture)
+	})
 }

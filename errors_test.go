@@ -8,8 +8,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// A target that is a code alone matches all of that code; one that says more is
-// an error of its own, which others of its code are not.
+// A code matches each error of it; another target matches itself alone.
 func TestTargetsOfErrors(t *testing.T) {
 	gone := sandtrail.Errorf(sandtrail.CodeUnavailable, "the table is gone")
 	away := sandtrail.Errorf(sandtrail.CodeUnavailable, "the server is away")
@@ -18,13 +17,13 @@ func TestTargetsOfErrors(t *testing.T) {
 		err, target error
 		want        bool
 	}{
-		{gone, sandtrail.ErrUnavailable, true},
-		{fmt.Errorf("open: %w", gone), sandtrail.ErrUnavailable, true},
+		{gone, sandtrail.CodeUnavailable, true},
+		{fmt.Errorf("open: %w", gone), sandtrail.CodeUnavailable, true},
 		{fmt.Errorf("open: %w", gone), gone, true},
-		{sandtrail.ErrUnavailable, sandtrail.ErrUnavailable, true},
-		{gone, sandtrail.ErrInvalid, false},
+		{sandtrail.CodeUnavailable, sandtrail.CodeUnavailable, true},
+		{gone, sandtrail.CodeInvalid, false},
 		{away, gone, false},
-		{sandtrail.ErrUnavailable, gone, false},
+		{sandtrail.CodeUnavailable, gone, false},
 		{gone, private, false},
 		{gone, errors.New("the table is gone"), false},
 	} {

@@ -29,13 +29,13 @@ func (h Hold) Validate() error {
 // Holds keeps legal holds. A database enforces them itself: whoever removes
 // executions, a removal that would take a held one fails as a whole.
 type Holds interface {
-	// PutHold creates or replaces a hold; ErrNotFound when there is no such
+	// PutHold creates or replaces a hold; CodeNotFound when there is no such
 	// user or strategy. When it returns nothing held is removed any more.
 	PutHold(ctx context.Context, h Hold) error
 	// Holds returns all holds, those on strategies first, in the order of
 	// their subjects' ids.
 	Holds(ctx context.Context) ([]Hold, error)
-	// RemoveHold is ErrNotFound when there is no such hold.
+	// RemoveHold is CodeNotFound when there is no such hold.
 	RemoveHold(ctx context.Context, subject Subject, id string) error
 	// HeldBefore returns how many executions Cleanup leaves because they are
 	// held.

@@ -2,7 +2,6 @@ package sandtrail
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"time"
@@ -18,48 +17,27 @@ type ID [16]byte
 func NewID(now time.Time) ID {
 	var id ID
 	_, _ = rand.Read(id[:]) // crypto/rand.Read never fails
-	id.setTime(now)
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
+	copy(id[:6], ms[2:])
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80
 	return id
 }
 
-// DerivedID makes the id of an execution that brings none from what it says, so
-// that the same execution always gets the same one: a UUIDv7 where it has a time,
-// a UUIDv8 where not.
-func DerivedID(at time.Time, content []byte) ID {
-	sum := sha256.Sum256(content)
-	id := ID(sum[:16])
-	version := byte(0x80)
-	if !at.IsZero() {
-		id.setTime(at)
-		version = 0x70
-	}
-	id[6] = id[6]&0x0f | version
-	id[8] = id[8]&0x3f | 0x80
-	return id
-}
-
-// setTime writes the milliseconds at which a UUIDv7 begins.
-func (id *ID) setTime(at time.Time) {
-	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli()))
-	copy(id[:6], ms[2:])
-}
-
 // ParseID reads the canonical form, 8-4-4-4-12 hexadecimal digits in either
 // case, of an id that an execution may be given.
 func ParseID(s string) (ID, error) {
-	id, err := ReadID(s)
+	id, err := readID(s)
 	if err == nil && id.IsZero() {
 		err = errBadID
 	}
 	return id, err
 }
 
-// ReadID is ParseID for ids of stored records: other clients of a database can
+// readID is ParseID for ids of stored records: other clients of a database can
 // write the one that is all zero, too.
-func ReadID(s string) (ID, error) {
+func readID(s string) (ID, error) {
 	var id ID
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return ID{}, errBadID
@@ -107,9 +85,10 @@ func (id ID) Time() (time.Time, bool) {
 // MarshalText is String.
 func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// UnmarshalText is ReadID.
+// UnmarshalText reads the canonical form as ParseID does, and the id of zeros, which
+// other clients of a database can write.
 func (id *ID) UnmarshalText(text []byte) error {
-	parsed, err := ReadID(string(text))
+	parsed, err := readID(string(text))
 	if err != nil {
 		return err
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// MinIDPrefix is how many hexadecimal digits of an id name it at least.
-const MinIDPrefix = 8
+// minIDPrefix is how many hexadecimal digits of an id name it at least.
+const minIDPrefix = 8
 
 // IDPrefix is how the ids of some executions begin: what people type in place
 // of a whole id.
@@ -15,11 +15,11 @@ type IDPrefix struct {
 	Low, High ID // the first and the last id that begin so
 }
 
-// ParseIDPrefix reads the beginning of an id, at least MinIDPrefix digits in
+// ParseIDPrefix reads the beginning of an id, at least minIDPrefix digits in
 // either case, with the hyphens of the canonical form or without any.
 func ParseIDPrefix(s string) (IDPrefix, error) {
 	digits := strings.ReplaceAll(s, "-", "")
-	if strings.Contains(s, "-") && !strings.HasPrefix(hyphenated(digits)+"-", s) || len(digits) < MinIDPrefix || len(digits) > 32 {
+	if strings.Contains(s, "-") && !strings.HasPrefix(hyphenated(digits)+"-", s) || len(digits) < minIDPrefix || len(digits) > 32 {
 		return IDPrefix{}, errBadIDPrefix
 	}
 	var p IDPrefix
@@ -34,7 +34,7 @@ func ParseIDPrefix(s string) (IDPrefix, error) {
 var errBadIDPrefix = &Error{
 	Code: CodeInvalid,
 	Fields: []FieldError{{"id", fmt.Sprintf(
-		"must be a UUID such as 0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60 or at least its first %d digits", MinIDPrefix)}},
+		"must be a UUID such as 0192d3a4-7b1c-7def-8a90-1b2c3d4e5f60 or at least its first %d digits", minIDPrefix)}},
 }
 
 // hyphenated puts the hyphens of the canonical form between digits.

@@ -34,7 +34,7 @@ func TestParseIDPrefix(t *testing.T) {
 	} {
 		p, err := sandtrail.ParseIDPrefix(text)
 		if want == "" {
-			if !errors.Is(err, sandtrail.ErrInvalid) || !strings.Contains(err.Error(), "first 8 digits") {
+			if !errors.Is(err, sandtrail.CodeInvalid) || !strings.Contains(err.Error(), "first 8 digits") {
 				t.Errorf("%q: got %v, %v, want an error that tells the form", text, p, err)
 			}
 			continue

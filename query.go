@@ -181,10 +181,10 @@ type OwnerQuery struct {
 	Cursor string // OwnerPage.NextCursor of the page before; "" starts
 }
 
-// OwnerCursor is the cursor for the page after the one that ended at an id. It
+// Next is the cursor for the page after the one that ended at an id. It
 // is the id itself, but for an application's empty id and those that could be
 // taken for it.
-func OwnerCursor(last string) string {
+func (OwnerQuery) Next(last string) string {
 	if last == "" || last[0] == '\\' {
 		return `\` + last
 	}

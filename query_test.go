@@ -32,7 +32,7 @@ func TestPlanRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := test.query.Plan(noon)
-			if diff := cmp.Diff(test.want, paths(err)); diff != "" || !errors.Is(err, sandtrail.ErrInvalid) {
+			if diff := cmp.Diff(test.want, paths(err)); diff != "" || !errors.Is(err, sandtrail.CodeInvalid) {
 				t.Errorf("%v\n(-want +got)\n%s", err, diff)
 			}
 		})
@@ -90,7 +90,7 @@ func TestCursorKeepsItsWindow(t *testing.T) {
 		t.Errorf("resumes after %+v, want %+v", second.After, want)
 	}
 	q.Filter.UserID = "v"
-	if _, err := q.Plan(noon); !errors.Is(err, sandtrail.ErrInvalid) {
+	if _, err := q.Plan(noon); !errors.Is(err, sandtrail.CodeInvalid) {
 		t.Errorf("another filter's cursor: %v", err)
 	}
 }

@@ -137,34 +137,27 @@ func whenOld(before time.Time) string {
 	return "before " + before.Format(time.RFC3339)
 }
 
-// Stretch is where executions may be old: created before Until, and of one
-// strategy if it is named.
-type Stretch struct {
-	StrategyID string
-	Until      time.Time
-}
-
-// Stretches are what a cleanup has to look through. The first is of all
-// strategies; more are of those whose executions are old at a younger age.
-func (c Cutoff) Stretches() []Stretch {
-	all := Stretch{Until: c.Before}
+// Windows are those that a cleanup has to look through: the first is of all strategies;
+// each further one is of a strategy whose executions are old at a younger age.
+func (c Cutoff) Windows() []Window {
+	all := Window{Until: c.Before}
 	for _, before := range c.Types {
 		all.Until = latest(all.Until, before)
 	}
-	stretches := []Stretch{all}
+	windows := []Window{all}
 	for _, id := range slices.Sorted(maps.Keys(c.Strategies)) {
 		if c.Strategies[id].After(all.Until) {
-			stretches = append(stretches, Stretch{id, c.Strategies[id]})
+			windows = append(windows, Window{StrategyID: id, Until: c.Strategies[id]})
 		}
 	}
-	return stretches
+	return windows
 }
 
 // Latest is the time from which on nothing is old.
 func (c Cutoff) Latest() time.Time {
 	var last time.Time
-	for _, s := range c.Stretches() {
-		last = latest(last, s.Until)
+	for _, w := range c.Windows() {
+		last = latest(last, w.Until)
 	}
 	return last
 }

@@ -153,7 +153,7 @@ func LastDays(now time.Time, days int) (since, until time.Time) {
 	return now.Add(-time.Duration(days) * 24 * time.Hour), now.Add(time.Millisecond)
 }
 
-// Known returns the answer of a store, or ErrNotFound where nothing counts in it
+// Known returns the answer of a store, or CodeNotFound where nothing counts in it
 // and the user or strategy of q does not exist.
 func (q TrendQuery) Known(ctx context.Context, trend []TrendBucket, owners Owners) ([]TrendBucket, error) {
 	if slices.ContainsFunc(trend, func(b TrendBucket) bool { return b.Total > 0 }) {

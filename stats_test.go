@@ -102,7 +102,7 @@ func TestEdgesRefuse(t *testing.T) {
 		"hours":       {Since: noon, Until: noon.Add(10001 * time.Hour), Bucket: sandtrail.Hour},
 		"ages in day": {Since: time.Time{}, Until: noon},
 	} {
-		if edges, err := q.Edges(); !errors.Is(err, sandtrail.ErrInvalid) {
+		if edges, err := q.Edges(); !errors.Is(err, sandtrail.CodeInvalid) {
 			t.Errorf("%s: %d edges, %v", name, len(edges), err)
 		}
 	}
@@ -185,7 +185,7 @@ func TestLastDays(t *testing.T) {
 
 func TestParseLocation(t *testing.T) {
 	for name, ok := range map[string]bool{"": true, "UTC": true, "Asia/Tokyo": true, "Local": false, "Nowhere/City": false, "../etc/passwd": false} {
-		if _, err := sandtrail.ParseLocation(name); (err == nil) != ok || err != nil && !errors.Is(err, sandtrail.ErrInvalid) {
+		if _, err := sandtrail.ParseLocation(name); (err == nil) != ok || err != nil && !errors.Is(err, sandtrail.CodeInvalid) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 //   - When the context ends, a method returns promptly with an error that
 //     wraps ctx.Err(), and what it was writing is either wholly there or not
 //     at all.
-//   - A store or server that cannot be reached is ErrUnavailable; the call may
+//   - A store or server that cannot be reached is CodeUnavailable; the call may
 //     be repeated.
 //   - Stores never read the clock and never make ids: both come in with the
 //     call.
@@ -25,9 +25,9 @@ type Appender interface {
 	// An execution whose id is already stored with the same content
 	// (Admitted.SameContent) is a duplicate and stored once, also when two
 	// calls race. One with different content fails the batch with
-	// ErrConflict. A user or strategy that does not exist fails it with
-	// ErrInvalid. Field paths are as in Admission.Admit. A batch may hold up
-	// to MaxBatch records; larger ones are ErrTooLarge.
+	// CodeConflict. A user or strategy that does not exist fails it with
+	// CodeInvalid. Field paths are as in Admission.Admit. A batch may hold up
+	// to MaxBatch records; larger ones are CodeTooLarge.
 	Append(ctx context.Context, batch []Admitted) (Appended, error)
 }
 
@@ -47,7 +47,7 @@ type Appended struct {
 
 // Reader answers questions about single records.
 type Reader interface {
-	// Execution returns one execution with its user and strategy, or ErrNotFound.
+	// Execution returns one execution with its user and strategy, or CodeNotFound.
 	Execution(ctx context.Context, id ID) (Execution, error)
 
 	// ExecutionByPrefix returns the one execution whose id begins so, among those
@@ -65,14 +65,14 @@ type Reader interface {
 // Analyst answers questions about many executions. Every answer counts exactly
 // the executions that are committed when it is given, whoever wrote them.
 type Analyst interface {
-	// StrategyStats is ErrNotFound when the strategy does not exist; a
+	// StrategyStats is CodeNotFound when the strategy does not exist; a
 	// strategy without executions has counts of 0 and nil rates.
 	StrategyStats(ctx context.Context, strategyID string) (StrategyStats, error)
 	// StrategyHealth looks at the last newest executions, 1 to MaxHealthLast.
 	StrategyHealth(ctx context.Context, strategyID string, last int) (StrategyHealth, error)
 	UserStats(ctx context.Context, userID string) (UserStats, error)
 	// Trends returns a bucket for each of q.Edges, empty ones too, newest
-	// first. It is ErrNotFound where nothing counts and the user or strategy
+	// first. It is CodeNotFound where nothing counts and the user or strategy
 	// of q does not exist.
 	Trends(ctx context.Context, q TrendQuery) ([]TrendBucket, error)
 	WindowStats(ctx context.Context, w Window) (WindowStats, error)
@@ -82,12 +82,12 @@ type Analyst interface {
 // Owners keeps users and strategies.
 type Owners interface {
 	// PutUser creates or replaces; an e-mail that another user has is
-	// ErrConflict. What it wrote is durable when it returns.
+	// CodeConflict. What it wrote is durable when it returns.
 	PutUser(ctx context.Context, u User) error
 	User(ctx context.Context, id string) (User, error)
 	Users(ctx context.Context, q OwnerQuery) (OwnerPage[User], error)
 	// DeleteUser deletes the user and their executions and returns how many
-	// of those went; ErrNotFound when there is no such user, ErrHeld and
+	// of those went; CodeNotFound when there is no such user, CodeHeld and
 	// nothing deleted when a Hold keeps the user or any of the executions.
 	DeleteUser(ctx context.Context, id string) (deleted int64, err error)
 
@@ -125,7 +125,7 @@ type Store interface {
 	Owners
 	Cleaner
 	Holds
-	// Ping reports whether the store can serve now, ErrUnavailable if not.
+	// Ping reports whether the store can serve now, CodeUnavailable if not.
 	Ping(ctx context.Context) error
 	Close() error
 }

@@ -30,9 +30,9 @@ func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 // MarshalJSON is String in quotes.
 func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
 
-// UnmarshalText is ParseTime.
+// UnmarshalText reads RFC 3339, and years with a sign and six digits.
 func (t *Time) UnmarshalText(text []byte) (err error) {
-	t.Time, err = ParseTime(string(text))
+	t.Time, err = parseTime(string(text))
 	return err
 }
 
@@ -44,8 +44,8 @@ func (t *Time) UnmarshalJSON(raw []byte) error {
 	return t.UnmarshalText([]byte(strings.Trim(string(raw), `"`)))
 }
 
-// ParseTime reads RFC 3339, and years with a sign and six digits.
-func ParseTime(text string) (time.Time, error) {
+// parseTime reads RFC 3339, and years with a sign and six digits.
+func parseTime(text string) (time.Time, error) {
 	if len(text) < 7 || text[0] != '+' && text[0] != '-' {
 		return time.Parse(time.RFC3339Nano, text)
 	}

@@ -29,7 +29,7 @@ func TestParseDuration(t *testing.T) {
 		"", " ", "90", "d", "-1d", "+1d", "1 d", "1D", "1y", "1e3s", "1..5h", "1d-", "106752d", "20000w", "99999999999999999999d", "300y", "1d1", "∞",
 		"15251w", strings.Repeat("9", 400) + "d",
 	} {
-		if got, err := sandtrail.ParseDuration(text); !errors.Is(err, sandtrail.ErrInvalid) {
+		if got, err := sandtrail.ParseDuration(text); !errors.Is(err, sandtrail.CodeInvalid) {
 			t.Errorf("%q: %v, %v; want it refused", text, got, err)
 		}
 	}
@@ -53,7 +53,7 @@ func FuzzParseDuration(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		d, err := sandtrail.ParseDuration(text)
 		if err != nil {
-			if !errors.Is(err, sandtrail.ErrInvalid) {
+			if !errors.Is(err, sandtrail.CodeInvalid) {
 				t.Fatalf("%q: %v", text, err)
 			}
 			return
@@ -78,7 +78,7 @@ func TestIDs(t *testing.T) {
 		"", text[:35], text + "0", "{" + text[:34] + "}", strings.ReplaceAll(text, "-", ""), strings.Replace(text, "0", "g", 1),
 		"00000000-0000-0000-0000-000000000000", "0192d3a47-b1c-7def-8a90-1b2c3d4e5f60", "urn:uuid:" + text,
 	} {
-		if id, err := sandtrail.ParseID(form); !errors.Is(err, sandtrail.ErrInvalid) {
+		if id, err := sandtrail.ParseID(form); !errors.Is(err, sandtrail.CodeInvalid) {
 			t.Errorf("%q: %v, %v; want it refused", form, id, err)
 		}
 	}
@@ -181,7 +181,7 @@ func TestCeilMillisecond(t *testing.T) {
 func TestErrors(t *testing.T) {
 	cause := errors.New("cause")
 	err := fmt.Errorf("while testing: %w", sandtrail.Errorf(sandtrail.CodeUnavailable, "out of reach: %w", cause))
-	if !errors.Is(err, sandtrail.ErrUnavailable) || !errors.Is(err, cause) || errors.Is(err, sandtrail.ErrInvalid) {
+	if !errors.Is(err, sandtrail.CodeUnavailable) || !errors.Is(err, cause) || errors.Is(err, sandtrail.CodeInvalid) {
 		t.Errorf("%v is not what it wraps", err)
 	}
 	for _, test := range []struct {
@@ -203,7 +203,7 @@ func TestErrors(t *testing.T) {
 	if all, public := field.Error(), field.Public(); all != public+": at 10.0.0.7" || public != "invalid: a: x; [0]: y; z" {
 		t.Errorf("got %q, in public %q", all, public)
 	}
-	if got := sandtrail.ErrHeld.Error(); got != "held" {
+	if got := sandtrail.CodeHeld.Error(); got != "held" {
 		t.Errorf("got %q", got)
 	}
 	if sandtrail.UnderPath("x", cause) != cause {

@@ -53,9 +53,9 @@ type Log interface {
 	// nothing, and events older than History before it are forgotten.
 	PutAlertState(ctx context.Context, s State, e *Event) error
 	// PutAlertDelivery creates or replaces what became of telling a channel.
-	// An event that is not there is ErrNotFound.
+	// An event that is not there is CodeNotFound.
 	PutAlertDelivery(ctx context.Context, event sandtrail.ID, d Delivery) error
-	// Event returns one event, or ErrNotFound.
+	// Event returns one event, or CodeNotFound.
 	AlertEvent(ctx context.Context, id sandtrail.ID) (Event, error)
 	// AlertEvents returns events with an id below before, newest first, each
 	// with its deliveries in the order of their channels; the zero id starts
@@ -97,7 +97,7 @@ type Silences interface {
 	CreateSilence(ctx context.Context, s Silence) error
 	// Silences returns all silences whose time is after since, oldest first.
 	Silences(ctx context.Context, since time.Time) ([]Silence, error)
-	// EndSilence is ErrNotFound when there is no such silence; the end of one
+	// EndSilence is CodeNotFound when there is no such silence; the end of one
 	// that has ended already stays.
 	EndSilence(ctx context.Context, id sandtrail.ID, now time.Time) error
 }

@@ -95,17 +95,17 @@ type Keyring interface {
 	// Keys returns all keys, revoked and expired ones too, in the order of
 	// their ids, which is that of their making.
 	Keys(ctx context.Context) ([]Key, error)
-	// KeyByHash is ErrNotFound when no key has that hash; a revoked or
+	// KeyByHash is CodeNotFound when no key has that hash; a revoked or
 	// expired key is returned as it is.
 	KeyByHash(ctx context.Context, hash KeyHash) (Key, error)
 	// Keyed reports whether a server asks for keys: since the first was made,
 	// whatever became of the table's rows, until Unkey.
 	Keyed(ctx context.Context) (bool, error)
 	// Unkey has servers that start from then on work without keys again, on
-	// this machine alone. It revokes keys that have expired, and is ErrConflict
+	// this machine alone. It revokes keys that have expired, and is CodeConflict
 	// while one is valid.
 	Unkey(ctx context.Context, now time.Time) error
-	// RevokeKey is ErrNotFound when there is no such key; the time of a key
+	// RevokeKey is CodeNotFound when there is no such key; the time of a key
 	// that is revoked already stays.
 	RevokeKey(ctx context.Context, id sandtrail.ID, now time.Time) error
 	// TouchKey notes a use. Unknown keys are ignored.

@@ -170,7 +170,7 @@ func TestErrorsHoldAcrossTheWire(t *testing.T) {
 			defer c.Close()
 			_, err = c.UserStats(t.Context(), "u")
 			var got *sandtrail.Error
-			if !errors.As(err, &got) || !errors.Is(err, &sandtrail.Error{Code: want.Code}) {
+			if !errors.As(err, &got) || !errors.Is(err, want.Code) {
 				t.Fatalf("got %v, want code %s", err, want.Code)
 			}
 			if got.Error() != want.Error() {
@@ -334,7 +334,7 @@ func TestARemovalIsNotRepeatedWhenItsAnswerIsLost(t *testing.T) {
 	db := openDatabase(t)
 	putOwners(t, db)
 	f := &flaky{after: func(int32) bool { return true }}
-	if _, err := behind(t, db, f).DeleteUser(t.Context(), "u"); !errors.Is(err, sandtrail.ErrUnavailable) {
+	if _, err := behind(t, db, f).DeleteUser(t.Context(), "u"); !errors.Is(err, sandtrail.CodeUnavailable) {
 		t.Errorf("got %v, want ErrUnavailable", err)
 	}
 	if n := f.n.Load(); n != 1 {
@@ -350,7 +350,7 @@ func TestAnUnreachableServerIsUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.Ping(t.Context()); !errors.Is(err, sandtrail.ErrUnavailable) {
+	if err := c.Ping(t.Context()); !errors.Is(err, sandtrail.CodeUnavailable) {
 		t.Errorf("got %v, want ErrUnavailable", err)
 	}
 }
@@ -384,7 +384,7 @@ func TestExportThatIsCutShort(t *testing.T) {
 		used += len(page)
 		return nil
 	})
-	if used != 2 || !errors.Is(err, sandtrail.ErrUnavailable) {
+	if used != 2 || !errors.Is(err, sandtrail.CodeUnavailable) {
 		t.Errorf("%d executions were used, then %v; want 2 and that the server is unavailable", used, err)
 	}
 }
@@ -426,7 +426,7 @@ func TestDoctorOverTheWire(t *testing.T) {
 			t.Errorf("%v\n%s", err, diff)
 		}
 	}
-	if _, err := open(serve(t, db, func(c *server.Config) { c.Examiner = nil })).Doctor(t.Context(), database.Shallow, noon); !errors.Is(err, sandtrail.ErrNotFound) {
+	if _, err := open(serve(t, db, func(c *server.Config) { c.Examiner = nil })).Doctor(t.Context(), database.Shallow, noon); !errors.Is(err, sandtrail.CodeNotFound) {
 		t.Errorf("without an examiner: %v", err)
 	}
 }
@@ -454,11 +454,11 @@ func TestRedirectionsAreNotFollowed(t *testing.T) {
 
 func TestBadURLs(t *testing.T) {
 	for _, url := range []string{"", "localhost:8471", "ftp://x", "http://", "http://[::1"} {
-		if _, err := client.Open(url, ""); !errors.Is(err, sandtrail.ErrInvalid) {
+		if _, err := client.Open(url, ""); !errors.Is(err, sandtrail.CodeInvalid) {
 			t.Errorf("%q: got %v, want ErrInvalid", url, err)
 		}
 	}
-	if _, err := client.Open("http://localhost:8471", "st_key\n"); !errors.Is(err, sandtrail.ErrInvalid) {
+	if _, err := client.Open("http://localhost:8471", "st_key\n"); !errors.Is(err, sandtrail.CodeInvalid) {
 		t.Errorf("a key with a line break: got %v, want ErrInvalid", err)
 	}
 }
@@ -484,7 +484,7 @@ func TestKeysOverTheWire(t *testing.T) {
 	if err != nil || len(keys) != 2 || keys[i].RevokedAt == nil || !keys[i].ExpiresAt.Equal(noon.AddDate(0, 0, 30)) {
 		t.Errorf("keys: %+v, %v", keys, err)
 	}
-	if err := open(t, url, other.Secret).PutUser(ctx, sandtrail.User{ID: "u", Email: "u@x"}); !errors.Is(err, sandtrail.ErrUnauthorized) {
+	if err := open(t, url, other.Secret).PutUser(ctx, sandtrail.User{ID: "u", Email: "u@x"}); !errors.Is(err, sandtrail.CodeUnauthorized) {
 		t.Errorf("with a revoked key: got %v, want ErrUnauthorized", err)
 	}
 	log, err := admin.Accesses(ctx, auth.AccessQuery{Limit: 10})
@@ -533,7 +533,7 @@ func TestDotsAreNames(t *testing.T) {
 			"user":     c.PutUser(t.Context(), sandtrail.User{ID: id, Email: "c@example.com"}),
 			"strategy": db.PutStrategy(t.Context(), sandtrail.Strategy{ID: id, Name: "C"}),
 		} {
-			if !errors.Is(err, sandtrail.ErrInvalid) {
+			if !errors.Is(err, sandtrail.CodeInvalid) {
 				t.Errorf("a %s %q was made: %v", name, id, err)
 			}
 		}

@@ -90,7 +90,7 @@ func TestLedgerCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := done.IDs[0]
-	if _, err := c.Receipt(t.Context(), id); !errors.Is(err, sandtrail.ErrNotFound) {
+	if _, err := c.Receipt(t.Context(), id); !errors.Is(err, sandtrail.CodeNotFound) {
 		t.Errorf("before it is sealed: %v", err)
 	}
 	if err := db.Maintain(t.Context(), time.Now()); err != nil {

@@ -89,14 +89,14 @@ func (r *Recorder) Record(ctx context.Context, drafts ...sandtrail.Draft) error 
 		_, err := r.client.Record(ctx, drafts...)
 		return err
 	}
-	if err := sandtrail.CheckDrafts(drafts...); err != nil {
+	if err := (sandtrail.Admission{}).Check(drafts...); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
 	_, err := r.box.Put(drafts...)
-	if errors.Is(err, sandtrail.ErrTooLarge) {
+	if errors.Is(err, sandtrail.CodeTooLarge) {
 		err = errors.Join(err, r.box.Drop(outbox.Full, drafts...))
 	}
 	r.poke()
@@ -176,7 +176,7 @@ func backOff(failures int) time.Duration {
 }
 
 func retryable(err error) bool {
-	return errors.Is(err, sandtrail.ErrUnavailable) || errors.Is(err, sandtrail.ErrRateLimited)
+	return errors.Is(err, sandtrail.CodeUnavailable) || errors.Is(err, sandtrail.CodeRateLimited)
 }
 
 // flush delivers what waits, drops what has waited too long and accounts for

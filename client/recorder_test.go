@@ -79,7 +79,7 @@ var testDay = sync.OnceValue(func() time.Time {
 // numbered is a record that is the same whoever makes it.
 func numbered(i int) sandtrail.Draft {
 	return sandtrail.Draft{
-		ID: sandtrail.DerivedID(time.Time{}, fmt.Append(nil, i)), UserID: "u", StrategyID: "s", Type: sandtrail.Validation,
+		ID: sandtrail.ID{0: 1, 8: 0x80, 15: byte(i)}, UserID: "u", StrategyID: "s", Type: sandtrail.Validation,
 		Success: new(true), ExecutionTime: &i, CreatedAt: testDay(),
 	}
 }
@@ -228,7 +228,7 @@ func TestStrictRefusesTheCaller(t *testing.T) {
 	}
 	stranger := numbered(2)
 	stranger.UserID = "nobody"
-	if err := r.Record(t.Context(), stranger); !errors.Is(err, sandtrail.ErrInvalid) {
+	if err := r.Record(t.Context(), stranger); !errors.Is(err, sandtrail.CodeInvalid) {
 		t.Errorf("a record of nobody: %v", err)
 	}
 	if err := r.Close(t.Context()); err != nil || stored(t, db) != 1 {
@@ -247,7 +247,7 @@ func TestDropsAreRecorded(t *testing.T) {
 		switch err := r.Record(t.Context(), numbered(i)); {
 		case err == nil:
 			taken++
-		case errors.Is(err, sandtrail.ErrTooLarge):
+		case errors.Is(err, sandtrail.CodeTooLarge):
 			dropped++
 		default:
 			t.Fatal(err)
@@ -307,14 +307,14 @@ func TestWhatWaitsTooLongIsDropped(t *testing.T) {
 func TestRecorderRefuses(t *testing.T) {
 	c := open(t, "http://127.0.0.1:1", "")
 	for _, o := range []client.RecorderOptions{{}, {Policy: "hope"}, {Policy: client.Spool}} {
-		if _, err := c.Recorder(o); !errors.Is(err, sandtrail.ErrInvalid) {
+		if _, err := c.Recorder(o); !errors.Is(err, sandtrail.CodeInvalid) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
 	r := spool(t, "http://127.0.0.1:1")
 	bad := numbered(1)
 	bad.Success = nil
-	if err := r.Record(t.Context(), bad); !errors.Is(err, sandtrail.ErrInvalid) {
+	if err := r.Record(t.Context(), bad); !errors.Is(err, sandtrail.CodeInvalid) {
 		t.Errorf("a record without a verdict: %v", err)
 	}
 	if err := closeNow(t, r); err != nil {

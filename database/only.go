@@ -11,8 +11,8 @@ import (
 // what a store has to look for.
 const MaxNamed = 4
 
-// Only returns the one execution of a prefix that was found, ErrNotFound if there is none.
-// Of several it is ErrInvalid, and says which.
+// Only returns the one execution of a prefix that was found, CodeNotFound if there is none.
+// Of several it is CodeInvalid, and says which.
 func Only(p sandtrail.IDPrefix, found []sandtrail.Execution) (sandtrail.Execution, error) {
 	switch len(found) {
 	case 0:

@@ -12,7 +12,7 @@ import (
 
 const (
 	// SearchTime is how long a store searches for text before a page fails with
-	// ErrUnavailable.
+	// CodeUnavailable.
 	SearchTime = 10 * time.Second
 
 	// SearchBudget is how many executions a page of a search for text looks at, each

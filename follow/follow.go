@@ -17,7 +17,7 @@ type Follower interface {
 	// place until nothing is left meets every execution exactly once, however
 	// late its transaction commits and whatever its createdAt; one deleted in
 	// between is left out. A place that is not one of this store's is
-	// ErrInvalid. Places survive restarts.
+	// CodeInvalid. Places survive restarts.
 	Follow(ctx context.Context, after Place, limit int) ([]Followed, error)
 }
 

@@ -22,7 +22,7 @@ func (s Service) Closed(ctx context.Context) (closed []ClosedLog, err error) {
 }
 
 // ClosedTile returns a tile of the log that was closed at a time, as Tile does of
-// this one, or sandtrail.ErrNotFound.
+// this one, or sandtrail.CodeNotFound.
 func (s Service) ClosedTile(ctx context.Context, at time.Time, path string) (hashes []byte, err error) {
 	err = s.Log.Inspect(ctx, 0, func(snap Snapshot) error {
 		all, err := snap.Closed(ctx)

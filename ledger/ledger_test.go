@@ -442,8 +442,8 @@ func TestService(t *testing.T) {
 		m.add(sample(r))
 	}
 	id := m.order[0]
-	if _, err := service.Proof(t.Context(), m.records[id], now); !errors.Is(err, sandtrail.ErrNotFound) {
-		t.Errorf("proof of an unsealed record: %v, want ErrNotFound", err)
+	if _, err := service.Proof(t.Context(), m.records[id], now); !errors.Is(err, sandtrail.CodeNotFound) {
+		t.Errorf("proof of an unsealed record: %v, want CodeNotFound", err)
 	}
 	m.seal(t, r)
 	signed, err := service.Checkpoint(t.Context(), now)
@@ -471,8 +471,8 @@ func TestService(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"tile/0/001", "tile/0/002", "tile/x", "entries/0"} {
-		if _, err := service.Tile(t.Context(), path); !errors.Is(err, sandtrail.ErrNotFound) {
-			t.Errorf("%s: %v, want ErrNotFound", path, err)
+		if _, err := service.Tile(t.Context(), path); !errors.Is(err, sandtrail.CodeNotFound) {
+			t.Errorf("%s: %v, want CodeNotFound", path, err)
 		}
 	}
 	sum, err := VerifyLog(t.Context(), m, Verification{Trusted: keys.Verifiers})

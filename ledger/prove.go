@@ -26,7 +26,7 @@ type Proof struct {
 }
 
 // Proof proves that an execution, as the store has it, is in the log. It is
-// sandtrail.ErrNotFound when it is so new that it is unsealed, and of
+// sandtrail.CodeNotFound when it is so new that it is unsealed, and of
 // CodeConflict when it is not what was sealed.
 func (s Service) Proof(ctx context.Context, e sandtrail.Execution, now time.Time) (Proof, error) {
 	p, _, err := s.prove(ctx, &e, now)
@@ -43,7 +43,7 @@ func (s Service) Receipt(ctx context.Context, e sandtrail.Execution, now time.Ti
 	return newReceipt(e, entry, p), nil
 }
 
-// Leaf returns the index of a stored execution's ledger entry, or sandtrail.ErrNotFound
+// Leaf returns the index of a stored execution's ledger entry, or sandtrail.CodeNotFound
 // while it is unsealed.
 func (s Service) Leaf(ctx context.Context, e sandtrail.Execution) (int64, error) {
 	at, err := s.find(ctx, &e)

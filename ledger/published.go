@@ -18,7 +18,7 @@ type Published interface {
 	// Checkpoint returns a signed checkpoint of the whole log.
 	Checkpoint(ctx context.Context) ([]byte, error)
 	// Tile returns as many hashes of a tile as width says, or
-	// sandtrail.ErrNotFound.
+	// sandtrail.CodeNotFound.
 	Tile(ctx context.Context, id TileID, width int) ([]byte, error)
 	// Removals and Renames yield all in the order of their ledger entries.
 	Removals(ctx context.Context) iter.Seq2[StoredRemoval, error]

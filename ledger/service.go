@@ -75,7 +75,7 @@ func (s Service) Checkpoint(ctx context.Context, now time.Time) ([]byte, error) 
 func (s Service) PublicKeys() []string { return s.Keys.Public() }
 
 // Tile returns a tile of the log by its path, as C2SP tlog-tiles has it, or
-// sandtrail.ErrNotFound. A narrow tile may be asked for when a wider one is
+// sandtrail.CodeNotFound. A narrow tile may be asked for when a wider one is
 // there.
 func (s Service) Tile(ctx context.Context, path string) ([]byte, error) {
 	return tileAt(path, tilesOf(ctx, s.Log))

@@ -42,13 +42,13 @@ func (e *ConflictError) Error() string {
 }
 
 // Unwrap gives the error its code.
-func (e *ConflictError) Unwrap() error { return sandtrail.ErrConflict }
+func (e *ConflictError) Unwrap() error { return sandtrail.CodeConflict }
 
 // AddCheckpoint takes a request: the line "old" and a size, a line per hash of
 // the proof from that size, an empty line, and the signed checkpoint. It
 // returns the lines of its cosignature. The error is a ConflictError when the
-// proof begins elsewhere than at what was seen, else ErrInvalid, or
-// ErrForbidden for a log that is not known here; a proof that does not hold is
+// proof begins elsewhere than at what was seen, else CodeInvalid, or
+// CodeForbidden for a log that is not known here; a proof that does not hold is
 // ErrForked.
 func (w Witness) AddCheckpoint(ctx context.Context, request []byte, now time.Time) ([]byte, error) {
 	old, proof, signed, err := parseAddCheckpoint(request)

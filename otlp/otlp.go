@@ -5,6 +5,7 @@ package otlp
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -144,7 +145,7 @@ func (d *reading) finish(form Form, record *logs.LogRecord) error {
 	if err != nil {
 		return err
 	}
-	d.ID = sandtrail.DerivedID(d.CreatedAt, fmt.Appendf(said, "%d", nanos))
+	d.ID = derivedID(d.CreatedAt, fmt.Appendf(said, "%d", nanos))
 	return nil
 }
 
@@ -169,4 +170,20 @@ func idText(form Form, id []byte) string {
 		return toBase64(id)
 	}
 	return hex.EncodeToString(id)
+}
+
+// derivedID makes the id of an execution that brings none from its content, so that
+// the same execution always gets the same one: a UUIDv7 where it has a time, else a
+// UUIDv8.
+func derivedID(at time.Time, content []byte) sandtrail.ID {
+	sum := sha256.Sum256(content)
+	id, version := sandtrail.ID(sum[:16]), byte(0x80)
+	if !at.IsZero() {
+		dated := sandtrail.NewID(at)
+		copy(id[:6], dated[:6])
+		version = 0x70
+	}
+	id[6] = id[6]&0x0f | version
+	id[8] = id[8]&0x3f | 0x80
+	return id
 }

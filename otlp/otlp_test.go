@@ -165,8 +165,8 @@ func TestRecordsThatAreNoExecutions(t *testing.T) {
 
 func TestDecodeRefuses(t *testing.T) {
 	for form, raw := range map[otlp.Form]string{otlp.Protobuf: "\xff\xff", otlp.JSON: `{"resourceLogs":1}`} {
-		if _, err := decode(form, []byte(raw)); !errors.Is(err, sandtrail.ErrInvalid) {
-			t.Errorf("%s: got %v, want ErrInvalid", form, err)
+		if _, err := decode(form, []byte(raw)); !errors.Is(err, sandtrail.CodeInvalid) {
+			t.Errorf("%s: got %v, want CodeInvalid", form, err)
 		}
 	}
 	for header, want := range map[string]bool{

@@ -221,7 +221,8 @@ func (f *flushing) deliver(ctx context.Context, parcels []*parcel) error {
 
 // settle decides about a record that the store has refused.
 func (f *flushing) settle(p *parcel, why error) error {
-	p.early = sandtrail.IsEarly(why)
+	var e *sandtrail.Error
+	p.early = errors.As(why, &e) && e.Early()
 	if p.early || isUnknownOwner(why) {
 		f.learn([]*parcel{p}, why)
 		f.stays(p, why)

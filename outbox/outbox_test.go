@@ -210,7 +210,7 @@ func TestFlushDeliversEachRecordOnce(t *testing.T) {
 				put(t, b, draft("ada"), draft("bob"), draft("cid"))
 			}
 			for range 5 {
-				if _, err := b.Flush(context.Background(), s, admission()); err != nil && !errors.Is(err, sandtrail.ErrUnavailable) {
+				if _, err := b.Flush(context.Background(), s, admission()); err != nil && !errors.Is(err, sandtrail.CodeUnavailable) {
 					t.Fatal(err)
 				}
 			}
@@ -299,7 +299,7 @@ func TestFullOutboxRefusesWhatIsNew(t *testing.T) {
 		_, err := b.Put(draft("ada"))
 		if err == nil {
 			accepted++
-		} else if !errors.Is(err, sandtrail.ErrTooLarge) {
+		} else if !errors.Is(err, sandtrail.CodeTooLarge) {
 			t.Fatal(err)
 		}
 	}

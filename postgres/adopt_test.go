@@ -138,7 +138,7 @@ func TestAdoptionNamesEveryObstacle(t *testing.T) {
 			_, err := s.Migrate(t.Context(), now)
 			for _, err := range []error{planned, err} {
 				for _, want := range c.want {
-					if !errors.Is(err, sandtrail.ErrConflict) || !strings.Contains(err.Error(), want) {
+					if !errors.Is(err, sandtrail.CodeConflict) || !strings.Contains(err.Error(), want) {
 						t.Fatalf("got %v, want ErrConflict with %q", err, want)
 					}
 				}

@@ -79,7 +79,7 @@ func TestWorkersAreRefused(t *testing.T) {
 	}
 	u.Host = value[string](t, foreign(t, coordinator), "SELECT nodename || ':' || nodeport FROM pg_dist_node WHERE groupid <> 0 LIMIT 1")
 	s := openAt(t, u.String(), postgres.Options{})
-	if _, err := s.Migrate(t.Context(), now); !errors.Is(err, sandtrail.ErrInvalid) || !strings.Contains(err.Error(), "coordinator") {
+	if _, err := s.Migrate(t.Context(), now); !errors.Is(err, sandtrail.CodeInvalid) || !strings.Contains(err.Error(), "coordinator") {
 		t.Errorf("migrate on a worker: %v, want a refusal that names the coordinator", err)
 	}
 }

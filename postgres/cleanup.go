@@ -105,8 +105,8 @@ func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err erro
 			return deleted, wrapf(err, "clean up %s", partitionName(w.since))
 		}
 	}
-	for _, stretch := range r.Stretches() {
-		n, err := s.deleteOld(ctx, l, r, stretch)
+	for _, window := range r.Windows() {
+		n, err := s.deleteOld(ctx, l, r, window)
 		deleted += n
 		if err != nil {
 			return deleted, wrap("clean up", err)
@@ -367,11 +367,11 @@ func scanOld(row pgx.CollectableRow) (o old, err error) {
 	return o, err
 }
 
-// deleteOld deletes what is old in a stretch, as retention.
-func (s *Store) deleteOld(ctx context.Context, l *layout, r removal, stretch sandtrail.Stretch) (deleted int64, err error) {
+// deleteOld deletes what is old in a window, as retention.
+func (s *Store) deleteOld(ctx context.Context, l *layout, r removal, window sandtrail.Window) (deleted int64, err error) {
 	var from *old // what is kept before it is not looked at again
 	for {
-		n, last, err := s.deleteSome(ctx, l, r, stretch, from)
+		n, last, err := s.deleteSome(ctx, l, r, window, from)
 		deleted += n
 		database.ReportDeleted(ctx, n)
 		if err != nil || last == nil {
@@ -383,10 +383,10 @@ func (s *Store) deleteOld(ctx context.Context, l *layout, r removal, stretch san
 
 // deleteSome deletes a batch of the oldest of them after one (nil: the first).
 // It returns the last that it saw, nil when there was none.
-func (s *Store) deleteSome(ctx context.Context, l *layout, r removal, stretch sandtrail.Stretch, from *old) (n int64, last *old, err error) {
+func (s *Store) deleteSome(ctx context.Context, l *layout, r removal, window sandtrail.Window, from *old) (n int64, last *old, err error) {
 	k := l.keeper()
 	var in conditions
-	in.add("created_at < $", ceilMillisecond(stretch.Until)) // $1
+	in.add("created_at < $", ceilMillisecond(window.Until)) // $1
 	if !r.since.IsZero() {
 		in.add("created_at >= $", ceilMillisecond(r.since))
 	}
@@ -394,7 +394,7 @@ func (s *Store) deleteSome(ctx context.Context, l *layout, r removal, stretch sa
 		in.add("created_at >= $", from.createdAt)
 		in.add("(created_at, id) > ($, $)", from.createdAt, [16]byte(from.id))
 	}
-	in.owners("", stretch.StrategyID)
+	in.owners("", window.StrategyID)
 	in.old(r.Cutoff)
 	in.add(unheld)
 	err = s.inTx(ctx, func(tx pgx.Tx) error {

@@ -26,7 +26,7 @@ func TestClockOfTheDatabase(t *testing.T) {
 		if check.OK != c.ok || err != nil || c.ok != (check.Fix == "") {
 			t.Errorf("%s ahead: %+v, %v", c.ahead, check, err)
 		}
-		if err := database.AgreeOnTime(t.Context(), s, now); c.ok != (err == nil) || !c.ok && !errors.Is(err, sandtrail.ErrConflict) {
+		if err := database.AgreeOnTime(t.Context(), s, now); c.ok != (err == nil) || !c.ok && !errors.Is(err, sandtrail.CodeConflict) {
 			t.Errorf("%s ahead: %v", c.ahead, err)
 		}
 	}

@@ -44,7 +44,7 @@ func TestAMissingGrantIsTheServersFault(t *testing.T) {
 	} {
 		err := call()
 		var coded *sandtrail.Error
-		if !errors.Is(err, sandtrail.ErrUnavailable) || !errors.As(err, &coded) {
+		if !errors.Is(err, sandtrail.CodeUnavailable) || !errors.As(err, &coded) {
 			t.Errorf("%s: got %v, want ErrUnavailable", what, err)
 			continue
 		}
@@ -61,7 +61,7 @@ func TestAMissingGrantIsTheServersFault(t *testing.T) {
 func TestANewerSchemaIsOutOfReach(t *testing.T) {
 	s, address := open(t)
 	exec(t, foreign(t, address), "INSERT INTO sandtrail.migrations (version, name, applied_at) VALUES (9999, 'later', now())")
-	if _, err := s.Migrate(t.Context(), now); !errors.Is(err, sandtrail.ErrUnavailable) || !strings.Contains(err.Error(), "use a newer one") {
+	if _, err := s.Migrate(t.Context(), now); !errors.Is(err, sandtrail.CodeUnavailable) || !strings.Contains(err.Error(), "use a newer one") {
 		t.Errorf("got %v", err)
 	}
 }

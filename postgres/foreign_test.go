@@ -85,7 +85,7 @@ func TestWhatWasStoredPastTheTriggersIsNotStoredTwice(t *testing.T) {
 		}
 	}
 	other := execution(now, func(e *sandtrail.Execution) { e.ID, e.ExecutionTime = a.Execution.ID, 7 })
-	if _, err := s.Append(t.Context(), []sandtrail.Admitted{other}); !errors.Is(err, sandtrail.ErrConflict) {
+	if _, err := s.Append(t.Context(), []sandtrail.Admitted{other}); !errors.Is(err, sandtrail.CodeConflict) {
 		t.Errorf("another record of its id: %v, want ErrConflict", err)
 	}
 }
@@ -102,7 +102,7 @@ func TestIDsAreUniqueAcrossPartitionsWhoeverWrites(t *testing.T) {
 		t.Error("the same id was stored in two partitions")
 	}
 	moved := execution(now.AddDate(0, 0, -14), func(e *sandtrail.Execution) { e.ID = a.Execution.ID })
-	if _, err := s.Append(t.Context(), []sandtrail.Admitted{moved}); !errors.Is(err, sandtrail.ErrConflict) {
+	if _, err := s.Append(t.Context(), []sandtrail.Admitted{moved}); !errors.Is(err, sandtrail.CodeConflict) {
 		t.Errorf("the same id at another time: %v, want ErrConflict", err)
 	}
 	moved.TimeDefaulted = true
@@ -261,7 +261,7 @@ func TestPurgeInBatches(t *testing.T) {
 	if n, err := s.DeleteStrategy(t.Context(), "s0"); err != nil || n != 6000 {
 		t.Errorf("strategy: %d, %v; want 6000", n, err)
 	}
-	if _, err := s.DeleteStrategy(t.Context(), "s0"); !errors.Is(err, sandtrail.ErrNotFound) {
+	if _, err := s.DeleteStrategy(t.Context(), "s0"); !errors.Is(err, sandtrail.CodeNotFound) {
 		t.Errorf("deleted twice: %v", err)
 	}
 	deepCheck(t, s)

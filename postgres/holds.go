@@ -77,7 +77,7 @@ const heldSubject = `coalesce(user_id::text, strategy_id::text, subject_id) COLL
 // RemoveHold ends a hold.
 func (s *Store) RemoveHold(ctx context.Context, subject sandtrail.Subject, id string) error {
 	now, err := s.spelled(ctx, subject, id)
-	if errors.Is(err, sandtrail.ErrNotFound) {
+	if errors.Is(err, sandtrail.CodeNotFound) {
 		now, err = id, nil
 	}
 	if err != nil {

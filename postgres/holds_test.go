@@ -106,10 +106,10 @@ func TestHeldOwnersAreRefusedAsHeld(t *testing.T) {
 				mustBeHeld(t, other, "DELETE FROM users WHERE id = 'u"+id+"'")
 				mustBeHeld(t, other, "DELETE FROM strategies WHERE id = 's"+id+"'")
 			}
-			if _, err := s.DeleteUser(t.Context(), "u"+id); !errors.Is(err, sandtrail.ErrHeld) {
+			if _, err := s.DeleteUser(t.Context(), "u"+id); !errors.Is(err, sandtrail.CodeHeld) {
 				t.Errorf("delete user: %v, want ErrHeld", err)
 			}
-			if _, err := s.DeleteStrategy(t.Context(), "s"+id); !errors.Is(err, sandtrail.ErrHeld) {
+			if _, err := s.DeleteStrategy(t.Context(), "s"+id); !errors.Is(err, sandtrail.CodeHeld) {
 				t.Errorf("delete strategy: %v, want ErrHeld", err)
 			}
 		}
@@ -191,7 +191,7 @@ func TestHoldsAreOnIDsAsTheDatabaseSpellsThem(t *testing.T) {
 	if err != nil || len(holds) != 1 || holds[0].SubjectID != id {
 		t.Errorf("holds are %+v, %v; want one on %s", holds, err, id)
 	}
-	if _, err := s.DeleteUser(t.Context(), id); !errors.Is(err, sandtrail.ErrHeld) {
+	if _, err := s.DeleteUser(t.Context(), id); !errors.Is(err, sandtrail.CodeHeld) {
 		t.Errorf("delete: %v, want ErrHeld", err)
 	}
 	if !pgtest.OnCitus() {

@@ -162,7 +162,7 @@ func TestEveryMethodMeetsEveryLimit(t *testing.T) {
 func second[T any](_ T, err error) error { return err }
 
 func orMissing(err error) error {
-	if errors.Is(err, sandtrail.ErrNotFound) {
+	if errors.Is(err, sandtrail.CodeNotFound) {
 		return nil
 	}
 	return err
@@ -307,7 +307,7 @@ func TestRequestsSayWhichLimitTheyMet(t *testing.T) {
 				}
 				met++
 				var coded *sandtrail.Error
-				if !errors.Is(err, sandtrail.ErrUnavailable) || !errors.As(err, &coded) || !strings.Contains(coded.Public(), fmt.Sprintf("%s (%s)", name, setting)) {
+				if !errors.Is(err, sandtrail.CodeUnavailable) || !errors.As(err, &coded) || !strings.Contains(coded.Public(), fmt.Sprintf("%s (%s)", name, setting)) {
 					t.Errorf("%s: got %v, want ErrUnavailable that says %s (%s)", what, err, name, setting)
 				}
 			}

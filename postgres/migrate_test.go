@@ -55,7 +55,7 @@ func TestMigrationsShowTheirSQLBeforeTheyRun(t *testing.T) {
 	if !list[0].Applied.IsZero() || !strings.Contains(list[0].SQL, `CREATE TABLE "trail".ids`) {
 		t.Errorf("got %+v", list[0])
 	}
-	if _, err := s.Executions(t.Context(), sandtrail.Query{}, now); !errors.Is(err, sandtrail.ErrUnavailable) {
+	if _, err := s.Executions(t.Context(), sandtrail.Query{}, now); !errors.Is(err, sandtrail.CodeUnavailable) {
 		t.Errorf("before the migration: %v, want ErrUnavailable", err)
 	}
 }
@@ -142,7 +142,7 @@ func TestKeysOfEveryType(t *testing.T) {
 func TestOtherNamesThanRememberedAreRefused(t *testing.T) {
 	_, url := open(t)
 	_, err := postgres.Open(t.Context(), url, postgres.Options{Users: postgres.OwnerTable{Table: "people"}})
-	if !errors.Is(err, sandtrail.ErrInvalid) {
+	if !errors.Is(err, sandtrail.CodeInvalid) {
 		t.Errorf("got %v, want ErrInvalid", err)
 	}
 }
@@ -200,7 +200,7 @@ func TestAdoptKeepsEveryRow(t *testing.T) {
 		"memoryUsed", "cpuUsage", "timedOut", "errorCount", "warningCount", "classesFound", metadata, "createdAt"`, 1))
 
 	_, err := openAt(t, url, postgres.Options{}).Migrate(t.Context(), now)
-	if !errors.Is(err, sandtrail.ErrConflict) || !offers(err, "adopt") {
+	if !errors.Is(err, sandtrail.CodeConflict) || !offers(err, "adopt") {
 		t.Fatalf("without adoption: %v, want ErrConflict naming the next step", err)
 	}
 	s := openAt(t, url, postgres.Options{Adopt: true})
@@ -215,7 +215,7 @@ func TestAdoptKeepsEveryRow(t *testing.T) {
 		t.Errorf("migrated again: %v", applied)
 	}
 	_, err = openAt(t, url, postgres.Options{Schema: "other", Adopt: true}).Migrate(t.Context(), now)
-	if !errors.Is(err, sandtrail.ErrConflict) || !strings.Contains(err.Error(), "the schema sandtrail") {
+	if !errors.Is(err, sandtrail.CodeConflict) || !strings.Contains(err.Error(), "the schema sandtrail") {
 		t.Errorf("adopted from Sandtrail itself: %v, want ErrConflict naming its schema", err)
 	}
 }
@@ -234,7 +234,7 @@ func TestAdoptRefusesWhatItCannotKeep(t *testing.T) {
 			exec(t, conn, prismaRows, 20)
 			exec(t, conn, c.change)
 			s := openAt(t, url, postgres.Options{Adopt: true})
-			if _, err := s.Migrate(t.Context(), now); !errors.Is(err, sandtrail.ErrConflict) || !strings.Contains(err.Error(), c.want) {
+			if _, err := s.Migrate(t.Context(), now); !errors.Is(err, sandtrail.CodeConflict) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want ErrConflict with %q", err, c.want)
 			}
 			if n := value[int](t, conn, "SELECT count(*) FROM sandbox_execution_logs"); n != 20 {

@@ -48,10 +48,10 @@ func TestUnreadSettingsAreTold(t *testing.T) {
 
 	_, url := open(t)
 	ends.Store(true)
-	if checks, err := s.Doctor(t.Context(), database.Shallow, now); !errors.Is(err, sandtrail.ErrUnavailable) {
+	if checks, err := s.Doctor(t.Context(), database.Shallow, now); !errors.Is(err, sandtrail.CodeUnavailable) {
 		t.Errorf("doctor: %+v, %v; want that the database is out of reach", checks, err)
 	}
-	if s, err := opened(url); !errors.Is(err, sandtrail.ErrUnavailable) {
+	if s, err := opened(url); !errors.Is(err, sandtrail.CodeUnavailable) {
 		t.Errorf("open: %v, want that the database is out of reach", err)
 		if err == nil {
 			s.Close()

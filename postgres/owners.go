@@ -127,7 +127,7 @@ func ownerPage[T any](ctx context.Context, s *Store, q sandtrail.OwnerQuery, sel
 	}
 	if len(page.Items) > q.Limit {
 		page.Items = page.Items[:q.Limit]
-		page.NextCursor = sandtrail.OwnerCursor(id(page.Items[q.Limit-1]))
+		page.NextCursor = q.Next(id(page.Items[q.Limit-1]))
 	}
 	return page, wrap("list owners", err)
 }

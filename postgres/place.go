@@ -65,7 +65,7 @@ func parsePlace(text follow.Place) (p place, err error) {
 		return p, nil
 	}
 	_, notNumber := strconv.ParseUint(parts[3], 10, 64)
-	if p.id, err = sandtrail.ReadID(parts[4]); err != nil || notNumber != nil {
+	if err = p.id.UnmarshalText([]byte(parts[4])); err != nil || notNumber != nil {
 		return p, errBadPlace
 	}
 	p.next, p.xid = parts[2], parts[3]

@@ -43,7 +43,7 @@ func TestRecordsComeBack(t *testing.T) {
 			t.Errorf("by id: got %+v, %v", got, err)
 		}
 	}
-	if _, err := s.Execution(t.Context(), sandtrail.NewID(now)); !errors.Is(err, sandtrail.ErrNotFound) {
+	if _, err := s.Execution(t.Context(), sandtrail.NewID(now)); !errors.Is(err, sandtrail.CodeNotFound) {
 		t.Errorf("unknown id: %v, want ErrNotFound", err)
 	}
 	stats, err := s.StrategyStats(t.Context(), "s0")
@@ -230,7 +230,7 @@ func TestSweepLeavesWhatCameAgain(t *testing.T) {
 	if _, err := s.Execution(t.Context(), old.Execution.ID); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Execution(t.Context(), other.Execution.ID); !errors.Is(err, sandtrail.ErrNotFound) {
+	if _, err := s.Execution(t.Context(), other.Execution.ID); !errors.Is(err, sandtrail.CodeNotFound) {
 		t.Errorf("what did not come again: %v, want ErrNotFound", err)
 	}
 	if done := appendAll(t, s, old); done.Duplicates != 1 {

@@ -36,7 +36,7 @@ func TestRepairAfterReset(t *testing.T) {
 	_, migrated := s.Migrate(t.Context(), now)
 	_, listed := s.Executions(t.Context(), sandtrail.Query{}, now)
 	for _, err := range []error{migrated, listed} {
-		if !errors.Is(err, sandtrail.ErrUnavailable) || !offers(err, "repair") {
+		if !errors.Is(err, sandtrail.CodeUnavailable) || !offers(err, "repair") {
 			t.Errorf("after the reset: %v, want ErrUnavailable naming the repair", err)
 		}
 	}
@@ -45,7 +45,7 @@ func TestRepairAfterReset(t *testing.T) {
 		t.Errorf("doctor: %+v, %v", checks, err)
 	}
 	s = openAt(t, url, postgres.Options{Repair: true})
-	if _, err := s.Migrate(t.Context(), now); !errors.Is(err, sandtrail.ErrConflict) || !strings.Contains(err.Error(), "prisma migrate dev") {
+	if _, err := s.Migrate(t.Context(), now); !errors.Is(err, sandtrail.CodeConflict) || !strings.Contains(err.Error(), "prisma migrate dev") {
 		t.Errorf("repaired without users: %v, want ErrConflict naming what makes them", err)
 	}
 

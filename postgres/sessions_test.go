@@ -55,7 +55,7 @@ func TestSessionsWithoutTriggersAreRefused(t *testing.T) {
 	if err == nil {
 		s.Close()
 	}
-	if !errors.Is(err, sandtrail.ErrUnavailable) || !strings.Contains(err.Error(), "session_replication_role (replica)") {
+	if !errors.Is(err, sandtrail.CodeUnavailable) || !strings.Contains(err.Error(), "session_replication_role (replica)") {
 		t.Errorf("got %v, want that the setting is refused", err)
 	}
 }

@@ -164,7 +164,7 @@ func expected(err error) bool {
 	if pgtest.OnCitus() && e != nil && e.Code == "XX000" && strings.Contains(e.Message, "foreign key") {
 		return true // its COPY knows no codes
 	}
-	return errors.Is(err, sandtrail.ErrUnavailable) || errors.Is(err, sandtrail.ErrInvalid) || errors.Is(err, sandtrail.ErrNotFound)
+	return errors.Is(err, sandtrail.CodeUnavailable) || errors.Is(err, sandtrail.CodeInvalid) || errors.Is(err, sandtrail.CodeNotFound)
 }
 
 // api does something through a server, which is killed now and then.
@@ -176,7 +176,7 @@ func (c *campaign) api(d draw, s *served, api *client.Client) error {
 		return c.appendKept(d, api)
 	case n < 80:
 		_, err := api.Append(d.Context(), d.batch(80*day))
-		if errors.Is(err, sandtrail.ErrConflict) {
+		if errors.Is(err, sandtrail.CodeConflict) {
 			return nil // an answer was lost, and SQL changed what it told of before the repetition
 		}
 		return err

@@ -93,11 +93,12 @@ func (c *Cell) apply(change *Change, factor int64) {
 		c.CPUN += factor
 		c.CPU += factor * cpuMicros(*u)
 	}
-	if n, measured := sandtrail.CPUMicroseconds(change.ExecutionTime, change.CPUUsage); measured {
+	cost := sandtrail.Execution{ExecutionTime: change.ExecutionTime, CPUUsage: change.CPUUsage, MemoryUsed: change.MemoryUsed}
+	if n, measured := cost.CPUMicroseconds(); measured {
 		c.CPUTimeN += factor
 		c.CPUTime.add(n, factor)
 	}
-	if n, measured := sandtrail.MemoryMiBMilliseconds(change.ExecutionTime, change.MemoryUsed); measured {
+	if n, measured := cost.MemoryMiBMilliseconds(); measured {
 		c.MemoryTimeN += factor
 		c.MemoryTime.add(n, factor)
 	}

@@ -117,7 +117,7 @@ func (f *Flags) check() error {
 	}
 	// The rules of the record hold for the names too; better now than later.
 	success, elapsed := true, 0
-	return sandtrail.CheckDrafts(sandtrail.Draft{
+	return sandtrail.Admission{}.Check(sandtrail.Draft{
 		UserID: f.User, StrategyID: f.Strategy, Type: sandtrail.ExecutionType(f.Type), Success: &success, ExecutionTime: &elapsed,
 	})
 }

@@ -193,6 +193,6 @@ func (c *committer) finished(appended sandtrail.Appended, err error) {
 
 // transient reports whether the same batch may succeed later.
 func transient(err error) bool {
-	return errors.Is(err, sandtrail.ErrUnavailable) ||
+	return errors.Is(err, sandtrail.CodeUnavailable) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }

@@ -239,7 +239,7 @@ func (g *gate) lookUp(ctx context.Context, secret string) (*knownKey, error) {
 	}
 	hash := auth.HashSecret(secret)
 	known, err := g.remember(ctx, hash)
-	if errors.Is(err, sandtrail.ErrNotFound) {
+	if errors.Is(err, sandtrail.CodeNotFound) {
 		return nil, invalid
 	}
 	if err != nil {
@@ -262,14 +262,14 @@ func (g *gate) remember(ctx context.Context, hash auth.KeyHash) (*knownKey, erro
 	case fresh:
 		return known, nil
 	case unknown && g.now().Sub(missed) < keyMemory:
-		return nil, sandtrail.ErrNotFound
+		return nil, sandtrail.CodeNotFound
 	case known == nil && g.misses.TokensAt(g.now()) < 1:
 		return nil, sandtrail.Errorf(sandtrail.CodeRateLimited, "more than %d unknown keys a second are tried here; try again in a second", unknownPerSecond)
 	}
 	key, err := g.keys.KeyByHash(ctx, hash)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if errors.Is(err, sandtrail.ErrNotFound) {
+	if errors.Is(err, sandtrail.CodeNotFound) {
 		delete(g.known, hash)
 		g.noteUnknown(hash)
 		g.misses.ReserveN(g.now(), 1) // only now: after a start all valid keys are new here

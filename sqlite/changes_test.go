@@ -187,7 +187,7 @@ func TestPlacesOfACopyAreRefused(t *testing.T) {
 	}
 	for _, maintained := range []bool{false, true} {
 		for s, of := range map[*sqlite.Store]*sqlite.Store{one: other, other: one} {
-			if found, err := s.Follow(t.Context(), places[of], 10); !errors.Is(err, sandtrail.ErrInvalid) {
+			if found, err := s.Follow(t.Context(), places[of], 10); !errors.Is(err, sandtrail.CodeInvalid) {
 				t.Errorf("maintained %v: the place of the other file is followed: %d executions, %v", maintained, len(found), err)
 			}
 			if got, _ := followed(t, s, places[s]); len(got) != 0 {
@@ -199,7 +199,7 @@ func TestPlacesOfACopyAreRefused(t *testing.T) {
 		}
 	}
 	for _, bad := range []follow.Place{"2", "0", "2.", "-1.x", "9.00000000-0000-4000-8000-000000000011"} {
-		if _, err := one.Follow(t.Context(), bad, 1); !errors.Is(err, sandtrail.ErrInvalid) {
+		if _, err := one.Follow(t.Context(), bad, 1); !errors.Is(err, sandtrail.CodeInvalid) {
 			t.Errorf("place %q: %v, want ErrInvalid", bad, err)
 		}
 	}

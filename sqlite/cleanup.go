@@ -60,8 +60,8 @@ func (s *Store) CleanupArchived(ctx context.Context, since time.Time, c sandtrai
 	if c, err = s.spellCutoff(ctx, c); err != nil {
 		return 0, err
 	}
-	for _, stretch := range c.Stretches() {
-		n, err := s.cleanUp(ctx, since, c, stretch, archived)
+	for _, window := range c.Windows() {
+		n, err := s.cleanUp(ctx, since, c, window, archived)
 		deleted += n
 		if err != nil {
 			return deleted, err
@@ -73,8 +73,8 @@ func (s *Store) CleanupArchived(ctx context.Context, since time.Time, c sandtrai
 	return deleted, err
 }
 
-// cleanUp deletes what is old in a stretch.
-func (s *Store) cleanUp(ctx context.Context, since time.Time, c sandtrail.Cutoff, in sandtrail.Stretch, archived func(sandtrail.ID) bool) (deleted int64, err error) {
+// cleanUp deletes what is old in a window.
+func (s *Store) cleanUp(ctx context.Context, since time.Time, c sandtrail.Cutoff, in sandtrail.Window, archived func(sandtrail.ID) bool) (deleted int64, err error) {
 	var first old
 	if !since.IsZero() {
 		first.createdAt = bound(since)
@@ -102,8 +102,8 @@ type old struct {
 	createdAt string
 }
 
-// oldAfter lists the oldest executions of a stretch after another.
-func oldAfter(ctx context.Context, tx *sql.Tx, last old, c sandtrail.Cutoff, in sandtrail.Stretch) ([]old, error) {
+// oldAfter lists the oldest executions of a window after another.
+func oldAfter(ctx context.Context, tx *sql.Tx, last old, c sandtrail.Cutoff, in sandtrail.Window) ([]old, error) {
 	var where conditions
 	where.addIf(in.StrategyID != "", "strategy_id = ?", in.StrategyID)
 	where.add("(created_at, id) > (?, ?) AND created_at < ?", last.createdAt, last.id.String(), bound(in.Until))

@@ -41,7 +41,9 @@ func (t *timestamp) Scan(src any) (err error) {
 		return fmt.Errorf("a time must be text, got %T", src)
 	}
 	if strings.HasPrefix(text, "-") && len(text) == len("-")+len(timeLayout) {
-		t.Time, err = sandtrail.ParseTime("-00" + text[1:11] + "T" + text[12:] + "Z")
+		var of sandtrail.Time
+		err = of.UnmarshalText([]byte("-00" + text[1:11] + "T" + text[12:] + "Z"))
+		t.Time = of.Time
 		return err
 	}
 	t.Time, err = time.Parse(timeLayout, text)
@@ -71,8 +73,7 @@ func (id *executionID) Scan(src any) (err error) {
 	if !ok {
 		return fmt.Errorf("an id must be text, got %T", src)
 	}
-	id.ID, err = sandtrail.ReadID(text)
-	return err
+	return id.UnmarshalText([]byte(text))
 }
 
 // recordColumns are the columns of an execution in the order of recordArgs

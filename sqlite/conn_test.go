@@ -108,7 +108,7 @@ func TestWriteGivesUpAtTheDeadline(t *testing.T) {
 	}
 	s.options.BusyTimeout = 20 * time.Millisecond
 	err := s.PutUser(t.Context(), user)
-	if !errors.Is(err, sandtrail.ErrUnavailable) || !strings.Contains(err.Error(), s.path) {
+	if !errors.Is(err, sandtrail.CodeUnavailable) || !strings.Contains(err.Error(), s.path) {
 		t.Errorf("without a deadline: %v", err)
 	}
 }
@@ -132,7 +132,7 @@ func TestFullDisk(t *testing.T) {
 		})
 	}
 	limit(20)
-	if err := put(); !errors.Is(err, sandtrail.ErrUnavailable) || !strings.Contains(err.Error(), "disk is full") {
+	if err := put(); !errors.Is(err, sandtrail.CodeUnavailable) || !strings.Contains(err.Error(), "disk is full") {
 		t.Errorf("on a full disk: %v", err)
 	}
 	if page, err := s.Strategies(t.Context(), sandtrail.OwnerQuery{}); err != nil || len(page.Items) != 0 {

@@ -13,7 +13,7 @@ import (
 func TestExistingMakesNoFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing.db")
 	_, err := Open(t.Context(), path, Options{Existing: true})
-	if !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, sandtrail.ErrUnavailable) {
+	if !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, sandtrail.CodeUnavailable) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -36,7 +36,7 @@ func TestAFileThatMayOnlyBeRead(t *testing.T) {
 		t.Error(err)
 	}
 	err = frozen.PutUser(t.Context(), sandtrail.User{ID: "ada", Email: "ada@example.com"})
-	if !errors.Is(err, sandtrail.ErrUnavailable) {
+	if !errors.Is(err, sandtrail.CodeUnavailable) {
 		t.Errorf("a user is put: %v", err)
 	}
 }

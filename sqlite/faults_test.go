@@ -32,7 +32,7 @@ func TestANewerSchemaIsOutOfReach(t *testing.T) {
 	if err := other("INSERT INTO sandtrail_migrations (version, name, applied_at) VALUES (9999, 'later', '2030-01-01 00:00:00.000')"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Migrate(t.Context(), noon); !errors.Is(err, sandtrail.ErrUnavailable) || !strings.Contains(err.Error(), "use a newer one") {
+	if _, err := s.Migrate(t.Context(), noon); !errors.Is(err, sandtrail.CodeUnavailable) || !strings.Contains(err.Error(), "use a newer one") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -24,11 +24,11 @@ func TestOpenRefuses(t *testing.T) {
 		path string
 		want error
 	}{
-		"no path":           {"", sandtrail.ErrInvalid},
-		"memory":            {":memory:", sandtrail.ErrInvalid},
-		"a directory":       {dir, sandtrail.ErrUnavailable},
-		"no such directory": {filepath.Join(dir, "none", "x.db"), sandtrail.ErrUnavailable},
-		"another format":    {text, sandtrail.ErrUnavailable},
+		"no path":           {"", sandtrail.CodeInvalid},
+		"memory":            {":memory:", sandtrail.CodeInvalid},
+		"a directory":       {dir, sandtrail.CodeUnavailable},
+		"no such directory": {filepath.Join(dir, "none", "x.db"), sandtrail.CodeUnavailable},
+		"another format":    {text, sandtrail.CodeUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := sqlite.Open(t.Context(), test.path, sqlite.Options{})
@@ -41,7 +41,7 @@ func TestOpenRefuses(t *testing.T) {
 			if !strings.Contains(err.Error(), test.path) {
 				t.Errorf("%v does not name the path", err)
 			}
-			if test.want == sandtrail.ErrUnavailable {
+			if test.want == sandtrail.CodeUnavailable {
 				wantDiscreet(t, err, test.path)
 			}
 		})
@@ -86,7 +86,7 @@ func TestVanishedAndReplacedFile(t *testing.T) {
 				"append": appendErr, "list": listErr, "ping": s.Ping(t.Context()),
 				"put": s.PutStrategy(t.Context(), sandtrail.Strategy{ID: "s", Name: "S"}),
 			} {
-				if !errors.Is(err, sandtrail.ErrUnavailable) || !strings.Contains(err.Error(), path) {
+				if !errors.Is(err, sandtrail.CodeUnavailable) || !strings.Contains(err.Error(), path) {
 					t.Errorf("%s: got %v, want it to name the file", what, err)
 				}
 				wantDiscreet(t, err, path)
@@ -109,7 +109,7 @@ func TestWithoutMigration(t *testing.T) {
 	for what, err := range map[string]error{
 		"ping": s.Ping(t.Context()), "put": s.PutStrategy(t.Context(), sandtrail.Strategy{ID: "s", Name: "S"}),
 	} {
-		if !errors.Is(err, sandtrail.ErrUnavailable) || !strings.Contains(err.Error(), "migrate it") {
+		if !errors.Is(err, sandtrail.CodeUnavailable) || !strings.Contains(err.Error(), "migrate it") {
 			t.Errorf("%s: got %v, want it to say how to migrate", what, err)
 		}
 	}
@@ -132,7 +132,7 @@ func TestTablesOfAnApplication(t *testing.T) {
 			plain(t, path, test.made)
 			_, err := s.Migrate(t.Context(), noon)
 			if test.refused != "" {
-				if !errors.Is(err, sandtrail.ErrConflict) || !strings.Contains(err.Error(), test.refused) {
+				if !errors.Is(err, sandtrail.CodeConflict) || !strings.Contains(err.Error(), test.refused) {
 					t.Errorf("got %v, want it refused with %q", err, test.refused)
 				}
 				return
@@ -154,7 +154,7 @@ func TestNewerSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain(t, path, "INSERT INTO sandtrail_migrations VALUES (9999, 'future', '2030-01-01 00:00:00.000')")
-	if _, err := s.Migrate(t.Context(), noon); !errors.Is(err, sandtrail.ErrUnavailable) {
+	if _, err := s.Migrate(t.Context(), noon); !errors.Is(err, sandtrail.CodeUnavailable) {
 		t.Errorf("got %v, want it refused", err)
 	}
 }

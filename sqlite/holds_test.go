@@ -53,7 +53,7 @@ func TestHoldsBindAgainstReplace(t *testing.T) {
 	do("INSERT OR IGNORE INTO sandbox_execution_logs " + columns + " VALUES (9, '" + held + "', 'v', 's', 'TERMINAL', 1, 1)")
 	do("INSERT INTO sandbox_execution_logs " + columns + " VALUES (9, '" + held + "', 'v', 's', 'TERMINAL', 1, 1) ON CONFLICT (id) DO UPDATE SET warning_count = 1")
 	do("INSERT OR REPLACE INTO sandbox_execution_logs " + columns + " VALUES (9, '" + free + "', 'v', 's', 'TERMINAL', 1, 2)")
-	if _, err := s.DeleteUser(t.Context(), "u"); !errors.Is(err, sandtrail.ErrHeld) {
+	if _, err := s.DeleteUser(t.Context(), "u"); !errors.Is(err, sandtrail.CodeHeld) {
 		t.Errorf("delete: %v, want ErrHeld", err)
 	}
 }

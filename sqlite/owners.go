@@ -148,7 +148,7 @@ func page[T any](ctx context.Context, s *Store, o owner[T], q sandtrail.OwnerQue
 	page.Items, err = o.query(ctx, s, "list "+o.table, behind.text()+" ORDER BY id LIMIT ?", append(behind.args, q.Limit+1)...)
 	if err == nil && len(page.Items) > q.Limit {
 		page.Items = page.Items[:q.Limit]
-		page.NextCursor = sandtrail.OwnerCursor(o.id(page.Items[q.Limit-1]))
+		page.NextCursor = q.Next(o.id(page.Items[q.Limit-1]))
 	}
 	return page, err
 }

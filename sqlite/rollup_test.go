@@ -78,7 +78,7 @@ func TestTrendsKeepTheirHistory(t *testing.T) {
 			}
 			theirs := sandtrail.TrendQuery{UserID: "u"}
 			theirs.Since, theirs.Until = sandtrail.LastDays(noon, 100)
-			if _, err := s.Trends(t.Context(), theirs); !errors.Is(err, sandtrail.ErrNotFound) {
+			if _, err := s.Trends(t.Context(), theirs); !errors.Is(err, sandtrail.CodeNotFound) {
 				t.Errorf("after the user is deleted, their trend is %v, want ErrNotFound", err)
 			}
 			expectSound(t, s)

@@ -93,10 +93,10 @@ func alertEvents(t *testing.T, log alert.Log) {
 		t.Errorf("one event: %v\n%s", err, cmp.Diff(*told, got))
 	}
 	nobody := sandtrail.NewID(serviceStart)
-	if _, err := log.AlertEvent(ctx, nobody); !errors.Is(err, sandtrail.ErrNotFound) {
+	if _, err := log.AlertEvent(ctx, nobody); !errors.Is(err, sandtrail.CodeNotFound) {
 		t.Errorf("an event that is not there: %v", err)
 	}
-	if err := log.PutAlertDelivery(ctx, nobody, alert.Delivery{Channel: "log"}); !errors.Is(err, sandtrail.ErrNotFound) {
+	if err := log.PutAlertDelivery(ctx, nobody, alert.Delivery{Channel: "log"}); !errors.Is(err, sandtrail.CodeNotFound) {
 		t.Errorf("a delivery of an event that is not there: %v", err)
 	}
 	// What is too old is forgotten, with its deliveries.
@@ -145,7 +145,7 @@ func Silences(t *testing.T, silences alert.Silences) {
 			t.Fatalf("create: %v", err)
 		}
 	}
-	if err := silences.CreateSilence(ctx, alert.Silence{ID: sandtrail.NewID(serviceStart), CreatedAt: serviceStart, Until: serviceStart}); !errors.Is(err, sandtrail.ErrInvalid) {
+	if err := silences.CreateSilence(ctx, alert.Silence{ID: sandtrail.NewID(serviceStart), CreatedAt: serviceStart, Until: serviceStart}); !errors.Is(err, sandtrail.CodeInvalid) {
 		t.Errorf("a silence that never is: %v", err)
 	}
 	want := func(since time.Time, want ...alert.Silence) {
@@ -166,7 +166,7 @@ func Silences(t *testing.T, silences alert.Silences) {
 	one.EndedAt = &ended
 	want(serviceStart.Add(hour), one)
 	want(ended)
-	if err := silences.EndSilence(ctx, sandtrail.NewID(serviceStart), ended); !errors.Is(err, sandtrail.ErrNotFound) {
+	if err := silences.EndSilence(ctx, sandtrail.NewID(serviceStart), ended); !errors.Is(err, sandtrail.CodeNotFound) {
 		t.Errorf("end a silence that is not there: %v", err)
 	}
 }

@@ -130,7 +130,7 @@ func (b *bound) isKept(way wayPast) {
 		}
 	}
 	for _, owner := range []string{way.owner, way.held} {
-		if _, err := b.deleteOwner(owner); !errors.Is(err, sandtrail.ErrHeld) {
+		if _, err := b.deleteOwner(owner); !errors.Is(err, sandtrail.CodeHeld) {
 			b.Errorf("delete %s: %v, want ErrHeld", owner, err)
 		}
 	}

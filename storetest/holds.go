@@ -69,7 +69,7 @@ func (k *kit) refusesDelete(owner string, ask func(sandtrail.Store) (int64, erro
 		k.Fatalf("holds: %+v, %v", holds, err)
 	}
 	_, err = both(k, "delete "+owner, ask)
-	if !errors.Is(err, sandtrail.ErrHeld) {
+	if !errors.Is(err, sandtrail.CodeHeld) {
 		k.Errorf("delete %s: got %v, want ErrHeld", owner, err)
 	} else if !strings.Contains(err.Error(), `by `+holds[0].CreatedBy+`, for "Fall 7"`) { // a server enters its caller's name
 		k.Errorf("delete %s: who placed the hold, and why, is not in: %v", owner, err)

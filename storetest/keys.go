@@ -92,14 +92,14 @@ func askUser(t *testing.T, s database.Database, id string, now time.Time, k KeyN
 
 func refuseUnknown(t *testing.T, s database.Database, now time.Time, k KeyNames) {
 	t.Helper()
-	if _, err := s.User(t.Context(), k.Nobody); !errors.Is(err, sandtrail.ErrNotFound) {
+	if _, err := s.User(t.Context(), k.Nobody); !errors.Is(err, sandtrail.CodeNotFound) {
 		t.Errorf("unknown user: %v", err)
 	}
 	if page, err := s.Executions(t.Context(), sandtrail.Query{Filter: sandtrail.Filter{UserID: k.Nobody}}, now); err != nil || len(page.Items) > 0 {
 		t.Errorf("executions of an unknown user: %+v, %v", page, err)
 	}
 	unknown := keyed(now, func(e *sandtrail.Execution) { e.UserID, e.StrategyID = k.Nobody, k.Strategy })
-	if _, err := s.Append(t.Context(), []sandtrail.Admitted{unknown}); !errors.Is(err, sandtrail.ErrInvalid) {
+	if _, err := s.Append(t.Context(), []sandtrail.Admitted{unknown}); !errors.Is(err, sandtrail.CodeInvalid) {
 		t.Errorf("append for an unknown user: %v, want ErrInvalid", err)
 	}
 }
@@ -111,10 +111,10 @@ func useHold(t *testing.T, s database.Database, now time.Time, k KeyNames) {
 	if err := s.PutHold(t.Context(), hold); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.DeleteUser(t.Context(), k.User); !errors.Is(err, sandtrail.ErrHeld) {
+	if _, err := s.DeleteUser(t.Context(), k.User); !errors.Is(err, sandtrail.CodeHeld) {
 		t.Errorf("delete a held user: %v, want ErrHeld", err)
 	}
-	if _, err := s.DeleteStrategy(t.Context(), k.StrategyToo); !errors.Is(err, sandtrail.ErrHeld) {
+	if _, err := s.DeleteStrategy(t.Context(), k.StrategyToo); !errors.Is(err, sandtrail.CodeHeld) {
 		t.Errorf("delete a held user's strategy: %v, want ErrHeld", err)
 	}
 	if err := s.RemoveHold(t.Context(), sandtrail.Users, k.User); err != nil {

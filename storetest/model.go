@@ -54,7 +54,7 @@ func (m *Model) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtra
 		return sandtrail.Appended{}, err
 	}
 	if len(batch) > sandtrail.MaxBatch {
-		return sandtrail.Appended{}, sandtrail.ErrTooLarge
+		return sandtrail.Appended{}, sandtrail.CodeTooLarge
 	}
 	fresh, _, err := database.Merge(batch, m.records)
 	if err != nil {
@@ -87,7 +87,7 @@ func (m *Model) Execution(ctx context.Context, id sandtrail.ID) (sandtrail.Execu
 	}
 	e, known := m.records[id]
 	if !known {
-		return e, sandtrail.ErrNotFound
+		return e, sandtrail.CodeNotFound
 	}
 	return m.withOwners(e), nil
 }

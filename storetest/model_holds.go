@@ -30,7 +30,7 @@ func (m *Model) PutHold(ctx context.Context, h sandtrail.Hold) error {
 		_, known = m.strategies[h.SubjectID]
 	}
 	if !known {
-		return sandtrail.ErrNotFound
+		return sandtrail.CodeNotFound
 	}
 	m.holds[held{h.Subject, h.SubjectID}] = h
 	return nil
@@ -56,7 +56,7 @@ func (m *Model) RemoveHold(ctx context.Context, subject sandtrail.Subject, id st
 		return err
 	}
 	if _, known := m.holds[held{subject, id}]; !known {
-		return sandtrail.ErrNotFound
+		return sandtrail.CodeNotFound
 	}
 	delete(m.holds, held{subject, id})
 	return nil

@@ -61,7 +61,7 @@ func one[T any](all map[string]T, id string, err error) (item T, _ error) {
 	}
 	item, known := all[id]
 	if !known {
-		return item, sandtrail.ErrNotFound
+		return item, sandtrail.CodeNotFound
 	}
 	return item, nil
 }
@@ -93,7 +93,7 @@ func page[T any](all map[string]T, q sandtrail.OwnerQuery, err error) (page sand
 			continue
 		}
 		if len(page.Items) == q.Limit {
-			page.NextCursor = sandtrail.OwnerCursor(last)
+			page.NextCursor = q.Next(last)
 			break
 		}
 		page.Items, last = append(page.Items, all[id]), id
@@ -109,7 +109,7 @@ func (m *Model) DeleteUser(ctx context.Context, id string) (int64, error) {
 		return 0, err
 	}
 	if m.keeps(sandtrail.Users, id) {
-		return 0, sandtrail.ErrHeld
+		return 0, sandtrail.CodeHeld
 	}
 	delete(m.users, id)
 	return m.delete(func(e sandtrail.Execution) bool { return e.UserID == id }), nil
@@ -123,7 +123,7 @@ func (m *Model) DeleteStrategy(ctx context.Context, id string) (int64, error) {
 		return 0, err
 	}
 	if m.keeps(sandtrail.Strategies, id) {
-		return 0, sandtrail.ErrHeld
+		return 0, sandtrail.CodeHeld
 	}
 	delete(m.strategies, id)
 	return m.delete(func(e sandtrail.Execution) bool { return e.StrategyID == id }), nil

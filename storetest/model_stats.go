@@ -50,7 +50,7 @@ func (m *Model) StrategyHealth(ctx context.Context, id string, last int) (sandtr
 		return sandtrail.StrategyHealth{}, err
 	}
 	if _, known := m.strategies[id]; !known {
-		return sandtrail.StrategyHealth{}, sandtrail.ErrNotFound
+		return sandtrail.StrategyHealth{}, sandtrail.CodeNotFound
 	}
 	found := m.newest(func(e sandtrail.Execution) bool { return e.StrategyID == id })
 	return database.Health(id, found[:min(last, len(found))]), nil

@@ -30,12 +30,12 @@ func Keyring(t *testing.T, ring auth.Keyring) {
 			t.Fatalf("create: %v", err)
 		}
 	}
-	if err := ring.CreateKey(ctx, auth.Key{ID: reader.ID, Role: "owner"}); !errors.Is(err, sandtrail.ErrInvalid) {
+	if err := ring.CreateKey(ctx, auth.Key{ID: reader.ID, Role: "owner"}); !errors.Is(err, sandtrail.CodeInvalid) {
 		t.Errorf("a key with an unknown role: got %v, want ErrInvalid", err)
 	}
 	wantKeys(t, ring, reader, admin)
 
-	if _, err := ring.KeyByHash(ctx, auth.HashSecret("st_nobody")); !errors.Is(err, sandtrail.ErrNotFound) {
+	if _, err := ring.KeyByHash(ctx, auth.HashSecret("st_nobody")); !errors.Is(err, sandtrail.CodeNotFound) {
 		t.Errorf("a hash nobody has: got %v, want ErrNotFound", err)
 	}
 	used, revoked := serviceStart.Add(time.Minute), serviceStart.Add(time.Hour)
@@ -50,7 +50,7 @@ func Keyring(t *testing.T, ring auth.Keyring) {
 			t.Fatalf("revoke: %v", err)
 		}
 	}
-	if err := ring.RevokeKey(ctx, sandtrail.NewID(serviceStart), revoked); !errors.Is(err, sandtrail.ErrNotFound) {
+	if err := ring.RevokeKey(ctx, sandtrail.NewID(serviceStart), revoked); !errors.Is(err, sandtrail.CodeNotFound) {
 		t.Errorf("revoke a key that is not there: got %v, want ErrNotFound", err)
 	}
 	reader.LastUsedAt, reader.RevokedAt = &used, &revoked
@@ -226,7 +226,7 @@ func Follower(t *testing.T, store FollowedStore) {
 			t.Errorf("followed %d at a time:\n%s", size, diff)
 		}
 	}
-	if _, err := store.Follow(ctx, "nonsense", 1); !errors.Is(err, sandtrail.ErrInvalid) {
+	if _, err := store.Follow(ctx, "nonsense", 1); !errors.Is(err, sandtrail.CodeInvalid) {
 		t.Errorf("a place that is none: got %v, want ErrInvalid", err)
 	}
 }

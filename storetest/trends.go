@@ -187,7 +187,7 @@ func trendWindowIsExact(k *kit) {
 	}
 	for _, q := range []sandtrail.TrendQuery{{UserID: "none"}, {StrategyID: "none"}, {UserID: "u", StrategyID: "none"}, {UserID: "none", StrategyID: "s"}} {
 		q.Since, q.Until = noon.Add(-time.Hour), noon
-		if _, err := both(k, fmt.Sprintf("%+v", q), func(s sandtrail.Store) (any, error) { return s.Trends(k.ctx, q) }); !errors.Is(err, sandtrail.ErrNotFound) {
+		if _, err := both(k, fmt.Sprintf("%+v", q), func(s sandtrail.Store) (any, error) { return s.Trends(k.ctx, q) }); !errors.Is(err, sandtrail.CodeNotFound) {
 			k.Errorf("%+v: got %v, want that there is no such user or strategy", q, err)
 		}
 	}

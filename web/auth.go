@@ -16,10 +16,10 @@ import (
 
 // Authenticator knows the keys.
 type Authenticator interface {
-	// Authenticate says whose key this is; ErrUnauthorized when it is unknown,
+	// Authenticate says whose key this is; CodeUnauthorized when it is unknown,
 	// revoked or expired. The key is "" for readers who have not signed in:
 	// while no key exists at all they are the zero Principal, else
-	// ErrUnauthorized. It is called for every page, so that revoking a key
+	// CodeUnauthorized. It is called for every page, so that revoking a key
 	// ends its sessions at once.
 	Authenticate(ctx context.Context, key string) (Principal, error)
 }
@@ -119,7 +119,7 @@ func (s *sessions) end(value string) {
 	delete(s.open, sha256.Sum256([]byte(value)))
 }
 
-// recognise finds out who is asking. It is ErrUnauthorized for readers who
+// recognise finds out who is asking. It is CodeUnauthorized for readers who
 // have to sign in first.
 func (v *view) recognise() error {
 	if v.Authenticator != nil {

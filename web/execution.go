@@ -43,8 +43,8 @@ type scale struct {
 
 // executionInPath is the execution that the address names.
 func (v *view) executionInPath() (sandtrail.Execution, error) {
-	id, err := sandtrail.ReadID(v.r.PathValue("id"))
-	if err != nil {
+	var id sandtrail.ID
+	if id.UnmarshalText([]byte(v.r.PathValue("id"))) != nil {
 		return sandtrail.Execution{}, sandtrail.Errorf(sandtrail.CodeNotFound, "%q is not the id of an execution.", v.r.PathValue("id"))
 	}
 	return v.store.execution(v.r.Context(), id)

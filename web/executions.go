@@ -82,7 +82,8 @@ func (r row) Memory() *float64 { return float(r.MemoryUsed) }
 func executions(v *view) error {
 	asked := v.r.URL.Query()
 	form := readForm(asked)
-	if id, err := sandtrail.ReadID(form.Text); err == nil {
+	var id sandtrail.ID
+	if id.UnmarshalText([]byte(form.Text)) == nil {
 		http.Redirect(v.w, v.r, "/executions/"+id.String(), http.StatusSeeOther)
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 // Ledger tells how far records can be proved.
 type Ledger interface {
 	LedgerState(ctx context.Context) (database.LedgerState, error)
-	// Leaf returns the place of a stored execution in the log, ErrNotFound while
+	// Leaf returns the place of a stored execution in the log, CodeNotFound while
 	// it is unsealed.
 	Leaf(ctx context.Context, e sandtrail.Execution) (int64, error)
 	// PublicKeys are those that checkpoints are verified with.

@@ -12,7 +12,7 @@ import (
 
 // scope is the store as one reader may see it. Every page asks its questions
 // here and nowhere else, so that a reader bound to one user cannot meet
-// anybody else's record: foreign things are ErrNotFound, as if they did not
+// anybody else's record: foreign things are CodeNotFound, as if they did not
 // exist.
 type scope struct {
 	store Store

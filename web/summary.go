@@ -27,10 +27,10 @@ func summarise(strategyID string, found []sandtrail.Execution) sandtrail.Strateg
 		if e.CPUUsage != nil {
 			cpu = append(cpu, *e.CPUUsage)
 		}
-		if n, measured := sandtrail.CPUMicroseconds(e.ExecutionTime, e.CPUUsage); measured {
+		if n, measured := e.CPUMicroseconds(); measured {
 			cpuTime = append(cpuTime, float64(n))
 		}
-		if n, measured := sandtrail.MemoryMiBMilliseconds(e.ExecutionTime, e.MemoryUsed); measured {
+		if n, measured := e.MemoryMiBMilliseconds(); measured {
 			memoryTime = append(memoryTime, float64(n))
 		}
 	}

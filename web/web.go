@@ -63,7 +63,7 @@ type Options struct {
 	Ledger Ledger // nil: nothing is said about integrity
 	Alerts Alerts // nil: rules have no history and cannot be silenced
 	// Sessions opens the recording of an execution's terminal session,
-	// ErrNotFound where there is none. Nil: there are none.
+	// CodeNotFound where there is none. Nil: there are none.
 	Sessions func(id sandtrail.ID) (*os.File, error)
 	Log      *slog.Logger // nil: slog.Default()
 }

@@ -123,7 +123,7 @@ func TestCleanupRefusesAWrongClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	ahead := &deps{now: func() time.Time { return time.Now().Add(90 * 24 * time.Hour) }, opened: store}
-	if err := (&cleanupCmd{OlderThan: moment{ago: 90 * 24 * time.Hour}}).Run(t.Context(), ahead); !errors.Is(err, sandtrail.ErrConflict) {
+	if err := (&cleanupCmd{OlderThan: moment{ago: 90 * 24 * time.Hour}}).Run(t.Context(), ahead); !errors.Is(err, sandtrail.CodeConflict) {
 		t.Errorf("got %v, want a refusal", err)
 	}
 }
@@ -224,7 +224,7 @@ func TestTwoArchiversAtOnce(t *testing.T) {
 		_, _, err := later.archive(t.Context(), before)
 		return err
 	}}
-	if _, _, err := one.archive(t.Context(), before); !errors.Is(err, sandtrail.ErrConflict) {
+	if _, _, err := one.archive(t.Context(), before); !errors.Is(err, sandtrail.CodeConflict) {
 		t.Errorf("got %v, want a conflict", err)
 	}
 	checkArchive(t, other, dir, 3)
@@ -261,7 +261,7 @@ func TestArchiverKilledBeforeTheManifest(t *testing.T) {
 	if err := os.Remove(manifests[0]); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := next.archive(t.Context(), before); !errors.Is(err, sandtrail.ErrConflict) {
+	if _, _, err := next.archive(t.Context(), before); !errors.Is(err, sandtrail.CodeConflict) {
 		t.Errorf("a file without a manifest: %v, want a conflict", err)
 	}
 }

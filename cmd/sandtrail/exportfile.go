@@ -259,10 +259,9 @@ func scanCSV(f *exportFile) (w written, err error) {
 			continue
 		}
 		var p sandtrail.Position
-		p.ID, err = sandtrail.ReadID(cells[id])
-		if err == nil {
-			p.CreatedAt, err = sandtrail.ParseTime(cells[createdAt])
-		}
+		var at sandtrail.Time
+		err = errors.Join(p.ID.UnmarshalText([]byte(cells[id])), at.UnmarshalText([]byte(cells[createdAt])))
+		p.CreatedAt = at.Time
 		if err != nil || !w.add(p, end) {
 			return w, nil
 		}

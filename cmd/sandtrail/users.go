@@ -58,7 +58,7 @@ func nameFor(ctx context.Context, store sandtrail.Owners, u sandtrail.User) (*st
 		return u.Name, nil
 	}
 	stored, err := store.User(ctx, u.ID)
-	if errors.Is(err, sandtrail.ErrNotFound) {
+	if errors.Is(err, sandtrail.CodeNotFound) {
 		return nil, nil
 	}
 	return stored.Name, err

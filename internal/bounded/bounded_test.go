@@ -50,7 +50,7 @@ func TestLines(t *testing.T) {
 		{"a\nbc\n", []int{2, 3, 0}, io.EOF},
 		{"a\nbc", []int{2, 2}, io.EOF},
 		{strings.Repeat("x", max-1) + "\n\n", []int{max, 1, 0}, io.EOF},
-		{"a\n" + strings.Repeat("x", 10*max), []int{2}, sandtrail.ErrTooLarge},
+		{"a\n" + strings.Repeat("x", 10*max), []int{2}, sandtrail.CodeTooLarge},
 	} {
 		l := NewLines(strings.NewReader(test.text), "a.txt", max)
 		var got []int

@@ -106,7 +106,7 @@ func (w *writer) api(c *client.Client) func(context.Context) error {
 		case faulty: // whatever the reason: none of it may be there
 			w.oracle.becomes(refused, keys(batch)...)
 		}
-		if faulty && errors.Is(err, sandtrail.ErrInvalid) {
+		if faulty && errors.Is(err, sandtrail.CodeInvalid) {
 			return nil
 		}
 		return err

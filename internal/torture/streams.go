@@ -32,7 +32,7 @@ func (r *reader) follow(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if errors.Is(err, sandtrail.ErrInvalid) {
+		if errors.Is(err, sandtrail.CodeInvalid) {
 			r.found("a stream's reader cannot go on behind the last record it was told: %v", err)
 		}
 		r.told("stream", err)

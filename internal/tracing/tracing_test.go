@@ -81,7 +81,7 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		if strings.HasSuffix(name, "_ENDPOINT") {
 			_, err = read(env(variable))
 		}
-		if !errors.Is(err, sandtrail.ErrInvalid) || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "secret") {
+		if !errors.Is(err, sandtrail.CodeInvalid) || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s=%s: %v", name, value, err)
 		}
 	}

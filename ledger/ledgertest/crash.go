@@ -173,7 +173,7 @@ var crashings = []crashing{
 		return s.Maintain(ctx, d.Now)
 	}, func(*operator) {}},
 	{"a removal", func(ctx context.Context, s Database, d deed) error {
-		if _, err := s.DeleteUser(ctx, d.User); err != nil && !errors.Is(err, sandtrail.ErrNotFound) {
+		if _, err := s.DeleteUser(ctx, d.User); err != nil && !errors.Is(err, sandtrail.CodeNotFound) {
 			return err
 		}
 		return s.Maintain(ctx, d.Now)

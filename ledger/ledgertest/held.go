@@ -123,8 +123,8 @@ func (h *held) refuses(owner string) {
 		remove = h.Store.DeleteStrategy
 	}
 	for _, id := range []string{owner, h.id} {
-		if _, err := remove(h.Context(), id); !errors.Is(err, sandtrail.ErrHeld) {
-			h.Fatalf("the %s %s is held: delete %s: %v, want ErrHeld", h.subject, h.id, id, err)
+		if _, err := remove(h.Context(), id); !errors.Is(err, sandtrail.CodeHeld) {
+			h.Fatalf("the %s %s is held: delete %s: %v, want CodeHeld", h.subject, h.id, id, err)
 		}
 	}
 }

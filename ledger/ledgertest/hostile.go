@@ -135,7 +135,7 @@ var attacks = []attack{
 		o.Behind(o, fmt.Sprintf(`DELETE FROM sandbox_execution_logs WHERE id = '%s'`, e.ID))
 		e.ExecutionTime++
 		kind := ledger.Altered
-		if _, err := o.Store.Append(o.Context(), []sandtrail.Admitted{{Execution: e}}); errors.Is(err, sandtrail.ErrConflict) {
+		if _, err := o.Store.Append(o.Context(), []sandtrail.Admitted{{Execution: e}}); errors.Is(err, sandtrail.CodeConflict) {
 			kind = ledger.Missing
 		} else {
 			check(o, err)

@@ -425,8 +425,8 @@ func (o *operator) receipts() {
 		o.Errorf("the receipt is for another record: %+v", receipt.Record)
 	}
 	o.deleteOne(e)
-	if _, err := o.receipt(e.ID); !errors.Is(err, sandtrail.ErrNotFound) {
-		o.Errorf("receipt for a removed record: %v, want ErrNotFound", err)
+	if _, err := o.receipt(e.ID); !errors.Is(err, sandtrail.CodeNotFound) {
+		o.Errorf("receipt for a removed record: %v, want CodeNotFound", err)
 	}
 }
 
