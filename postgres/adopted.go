@@ -45,8 +45,7 @@ func adoptedIn(ctx context.Context, q querier, l *layout) (a adopted, err error)
 // DropOld drops the table that an adoption has kept aside, and the view that
 // took its place; it names what it dropped, nothing when all is gone already.
 func (s *Store) DropOld(ctx context.Context) (dropped []string, err error) {
-	ctx = database.WithOwnLimits(ctx)
-	l, err := s.open(ctx)
+	ctx, l, err := s.openUnlimited(ctx)
 	if err != nil {
 		return nil, err
 	}

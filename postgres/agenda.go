@@ -37,8 +37,7 @@ func (s *Store) Reschedule(ctx context.Context, work string, due time.Time) erro
 
 // Due returns when work is due next.
 func (s *Store) Due(ctx context.Context, work string) (time.Time, error) {
-	ctx = database.WithOwnLimits(ctx)
-	l, err := s.open(ctx)
+	ctx, l, err := s.openUnlimited(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}

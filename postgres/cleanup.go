@@ -23,8 +23,7 @@ func (s *Store) CountBefore(ctx context.Context, c sandtrail.Cutoff) (n int64, e
 }
 
 func (s *Store) countOld(ctx context.Context, c sandtrail.Cutoff, condition string) (n int64, err error) {
-	ctx = database.WithOwnLimits(ctx)
-	l, err := s.open(ctx)
+	ctx, l, err := s.openUnlimited(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -73,8 +72,7 @@ type removal struct {
 }
 
 func (s *Store) cleanUp(ctx context.Context, r removal) (deleted int64, err error) {
-	ctx = database.WithOwnLimits(ctx)
-	l, err := s.open(ctx)
+	ctx, l, err := s.openUnlimited(ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
-	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/follow"
 )
 
@@ -16,8 +15,7 @@ var _ follow.Follower = (*Store)(nil)
 
 // Tip is the present snapshot.
 func (s *Store) Tip(ctx context.Context) (follow.Place, error) {
-	ctx = database.WithOwnLimits(ctx)
-	l, err := s.open(ctx)
+	ctx, l, err := s.openUnlimited(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -30,8 +28,7 @@ func (s *Store) Tip(ctx context.Context) (follow.Place, error) {
 
 // Follow returns what became visible after the place.
 func (s *Store) Follow(ctx context.Context, after follow.Place, limit int) ([]follow.Followed, error) {
-	ctx = database.WithOwnLimits(ctx)
-	l, err := s.open(ctx)
+	ctx, l, err := s.openUnlimited(ctx)
 	if err != nil {
 		return nil, err
 	}

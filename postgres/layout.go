@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/ownerkey"
 )
 
@@ -139,6 +140,13 @@ func (s *Store) open(ctx context.Context) (*layout, error) {
 	}
 	s.layout.Store(l)
 	return l, nil
+}
+
+// openUnlimited is open for work that no limit of time of the database is to end.
+func (s *Store) openUnlimited(ctx context.Context) (context.Context, *layout, error) {
+	ctx = database.WithOwnLimits(ctx)
+	l, err := s.open(ctx)
+	return ctx, l, err
 }
 
 // readLayout reads what the first migration remembered, or errNotMigrated.

@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
-	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
@@ -20,8 +19,7 @@ var _ ledger.Log = (*Store)(nil)
 // Inspect runs f on one snapshot of the executions and the ledger. Each reader is
 // a connection of its own.
 func (s *Store) Inspect(ctx context.Context, readers int, f func(ledger.Snapshot) error) error {
-	ctx = database.WithOwnLimits(ctx)
-	l, err := s.open(ctx)
+	ctx, l, err := s.openUnlimited(ctx)
 	if err != nil {
 		return err
 	}
@@ -130,8 +128,7 @@ func (s *Store) Tile(ctx context.Context, id ledger.TileID) ([]byte, error) {
 
 // PutCheckpoint keeps a signed checkpoint.
 func (s *Store) PutCheckpoint(ctx context.Context, size int64, at time.Time, signed []byte) error {
-	ctx = database.WithOwnLimits(ctx)
-	l, err := s.open(ctx)
+	ctx, l, err := s.openUnlimited(ctx)
 	if err != nil {
 		return err
 	}

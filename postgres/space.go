@@ -13,8 +13,7 @@ var _ database.Surveyor = (*Store)(nil)
 
 // Space adds up the tables of our schema, which the partitions are in.
 func (s *Store) Space(ctx context.Context) (space database.Space, err error) {
-	ctx = database.WithOwnLimits(ctx)
-	l, err := s.open(ctx)
+	ctx, l, err := s.openUnlimited(ctx)
 	if err != nil {
 		return space, err
 	}

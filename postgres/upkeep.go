@@ -58,8 +58,7 @@ func (s *Store) Upkeep() []database.UpkeepStep {
 // doctor.
 func (s *Store) step(name string, f func(context.Context, *layout, time.Time) error) database.UpkeepStep {
 	return database.UpkeepStep{Name: name, RunOnce: func(ctx context.Context, now time.Time) error {
-		ctx = database.WithOwnLimits(ctx)
-		l, err := s.open(ctx)
+		ctx, l, err := s.openUnlimited(ctx)
 		if err != nil {
 			return err
 		}
