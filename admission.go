@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// Draft is an execution as somebody sent it, before the rules are applied.
+// Draft is an execution as a program sent it, before the rules are applied.
 // Nil pointers and zero values mean "not given".
 type Draft struct {
 	ID            ID // zero: a UUIDv7 is made
@@ -41,7 +41,7 @@ type Admitted struct {
 
 // Admission holds what the rules depend on.
 type Admission struct {
-	Now       time.Time     // the clock of whoever decides; zero: this machine's
+	Now       time.Time     // by the clock of the store's machine; zero: this machine's
 	Retention time.Duration // 0: DefaultRetention; negative: records of any age
 
 	anyTime bool // the time is for another to judge

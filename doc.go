@@ -8,7 +8,7 @@
 // sandtrail/client; all of them return this package's types and errors, so
 // that a caller does not know which of them it talks to.
 //
-// An execution enters in two steps. A [Draft] is what somebody sent; [Admission]
+// An execution enters in two steps. A [Draft] is an execution as a program sent it; [Admission]
 // applies every rule of the execution, in one place, and yields [Admitted]
 // records; only those can be appended to a store.
 package sandtrail

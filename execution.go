@@ -50,7 +50,7 @@ type Execution struct {
 	TimedOut      bool          `json:"timedOut"`
 	ErrorCount    int           `json:"errorCount"`
 	WarningCount  int           `json:"warningCount"`
-	// Classes found in the source; nil: nobody looked, empty: none were found.
+	// Classes found in the source; nil: the source was not searched, empty: it has none.
 	Classes []string `json:"classesFound"`
 	// Metadata is a compact JSON object, or nil.
 	Metadata  json.RawMessage `json:"metadata"`

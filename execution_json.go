@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// MarshalJSON writes an answer as the tags of the fields say. Another client's
+// MarshalJSON writes the execution as the tags of the fields say. Another client's
 // createdAt may be of a year that RFC 3339 has no room for: see Time. Package
 // json reads again all that a method writes, so the members are written at once.
 func (e Execution) MarshalJSON() ([]byte, error) {
@@ -34,7 +34,7 @@ func (e Execution) MarshalJSON() ([]byte, error) {
 	return append(w.b, '}'), w.err
 }
 
-// UnmarshalJSON reads an answer.
+// UnmarshalJSON reads an execution as MarshalJSON writes it.
 func (e *Execution) UnmarshalJSON(raw []byte) error {
 	type plain Execution
 	if json.Unmarshal(raw, (*plain)(e)) != nil {

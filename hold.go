@@ -26,8 +26,8 @@ func (h Hold) Validate() error {
 	return p.Err("invalid hold")
 }
 
-// Holds keeps legal holds. A database enforces them itself: whoever removes
-// executions, a removal that would take a held one fails as a whole.
+// Holds keeps legal holds. A database enforces them itself: a removal that includes a
+// held execution fails as a whole, also one by plain SQL.
 type Holds interface {
 	// PutHold creates or replaces a hold; CodeNotFound when there is no such
 	// user or strategy. When it returns nothing held is removed any more.

@@ -41,9 +41,9 @@ type Query struct {
 	Cursor string // Page.NextCursor of the page before; "" starts
 }
 
-// Page is a stretch of executions, ordered by (CreatedAt, ID) descending. In a
-// search for text it may have fewer than the limit, even none, with others behind
-// its cursor: see SearchBudget.
+// Page has executions in the order (CreatedAt, ID), descending. A page of a search for
+// text may have fewer than the limit, even none, and others behind its cursor: a store
+// bounds the executions that one page looks at.
 type Page struct {
 	Items      []Execution
 	NextCursor string // "" on the last page

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Periods say how long executions are kept: those of a type or of a strategy
-// as long as its own period says, all others Keep. 0 is for ever. Where a type
-// and a strategy both have one the longer counts.
+// Periods say how long executions are kept. An execution has the period of its type or
+// strategy, where one of them has its own, the longer where both have, else Keep. 0 is
+// for ever.
 type Periods struct {
 	Keep       time.Duration
 	Types      map[ExecutionType]time.Duration
@@ -49,12 +49,13 @@ func (p Periods) Admission(now time.Time) Admission {
 	return a
 }
 
-// Removes reports whether executions are ever old.
+// Removes reports whether the periods ever make an execution old: false where all are
+// kept for ever.
 func (p Periods) Removes() bool { return !p.Cutoff(time.Unix(0, 0)).Latest().IsZero() }
 
-// Cutoff says which executions are old: those created before a time, which a
-// type or a strategy may have of its own instead of Before. Where both have
-// one the earlier counts. Before the zero time nothing was created.
+// Cutoff says which executions are old: those created before a time. The time of an
+// execution is that of its type or strategy, where one of them has its own, the earlier
+// where both have, else Before. The zero time makes no execution old.
 type Cutoff struct {
 	Before     time.Time
 	Types      map[ExecutionType]time.Time
@@ -79,7 +80,7 @@ func (c Cutoff) Validate() error {
 	return p.Err("invalid retention periods")
 }
 
-// Map is the cutoff with each of its times changed.
+// Map returns a copy of the cutoff with change applied to each of its times.
 func (c Cutoff) Map(change func(time.Time) time.Time) Cutoff {
 	c.Before, c.Types, c.Strategies = change(c.Before), maps.Clone(c.Types), maps.Clone(c.Strategies)
 	for t, before := range c.Types {
@@ -153,7 +154,8 @@ func (c Cutoff) Windows() []Window {
 	return windows
 }
 
-// Latest is the time from which on nothing is old.
+// Latest is the latest time of the cutoff: no execution created at it or later is old.
+// Zero: no execution is.
 func (c Cutoff) Latest() time.Time {
 	var last time.Time
 	for _, w := range c.Windows() {

@@ -69,7 +69,7 @@ func (h StrategyHealth) MarshalJSON() ([]byte, error) {
 	}{plain(h), timeOrNil(h.LastValidated), h.TotalValidations})
 }
 
-// UnmarshalJSON reads an answer.
+// UnmarshalJSON reads a health as MarshalJSON writes it.
 func (h *StrategyHealth) UnmarshalJSON(raw []byte) error {
 	type plain StrategyHealth
 	into := struct {

@@ -63,7 +63,7 @@ type Reader interface {
 }
 
 // Analyst answers questions about many executions. Every answer counts exactly
-// the executions that are committed when it is given, whoever wrote them.
+// the executions that are committed when it is given, those of other programs too.
 type Analyst interface {
 	// StrategyStats is CodeNotFound when the strategy does not exist; a
 	// strategy without executions has counts of 0 and nil rates.
@@ -97,7 +97,7 @@ type Owners interface {
 	DeleteStrategy(ctx context.Context, id string) (deleted int64, err error)
 }
 
-// OwnerPage is a stretch of users or strategies in the order of their ids
+// OwnerPage is a page of users or strategies in the order of their ids
 // (compared byte by byte).
 type OwnerPage[T any] struct {
 	Items      []T    `json:"items"`

@@ -14,7 +14,7 @@ type State struct {
 	Since      time.Time     `json:"since"`      // when that began
 	HoldsSince *time.Time    `json:"holdsSince"` // since when the condition holds of a rule that does not fire yet; nil: it does not hold
 	Event      *sandtrail.ID `json:"event"`      // the change that began it; nil: none did
-	NotifiedAt *time.Time    `json:"notifiedAt"` // nil: somebody has yet to be told
+	NotifiedAt *time.Time    `json:"notifiedAt"` // nil: no channel was told yet
 }
 
 // Event is a change of a rule's state: it began to fire, or it no longer
@@ -63,8 +63,8 @@ type Log interface {
 	AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]Event, error)
 }
 
-// Silence keeps a rule from telling anybody. What changes meanwhile is told
-// when the silence ends, if it still is so.
+// Silence keeps a rule from sending alerts. A change meanwhile is sent when the silence
+// ends, if the rule is still in that state.
 type Silence struct {
 	ID        sandtrail.ID `json:"id"`
 	Rule      string       `json:"rule"` // its name; "": every rule

@@ -11,8 +11,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// Rule is a condition on a window of executions that somebody wants to hear
-// about.
+// Rule is a condition on a window of executions, of which channels are told.
 type Rule struct {
 	Name      string        `json:"name"`
 	Metric    Metric        `json:"metric"`
@@ -83,8 +82,8 @@ func (r Rule) Evaluate(stats sandtrail.WindowStats) Verdict {
 	return v
 }
 
-// Holds reports whether the rule's condition holds: of one that fires already,
-// until it is resolved.
+// Holds reports whether the rule's condition holds. Where the rule fires already, that
+// lasts until the metric is at or below ResolveAt.
 func (v Verdict) Holds(fires bool) bool {
 	if v.Firing || !fires || v.Rule.ResolveAt == nil || v.Rule.Metric == NoExecutions {
 		return v.Firing

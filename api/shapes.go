@@ -8,7 +8,7 @@ import (
 	"github.com/sandtrail/sandtrail/auth"
 )
 
-// Page is a stretch of a list.
+// Page is one page of a list.
 type Page[T any] struct {
 	Items      []T     `json:"items" nullable:"false"`
 	NextCursor *string `json:"nextCursor" doc:"Ask for the next page with it; null on the last page."`

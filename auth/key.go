@@ -162,9 +162,9 @@ type AccessQuery struct {
 	Limit         int          // 1 to MaxLimit
 }
 
-// RetentionWork names the removal of old records, on the agenda and as the
-// actor of its lines in the access log. CleanupAction is what those lines say
-// was done, whoever did it.
+// RetentionWork names the removal of old records, as a lease and as the
+// actor of its lines in the access log. CleanupAction is
+// the action of each line about a cleanup, also of those that people asked for.
 const (
 	RetentionWork = "retention"
 	CleanupAction = "cleanup"

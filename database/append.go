@@ -105,6 +105,6 @@ func Held(cause error, holds ...sandtrail.Hold) error {
 	}
 	return &sandtrail.Error{
 		Code: sandtrail.CodeHeld, Err: cause,
-		Message: message + "; nothing was removed. Whoever placed the hold can end it once its reason is gone",
+		Message: message + "; nothing was removed. The person who placed the hold can end it once its reason is gone",
 	}
 }

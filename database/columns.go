@@ -16,9 +16,9 @@ func JoinClasses(classes []string) *string {
 	return &joined
 }
 
-// MetadataFromColumn is the metadata of a row somebody else may have written:
-// a JSON object as it is, any other text under the key "text", so that
-// nothing is lost and readers always see an object.
+// MetadataFromColumn is the metadata of a row that another program may have written. A
+// JSON object is returned as it is, any other text under the key "text": readers always
+// get an object.
 func MetadataFromColumn(column *string) json.RawMessage {
 	if column == nil {
 		return nil

@@ -25,8 +25,8 @@ func OnDeleted(ctx context.Context, f func(n int64)) context.Context {
 	return context.WithValue(ctx, deletedKey{}, f)
 }
 
-// ReportDeleted is how a store tells of a step; it does nothing when nobody
-// asked.
+// ReportDeleted calls the function of OnDeleted, if the context has one, with the
+// executions that a step deleted. Stores call it once the step is durable.
 func ReportDeleted(ctx context.Context, n int64) {
 	if f, ok := ctx.Value(deletedKey{}).(func(int64)); ok && n > 0 {
 		f(n)

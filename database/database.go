@@ -60,9 +60,9 @@ func MaintainAll(ctx context.Context, db interface{ Upkeep() []UpkeepStep }, now
 
 // ArchivedCleaner removes old executions that an archive has.
 type ArchivedCleaner interface {
-	// CleanupArchived is Cleanup of the executions created at since or later
-	// for whose id archived is true. It is asked where nobody can write any
-	// more what is then removed, so that nothing goes that the archive does
-	// not have, whoever wrote it and when. It must not use the store.
+	// CleanupArchived deletes as Cleanup does, and only executions created at since
+	// or later for whose id archived returns true. It calls archived after writers
+	// can no longer change the execution, so that each deleted execution is in the
+	// archive. archived must not use the store.
 	CleanupArchived(ctx context.Context, since time.Time, c sandtrail.Cutoff, archived func(sandtrail.ID) bool) (deleted int64, err error)
 }

@@ -18,9 +18,9 @@ type LedgerKeeper interface {
 // that was last tried.
 type LedgerState struct {
 	Size       int64               `json:"size"`       // of the log: records and removals entered
-	Unsealed   int64               `json:"unsealed"`   // executions that came or went and are not entered yet
+	Unsealed   int64               `json:"unsealed"`   // executions inserted or deleted that have no entry yet
 	Checkpoint *LedgerCheckpoint   `json:"checkpoint"` // the newest that was signed; nil: none was
-	Verified   *LedgerVerification `json:"verified"`   // the last; nil: nobody has verified yet
+	Verified   *LedgerVerification `json:"verified"`   // the last; nil: none yet
 }
 
 // LedgerCheckpoint says when a signed checkpoint was made of how much of the

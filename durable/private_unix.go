@@ -16,8 +16,7 @@ const openFlags = syscall.O_NONBLOCK
 // noFollow refuses a link in the last place of a path.
 const noFollow = syscall.O_NOFOLLOW
 
-// checkPrivate finds out whether somebody else could put something into a
-// folder.
+// checkPrivate refuses a folder into which another user could put files.
 func checkPrivate(dir string, info fs.FileInfo) error {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
 		return fmt.Errorf("%w: %s belongs to user %d, this program runs as user %d; run it as that user, or name another folder",

@@ -8,7 +8,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// Follower hands out executions as they become visible, whoever wrote them.
+// Follower hands out executions as they become visible, those of other programs too.
 type Follower interface {
 	// Tip is the place behind everything that is visible now.
 	Tip(ctx context.Context) (Place, error)

@@ -44,7 +44,7 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 // signed, or whose signature is wrong.
 var ErrSignature = errors.New("not signed by a key we know")
 
-// Verifiers are the public keys that somebody trusts for one log.
+// Verifiers are the public keys that a verifier trusts for one log.
 type Verifiers struct{ keys []note.Verifier }
 
 // ParseVerifiers reads public keys in the form of C2SP signed notes,

@@ -13,7 +13,7 @@ import (
 const idsPerRound = 1 << 20
 
 // multiset tells collections of ids apart, whatever their order. Its hashes are
-// seeded anew for each verification, so that nobody can choose ids whose sums
+// seeded anew for each verification, so that an attacker cannot choose ids whose sums
 // agree.
 type multiset struct {
 	seeds [2]maphash.Seed

@@ -101,7 +101,7 @@ func privateKey(private string) (ed25519.PrivateKey, error) {
 // Origin names the log.
 func (k Keys) Origin() string { return k.signers[0].Name() }
 
-// Public returns the public keys, to be given to whoever verifies.
+// Public returns the public keys, to be given to those who verify.
 func (k Keys) Public() []string { return k.public }
 
 // MarshalText gives the text form, private keys included.
@@ -115,7 +115,7 @@ func (k Keys) MarshalText() ([]byte, error) {
 }
 
 // Rotate adds a new key. The newest of the old ones keeps signing beside it,
-// so that whoever only knows that one has time to learn the new one; those
+// so that verifiers who know only that one have time to learn the new one; those
 // before it are retired. Checkpoints of all of them still verify.
 func (k Keys) Rotate(random io.Reader) (Keys, error) {
 	private, _, err := note.GenerateKey(random, k.Origin())

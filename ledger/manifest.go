@@ -63,8 +63,8 @@ func (v Verifiers) OpenManifest(signed []byte) (Manifest, error) {
 	return m, nil
 }
 
-// ReadManifest reads a manifest without a look at who signed it: that tells whether
-// a file was damaged, and not whether somebody exchanged both.
+// ReadManifest reads a manifest without checking its signature. It then proves that a
+// file is not damaged, and not that file and manifest are the original ones.
 func ReadManifest(signed []byte) (Manifest, error) {
 	text, _, _ := strings.Cut(string(signed), "\n\n")
 	return parseManifest(text + "\n")
@@ -90,8 +90,8 @@ func parseManifest(text string) (m Manifest, err error) {
 	return m, nil
 }
 
-// LeafRef is what the log has of an execution. The salt lets
-// whoever holds the execution compute the hash again.
+// LeafRef is what the log has of an execution. With the salt,
+// a holder of the execution can compute the hash again.
 type LeafRef struct {
 	Leaf int64  `json:"leaf"` // its index
 	Hash []byte `json:"hash"` // of the ledger entry, base64
@@ -159,7 +159,7 @@ func VerifyExport(file io.Reader, m Manifest, report func(Finding)) (Summary, er
 	return x.sum, nil
 }
 
-// maxLine is how many bytes an exported line may have, whoever wrote the execution.
+// maxLine is how many bytes an exported line may have.
 const maxLine = 16 << 20
 
 type exportVerifier struct {

@@ -10,9 +10,8 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// Receipt proves, to somebody who holds nothing but the log's public key, that
-// an execution was in the log when a checkpoint was signed. Its JSON form is a
-// file to be kept.
+// Receipt proves that an execution was in the log when a checkpoint was signed. A
+// reader needs only the log's public key to verify it. Its JSON form is a file to keep.
 type Receipt struct {
 	Type       string              `json:"type"` // ReceiptType
 	Record     sandtrail.Execution `json:"record"`

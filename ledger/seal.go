@@ -110,7 +110,8 @@ func SealChanges(ctx context.Context, book Book, changes []Change, now time.Time
 	return s.sealed, nil
 }
 
-// Entangled lists the ids of which all changes must be sealed together.
+// Entangled lists the ids that have more than one change. Their changes must be sealed
+// in one transaction.
 func Entangled(changes []Change) []sandtrail.ID {
 	seen, listed := map[sandtrail.ID]bool{}, map[sandtrail.ID]bool{}
 	var ids []sandtrail.ID

@@ -41,8 +41,8 @@ func maskURLs(text string) string {
 
 // maskSecrets copies arguments for the record: the values of those named like
 // secrets ("--token X", "--token=X", "API_KEY=X") and the passwords in URLs
-// are replaced. What a secret looks like otherwise nobody can know; that is
-// why arguments are recorded on request only.
+// are replaced. Other secrets cannot be recognised,
+// so arguments are recorded on request only.
 func maskSecrets(args []string) []string {
 	masked := make([]string, len(args))
 	expected := false // the argument before was the name of a secret

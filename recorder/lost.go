@@ -7,8 +7,8 @@ import (
 	"github.com/sandtrail/sandtrail"
 )
 
-// Lost is the status of a run whose recorder died before it ended. How it
-// ended nobody knows.
+// Lost is the status of a run whose recorder was killed before the run ended. Its
+// outcome is not known.
 const Lost Status = "lost"
 
 // Begun is what can be told of a run before it starts: the trace to leave in

@@ -164,7 +164,7 @@ func procPath(pid int, file string) string {
 // reaper buries the orphans that fall to this process as a subreaper, and adds
 // up the CPU time that they and their buried children used.
 type reaper struct {
-	own map[int]bool // the processes somebody else waits for
+	own map[int]bool // processes that other code waits for
 	cpu time.Duration
 }
 

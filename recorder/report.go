@@ -182,7 +182,7 @@ func member(name string) func(map[string]json.RawMessage) []string {
 }
 
 // classesInStats finds the classes of the second form; its codeStats mostly
-// hold how many there are, which names nobody.
+// hold how many there are, without names.
 func classesInStats(object map[string]json.RawMessage) []string {
 	var stats map[string]json.RawMessage
 	if json.Unmarshal(object["codeStats"], &stats) != nil {

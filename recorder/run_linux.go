@@ -231,7 +231,7 @@ type pipes struct {
 	terminal *terminal // nil: none
 }
 
-// errStream is stderr: a stream when somebody has to look at it.
+// errStream is stderr: a stream where the recorder has to read it.
 type errStream struct{ *stream }
 
 func (s *errStream) output(n int) *Output {

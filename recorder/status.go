@@ -15,8 +15,7 @@ func (r *Result) warn(code, format string, args ...any) {
 	})
 }
 
-// failure is the error that stands in the record when nobody else said why
-// the run did not succeed.
+// failure is the error of a record whose run failed without an error of its own.
 func (r Result) failure() sandtrail.Finding {
 	f := sandtrail.Finding{Severity: "error", Code: string(r.Status)}
 	switch r.Status {

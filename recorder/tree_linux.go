@@ -78,7 +78,7 @@ func (t *tree) start(cmd *exec.Cmd, l Limits) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Setpgid: !t.sharesGroup && !t.terminal,
 		Setsid:  t.terminal, Setctty: t.terminal, Ctty: 1, // its stdout
-		Pdeathsig: syscall.SIGKILL, // nobody enforces limits on what outlives us
+		Pdeathsig: syscall.SIGKILL, // no recorder enforces limits on survivors
 	}
 	started := make(chan error)
 	go t.startOnThread(cmd, l, started)
@@ -173,7 +173,7 @@ func inForeground(stdin any) bool {
 }
 
 // members lists the processes of the tree that are alive now: those in the
-// group, and whoever descends from the command.
+// group, and the descendants of the command.
 func (t *tree) members() []int {
 	if t.reaper != nil {
 		t.reaper.bury()
@@ -226,8 +226,7 @@ func (t *tree) findEscaped() {
 	}
 }
 
-// hasEnded reports whether the main process has, even if nobody has heard of
-// it yet.
+// hasEnded reports whether the main process has ended, also before it was waited for.
 func (t *tree) hasEnded() bool {
 	for {
 		var info unix.Siginfo

@@ -80,7 +80,7 @@ func TestKeysAreShownOnceAndRevoked(t *testing.T) {
 	parse(t, "/admin/keys", early).wantText(t, "role: must be admin for the first key")
 
 	first, _ := makeKey(t, h, url.Values{"name": {"root"}, "role": {"admin"}})
-	first.wantText(t, "Copy it now", "From now on everybody must sign in")
+	first.wantText(t, "Copy it now", "From now on each reader must sign in")
 	root := signedIn(t, h, first.tag("pre")[0].text())
 
 	bad := post(h, "/admin/keys", url.Values{"name": {"k"}, "role": {"admin"}, "userId": {"u1"}}, root)

@@ -89,8 +89,8 @@ func alerts(v *view) error {
 	return nil
 }
 
-// remember fills in what is kept about alerts, which is for readers who see
-// everybody's records.
+// remember fills in the states and history of alerts, for readers who may see all
+// records.
 func (p *alertsPage) remember(v *view) error {
 	ctx := v.r.Context()
 	p.Kept, p.Changes = true, v.API != nil && v.who.administers()

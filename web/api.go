@@ -24,7 +24,7 @@ func live(v *view) error {
 	return v.forward("/v1/executions/stream")
 }
 
-// forward asks the API in the name of whoever is signed in, about the filter
+// forward asks the API in the name of the signed-in reader, about the filter
 // in the address and the parameters named in also.
 func (v *view) forward(path string, also ...string) error {
 	if v.API == nil {
@@ -45,8 +45,8 @@ func (v *view) forward(path string, also ...string) error {
 	return nil
 }
 
-// inReadersName is a request of the API by whoever is signed in, so that the
-// API decides what they may do and writes it down as theirs.
+// inReadersName is a request of the API by the signed-in reader: the API decides what
+// they may do, and logs it as theirs.
 func (v *view) inReadersName(method, path string, q url.Values, body []byte) *http.Request {
 	r := v.r.Clone(v.r.Context())
 	r.Method = method

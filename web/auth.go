@@ -155,9 +155,9 @@ var errSignIn = sandtrail.Errorf(sandtrail.CodeUnauthorized, "not signed in, or 
 var errWriteOnly = sandtrail.Errorf(sandtrail.CodeForbidden,
 	"This key can only write. Use one made with --role read, auditor or admin.")
 
-// askToSignIn sends the reader to the form. A strict cookie does not come
-// along when somebody follows a link from another site, so such a request is
-// first repeated from a page of ours.
+// askToSignIn sends the reader to the form. A browser leaves a strict cookie out when
+// its user follows a link from another site, so such a request is first repeated from
+// a page of ours.
 func (v *view) askToSignIn() {
 	if v.r.Header.Get("Sec-Fetch-Site") == "cross-site" && v.r.Header.Get("Sec-Fetch-Mode") == "navigate" {
 		v.render(http.StatusOK, "again", v.frame("One moment", ""))

@@ -21,7 +21,7 @@ type executionPage struct {
 	SHA256     string // of the source
 	SameSource string
 	Metadata   *node
-	Looked     bool // somebody looked for classes
+	Looked     bool // the source was searched for classes
 	Older      *row
 	Newer      *row
 	Proven     *proven

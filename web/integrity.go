@@ -18,12 +18,12 @@ type Ledger interface {
 	PublicKeys() []string
 }
 
-// integrity is the state of the ledger. Its figures count everybody's records,
+// integrity is the state of the ledger. Its figures count the records of all users,
 // so a reader who is bound to a user does not get it.
 type integrity struct {
 	database.LedgerState
 	Signed   stamp // when the newest checkpoint was
-	Checked  stamp // when somebody last verified
+	Checked  stamp // when the ledger was last verified
 	Keys     []string
 	Download string // of a checkpoint; "" where the API does not serve it
 }

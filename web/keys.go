@@ -17,7 +17,7 @@ type keysPage struct {
 	Keys     []keyRow
 	Form     api.NewKey // as it was sent, when it could not be used
 	Problems map[string]string
-	First    bool // no key exists: everybody on this machine may do everything
+	First    bool // no key exists: each user of this machine may do everything
 	Changes  bool // the reader may make and revoke keys
 }
 
@@ -84,7 +84,7 @@ func (p *keysPage) list(v *view) error {
 	return nil
 }
 
-// markLast marks the key without which nobody could make another.
+// markLast marks the last key that can make another.
 func (p *keysPage) markLast() {
 	var admins []*keyRow
 	for i, k := range p.Keys {

@@ -45,7 +45,7 @@ type roleChoice struct {
 }
 
 // roleChoices are what a key may do; the first key must be an administrator's,
-// as without one nobody could make the next.
+// as no other key can make the next.
 func roleChoices(first bool) []roleChoice {
 	admin := roleChoice{auth.RoleAdmin, "everything (admin)"}
 	if first {

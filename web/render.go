@@ -46,7 +46,7 @@ type frame struct {
 	Here    string // path and query of this page
 	Who     Principal
 	Nav     bool // the reader may go to the other pages
-	Signed  bool // somebody signed in and can sign out
+	Signed  bool // the reader signed in and can sign out
 	Admin   bool
 	Now     time.Time
 	Refresh bool // the page brings itself up to date while it is open
@@ -102,7 +102,7 @@ func (v *view) render(status int, name string, data any) {
 var readable = regexp.MustCompile(` (title|aria-label|placeholder)="[^"]*"`)
 
 // showHidden makes every character of a page visible that hides or reorders
-// text, whoever wrote it. Templates escape < and > wherever they do not
+// text. Templates escape < and > wherever they do not
 // belong to a tag.
 func showHidden(page string) string {
 	if !human.Hidden(page) {

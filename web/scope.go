@@ -11,9 +11,8 @@ import (
 )
 
 // scope is the store as one reader may see it. Every page asks its questions
-// here and nowhere else, so that a reader bound to one user cannot meet
-// anybody else's record: foreign things are CodeNotFound, as if they did not
-// exist.
+// here and nowhere else, so that a reader bound to one user gets no
+// record of another user: those are CodeNotFound, as if they did not exist.
 type scope struct {
 	store Store
 	user  string // "": sees everything

@@ -28,7 +28,7 @@ type view struct {
 // handler writes a page or returns why there is none.
 type handler func(*view) error
 
-// open serves a page that everybody may see.
+// open serves a page without sign-in.
 func (s *site) open(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := s.view(w, r)
@@ -36,8 +36,7 @@ func (s *site) open(h handler) http.Handler {
 	})
 }
 
-// page serves a page to whoever is signed in, or to everybody where there is
-// no sign-in.
+// page serves a page to signed-in readers, and to all readers where there is no sign-in.
 func (s *site) page(h handler) http.Handler {
 	return s.open(func(v *view) error {
 		if done, err := v.identify(); done || err != nil {
@@ -71,7 +70,7 @@ type problemPage struct {
 // finish turns an error into a page that says what to do.
 func (v *view) finish(err error) {
 	if err == nil || v.r.Context().Err() != nil {
-		return // nobody waits for an answer
+		return // the reader has gone
 	}
 	if !v.known {
 		_ = v.recognise() // for the navigation; the error to be told is err

@@ -42,10 +42,10 @@ type AccessRecorder interface {
 type Options struct {
 	Store Store
 	Now   func() time.Time // nil: time.Now
-	// Authenticator asks for a key before anything is shown. Nil: whoever
-	// reaches the page sees everything, for loopback addresses.
+	// Authenticator asks for a key before anything is shown. Nil: each reader sees
+	// everything, for loopback addresses.
 	Authenticator Authenticator
-	// API is asked on behalf of whoever is signed in: for exports, the live
+	// API is asked on behalf of the signed-in reader: for exports, the live
 	// tail, proofs, keys and the access log. Nil: the page has none of them.
 	API http.Handler
 	// Rules are shown with their state. Nil: sandtrail.DefaultRule.
@@ -129,7 +129,7 @@ var pages = map[string]handler{
 	"/":                            missing,
 }
 
-// acts change something, for whoever is signed in and may.
+// acts change something, for signed-in readers who may.
 var acts = map[string]handler{
 	"POST /alerts/silences":          silence,
 	"POST /alerts/silences/{id}/end": endSilence,
@@ -137,7 +137,7 @@ var acts = map[string]handler{
 	"POST /admin/keys/{id}/revoke":   revokeKey,
 }
 
-// doors are open to everybody.
+// doors need no sign-in.
 var doors = map[string]handler{
 	"GET /assets/{name}": (*view).asset,
 	"POST /preferences":  preferences,

@@ -125,8 +125,8 @@ func (a alerts) heard(ctx context.Context, was alert.State) (some, all bool, err
 }
 
 // decide says what follows from a verdict, given what was known about its
-// rule and whether somebody was told of that, and whether it is a change. The
-// end of something that nobody was told of is not told either.
+// rule and whether channels were told of that, and whether it is a change. They are not
+// told of the end of an alert whose beginning they were not told of.
 func decide(was alert.State, v alert.Verdict, heard bool, now time.Time) (is alert.State, changed bool) {
 	name, holds := v.Rule.Name, v.Holds(was.Firing)
 	switch {

@@ -38,7 +38,7 @@ func (l *lease) renew(ctx context.Context) (mine bool, err error) {
 		return true, nil
 	}
 	until := now.Add(l.length)
-	// Due by the end of this lease is what nobody else has claimed since.
+	// Work that is due by the end of this lease was not claimed since.
 	mine, err = l.agenda.Claim(ctx, l.work, l.until, until.Sub(l.until), l.length)
 	if mine {
 		l.until = until

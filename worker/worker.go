@@ -28,7 +28,7 @@ type Loop struct {
 	// none keeps the work of others from being done, or does it too early.
 	Now func(context.Context) (time.Time, error)
 	Log *slog.Logger
-	// Done is told of each round; nil: nobody is.
+	// Done is called after each round; nil: no call.
 	Done func(job string, took time.Duration, err error)
 }
 

@@ -40,7 +40,7 @@ type cluster struct {
 	url  string
 	said *bufio.Scanner // what the keeper says: ready, after each start
 	// hold is the standard input of the keeper, nil for a server that is not
-	// ours. Nobody closes it: the end of the process does.
+	// ours. The end of the process closes it.
 	hold *os.File
 }
 

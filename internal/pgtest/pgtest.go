@@ -68,8 +68,8 @@ func Keep(t testing.TB) (database string, drop func() error) {
 	return database, drop
 }
 
-// Copy creates a database as New does, with what another one of the same
-// server has, to which nobody is connected.
+// Copy creates a database as New does, as a copy of another one of the same server that
+// has no connections.
 func Copy(t testing.TB, template string) string {
 	t.Helper()
 	u, err := url.Parse(template)

@@ -46,7 +46,7 @@ func Program(t testing.TB, pkg string, names ...string) string {
 	return ""
 }
 
-// FreeAddress is an address of this machine that nobody listens on.
+// FreeAddress is an address of this machine that no process listens on.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

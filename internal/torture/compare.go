@@ -20,13 +20,13 @@ import (
 const (
 	// settleTime is how long what is left over may stay after the load has ended.
 	settleTime = 45 * time.Second
-	// maxDescriptors are the open files of a server that nobody uses but the
-	// readers of its streams.
+	// maxDescriptors are the open files of a server that only the readers of its
+	// streams use.
 	maxDescriptors = 100
 )
 
 // compare has what waits delivered and holds everything against the oracle. It is
-// called when nothing is broken any more and nobody writes.
+// called when nothing is broken any more and no client writes.
 func (c *campaign) compare() {
 	c.deliver()
 	rows, err := readRows(c.ctx, c.database.pool())
@@ -146,7 +146,7 @@ func (c *campaign) compareRest() {
 		}
 		var open int
 		if !until(c.ctx, settleTime, func() bool { open = s.current().descriptors(); return open <= maxDescriptors }) {
-			c.found("server %d has %d files open when nobody uses it", i, open)
+			c.found("server %d has %d files open when no client uses it", i, open)
 		}
 		if memory := s.peak(); memory > c.Memory {
 			c.found("server %d has had %d MiB of memory", i, memory>>20)
@@ -161,8 +161,8 @@ func (c *campaign) compareRest() {
 	c.compareSessions()
 }
 
-// leftProcesses are those that stem from the campaign, whoever their parent is by
-// now, and are none of its servers.
+// leftProcesses are those that the campaign started, whatever their parent is by now,
+// and are none of its servers.
 func (c *campaign) leftProcesses() (left []string) {
 	ours := map[string]bool{}
 	for _, s := range c.servers {

@@ -137,7 +137,7 @@ func networkFaults() []fault {
 	return []fault{
 		{name: "network cut", promise: nothingLost, do: harm(cut)},
 		{name: "network slow", promise: nothingLost, do: harm(slow)},
-		{name: "network half-open", promise: nothingLost + "; nobody waits for ever", do: harm(halfOpen)},
+		{name: "network half-open", promise: nothingLost + "; no caller waits for ever", do: harm(halfOpen)},
 		{name: "connections reset", promise: nothingLost, do: func(ctx context.Context, c *campaign, rng *rand.Rand) error {
 			for range 5 {
 				pause(ctx, upTo(rng, 300*time.Millisecond))

@@ -17,7 +17,7 @@ const (
 	whole    link = iota
 	cut           // connections are refused, those that exist are closed
 	slow          // each piece waits
-	halfOpen      // nothing passes, nobody is told
+	halfOpen      // nothing passes, no side is told
 )
 
 // proxy is a network between two parts that can be harmed. Those that harm it

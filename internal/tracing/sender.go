@@ -27,7 +27,7 @@ func newSender(s settings, log *slog.Logger) *sender {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	return &sender{settings: s, log: log, http: &http.Client{
 		Transport: transport, Timeout: s.timeout,
-		// The headers may hold secrets: nobody else gets them.
+		// The headers may hold secrets: only the collector gets them.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
@@ -41,8 +41,8 @@ func (s *sender) Stop(context.Context) error {
 	return nil
 }
 
-// UploadTraces sends spans. They are worth some attempts and no more: what
-// fails goes to the log, and nobody else is told.
+// UploadTraces sends spans. They are worth some attempts and no more: a
+// failure is written to the log alone.
 func (s *sender) UploadTraces(ctx context.Context, spans []*traces.ResourceSpans) error {
 	// The message that the protocol asks for differs from this one in name only.
 	body, err := proto.Marshal(&traces.TracesData{ResourceSpans: spans})

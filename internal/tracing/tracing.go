@@ -43,7 +43,7 @@ func Open(ctx context.Context, getenv func(string) string, version string, log *
 	return &Tracing{sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(about))}, nil
 }
 
-// Tracer records spans; nil where nobody wants them.
+// Tracer records spans; nil where no collector is named.
 func (t *Tracing) Tracer() trace.Tracer {
 	if t == nil {
 		return nil

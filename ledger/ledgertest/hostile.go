@@ -143,7 +143,7 @@ var attacks = []attack{
 		o.seal()
 		return expectation{e.ID.String(): kind}, backup
 	}},
-	{name: "give one to somebody who was renamed", do: func(o *operator) (expectation, func()) {
+	{name: "give one to a user who was renamed", do: func(o *operator) (expectation, func()) {
 		former := o.pick().UserID
 		renamed := o.renameUser(former)
 		e := o.record()
@@ -158,7 +158,7 @@ var attacks = []attack{
 		o.renameUser(e.UserID)
 		return o.give(e, e.UserID)
 	}},
-	{name: "give one to somebody who had the id of its user for a while", do: func(o *operator) (expectation, func()) {
+	{name: "give one to a user who had the id of its user for a while", do: func(o *operator) (expectation, func()) {
 		e := o.pick()
 		former := e.UserID
 		o.renameUser(former)

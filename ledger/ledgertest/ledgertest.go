@@ -175,13 +175,13 @@ func (o *operator) live() {
 		o.putStrategy(id)
 	case 8: // a client renames a user; another gets the id
 		o.renameUser(fmt.Sprint("user-", o.random.IntN(o.users)))
-	case 9: // a client renames whatever user or strategy somebody has
+	case 9: // a client renames any user or strategy
 		if e := o.pick(); o.random.IntN(2) == 0 {
 			o.renameUser(e.UserID)
 		} else {
 			o.renameStrategy(e.StrategyID)
 		}
-	case 10: // an auditor holds what somebody has, and lets it go
+	case 10: // an auditor holds executions of a user, and ends the hold
 		o.hold()
 	}
 	o.append(max(1+o.random.IntN(40), fewest-len(o.records)))
