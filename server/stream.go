@@ -39,7 +39,7 @@ type streamInput struct {
 	MinMemory   optional[int]  `query:"minMemory" doc:"memoryUsed of at least so many MiB."`
 	MaxMemory   optional[int]  `query:"maxMemory" doc:"memoryUsed of at most so many MiB."`
 	Text        string         `query:"text" doc:"metadata contains it; the case of ASCII letters does not matter."`
-	LastEventID string         `header:"Last-Event-ID" doc:"Go on after this event; from now on if left out."`
+	LastEventID string         `header:"Last-Event-ID" doc:"Go on after this event; from now on if left out. Refused with 400 where the database is another since, such as a restored dump: begin anew without."`
 }
 
 // filter is what is asked for.
