@@ -3,6 +3,8 @@ package sandtrail_test
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/token"
 	"io"
 	"os"
 	"os/exec"
@@ -215,6 +217,50 @@ func TestImportsStayInTheirRooms(t *testing.T) {
 				found.from, found.to)
 		}
 	}
+}
+
+// TestRootIsSmall bounds the exported names that a user of the root has to know. The
+// constants of a typed family, such as those of Code, count as their type.
+func TestRootIsSmall(t *testing.T) {
+	const most = 90
+	var names []string
+	for _, s := range program(t) {
+		if s.room != "." {
+			continue
+		}
+		for _, d := range s.file.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if d.Recv == nil && d.Name.IsExported() {
+					names = append(names, d.Name.Name)
+				}
+			case *ast.GenDecl:
+				names = append(names, exported(d)...)
+			}
+		}
+	}
+	if len(names) > most {
+		t.Errorf("the root has %d exported names, at most %d: put what few packages use where it is used: %v", len(names), most, names)
+	}
+}
+
+// exported lists the exported types, variables and constants without a type of ours.
+func exported(d *ast.GenDecl) (names []string) {
+	for _, spec := range d.Specs {
+		switch spec := spec.(type) {
+		case *ast.TypeSpec:
+			if spec.Name.IsExported() {
+				names = append(names, spec.Name.Name)
+			}
+		case *ast.ValueSpec:
+			for _, name := range spec.Names {
+				if family, ok := spec.Type.(*ast.Ident); name.IsExported() && !(ok && d.Tok == token.CONST && family.IsExported()) {
+					names = append(names, name.Name)
+				}
+			}
+		}
+	}
+	return names
 }
 
 // TestEveryRoomIsDescribed keeps the table in docs/architecture.md complete.

@@ -86,8 +86,8 @@ type Owners interface {
 	PutUser(ctx context.Context, u User) error
 	User(ctx context.Context, id string) (User, error)
 	Users(ctx context.Context, q OwnerQuery) (OwnerPage[User], error)
-	// DeleteUser deletes the user and their executions and returns how many
-	// of those went; CodeNotFound when there is no such user, CodeHeld and
+	// DeleteUser deletes the user and their executions and returns the number of
+	// deleted executions; CodeNotFound when there is no such user, CodeHeld and
 	// nothing deleted when a Hold keeps the user or any of the executions.
 	DeleteUser(ctx context.Context, id string) (deleted int64, err error)
 

@@ -207,15 +207,14 @@ func putOwners(ctx context.Context, db database.Database, population *sample.Sam
 	return nil
 }
 
-// stretch is how many executions one side stores before it is the other's
-// turn.
-const stretch = 50_000
+// turn is how many executions one side stores before the other side does.
+const turn = 50_000
 
 func ingest(ctx context.Context, db database.Database, plain Plain, population *sample.Sample, now time.Time, opts Options, progress Progress) (*Ingest, sandtrail.Execution, error) {
 	var total, appends, plainly time.Duration
 	var last sandtrail.Execution
 	done := 0
-	for batches, err := range stretches(population.Admit(opts.Batch)) {
+	for batches, err := range turns(population.Admit(opts.Batch)) {
 		if err != nil {
 			return nil, last, err
 		}
@@ -245,8 +244,8 @@ func ingest(ctx context.Context, db database.Database, plain Plain, population *
 	return found, last, nil
 }
 
-// stretches collects batches until they make a stretch.
-func stretches(batches iter.Seq2[[]sandtrail.Admitted, error]) iter.Seq2[[][]sandtrail.Admitted, error] {
+// turns collects batches until they make a turn.
+func turns(batches iter.Seq2[[]sandtrail.Admitted, error]) iter.Seq2[[][]sandtrail.Admitted, error] {
 	return func(yield func([][]sandtrail.Admitted, error) bool) {
 		var collected [][]sandtrail.Admitted
 		size := 0
@@ -256,7 +255,7 @@ func stretches(batches iter.Seq2[[]sandtrail.Admitted, error]) iter.Seq2[[][]san
 				return
 			}
 			collected, size = append(collected, batch), size+len(batch)
-			if size >= stretch {
+			if size >= turn {
 				if !yield(collected, nil) {
 					return
 				}

@@ -16,7 +16,7 @@ type Removal struct {
 	Reason string    // such as "retention", "user", "delete"
 	By     string    // who removed, as far as known
 	Leaves []Span    // the executions, ascending and disjoint
-	// Unsealed counts executions that came and went before they were sealed.
+	// Unsealed counts executions that were inserted and deleted before they were sealed.
 	Unsealed int64
 }
 

@@ -60,7 +60,7 @@ type Page struct {
 	Entries      []byte // opaque; Pages may leave it out
 }
 
-// Change is one execution that came or went, from the store's journal.
+// Change is one execution that was inserted or deleted, from the store's journal.
 type Change struct {
 	Removed   bool
 	ID        sandtrail.ID
@@ -81,8 +81,8 @@ type Sealed struct {
 const spansPerRemoval = 4096
 
 // SealChanges enters changes, in any order, into the log: a ledger entry for every
-// execution that came and is still stored, then a ledger entry for every reason of
-// removals. An execution that went before it was sealed is only counted. random
+// execution that was inserted and is still stored, then a ledger entry for every reason of
+// removals. An execution that was deleted before it was sealed is only counted. random
 // makes the salts.
 //
 // Where an execution has gone, or has come more than once, all of its changes
@@ -95,10 +95,10 @@ func SealChanges(ctx context.Context, book Book, changes []Change, now time.Time
 	if s.size, err = book.Size(ctx); err != nil {
 		return Sealed{}, fmt.Errorf("seal: %w", err)
 	}
-	came, went := split(changes)
+	inserted, deleted := split(changes)
 	steps := []func() error{
-		func() error { return s.forgetRemoved(ctx, went) }, // first: an id may have come back
-		func() error { return s.addRecords(ctx, came) },
+		func() error { return s.forgetRemoved(ctx, deleted) }, // first: an id may have been inserted again
+		func() error { return s.addRecords(ctx, inserted) },
 		func() error { return s.addRemovals(ctx, now) },
 		func() error { return s.write(ctx) },
 	}
@@ -145,20 +145,20 @@ func InOrder(changes []Change) []Change {
 	return kept
 }
 
-// split parts the changes into those that came, each id once, and the
+// split parts the changes into the inserted executions, each id once, and the
 // removals.
-func split(changes []Change) (came, went []Change) {
+func split(changes []Change) (inserted, deleted []Change) {
 	seen := map[sandtrail.ID]bool{}
 	for _, c := range changes {
 		switch {
 		case c.Removed:
-			went = append(went, c)
+			deleted = append(deleted, c)
 		case !seen[c.ID]:
 			seen[c.ID] = true
-			came = append(came, c)
+			inserted = append(inserted, c)
 		}
 	}
-	return came, went
+	return inserted, deleted
 }
 
 type sealer struct {
@@ -168,7 +168,7 @@ type sealer struct {
 	hashes  []Hash
 	pages   map[int64]*openPage
 	gone    map[cause]*tally
-	stay    map[sandtrail.ID][]int64 // of the executions that went, the leaves that are left
+	stay    map[sandtrail.ID][]int64 // of the deleted executions, the leaves that are left
 	written Written
 	sealed  Sealed
 }
@@ -208,8 +208,8 @@ func (p *openPage) forget(i int) {
 	p.changed = true
 }
 
-func (s *sealer) addRecords(ctx context.Context, came []Change) error {
-	for batch := range slices.Chunk(came, MaxRecords) {
+func (s *sealer) addRecords(ctx context.Context, inserted []Change) error {
+	for batch := range slices.Chunk(inserted, MaxRecords) {
 		ids := make([]sandtrail.ID, len(batch))
 		since, until := batch[0].CreatedAt, batch[0].CreatedAt
 		for i, c := range batch {
@@ -326,13 +326,13 @@ type tally struct {
 }
 
 // forgetRemoved drops the salts of removed records and tallies the removals.
-func (s *sealer) forgetRemoved(ctx context.Context, went []Change) error {
-	leaves, err := s.findLeaves(ctx, went)
+func (s *sealer) forgetRemoved(ctx context.Context, deleted []Change) error {
+	leaves, err := s.findLeaves(ctx, deleted)
 	if err != nil {
 		return err
 	}
 	s.gone, s.stay = map[cause]*tally{}, leaves
-	for _, c := range went {
+	for _, c := range deleted {
 		why := cause{c.Reason, c.By}
 		if s.gone[why] == nil {
 			s.gone[why] = &tally{}
@@ -341,7 +341,7 @@ func (s *sealer) forgetRemoved(ctx context.Context, went []Change) error {
 			s.gone[why].unsealed++
 			continue
 		}
-		leaf := leaves[c.ID][0] // an id that came back has more: the oldest went first
+		leaf := leaves[c.ID][0] // an id that was inserted again has more: the oldest was deleted first
 		leaves[c.ID] = leaves[c.ID][1:]
 		s.pages[leaf/BlockLeaves].forget(int(leaf % BlockLeaves))
 		s.gone[why].leaves = append(s.gone[why].leaves, leaf)
@@ -387,10 +387,10 @@ func (s *sealer) addRemoval(ctx context.Context, r Removal) error {
 
 // findLeaves finds the leaves of removed records, oldest first, and opens
 // their pages.
-func (s *sealer) findLeaves(ctx context.Context, went []Change) (map[sandtrail.ID][]int64, error) {
+func (s *sealer) findLeaves(ctx context.Context, deleted []Change) (map[sandtrail.ID][]int64, error) {
 	leaves := map[sandtrail.ID][]int64{}
-	times := make([]time.Time, len(went))
-	for i, c := range went {
+	times := make([]time.Time, len(deleted))
+	for i, c := range deleted {
 		leaves[c.ID], times[i] = nil, c.CreatedAt
 	}
 	pages, err := pagesOf(ctx, s.book, times)

@@ -19,7 +19,7 @@ func TestService(t *testing.T) {
 	t.Run("access log", func(t *testing.T) { s, _ := open(t); storetest.AccessLog(t, s) })
 	t.Run("follower", func(t *testing.T) { s, _ := open(t); storetest.Follower(t, s) })
 	t.Run("surveyor", func(t *testing.T) { s, _ := open(t); storetest.Surveyor(t, s, true) })
-	t.Run("agenda", func(t *testing.T) { s, _ := open(t); storetest.Agenda(t, s) })
+	t.Run("agenda", func(t *testing.T) { s, _ := open(t); storetest.Leases(t, s) })
 	t.Run("alerts", func(t *testing.T) { s, _ := open(t); storetest.AlertLog(t, s) })
 	t.Run("silences", func(t *testing.T) { s, _ := open(t); storetest.Silences(t, s) })
 }

@@ -35,7 +35,7 @@ func TestEverythingMayBeRepeated(t *testing.T) {
 	t.Run("access log", func(t *testing.T) { storetest.AccessLog(t, open(t).(auth.AccessLog)) })
 	t.Run("follower", func(t *testing.T) { storetest.Follower(t, open(t).(*sqlite.Store)) })
 	t.Run("surveyor", func(t *testing.T) { storetest.Surveyor(t, open(t).(*sqlite.Store), false) })
-	t.Run("agenda", func(t *testing.T) { storetest.Agenda(t, open(t).(*sqlite.Store)) })
+	t.Run("agenda", func(t *testing.T) { storetest.Leases(t, open(t).(*sqlite.Store)) })
 	t.Run("alerts", func(t *testing.T) { storetest.AlertLog(t, open(t).(*sqlite.Store)) })
 	t.Run("silences", func(t *testing.T) { storetest.Silences(t, open(t).(*sqlite.Store)) })
 }

@@ -14,7 +14,7 @@ func TestService(t *testing.T) {
 	t.Run("access log", func(t *testing.T) { storetest.AccessLog(t, openService(t)) })
 	t.Run("follower", func(t *testing.T) { storetest.Follower(t, openService(t)) })
 	t.Run("surveyor", func(t *testing.T) { storetest.Surveyor(t, openService(t), false) })
-	t.Run("agenda", func(t *testing.T) { storetest.Agenda(t, openService(t)) })
+	t.Run("agenda", func(t *testing.T) { storetest.Leases(t, openService(t)) })
 	t.Run("alerts", func(t *testing.T) { storetest.AlertLog(t, openService(t)) })
 	t.Run("silences", func(t *testing.T) { storetest.Silences(t, openService(t)) })
 }

@@ -301,15 +301,15 @@ func putOwners(t *testing.T, owners sandtrail.Owners) {
 	}
 }
 
-// Agenda holds an empty agenda to its contract.
-func Agenda(t *testing.T, agenda database.Leases) {
+// Leases holds a store without leases to their contract.
+func Leases(t *testing.T, leases database.Leases) {
 	ctx, hour := t.Context(), time.Hour
 	claims := func(when string, now time.Time, want int) {
 		t.Helper()
 		got := make(chan bool)
 		for range 8 {
 			go func() {
-				mine, err := agenda.Claim(ctx, "work", now, hour, 24*hour)
+				mine, err := leases.Claim(ctx, "work", now, hour, 24*hour)
 				if err != nil {
 					t.Errorf("claim: %v", err)
 				}
@@ -328,7 +328,7 @@ func Agenda(t *testing.T, agenda database.Leases) {
 	}
 	due := func(want time.Time) {
 		t.Helper()
-		if got, err := agenda.Due(ctx, "work"); err != nil || !got.Equal(want) {
+		if got, err := leases.Due(ctx, "work"); err != nil || !got.Equal(want) {
 			t.Errorf("due %v, want %v (%v)", got, want, err)
 		}
 	}
@@ -337,14 +337,14 @@ func Agenda(t *testing.T, agenda database.Leases) {
 	due(serviceStart.Add(hour))
 	claims("while it is claimed", serviceStart.Add(hour-time.Millisecond), 0)
 	claims("when the claim has ended", serviceStart.Add(hour), 1)
-	if err := agenda.Reschedule(ctx, "work", serviceStart.Add(24*hour)); err != nil {
+	if err := leases.Reschedule(ctx, "work", serviceStart.Add(24*hour)); err != nil {
 		t.Fatalf("reschedule: %v", err)
 	}
 	due(serviceStart.Add(24 * hour))
 	claims("before it is due", serviceStart.Add(23*hour), 0)
 	claims("when it is due", serviceStart.Add(24*hour), 1)
 	for _, wrong := range []time.Duration{24*hour + 2*time.Minute, 365 * 24 * hour} {
-		if err := agenda.Reschedule(ctx, "work", serviceStart.Add(wrong)); err != nil {
+		if err := leases.Reschedule(ctx, "work", serviceStart.Add(wrong)); err != nil {
 			t.Fatalf("reschedule: %v", err)
 		}
 		claims("when it is due later than a period from now", serviceStart, 1)

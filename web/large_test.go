@@ -21,7 +21,7 @@ const LargeEnv = "SANDTRAIL_TEST_PAGES"
 // weighs the pages, over ten times the population: 200,000 executions on
 // PostgreSQL, a million with EXECUTIONS=100000.
 func TestOverManyExecutions(t *testing.T) {
-	home := furnished(t, largeStore(t, 10*population.Executions))
+	home := populated(t, largeStore(t, 10*population.Executions))
 	for name, look := range map[string]func(*testing.T, house){
 		"every page on every screen": everyPageOnEveryScreen, "readers' flows": readersFlows, "weight": pagesAreLight,
 		"partitions": partitionsUntilNow,

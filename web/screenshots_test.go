@@ -17,7 +17,7 @@ func TestScreenshots(t *testing.T) {
 	if dir == "" {
 		t.Skip("set SCREENSHOTS to a directory to take pictures of the pages")
 	}
-	home := furnished(t, largeStore(t, population.Executions))
+	home := populated(t, largeStore(t, population.Executions))
 	failure := newestIn(t, home.store, sandtrail.Filter{Success: new(false), TimedOut: new(false)})
 	pages := map[string]string{
 		"overview": "/", "executions": "/executions", "filtered": "/executions?outcome=failed&within=24h&minTime=100ms",

@@ -83,7 +83,7 @@ func furnishedSample(t *testing.T) house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	return furnished(t, store)
+	return populated(t, store)
 }
 
 // everyVisitor runs a test for each kind of visitor in turn.

@@ -10,7 +10,7 @@ import (
 
 // lease is work that this server has claimed, and no other does until it ends.
 type lease struct {
-	agenda database.Leases
+	leases database.Leases
 	work   string
 	length time.Duration
 	until  time.Time
@@ -18,13 +18,13 @@ type lease struct {
 }
 
 // claim claims work; nil: it is another server's, or not due.
-func claim(ctx context.Context, agenda database.Leases, work string, now time.Time, length, period time.Duration) (*lease, error) {
+func claim(ctx context.Context, leases database.Leases, work string, now time.Time, length, period time.Duration) (*lease, error) {
 	now, begun := sandtrail.Millisecond(now), time.Now()
-	mine, err := agenda.Claim(ctx, work, now, length, period)
+	mine, err := leases.Claim(ctx, work, now, length, period)
 	if err != nil || !mine {
 		return nil, err
 	}
-	return &lease{agenda, work, length, now.Add(length), func() time.Time {
+	return &lease{leases, work, length, now.Add(length), func() time.Time {
 		return sandtrail.Millisecond(now.Add(time.Since(begun)))
 	}}, nil
 }
@@ -39,7 +39,7 @@ func (l *lease) renew(ctx context.Context) (mine bool, err error) {
 	}
 	until := now.Add(l.length)
 	// Work that is due by the end of this lease was not claimed since.
-	mine, err = l.agenda.Claim(ctx, l.work, l.until, until.Sub(l.until), l.length)
+	mine, err = l.leases.Claim(ctx, l.work, l.until, until.Sub(l.until), l.length)
 	if mine {
 		l.until = until
 	}
@@ -52,5 +52,5 @@ func (l *lease) release(ctx context.Context) error {
 	if !now.Before(l.until) {
 		return nil // it may be another's already
 	}
-	return l.agenda.Reschedule(ctx, l.work, now)
+	return l.leases.Reschedule(ctx, l.work, now)
 }

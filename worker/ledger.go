@@ -21,9 +21,9 @@ const publishRetry = time.Minute
 // Checkpoints signs a checkpoint every so often and publishes it everywhere,
 // on one of the servers. A publisher that fails does not keep it from the
 // others; all are tried again soon.
-func Checkpoints(sign func(context.Context, time.Time) (notify.Checkpoint, error), agenda database.Leases, to []Publisher, every time.Duration) Job {
+func Checkpoints(sign func(context.Context, time.Time) (notify.Checkpoint, error), leases database.Leases, to []Publisher, every time.Duration) Job {
 	return Job{Name: "checkpoints", Every: min(every, publishRetry) / 2, RunOnce: func(ctx context.Context, now time.Time) error {
-		mine, err := agenda.Claim(ctx, "checkpoints", now, every, every)
+		mine, err := leases.Claim(ctx, "checkpoints", now, every, every)
 		if err != nil || !mine {
 			return err
 		}
@@ -34,7 +34,7 @@ func Checkpoints(sign func(context.Context, time.Time) (notify.Checkpoint, error
 			}
 		}
 		if err != nil {
-			return errors.Join(err, agenda.Reschedule(ctx, "checkpoints", now.Add(min(every, publishRetry))))
+			return errors.Join(err, leases.Reschedule(ctx, "checkpoints", now.Add(min(every, publishRetry))))
 		}
 		return nil
 	}}
@@ -46,12 +46,12 @@ const verifyRetry = time.Hour
 
 // Verification compares the executions with the ledger every so often, on one of
 // the servers.
-func Verification(verify func(context.Context, time.Time) error, agenda database.Leases, every time.Duration) Job {
+func Verification(verify func(context.Context, time.Time) error, leases database.Leases, every time.Duration) Job {
 	return Job{Name: "verify", Every: min(every, 5*time.Minute), RunOnce: func(ctx context.Context, now time.Time) error {
-		mine, err := agenda.Claim(ctx, "verify", now, min(every, verifyRetry), every)
+		mine, err := leases.Claim(ctx, "verify", now, min(every, verifyRetry), every)
 		if err != nil || !mine {
 			return err
 		}
-		return errors.Join(verify(ctx, now), agenda.Reschedule(ctx, "verify", now.Add(every)))
+		return errors.Join(verify(ctx, now), leases.Reschedule(ctx, "verify", now.Add(every)))
 	}}
 }

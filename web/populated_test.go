@@ -17,9 +17,9 @@ type house struct {
 	open    func(*Options)
 }
 
-// furnished adds an access log, alerts that were told, a hold, an outbox and a
+// populated adds an access log, alerts that were told, a hold, an outbox and a
 // recorded session to a store, and no key: that is how a server begins.
-func furnished(t *testing.T, store fullStore) house {
+func populated(t *testing.T, store fullStore) house {
 	t.Helper()
 	h := house{store: store}
 	h.session, _, h.open = recordedSession(t, store)
