@@ -282,14 +282,15 @@ func damagedForVerify(a *audited, dir string) []damageable {
 }
 
 func damagedArchives(a *audited, dir string) []damageable {
-	names, err := directory(dir).names(a.Context())
-	if err != nil || len(names) != 1 {
-		a.Fatalf("%v, %v", names, err)
+	paths, err := filepath.Glob(filepath.Join(dir, "*.parquet"))
+	if err != nil || len(paths) != 1 {
+		a.Fatalf("%v, %v", paths, err)
 	}
+	name, manifestName := filepath.Base(paths[0]), filepath.Base(paths[0])+".manifest"
 	list := func(path string) (string, error) {
 		return a.told("list", "--from-archive", filepath.Dir(path), "-o", "json")
 	}
-	file, manifest := readFile(a.T, filepath.Join(dir, names[0])), readFile(a.T, filepath.Join(dir, names[0]+manifestSuffix))
+	file, manifest := readFile(a.T, filepath.Join(dir, name)), readFile(a.T, filepath.Join(dir, manifestName))
 	beside := func(name string, content []byte) func(string) (string, error) {
 		return func(path string) (string, error) {
 			if err := os.WriteFile(filepath.Join(filepath.Dir(path), name), content, 0o600); err != nil {
@@ -299,9 +300,9 @@ func damagedArchives(a *audited, dir string) []damageable {
 		}
 	}
 	return []damageable{
-		{names[0], file, true, 10 << 20, nil, beside(names[0]+manifestSuffix, manifest)},
-		{names[0], file, false, 10 << 20, nil, list}, // without a manifest: the checksums of the pages are all there is
-		{names[0] + manifestSuffix, manifest, false, maxSigned, nil, beside(names[0], file)},
+		{name, file, true, 10 << 20, nil, beside(manifestName, manifest)},
+		{name, file, false, 10 << 20, nil, list}, // without a manifest: the checksums of the pages are all there is
+		{manifestName, manifest, false, maxSigned, nil, beside(name, file)},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/archive"
 	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/nodetest"
 	"github.com/sandtrail/sandtrail/internal/sample"
@@ -67,7 +68,7 @@ func TestDuckDBReadsArchives(t *testing.T) {
 	}
 	x.append(exportNow.AddDate(0, 0, -59)) // a user's id and metadata with line breaks
 	var want []duckRow
-	x.must(eachPage(t.Context(), x.store, sandtrail.Filter{Until: weekOf(exportNow)}, x.deps.now, func(page []sandtrail.Execution) error {
+	x.must(database.EachPage(t.Context(), x.store, sandtrail.Filter{Until: archive.WeekOf(exportNow)}, x.deps.now, func(page []sandtrail.Execution) error {
 		for _, e := range page {
 			want = append(want, duckRowOf(e))
 		}
@@ -75,14 +76,14 @@ func TestDuckDBReadsArchives(t *testing.T) {
 	}))
 	slices.SortFunc(want, func(a, b duckRow) int { return bytes.Compare([]byte(a.ID), []byte(b.ID)) })
 
-	archive := t.TempDir()
-	c := archiveCmd{Dir: archivePlace(archive), OlderThan: moment{exact: exportNow, given: true}, ledgerKeyFlag: x.cmd.ledgerKeyFlag}
+	archived := t.TempDir()
+	c := archiveCmd{Dir: archivePlace(archived), OlderThan: moment{exact: exportNow, given: true}, ledgerKeyFlag: x.cmd.ledgerKeyFlag}
 	x.must(c.Run(t.Context(), x.deps))
-	files, err := filepath.Glob(filepath.Join(archive, "*.parquet"))
+	files, err := filepath.Glob(filepath.Join(archived, "*.parquet"))
 	if err != nil || len(files) < 7 {
 		t.Fatalf("archived %d files, %v; want one of each week", len(files), err)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", "read.js", filepath.Join(archive, "*.parquet"))
+	cmd := exec.CommandContext(t.Context(), "node", "read.js", filepath.Join(archived, "*.parquet"))
 	var stderr bytes.Buffer
 	cmd.Dir, cmd.Stderr = dir, &stderr
 	out, err := cmd.Output()

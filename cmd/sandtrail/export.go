@@ -9,10 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
-
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/archive"
 	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/internal/recordcsv"
@@ -128,22 +126,7 @@ func (d *deps) export(ctx context.Context, store sandtrail.Store, filter sandtra
 	} else if err != nil {
 		return err
 	}
-	return eachPage(ctx, store, filter, d.now, use)
-}
-
-// eachPage uses every page of what a filter selects, newest first.
-func eachPage(ctx context.Context, store sandtrail.Reader, filter sandtrail.Filter, now func() time.Time, use func([]sandtrail.Execution) error) error {
-	ctx = database.WithOwnLimits(ctx)
-	for q := (sandtrail.Query{Filter: filter, Limit: sandtrail.MaxLimit}); ; {
-		page, err := store.Executions(ctx, q, now())
-		if err != nil {
-			return err
-		}
-		if err := use(page.Items); err != nil || page.NextCursor == "" {
-			return err
-		}
-		q.Cursor = page.NextCursor
-	}
+	return database.EachPage(ctx, store, filter, d.now, use)
 }
 
 // exporter writes executions in one format, piece by piece.
@@ -195,54 +178,7 @@ func exportCSV(w io.Writer) exporter {
 	}
 }
 
-// exported is a row of a Parquet file: the columns of the table.
-type exported struct {
-	ID            [16]byte `parquet:"id,uuid"`
-	UserID        string   `parquet:"user_id,dict"`
-	StrategyID    string   `parquet:"strategy_id,dict"`
-	Type          string   `parquet:"execution_type,dict"`
-	Success       bool     `parquet:"success"`
-	ExecutionTime int32    `parquet:"execution_time"`
-	MemoryUsed    *int32   `parquet:"memory_used,optional"`
-	CPUUsage      *float64 `parquet:"cpu_usage,optional"`
-	TimedOut      bool     `parquet:"timed_out"`
-	ErrorCount    int32    `parquet:"error_count"`
-	WarningCount  int32    `parquet:"warning_count"`
-	Classes       *string  `parquet:"classes_found,optional"`
-	Metadata      *string  `parquet:"metadata,optional"`
-	CreatedAt     int64    `parquet:"created_at,timestamp(millisecond)"`
-}
-
 func exportParquet(w io.Writer) exporter {
-	// A row group is kept in memory until it is full.
-	out := parquet.NewGenericWriter[exported](w, parquet.Compression(&zstd.Codec{}), parquet.MaxRowsPerRowGroup(100_000))
-	return exporter{
-		write: func(executions []sandtrail.Execution) error {
-			rows := make([]exported, len(executions))
-			for i, e := range executions {
-				rows[i] = exportedOf(e)
-			}
-			_, err := out.Write(rows)
-			return err
-		},
-		close: out.Close,
-	}
-}
-
-func exportedOf(e sandtrail.Execution) exported {
-	row := exported{
-		ID: e.ID, UserID: e.UserID, StrategyID: e.StrategyID, Type: string(e.Type),
-		Success: e.Success, ExecutionTime: int32(e.ExecutionTime), CPUUsage: e.CPUUsage,
-		TimedOut: e.TimedOut, ErrorCount: int32(e.ErrorCount), WarningCount: int32(e.WarningCount),
-		Classes: database.JoinClasses(e.Classes), CreatedAt: e.CreatedAt.UnixMilli(),
-	}
-	if e.MemoryUsed != nil {
-		memory := int32(*e.MemoryUsed)
-		row.MemoryUsed = &memory
-	}
-	if e.Metadata != nil {
-		metadata := string(e.Metadata)
-		row.Metadata = &metadata
-	}
-	return row
+	out := archive.NewWriter(w)
+	return exporter{write: out.Write, close: out.Close}
 }

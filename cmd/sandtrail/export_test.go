@@ -14,6 +14,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/archive"
 	"github.com/sandtrail/sandtrail/internal/recordcsv"
 )
 
@@ -89,7 +90,7 @@ func TestExportCSVOfNothing(t *testing.T) {
 
 func TestExportParquet(t *testing.T) {
 	raw := exportAll(t, exportedRows, "--format", "parquet", "--failed")
-	rows, err := parquet.Read[exported](bytes.NewReader(raw), int64(len(raw)))
+	rows, err := parquet.Read[archive.Row](bytes.NewReader(raw), int64(len(raw)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/archive"
 )
 
 type listCmd struct {
@@ -47,9 +48,9 @@ func (c *listCmd) page(ctx context.Context, d *deps, q sandtrail.Query) (sandtra
 	if c.FromArchive == "" {
 		return readPage(ctx, d, q)
 	}
-	depot, err := c.FromArchive.open(d)
+	files, err := c.FromArchive.open(d)
 	if err != nil {
 		return sandtrail.Page{}, err
 	}
-	return listArchived(ctx, depot, q, d.now())
+	return archive.List(ctx, files, q, d.now())
 }

@@ -14,7 +14,6 @@ const (
 	maxBegun    = 64 << 10                   // what an export was begun with
 	maxPEM      = 1 << 20                    // a chain of certificates, or a private key
 	maxExported = 16 * intake.MaxRecordBytes // a line of an export, whoever wrote the execution
-	maxArchive  = int64(64) << 30            // a file of an archive in a bucket, copied to disk
 )
 
 // readSigned reads a checkpoint or a manifest.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/archive"
 	"github.com/sandtrail/sandtrail/internal/cmdline"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/notify"
@@ -44,11 +45,11 @@ func (c *ledgerFlags) retained(store serviceStore, service *ledger.Service, d *d
 	if service == nil {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--archive needs a key to sign with: name its file with --ledger-key")
 	}
-	depot, err := c.Archive.open(d)
+	files, err := c.Archive.open(d)
 	if err != nil {
 		return nil, err
 	}
-	return archiving{store, archiver{depot: depot, store: store, service: *service, now: d.now}}, nil
+	return archiving{store, archive.Archiver{Store: files, Executions: store, Ledger: *service, Now: d.now}}, nil
 }
 
 // witness is the witness that the server is, nil for none.

@@ -1,4 +1,4 @@
-package main
+package archive
 
 import (
 	"bytes"
@@ -59,14 +59,14 @@ func TestArchivesAreReadAsTheyWereWritten(t *testing.T) {
 			}
 			want := likelyAndOdd(n)
 			var b bytes.Buffer
-			out := exportParquet(&b)
+			out := NewWriter(&b)
 			for i := range want {
 				form.change(i, &want[i])
-				if err := out.write(want[i : i+1]); err != nil {
+				if err := out.Write(want[i : i+1]); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := out.close(); err != nil {
+			if err := out.Close(); err != nil {
 				t.Fatal(err)
 			}
 			got := make([]sandtrail.Execution, 0, n)

@@ -1,4 +1,4 @@
-package main
+package archive
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/ledger"
@@ -18,15 +19,22 @@ import (
 	"github.com/sandtrail/sandtrail/sqlite"
 )
 
+// store is a database with a ledger.
+type store interface {
+	database.Database
+	database.ArchivedCleaner
+	ledger.Log
+}
+
 // readThenWritten is a store into which somebody writes once it is read to the
 // end.
 type readThenWritten struct {
-	serviceStore
+	store
 	late func()
 }
 
 func (s readThenWritten) Executions(ctx context.Context, q sandtrail.Query, now time.Time) (sandtrail.Page, error) {
-	page, err := s.serviceStore.Executions(ctx, q, now)
+	page, err := s.store.Executions(ctx, q, now)
 	if err == nil && page.NextCursor == "" {
 		s.late()
 	}
@@ -36,11 +44,11 @@ func (s readThenWritten) Executions(ctx context.Context, q sandtrail.Query, now 
 // TestRetentionArchivesWhatItRemoves writes to an old week after it was
 // archived and before it is removed.
 func TestRetentionArchivesWhatItRemoves(t *testing.T) {
-	for name, open := range map[string]func() (serviceStore, error){
-		"SQLite": func() (serviceStore, error) {
+	for name, open := range map[string]func() (store, error){
+		"SQLite": func() (store, error) {
 			return sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{})
 		},
-		"PostgreSQL": func() (serviceStore, error) { return postgres.Open(t.Context(), pgtest.New(t), postgres.Options{}) },
+		"PostgreSQL": func() (store, error) { return postgres.Open(t.Context(), pgtest.New(t), postgres.Options{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, err := open()
@@ -53,7 +61,7 @@ func TestRetentionArchivesWhatItRemoves(t *testing.T) {
 	}
 }
 
-func retentionArchives(t *testing.T, store serviceStore) {
+func retentionArchives(t *testing.T, store store) {
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	old := now.AddDate(0, -3, 0)
 	write := func(at ...time.Time) (ids []sandtrail.ID) {
@@ -82,18 +90,18 @@ func retentionArchives(t *testing.T, store serviceStore) {
 	}
 	want := write(old, old.AddDate(0, 0, -7), old.AddDate(0, 0, -7).Add(time.Millisecond), now)[:3]
 	late := func() { want = append(want, write(old, old.AddDate(0, 0, -7))...) }
-	s := archiving{store, archiver{
-		depot: directory(t.TempDir()), service: ledger.Service{Log: store, Keys: keys}, now: func() time.Time { return now },
-		store: readThenWritten{store, func() { late() }},
-	}}
+	s := Archiver{
+		Store: directory(t.TempDir()), Ledger: ledger.Service{Log: store, Keys: keys}, Now: func() time.Time { return now },
+		Executions: readThenWritten{store, func() { late() }},
+	}
 	for _, removed := range []int64{3, 2, 0} {
-		n, err := s.Cleanup(t.Context(), sandtrail.Before(now.AddDate(0, -2, 0)))
+		n, err := s.Cleanup(t.Context(), store, sandtrail.Before(now.AddDate(0, -2, 0)))
 		if err != nil || n != removed {
 			t.Errorf("removed %d, %v; want %d", n, err, removed)
 		}
 		late = func() {}
 	}
-	page, err := listArchived(t.Context(), s.archiver.depot, sandtrail.Query{Limit: 10}, now)
+	page, err := List(t.Context(), s.Store, sandtrail.Query{Limit: 10}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,24 +119,7 @@ func retentionArchives(t *testing.T, store serviceStore) {
 	}
 }
 
-// A clock 90 days ahead removes nothing.
-func TestCleanupRefusesAWrongClock(t *testing.T) {
-	url := pgtest.New(t)
-	store, err := postgres.Open(t.Context(), url, postgres.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	if _, err := store.Migrate(t.Context(), time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	ahead := &deps{now: func() time.Time { return time.Now().Add(90 * 24 * time.Hour) }, opened: store}
-	if err := (&cleanupCmd{OlderThan: moment{ago: 90 * 24 * time.Hour}}).Run(t.Context(), ahead); !errors.Is(err, sandtrail.CodeConflict) {
-		t.Errorf("got %v, want a refusal", err)
-	}
-}
-
-// meddled is a depot in which something happens before a file is put, and that
+// meddled is a store of files in which something happens before a file is put, and that
 // fails then if it says so.
 type meddled struct {
 	directory
@@ -151,7 +142,7 @@ func (d meddled) create(ctx context.Context, name string, content []byte) error 
 
 // archiverIn is an archiver of a store with three executions of two weeks, which
 // lie before the time that is returned.
-func archiverIn(t *testing.T, dir string) (archiver, time.Time) {
+func archiverIn(t *testing.T, dir string) (Archiver, time.Time) {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{})
 	if err != nil {
@@ -175,14 +166,14 @@ func archiverIn(t *testing.T, dir string) (archiver, time.Time) {
 	if err = errors.Join(err, keyErr); err != nil {
 		t.Fatal(err)
 	}
-	return archiver{
-		depot: directory(dir), store: store, now: func() time.Time { return now },
-		service: ledger.Service{Log: store, Keys: keys},
+	return Archiver{
+		Store: directory(dir), Executions: store, Now: func() time.Time { return now },
+		Ledger: ledger.Service{Log: store, Keys: keys},
 	}, now
 }
 
 // checkArchive finds every file as its manifest says, and nothing else.
-func checkArchive(t *testing.T, a archiver, dir string, want int64) {
+func checkArchive(t *testing.T, a Archiver, dir string, want int64) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.parquet"))
 	if err != nil || len(files) == 0 {
@@ -194,7 +185,7 @@ func checkArchive(t *testing.T, a archiver, dir string, want int64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := a.service.Keys.Verifiers.OpenManifest(signed)
+		m, err := a.Ledger.Keys.Verifiers.OpenManifest(signed)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,21 +205,21 @@ func TestTwoArchiversAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	other, before := archiverIn(t, dir)
 	one, met := other, false
-	one.depot = meddled{directory(dir), func(string) error {
+	one.Store = meddled{directory(dir), func(string) error {
 		if met {
 			return nil
 		}
 		met = true
 		later := other // signs another checkpoint, at another time
-		later.now = func() time.Time { return before.Add(time.Hour) }
-		_, _, err := later.archive(t.Context(), before)
+		later.Now = func() time.Time { return before.Add(time.Hour) }
+		_, _, err := later.Archive(t.Context(), before)
 		return err
 	}}
-	if _, _, err := one.archive(t.Context(), before); !errors.Is(err, sandtrail.CodeConflict) {
+	if _, _, err := one.Archive(t.Context(), before); !errors.Is(err, sandtrail.CodeConflict) {
 		t.Errorf("got %v, want a conflict", err)
 	}
 	checkArchive(t, other, dir, 3)
-	if n, _, err := one.archive(t.Context(), before); n != 0 || err != nil {
+	if n, _, err := one.Archive(t.Context(), before); n != 0 || err != nil {
 		t.Errorf("again: %d, %v; want nothing to do", n, err)
 	}
 	checkArchive(t, other, dir, 3)
@@ -240,16 +231,16 @@ func TestArchiverKilledBeforeTheManifest(t *testing.T) {
 	dir := t.TempDir()
 	next, before := archiverIn(t, dir)
 	killed, crash := next, errors.New("killed")
-	killed.depot = meddled{directory(dir), func(name string) error {
+	killed.Store = meddled{directory(dir), func(name string) error {
 		if strings.HasSuffix(name, manifestSuffix) {
 			return crash
 		}
 		return nil
 	}}
-	if _, _, err := killed.archive(t.Context(), before); !errors.Is(err, crash) {
+	if _, _, err := killed.Archive(t.Context(), before); !errors.Is(err, crash) {
 		t.Fatalf("got %v", err)
 	}
-	if n, _, err := next.archive(t.Context(), before); n == 0 || err != nil {
+	if n, _, err := next.Archive(t.Context(), before); n == 0 || err != nil {
 		t.Errorf("%d, %v; want the rest archived", n, err)
 	}
 	checkArchive(t, next, dir, 3)
@@ -261,7 +252,7 @@ func TestArchiverKilledBeforeTheManifest(t *testing.T) {
 	if err := os.Remove(manifests[0]); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := next.archive(t.Context(), before); !errors.Is(err, sandtrail.CodeConflict) {
+	if _, _, err := next.Archive(t.Context(), before); !errors.Is(err, sandtrail.CodeConflict) {
 		t.Errorf("a file without a manifest: %v, want a conflict", err)
 	}
 }

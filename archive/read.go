@@ -1,4 +1,4 @@
-package main
+package archive
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 )
 
 // readArchived yields the executions of an archived file.
-func readArchived(ctx context.Context, from depot, name string, yield func(sandtrail.Execution)) (err error) {
+func readArchived(ctx context.Context, from Store, name string, yield func(sandtrail.Execution)) (err error) {
 	f, err := from.open(ctx, name)
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func readArchived(ctx context.Context, from depot, name string, yield func(sandt
 
 // checkHash compares a file with its manifest, if it has one. Who signed that is for
 // verify to say: this keeps a damaged file from being read.
-func checkHash(ctx context.Context, from depot, name string, f io.ReaderAt, size int64) error {
+func checkHash(ctx context.Context, from Store, name string, f io.ReaderAt, size int64) error {
 	signed, err := contentOf(ctx, from, name+manifestSuffix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -57,7 +57,7 @@ func checkHash(ctx context.Context, from depot, name string, f io.ReaderAt, size
 	return err
 }
 
-// archiveColumns are the columns of a row of exported, in order.
+// archiveColumns are the columns of a row, in order.
 var archiveColumns = []parquetfile.Column{
 	{Name: "id", Type: parquetfile.UUID},
 	{Name: "user_id", Type: parquetfile.Text},
@@ -91,7 +91,7 @@ func eachArchived(ctx context.Context, f io.ReaderAt, size int64, yield func(san
 	})
 }
 
-// archivedExecution is the inverse of exportedOf.
+// archivedExecution is the inverse of rowOf.
 func archivedExecution(row []parquetfile.Value) sandtrail.Execution {
 	e := sandtrail.Execution{
 		ID: sandtrail.ID(row[0].Bytes), UserID: string(row[1].Bytes), StrategyID: string(row[2].Bytes), Type: sandtrail.ExecutionType(row[3].Bytes),
@@ -118,8 +118,8 @@ func textOf(v parquetfile.Value) *string {
 	return &text
 }
 
-// listArchived reads the newest executions of an archive that a query selects.
-func listArchived(ctx context.Context, from depot, q sandtrail.Query, now time.Time) (sandtrail.Page, error) {
+// List reads the newest executions of an archive that a query selects.
+func List(ctx context.Context, from Store, q sandtrail.Query, now time.Time) (sandtrail.Page, error) {
 	if q.Cursor != "" {
 		return sandtrail.Page{}, sandtrail.Errorf(sandtrail.CodeInvalid, "--cursor does not go on in an archive: narrow the time with --until")
 	}

@@ -1,4 +1,4 @@
-package main
+package archive
 
 import (
 	"bytes"
@@ -12,34 +12,18 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/bounded"
-	"github.com/sandtrail/sandtrail/internal/cmdline"
 	"github.com/sandtrail/sandtrail/s3"
 )
 
-// archivePlace is where an archive is: a directory, or below a prefix in a
-// bucket.
-type archivePlace string
+// maxArchive bounds a file in a bucket, which is copied to disk, and maxManifest a
+// manifest.
+const (
+	maxArchive  = int64(64) << 30
+	maxManifest = 1 << 20
+)
 
-// UnmarshalText reads a flag.
-func (p *archivePlace) UnmarshalText(text []byte) error {
-	if *p = archivePlace(text); p.inBucket() {
-		return nil
-	}
-	return (*cmdline.Folder)(p).UnmarshalText(text)
-}
-
-func (p archivePlace) inBucket() bool { return strings.HasPrefix(string(p), s3.Scheme) }
-
-func (p archivePlace) open(d *deps) (depot, error) {
-	if !p.inBucket() {
-		return directory(p), nil
-	}
-	b, err := s3.Open(string(p), d.getenv, d.now)
-	return bucket{b}, err
-}
-
-// depot keeps the files of an archive.
-type depot interface {
+// Store keeps the files of an archive.
+type Store interface {
 	// names lists the files with executions, in order.
 	names(ctx context.Context) ([]string, error)
 	// open reads a file; fs.ErrNotExist when there is none.
@@ -65,7 +49,12 @@ type archived interface {
 	Stat() (os.FileInfo, error)
 }
 
-// directory is a depot.
+// Directory keeps them in a directory.
+func Directory(path string) Store { return directory(path) }
+
+// Bucket keeps them in a bucket.
+func Bucket(b *s3.Bucket) Store { return bucket{b} }
+
 type directory string
 
 func (d directory) path(name string) string { return filepath.Join(string(d), name) }
@@ -105,7 +94,6 @@ func (d directory) replace(_ context.Context, name string, content []byte) error
 	return durable.WriteFile(d.path(name), content)
 }
 
-// bucket is a depot.
 type bucket struct{ *s3.Bucket }
 
 func (b bucket) names(ctx context.Context) (names []string, err error) {
