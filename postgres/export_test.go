@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -107,4 +108,24 @@ func OpenSearching(ctx context.Context, url string, fewTexts, budget int, tracer
 	}
 	config.ConnConfig.Tracer = tracer
 	return openWith(ctx, config, Options{fewTexts: fewTexts, searchBudget: budget, readAtOnce: 20})
+}
+
+// AsCoordinator gives a database the tables that the coordinator of a Citus
+// cluster has beside the executions, which stay where they are.
+func (s *Store) AsCoordinator(ctx context.Context) error {
+	l, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	tables, _, _ := strings.Cut(distribution, "-- Foreign keys are put on")
+	return s.inTx(ctx, func(tx pgx.Tx) error { return execEach(ctx, tx, strings.SplitAfter(l.sql(tables), ";\n")...) })
+}
+
+// ReconcileAll brings entries and executions in step, as on a coordinator.
+func (s *Store) ReconcileAll(ctx context.Context) error {
+	l, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	return s.inTx(ctx, func(tx pgx.Tx) error { return distributed{l}.repair(ctx, tx, conditions{}) })
 }

@@ -165,6 +165,32 @@ func TestFollowersAreNotToldOfChanges(t *testing.T) {
 	deepCheck(t, s)
 }
 
+// Where Citus distributes the executions, upkeep finds the changes.
+func TestReconcilingKeepsPlaces(t *testing.T) {
+	if pgtest.OnCitus() {
+		t.Skip("it does so in TestFollowersAreNotToldOfChanges")
+	}
+	s, url := open(t)
+	putOwners(t, s, 2)
+	place := tip(t, s)
+	e := execution(now)
+	appendAll(t, s, e)
+	told := tip(t, s)
+	if err := s.AsCoordinator(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	conn := foreign(t, url)
+	exec(t, conn, "UPDATE sandbox_execution_logs SET execution_time = 7, strategy_id = 's1'")
+	if err := s.ReconcileAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if entered := value[string](t, conn, "SELECT strategy_id || execution_time FROM sandtrail.ids"); entered != "s17" {
+		t.Errorf("entered is %s, want what was changed", entered)
+	}
+	checkFollowed(t, s, told)
+	checkFollowed(t, s, place, e)
+}
+
 func tip(t *testing.T, s *postgres.Store) follow.Place {
 	t.Helper()
 	place, err := s.Tip(t.Context())
