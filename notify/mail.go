@@ -16,6 +16,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/sandtrail/sandtrail/internal/delivery"
 )
 
 // Mail sends notices by e-mail, in plain text.
@@ -54,7 +56,7 @@ func (m Mail) Name() string { return "mail " + strings.Join(m.To, ",") }
 
 // Notify sends the notice to all recipients in one message.
 func (m Mail) Notify(ctx context.Context, n Notice) error {
-	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
+	ctx, cancel := context.WithTimeout(ctx, delivery.MaxTime)
 	defer cancel()
 	if err := m.send(ctx, m.message(n)); err != nil {
 		return fmt.Errorf("mail server %s: %w", m.Server.Hostname(), err)

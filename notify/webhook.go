@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/sandtrail/sandtrail/internal/delivery"
 )
 
 // Form is how a webhook's body is written.
@@ -55,25 +57,22 @@ func (w Webhook) Name() string {
 // of any more for resolved, and which keeps alerts in memory alone.
 func (w Webhook) Forgets() bool { return w.Form == AlertmanagerAPI }
 
-// deliveryTime bounds one delivery when the client does not.
-const deliveryTime = 10 * time.Second
-
 // Notify posts a notice once. Repeating it is the caller's.
 func (w Webhook) Notify(ctx context.Context, n Notice) error {
 	body, contentType, err := w.encode(n)
 	if err != nil {
 		return fmt.Errorf("webhook %s: %w", w.host(), err)
 	}
-	return w.post(ctx, body, contentType, n.ID)
+	return w.Post(ctx, body, contentType, n.ID)
 }
 
-// post posts a body once; the key is the same when it is repeated.
-func (w Webhook) post(ctx context.Context, body []byte, contentType, key string) error {
-	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
+// Post posts a body once; the key is the same when it is repeated.
+func (w Webhook) Post(ctx context.Context, body []byte, contentType, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, delivery.MaxTime)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("webhook %s: %w", w.host(), withoutURL(err))
+		return fmt.Errorf("webhook %s: %w", w.host(), delivery.WithoutURL(err))
 	}
 	request.Header.Set("Content-Type", contentType)
 	request.Header.Set("User-Agent", "sandtrail")
@@ -81,7 +80,7 @@ func (w Webhook) post(ctx context.Context, body []byte, contentType, key string)
 	if w.Secret != "" {
 		request.Header.Set(SignatureHeader, Sign(w.Secret, w.Now(), body))
 	}
-	response, err := send(w.HTTP, request)
+	response, err := delivery.Send(w.HTTP, request)
 	if err != nil {
 		return fmt.Errorf("webhook %s: %w", w.host(), err)
 	}
@@ -93,7 +92,7 @@ func (w Webhook) post(ctx context.Context, body []byte, contentType, key string)
 	return nil
 }
 
-func (w Webhook) host() string { return hostOf(w.URL) }
+func (w Webhook) host() string { return delivery.HostOf(w.URL) }
 
 // Sign is the value of SignatureHeader for a body sent at a time.
 func Sign(secret string, at time.Time, body []byte) string {

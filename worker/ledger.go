@@ -6,14 +6,8 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail/database"
-	"github.com/sandtrail/sandtrail/notify"
+	"github.com/sandtrail/sandtrail/ledger/publish"
 )
-
-// Publisher takes checkpoints to where the operator of the database cannot
-// reach. The same checkpoint may come again.
-type Publisher interface {
-	Publish(ctx context.Context, c notify.Checkpoint) error
-}
 
 // publishRetry is when another round is made after one that failed.
 const publishRetry = time.Minute
@@ -21,7 +15,7 @@ const publishRetry = time.Minute
 // Checkpoints signs a checkpoint every so often and publishes it everywhere,
 // on one of the servers. A publisher that fails does not keep it from the
 // others; all are tried again soon.
-func Checkpoints(sign func(context.Context, time.Time) (notify.Checkpoint, error), leases database.Leases, to []Publisher, every time.Duration) Job {
+func Checkpoints(sign func(context.Context, time.Time) (publish.Checkpoint, error), leases database.Leases, to []publish.Publisher, every time.Duration) Job {
 	return Job{Name: "checkpoints", Every: min(every, publishRetry) / 2, RunOnce: func(ctx context.Context, now time.Time) error {
 		mine, err := leases.Claim(ctx, "checkpoints", now, every, every)
 		if err != nil || !mine {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sandtrail/sandtrail/notify"
+	"github.com/sandtrail/sandtrail/ledger/publish"
 )
 
 // shelf keeps what is published; while it is broken it fails.
@@ -15,7 +15,7 @@ type shelf struct {
 	got    []string
 }
 
-func (s *shelf) Publish(_ context.Context, c notify.Checkpoint) error {
+func (s *shelf) Publish(_ context.Context, c publish.Checkpoint) error {
 	if s.broken {
 		return errors.New("broken")
 	}
@@ -26,10 +26,10 @@ func (s *shelf) Publish(_ context.Context, c notify.Checkpoint) error {
 func TestCheckpointsArePublished(t *testing.T) {
 	store := openStore(t)
 	good, bad := &shelf{}, &shelf{broken: true}
-	sign := func(_ context.Context, now time.Time) (notify.Checkpoint, error) {
-		return notify.Checkpoint{Signed: now.Format(time.TimeOnly)}, nil
+	sign := func(_ context.Context, now time.Time) (publish.Checkpoint, error) {
+		return publish.Checkpoint{Signed: now.Format(time.TimeOnly)}, nil
 	}
-	job := Checkpoints(sign, store, []Publisher{bad, good}, time.Hour)
+	job := Checkpoints(sign, store, []publish.Publisher{bad, good}, time.Hour)
 	for _, round := range []struct {
 		after time.Duration
 		fails bool

@@ -31,6 +31,7 @@ import (
 	"github.com/sandtrail/sandtrail/internal/intake"
 	"github.com/sandtrail/sandtrail/internal/recordcsv"
 	"github.com/sandtrail/sandtrail/ledger"
+	"github.com/sandtrail/sandtrail/ledger/publish"
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/outbox"
 	"github.com/sandtrail/sandtrail/prisma"
@@ -360,7 +361,7 @@ func damagedInputs(t *testing.T, a *audited, dir string) []damageable {
 		{"served.key", certificateKey, false, maxPEM, nil, pair(certificate, false)},
 		interruptedExport(a, dir), waitingBatch(t), refusedFile(t), trace(t),
 		{"checkpoint-000000000007.txt", []byte("example.com/audit\n7\n…\n\nsignature\n"), false, 1 << 20, nil, func(path string) (string, error) {
-			return "", notify.CheckpointDir{Path: filepath.Dir(path)}.Publish(context.Background(), notify.Checkpoint{Size: 7, Signed: "example.com/audit\n7\n…\n\nsignature\n"})
+			return "", publish.Directory{Path: filepath.Dir(path)}.Publish(context.Background(), publish.Checkpoint{Size: 7, Signed: "example.com/audit\n7\n…\n\nsignature\n"})
 		}},
 	}
 }
@@ -652,7 +653,7 @@ func damagedAnswers(t *testing.T, a *audited, dir string) []damageable {
 			"<ListBucketResult>" + strings.Repeat("<Contents><Key/></Contents>", 1<<17), strings.Repeat("<a>", 1<<17),
 		}, func(ctx context.Context) (any, error) { return bucket.List(ctx, "") }),
 		answer("witness", "— x AAAA\n", 1<<20, nil, func(ctx context.Context) (any, error) {
-			err := notify.Witness{URL: h.URL}.Publish(ctx, notify.Checkpoint{Proof: func(context.Context, int64) ([]byte, error) { return nil, nil }})
+			err := publish.Witness{URL: h.URL}.Publish(ctx, publish.Checkpoint{Proof: func(context.Context, int64) ([]byte, error) { return nil, nil }})
 			return nil, err
 		}),
 		answer("webhook", "ok", 1<<20, nil, func(ctx context.Context) (any, error) {

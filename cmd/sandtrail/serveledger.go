@@ -9,6 +9,7 @@ import (
 	"github.com/sandtrail/sandtrail/archive"
 	"github.com/sandtrail/sandtrail/internal/cmdline"
 	"github.com/sandtrail/sandtrail/ledger"
+	"github.com/sandtrail/sandtrail/ledger/publish"
 	"github.com/sandtrail/sandtrail/notify"
 	"github.com/sandtrail/sandtrail/server"
 	"github.com/sandtrail/sandtrail/worker"
@@ -71,7 +72,9 @@ func (c *ledgerFlags) witness(memory ledger.WitnessMemory, service *ledger.Servi
 func (c *ledgerFlags) jobs(store serviceStore, service *ledger.Service, hook notify.Webhook, log *slog.Logger) []worker.Job {
 	var jobs []worker.Job
 	if service != nil && c.CheckpointEvery > 0 {
-		sign := func(ctx context.Context, now time.Time) (notify.Checkpoint, error) { return signed(ctx, *service, now) }
+		sign := func(ctx context.Context, now time.Time) (publish.Checkpoint, error) {
+			return signed(ctx, *service, now)
+		}
 		jobs = append(jobs, worker.Checkpoints(sign, store, c.publishers(hook), time.Duration(c.CheckpointEvery)))
 	}
 	if c.VerifyEvery > 0 {
@@ -81,28 +84,28 @@ func (c *ledgerFlags) jobs(store serviceStore, service *ledger.Service, hook not
 	return jobs
 }
 
-func (c *ledgerFlags) publishers(hook notify.Webhook) []worker.Publisher {
-	var all []worker.Publisher
+func (c *ledgerFlags) publishers(hook notify.Webhook) []publish.Publisher {
+	var all []publish.Publisher
 	if c.CheckpointDir != "" {
-		all = append(all, notify.CheckpointDir{Path: string(c.CheckpointDir)})
+		all = append(all, publish.Directory{Path: string(c.CheckpointDir)})
 	}
 	for _, url := range c.CheckpointWebhook {
 		hook.URL = string(url)
-		all = append(all, hook)
+		all = append(all, publish.Webhook{Post: hook.Post})
 	}
 	for _, url := range c.CheckpointWitness {
-		all = append(all, notify.Witness{URL: string(url)})
+		all = append(all, publish.Witness{URL: string(url)})
 	}
 	return all
 }
 
-func signed(ctx context.Context, service ledger.Service, now time.Time) (notify.Checkpoint, error) {
+func signed(ctx context.Context, service ledger.Service, now time.Time) (publish.Checkpoint, error) {
 	text, err := service.Checkpoint(ctx, now)
 	if err != nil {
-		return notify.Checkpoint{}, err
+		return publish.Checkpoint{}, err
 	}
 	c, err := service.Keys.Open(text)
-	return notify.Checkpoint{
+	return publish.Checkpoint{
 		Origin: c.Origin, Size: c.Size, Signed: string(text),
 		Proof: func(ctx context.Context, old int64) ([]byte, error) { return service.WitnessRequest(ctx, old, text) },
 	}, err

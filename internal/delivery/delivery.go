@@ -1,15 +1,21 @@
-package notify
+// Package delivery sends requests to addresses that the operator of a server gave,
+// and keeps what is secret in them out of errors.
+package delivery
 
 import (
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 )
 
-// send sends a request to the one address that it was made for. A redirection is
-// not followed, for the body and its signature are for nobody else.
-func send(client *http.Client, request *http.Request) (*http.Response, error) {
+// MaxTime bounds one delivery.
+const MaxTime = 10 * time.Second
+
+// Send sends a request to the one address that it was made for. A redirection is
+// not followed, for the body and its signature are for that address alone.
+func Send(client *http.Client, request *http.Request) (*http.Response, error) {
 	own := http.Client{}
 	if client != nil {
 		own = *client
@@ -17,7 +23,7 @@ func send(client *http.Client, request *http.Request) (*http.Response, error) {
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	response, err := own.Do(request)
 	if err != nil {
-		return nil, withoutURL(err)
+		return nil, WithoutURL(err)
 	}
 	if response.StatusCode/100 == 3 {
 		_ = response.Body.Close()
@@ -26,8 +32,8 @@ func send(client *http.Client, request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// hostOf names an address in errors and logs: the rest of it often is a secret.
-func hostOf(address string) string {
+// HostOf names an address in errors and logs: the rest of it often is a secret.
+func HostOf(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "with a URL that cannot be read"
@@ -35,9 +41,9 @@ func hostOf(address string) string {
 	return u.Host
 }
 
-// withoutURL takes the address off an error of the HTTP library, and with an
+// WithoutURL takes the address off an error of the HTTP library, and with an
 // address that cannot be read what is wrong with it, which repeats parts of it.
-func withoutURL(err error) error {
+func WithoutURL(err error) error {
 	var u *url.Error
 	switch {
 	case !errors.As(err, &u):

@@ -1,4 +1,6 @@
-package notify
+// Package publish takes the checkpoints of a ledger to where the operator of its
+// database cannot reach: a directory, a webhook, a witness.
+package publish
 
 import (
 	"context"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
+	"github.com/sandtrail/sandtrail/internal/delivery"
 )
 
 // Checkpoint is a signed checkpoint on its way out.
@@ -31,12 +34,18 @@ type Checkpoint struct {
 // maxCheckpoint is how many bytes of a file are read that could be a checkpoint.
 const maxCheckpoint = 64 << 10
 
-// CheckpointDir keeps every checkpoint in a file of its own, durably.
-type CheckpointDir struct{ Path string }
+// Publisher takes a checkpoint to where the operator of the database cannot reach.
+// The same one may come again.
+type Publisher interface {
+	Publish(ctx context.Context, c Checkpoint) error
+}
+
+// Directory keeps every checkpoint in a file of its own, durably.
+type Directory struct{ Path string }
 
 // Publish writes the checkpoint, unless it is there already. One of another log
 // of the same size, such as after a reset, gets a name with its hash.
-func (d CheckpointDir) Publish(_ context.Context, c Checkpoint) error {
+func (d Directory) Publish(_ context.Context, c Checkpoint) error {
 	name := fmt.Sprintf("checkpoint-%012d.txt", c.Size)
 	text, _, _ := strings.Cut(c.Signed, "\n\n") // signatures follow
 	there, err := durable.ReadFile(filepath.Join(d.Path, name), maxCheckpoint)
@@ -50,19 +59,26 @@ func (d CheckpointDir) Publish(_ context.Context, c Checkpoint) error {
 	return nil
 }
 
-func (d CheckpointDir) write(name, content string) error {
+func (d Directory) write(name, content string) error {
 	f, err := durable.Begin(d.Path)
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteString(content)
-	if err = errors.Join(err, f.Chmod(0o644)); err != nil { // everybody may read it
+	if err = errors.Join(err, f.Chmod(0o644)); err != nil { // all may read it
 		return errors.Join(err, f.Discard())
 	}
 	return f.Create(name)
 }
 
-// Publish posts the checkpoint as JSON, signed as a notice is.
+// Webhook posts checkpoints as JSON.
+type Webhook struct {
+	// Post posts a body once, as notify.Webhook does. The key is the same when it
+	// is repeated.
+	Post func(ctx context.Context, body []byte, contentType, key string) error
+}
+
+// Publish posts the checkpoint, signed as a notice is.
 func (w Webhook) Publish(ctx context.Context, c Checkpoint) error {
 	body, err := json.Marshal(struct {
 		Type string `json:"type"`
@@ -71,7 +87,7 @@ func (w Webhook) Publish(ctx context.Context, c Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	return w.post(ctx, body, "application/json", fmt.Sprintf("%s/%d", c.Origin, c.Size))
+	return w.Post(ctx, body, "application/json", fmt.Sprintf("%s/%d", c.Origin, c.Size))
 }
 
 // Witness hands checkpoints to a C2SP tlog-witness, such as another Sandtrail.
@@ -95,7 +111,7 @@ func (w Witness) Publish(ctx context.Context, c Checkpoint) error {
 		}
 		old = seen
 	}
-	return sandtrail.Errorf(sandtrail.CodeUnavailable, "the witness %s learns of checkpoints faster than we can prove; it is tried again", hostOf(w.URL))
+	return sandtrail.Errorf(sandtrail.CodeUnavailable, "the witness %s learns of checkpoints faster than we can prove; it is tried again", delivery.HostOf(w.URL))
 }
 
 // add posts a request. It returns the size that the witness has seen when the
@@ -103,20 +119,20 @@ func (w Witness) Publish(ctx context.Context, c Checkpoint) error {
 func (w Witness) add(ctx context.Context, body []byte) (seen int64, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(w.URL, "/")+"/add-checkpoint", strings.NewReader(string(body)))
 	if err != nil {
-		return -1, fmt.Errorf("witness %s: %w", hostOf(w.URL), withoutURL(err))
+		return -1, fmt.Errorf("witness %s: %w", delivery.HostOf(w.URL), delivery.WithoutURL(err))
 	}
 	request.Header.Set("Content-Type", "text/plain")
-	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
+	ctx, cancel := context.WithTimeout(ctx, delivery.MaxTime)
 	defer cancel()
-	response, err := send(w.HTTP, request.WithContext(ctx))
+	response, err := delivery.Send(w.HTTP, request.WithContext(ctx))
 	if err != nil {
-		return -1, fmt.Errorf("witness %s: %w", hostOf(w.URL), err)
+		return -1, fmt.Errorf("witness %s: %w", delivery.HostOf(w.URL), err)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
 	switch {
 	case err != nil:
-		return -1, fmt.Errorf("witness %s: %w", hostOf(w.URL), err)
+		return -1, fmt.Errorf("witness %s: %w", delivery.HostOf(w.URL), err)
 	case response.StatusCode == http.StatusOK:
 		return -1, nil
 	case response.StatusCode == http.StatusConflict:
@@ -125,5 +141,5 @@ func (w Witness) add(ctx context.Context, body []byte) (seen int64, err error) {
 			return seen, nil
 		}
 	}
-	return -1, fmt.Errorf("witness %s answered %s: %.300s", hostOf(w.URL), response.Status, answer)
+	return -1, fmt.Errorf("witness %s answered %s: %.300s", delivery.HostOf(w.URL), response.Status, answer)
 }

@@ -1,4 +1,4 @@
-package notify
+package delivery_test
 
 import (
 	"context"
@@ -9,6 +9,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/sandtrail/sandtrail/alert"
+	"github.com/sandtrail/sandtrail/ledger/publish"
+	"github.com/sandtrail/sandtrail/notify"
 )
 
 // secrets are parts of addresses that no log and no error may show.
@@ -16,12 +20,15 @@ var secrets = []string{"hunter2", "T0KEN", "s3cret"}
 
 // sends are the ways out that carry something that is for one receiver alone.
 func sends(address string) map[string]func(context.Context) error {
-	hook := Webhook{URL: address, Secret: "s3cret", Now: func() time.Time { return noon }}
-	c := Checkpoint{Origin: "o", Size: 1, Signed: "o\n1\n\n", Proof: func(context.Context, int64) ([]byte, error) { return []byte("old 0\n\no\n"), nil }}
+	noon := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	hook := notify.Webhook{URL: address, Secret: "s3cret", Now: func() time.Time { return noon }}
+	c := publish.Checkpoint{Origin: "o", Size: 1, Signed: "o\n1\n\n", Proof: func(context.Context, int64) ([]byte, error) { return []byte("old 0\n\no\n"), nil }}
 	return map[string]func(context.Context) error{
-		"webhook":            func(ctx context.Context) error { return hook.Notify(ctx, notice(true)) },
-		"checkpoint webhook": func(ctx context.Context) error { return hook.Publish(ctx, c) },
-		"witness":            func(ctx context.Context) error { return Witness{URL: address}.Publish(ctx, c) },
+		"webhook": func(ctx context.Context) error {
+			return hook.Notify(ctx, notify.NewNotice(true, noon, alert.Verdict{}))
+		},
+		"checkpoint webhook": func(ctx context.Context) error { return publish.Webhook{Post: hook.Post}.Publish(ctx, c) },
+		"witness":            func(ctx context.Context) error { return publish.Witness{URL: address}.Publish(ctx, c) },
 	}
 }
 
