@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,11 +18,20 @@ type Checkpoint struct {
 	Origin string // names the log
 	Size   int64
 	Root   Hash
+	// Lost are the names of the keys that were lost before it, separated by blanks; "":
+	// none. It is an extension line of the note.
+	Lost string
 }
+
+const lostPrefix = "sandtrail/lost-keys "
 
 // text is the body of the note.
 func (c Checkpoint) text() string {
-	return fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, base64.StdEncoding.EncodeToString(c.Root[:]))
+	text := fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, base64.StdEncoding.EncodeToString(c.Root[:]))
+	if c.Lost != "" {
+		text += lostPrefix + c.Lost + "\n"
+	}
+	return text
 }
 
 func parseCheckpoint(text string) (Checkpoint, error) {
@@ -37,7 +47,13 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 	if err != nil || len(root) != tlog.HashSize {
 		return Checkpoint{}, fmt.Errorf("%q is not a root hash", lines[2])
 	}
-	return Checkpoint{Origin: lines[0], Size: size, Root: Hash(root)}, nil
+	c := Checkpoint{Origin: lines[0], Size: size, Root: Hash(root)}
+	for _, extension := range lines[3:] {
+		if lost, is := strings.CutPrefix(extension, lostPrefix); is {
+			c.Lost = lost
+		}
+	}
+	return c, nil
 }
 
 // ErrSignature is wrapped by the error for a checkpoint that no known key
@@ -51,7 +67,10 @@ type Verifiers struct{ keys []note.Verifier }
 // name+hash+key.
 func ParseVerifiers(keys ...string) (Verifiers, error) {
 	var v Verifiers
-	for _, key := range keys {
+	for i, key := range keys {
+		if slices.Contains(keys[:i], key) {
+			continue // two of one name would be ambiguous
+		}
 		verifier, err := note.NewVerifier(key)
 		if err != nil {
 			return Verifiers{}, fmt.Errorf("public key %q: %w; it must be name+hash+key", key, err)

@@ -129,7 +129,10 @@ func (k Keys) Rotate(random io.Reader) (Keys, error) {
 
 // Sign signs a checkpoint for the log of the keys.
 func (k Keys) Sign(size int64, root Hash) ([]byte, error) {
-	c := Checkpoint{Origin: k.Origin(), Size: size, Root: root}
+	return k.sign(Checkpoint{Origin: k.Origin(), Size: size, Root: root})
+}
+
+func (k Keys) sign(c Checkpoint) ([]byte, error) {
 	signed, err := note.Sign(&note.Note{Text: c.text()}, k.signers...)
 	if err != nil {
 		return nil, fmt.Errorf("sign checkpoint: %w", err)

@@ -43,16 +43,17 @@ type Service struct {
 }
 
 // Checkpoint returns a signed checkpoint of the whole log. It signs one when
-// the log has grown since the newest.
+// the log has grown since the newest. Keys that are not those of the log are refused,
+// as by CheckKeys.
 func (s Service) Checkpoint(ctx context.Context, now time.Time) ([]byte, error) {
 	var newest []byte
 	var size int64
 	var root Hash
 	err := s.Log.Inspect(ctx, 0, func(snap Snapshot) (err error) {
-		if size, err = snap.Size(ctx); err != nil {
+		if err := s.checkKeys(ctx, snap); err != nil {
 			return err
 		}
-		if root, err = Root(size, tilesOf(ctx, snap)); err != nil {
+		if size, root, err = sizeAndRoot(ctx, snap); err != nil {
 			return err
 		}
 		newest, err = snap.Newest(ctx)
@@ -69,6 +70,15 @@ func (s Service) Checkpoint(ctx context.Context, now time.Time) ([]byte, error) 
 		return nil, err
 	}
 	return signed, s.Log.PutCheckpoint(ctx, size, now, signed)
+}
+
+// sizeAndRoot are those of the log as a snapshot has it.
+func sizeAndRoot(ctx context.Context, snap Snapshot) (size int64, root Hash, err error) {
+	if size, err = snap.Size(ctx); err != nil {
+		return 0, root, err
+	}
+	root, err = Root(size, tilesOf(ctx, snap))
+	return size, root, err
 }
 
 // PublicKeys are those that checkpoints are verified with.

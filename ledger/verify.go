@@ -52,6 +52,7 @@ type Summary struct {
 	Root        string           `json:"root"`        // of the log, base64
 	Checkpoints int              `json:"checkpoints"` // that the log agrees with
 	Unchecked   int              `json:"unchecked"`   // stored checkpoints, for want of a public key
+	LostKeys    []string         `json:"lostKeys,omitempty"` // named by a checkpoint signed after their loss, as origin+hash
 	Reasons     map[string]int64 `json:"reasons"`     // removed records by reason
 	Renames     int64            `json:"renames"`     // of users and strategies, whose executions are verified by their former ids
 	FindingsN   int64            `json:"findingCount"`
@@ -176,16 +177,20 @@ func (w *verifier) readCheckpoints(ctx context.Context) error {
 			w.since = since.Size
 		}
 	}
+	var unknown [][]byte
 	for signed, err := range w.src.Checkpoints(ctx) {
 		if err != nil {
 			return err
 		}
 		if len(w.Trusted.keys) == 0 {
 			w.sum.Unchecked++
-			continue
+		} else if _, err := w.Trusted.Open(signed); errors.Is(err, ErrSignature) {
+			unknown = append(unknown, signed)
+		} else {
+			w.addCheckpoint(signed, "stored")
 		}
-		w.addCheckpoint(signed, "stored")
 	}
+	w.sortUnknown(unknown)
 	return nil
 }
 

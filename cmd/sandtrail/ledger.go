@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -67,13 +68,32 @@ func (f ledgerKeyFlag) noKeyFile(d *deps) error {
 	return sandtrail.Errorf(sandtrail.CodeInvalid, "--ledger-key: the server signs with the key that it was started with: leave it out")
 }
 
-// ensure reads the key, and makes one where there is none.
-func (f ledgerKeyFlag) ensure(d *deps) (ledger.Keys, error) {
+// errNoKey is wrapped by the error of a log that is signed, whose key is not there.
+var errNoKey = errors.New("the key is not there")
+
+// ensure reads the key of a log, and makes one where there is none and the log was
+// never signed.
+func (f ledgerKeyFlag) ensure(ctx context.Context, d *deps, log ledger.Log) (ledger.Keys, error) {
 	path, err := f.path(d)
 	if err != nil {
 		return ledger.Keys{}, err
 	}
-	keys, err := ledger.EnsureKeys(path, "sandtrail/"+sandtrail.NewID(d.now()).String())
+	keys, err := ledger.LoadKeys(path)
+	if err == nil {
+		return keys, ledger.Service{Log: log, Keys: keys}.CheckKeys(ctx)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return keys, invalid(err)
+	}
+	names, err := ledger.Signers(ctx, log)
+	if err != nil {
+		return keys, err
+	}
+	if len(names) > 0 {
+		return keys, &sandtrail.Error{Code: sandtrail.CodeConflict, Err: errNoKey, Message: fmt.Sprintf(
+			"--ledger-key: there is no file %s, and this log is signed with %s: name the file of that key. %s", path, strings.Join(names, ", "), ledger.LostKey)}
+	}
+	keys, err = ledger.EnsureKeys(path, "sandtrail/"+sandtrail.NewID(d.now()).String())
 	return keys, invalid(err)
 }
 
@@ -82,7 +102,7 @@ func (f ledgerKeyFlag) service(ctx context.Context, d *deps) (s ledger.Service, 
 	if s.Log, err = d.ledgerOf(ctx); err != nil {
 		return s, err
 	}
-	s.Keys, err = f.ensure(d)
+	s.Keys, err = f.ensure(ctx, d, s.Log)
 	return s, err
 }
 
@@ -163,32 +183,47 @@ func (ledgerKeyCmd) Examples() []string {
 }
 
 // Run prints a key a line, the newest of those that sign last.
-func (c *ledgerKeyCmd) Run(d *deps) error {
-	if err := c.noServer(d); err != nil {
-		return err
-	}
-	keys, err := c.ensure(d)
-	if err != nil {
-		return err
-	}
-	return d.say("%s", strings.Join(keys.Public(), "\n"))
-}
-
-type ledgerRotateCmd struct{ ledgerKeyFlag }
-
-// Examples shows how it is used.
-func (ledgerRotateCmd) Examples() []string {
-	return []string{"sandtrail ledger rotate"}
-}
-
-// Run replaces the key file.
-func (c *ledgerRotateCmd) Run(d *deps) error {
+func (c *ledgerKeyCmd) Run(ctx context.Context, d *deps) error {
 	if err := c.noServer(d); err != nil {
 		return err
 	}
 	path, err := c.path(d)
 	if err != nil {
 		return err
+	}
+	keys, err := ledger.LoadKeys(path) // which needs no database
+	if errors.Is(err, fs.ErrNotExist) {
+		var s ledger.Service
+		s, err = c.service(ctx, d)
+		keys = s.Keys
+	}
+	if err != nil {
+		return invalid(err)
+	}
+	return d.say("%s", strings.Join(keys.Public(), "\n"))
+}
+
+type ledgerRotateCmd struct {
+	Lost bool `help:"The key is lost: make another. Its first checkpoint names the lost one, and verify says so from then on."`
+	ledgerKeyFlag
+}
+
+// Examples shows how it is used.
+func (ledgerRotateCmd) Examples() []string {
+	return []string{"sandtrail ledger rotate", "sandtrail ledger rotate --lost"}
+}
+
+// Run replaces the key file, and says which key is the new one.
+func (c *ledgerRotateCmd) Run(ctx context.Context, d *deps) error {
+	if err := c.noServer(d); err != nil {
+		return err
+	}
+	path, err := c.path(d)
+	if err != nil {
+		return err
+	}
+	if c.Lost {
+		return c.replace(ctx, d, path)
 	}
 	keys, err := ledger.LoadKeys(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -202,6 +237,27 @@ func (c *ledgerRotateCmd) Run(d *deps) error {
 	}
 	if err := ledger.WriteKeys(path, keys, (*durable.File).Replace); err != nil {
 		return err
+	}
+	return d.say("%s", strings.Join(keys.Public(), "\n"))
+}
+
+// replace makes a key for a log whose own is lost. A file that is there is kept: it may
+// be the key of another log.
+func (c *ledgerRotateCmd) replace(ctx context.Context, d *deps, path string) error {
+	log, err := d.ledgerOf(ctx)
+	if err != nil {
+		return err
+	}
+	keys, err := ledger.LoadKeys(path)
+	if err == nil && (ledger.Service{Log: log, Keys: keys}).CheckKeys(ctx) == nil {
+		return sandtrail.Errorf(sandtrail.CodeConflict, "--lost: %s is the key of this log, and is not lost: leave --lost out", path)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return sandtrail.Errorf(sandtrail.CodeConflict, "--lost: %s is there, and is not the key of this log: move it away, or name another file with --ledger-key", path)
+	}
+	keys, err = ledger.ReplaceKeys(ctx, log, d.now(), func(k ledger.Keys) error { return ledger.WriteKeys(path, k, (*durable.File).Create) })
+	if err != nil {
+		return invalid(err)
 	}
 	return d.say("%s", strings.Join(keys.Public(), "\n"))
 }

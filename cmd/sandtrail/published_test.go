@@ -250,8 +250,8 @@ func TestVerifyAServerAfterAReset(t *testing.T) {
 	t.Chdir(t.TempDir())
 	database := pgtest.New(t)
 	fillForReading(t, database)
-	public, _, _ := strings.Cut(command(t, 0, "ledger", "key", "--ledger-key", "key"), "\n")
 	checkpoint := command(t, 0, "ledger", "checkpoint", "--ledger-key", "key", "--db", database)
+	public, _, _ := strings.Cut(command(t, 0, "ledger", "key", "--ledger-key", "key"), "\n")
 	if err := os.WriteFile("old", []byte(checkpoint), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	config := c.config(store, rules, periods, d, log)
 	config.Tracer = traces.Tracer()
 	config.Metrics = metrics
-	service, err := c.service(store, d, log)
+	service, err := c.service(ctx, store, d, log)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -27,11 +28,12 @@ type ledgerFlags struct {
 	VerifyEvery       duration       `default:"24h" env:"SANDTRAIL_VERIFY_EVERY" help:"Compare the executions with the ledger this often; 0 never does."`
 }
 
-// service is the ledger of a store. Where the key's file was not named and
-// cannot be made, there is service without it: nil.
-func (c *ledgerFlags) service(store keeper, d *deps, log *slog.Logger) (*ledger.Service, error) {
-	keys, err := c.ensure(d)
-	if err != nil && c.LedgerKey == "" {
+// service is the ledger of a store. Where the key's file was not named and is not
+// there or cannot be made, there is service without it: nil. A key of another log is
+// refused.
+func (c *ledgerFlags) service(ctx context.Context, store keeper, d *deps, log *slog.Logger) (*ledger.Service, error) {
+	keys, err := c.ensure(ctx, d, store)
+	if err != nil && c.LedgerKey == "" && (sandtrail.CodeOf(err) != sandtrail.CodeConflict || errors.Is(err, errNoKey)) {
 		log.Warn("checkpoints, proofs and receipts are not served: name the key with --ledger-key", "error", err)
 		return nil, nil
 	}

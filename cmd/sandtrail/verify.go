@@ -82,10 +82,17 @@ func (c *verifyCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	if err := log.PutVerification(ctx, v.Outcome(d.now())); err != nil && !cannotWrite(err) {
-		d.warn("the outcome is not remembered: %v", err)
+	if c.ownEvidence() && v.FindingsN > 0 {
+		d.warn("the outcome is not stored as the database's, because it depends on the keys and checkpoints that were given here")
+	} else if err := log.PutVerification(ctx, v.Outcome(d.now())); err != nil && !cannotWrite(err) {
+		d.warn("the outcome is not stored: %v", err)
 	}
 	return v.print(d, c.Output)
+}
+
+// ownEvidence reports whether the caller brings keys or checkpoints.
+func (c *verifyCmd) ownEvidence() bool {
+	return len(c.PublicKey) > 0 || len(c.Checkpoint) > 0 || c.Since != ""
 }
 
 // verification is what the flags ask for.
@@ -277,9 +284,14 @@ func (v *verified) counts() string {
 	}
 	fmt.Fprintf(&b, "\nThe log of %s entries agrees with %s", human.Count(v.Leaves), human.Plural(int64(v.Checkpoints), "checkpoint"))
 	if v.Unchecked > 0 {
-		fmt.Fprintf(&b, "; %s were not checked, because no public key is known here", human.Count(int64(v.Unchecked)))
+		fmt.Fprintf(&b, "; %s were not checked, because no public key of theirs is known here", human.Count(int64(v.Unchecked)))
 	}
-	return b.String() + "." + v.closed()
+	b.WriteString("." + v.closed())
+	if len(v.LostKeys) > 0 {
+		fmt.Fprintf(&b, "\nThe operator lost the key %s and signs with another since: give its public key with --public-key, and checkpoints of it that were kept elsewhere with --checkpoint, to verify what it signed.",
+			strings.Join(v.LostKeys, ", "))
+	}
+	return b.String()
 }
 
 // closed words which logs were there before.

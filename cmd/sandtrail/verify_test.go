@@ -58,7 +58,7 @@ func (a *audited) ok(in string, args ...string) string {
 func (a *audited) verify(args ...string) (v verified, status int) {
 	a.Helper()
 	out, status := a.run("", append([]string{"verify", "-o", "json"}, args...)...)
-	if err := json.Unmarshal([]byte(out), &v); err != nil {
+	if err := json.NewDecoder(strings.NewReader(out)).Decode(&v); err != nil { // warnings follow
 		a.Fatalf("%v: %s", err, out)
 	}
 	return v, status
