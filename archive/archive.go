@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"slices"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/bounded"
@@ -83,7 +85,7 @@ func (a Archiver) begin(ctx context.Context, week time.Time) (f *archiveFile, er
 	if f.temp, err = a.Store.temp(); err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
-	f.out = a.Ledger.Export(f.temp, "parquet")
+	f.out = a.Ledger.Export(f.temp, "parquet", url.Values(api.FilterValues(sandtrail.Filter{Since: week, Until: week.AddDate(0, 0, 7)})).Encode())
 	f.rows = NewWriter(f.out)
 	return f, nil
 }

@@ -19,10 +19,10 @@ func (c *Client) Alerts(ctx context.Context) (api.Alerts, error) {
 // AlertEvents returns when rules began to fire and ended, newest first, those
 // before an event (the zero id: all).
 func (c *Client) AlertEvents(ctx context.Context, before sandtrail.ID, limit int) ([]alert.Event, error) {
-	values := values{}
-	values.limit(limit)
+	values := api.Values{}
+	values.Limit(limit)
 	if !before.IsZero() {
-		values.text("cursor", before.String())
+		values.Text("cursor", before.String())
 	}
 	page, err := get[api.Page[alert.Event]](ctx, c, url.Values(values), "v1", "alerts", "history")
 	return page.Items, err

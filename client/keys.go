@@ -31,13 +31,13 @@ func (c *Client) RevokeKey(ctx context.Context, id sandtrail.ID) error {
 // Accesses returns the lines of the access log that the query selects, newest
 // first. A limit of 0 takes the server's default.
 func (c *Client) Accesses(ctx context.Context, q auth.AccessQuery) (api.Page[auth.Access], error) {
-	values := values{}
-	values.limit(q.Limit)
-	values.text("actor", q.Actor)
-	values.text("action", q.Action)
-	values.text("outcome", string(q.Outcome))
+	values := api.Values{}
+	values.Limit(q.Limit)
+	values.Text("actor", q.Actor)
+	values.Text("action", q.Action)
+	values.Text("outcome", string(q.Outcome))
 	if !q.Before.IsZero() {
-		values.text("cursor", q.Before.String())
+		values.Text("cursor", q.Before.String())
 	}
 	return get[api.Page[auth.Access]](ctx, c, url.Values(values), "v1", "access-log")
 }

@@ -73,8 +73,8 @@ func (c *Client) Renames(ctx context.Context) iter.Seq2[ledger.StoredRename, err
 func entries[T any](ctx context.Context, c *Client, kind string, index func(T) int64) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		query, last := values{}, int64(-1)
-		for query.limit(sandtrail.MaxLimit); ; {
+		query, last := api.Values{}, int64(-1)
+		for query.Limit(sandtrail.MaxLimit); ; {
 			page, err := get[api.Page[T]](ctx, c, url.Values(query), "v1", "ledger", kind)
 			if err == nil && page.Next() != "" && (len(page.Items) == 0 || index(page.Items[len(page.Items)-1]) <= last) {
 				err = fmt.Errorf("GET /v1/ledger/%s: the pages do not go on after entry %d: a fault of the server", kind, last)
@@ -113,8 +113,8 @@ func (c *Client) Closed(ctx context.Context) ([]ledger.ClosedLog, error) {
 // first, which says where it is in the ledger, and returns the signed manifest of
 // all lines. As Export it is in the access log and is not repeated.
 func (c *Client) ExportSealed(ctx context.Context, f sandtrail.Filter, use func(line []byte) error) (manifest []byte, err error) {
-	query := filterValues(f)
-	query.text("manifest", "true")
+	query := api.FilterValues(f)
+	query.Text("manifest", "true")
 	request := call{method: http.MethodGet, path: []string{"v1", "export"}, query: url.Values(query)}
 	response, err := c.send(ctx, request)
 	if err != nil {
@@ -147,7 +147,7 @@ func (c *Client) ExportSealed(ctx context.Context, f sandtrail.Filter, use func(
 func (c *Client) Stream(ctx context.Context, f sandtrail.Filter, after follow.Place, use func(follow.Followed) error) error {
 	request := call{
 		method: http.MethodGet, path: []string{"v1", "executions", "stream"},
-		query: url.Values(filterValues(f)), after: string(after), once: true,
+		query: url.Values(api.FilterValues(f)), after: string(after), once: true,
 	}
 	response, err := c.send(ctx, request)
 	if err != nil {

@@ -83,9 +83,9 @@ func (c *Client) ExecutionByPrefix(ctx context.Context, p sandtrail.IDPrefix, us
 
 // Executions returns a page. Filter.Within counts from the server's clock.
 func (c *Client) Executions(ctx context.Context, q sandtrail.Query, _ time.Time) (sandtrail.Page, error) {
-	values := filterValues(q.Filter)
-	values.limit(q.Limit)
-	values.text("cursor", q.Cursor)
+	values := api.FilterValues(q.Filter)
+	values.Limit(q.Limit)
+	values.Text("cursor", q.Cursor)
 	page, err := get[api.Page[sandtrail.Execution]](ctx, c, url.Values(values), "v1", "executions")
 	return sandtrail.Page{Items: page.Items, NextCursor: page.Next()}, err
 }
@@ -94,7 +94,7 @@ func (c *Client) Executions(ctx context.Context, q sandtrail.Query, _ time.Time)
 // The server notes it in its access log, and it is not repeated: what was used
 // when it fails stays used.
 func (c *Client) Export(ctx context.Context, f sandtrail.Filter, use func([]sandtrail.Execution) error) error {
-	request := call{method: http.MethodGet, path: []string{"v1", "export"}, query: url.Values(filterValues(f))}
+	request := call{method: http.MethodGet, path: []string{"v1", "export"}, query: url.Values(api.FilterValues(f))}
 	response, err := c.send(ctx, request)
 	if err != nil {
 		return err
@@ -150,31 +150,31 @@ func (c *Client) Trends(ctx context.Context, q sandtrail.TrendQuery) ([]sandtrai
 	if _, err := q.Edges(); err != nil {
 		return nil, err
 	}
-	values := values{}
-	values.times(q.Since, q.Until)
-	values.text("bucket", string(q.Bucket))
-	values.owners(q.UserID, q.StrategyID)
+	values := api.Values{}
+	values.Times(q.Since, q.Until)
+	values.Text("bucket", string(q.Bucket))
+	values.Owners(q.UserID, q.StrategyID)
 	if q.Location != nil {
-		values.text("tz", q.Location.String())
+		values.Text("tz", q.Location.String())
 	}
 	return get[[]sandtrail.TrendBucket](ctx, c, url.Values(values), "v1", "trends")
 }
 
 // WindowStats summarises a window.
 func (c *Client) WindowStats(ctx context.Context, w sandtrail.Window) (sandtrail.WindowStats, error) {
-	values := values{}
-	values.times(w.Since, w.Until)
-	values.owners(w.UserID, w.StrategyID)
+	values := api.Values{}
+	values.Times(w.Since, w.Until)
+	values.Owners(w.UserID, w.StrategyID)
 	return get[sandtrail.WindowStats](ctx, c, url.Values(values), "v1", "window")
 }
 
 // Ranking returns the users or strategies that stand out in a window.
 func (c *Client) Ranking(ctx context.Context, q sandtrail.RankQuery) ([]sandtrail.Rank, error) {
-	values := values{}
-	values.times(q.Since, q.Until)
-	values.text("subject", string(q.Subject))
-	values.text("order", string(q.Order))
-	values.limit(q.Limit)
+	values := api.Values{}
+	values.Times(q.Since, q.Until)
+	values.Text("subject", string(q.Subject))
+	values.Text("order", string(q.Order))
+	values.Limit(q.Limit)
 	page, err := get[api.Page[sandtrail.Rank]](ctx, c, url.Values(values), "v1", "ranking")
 	return page.Items, err
 }
@@ -232,9 +232,9 @@ func (c *Client) DeleteStrategy(ctx context.Context, id string) (int64, error) {
 }
 
 func owners[T any](ctx context.Context, c *Client, q sandtrail.OwnerQuery, kind string) (sandtrail.OwnerPage[T], error) {
-	values := values{}
-	values.limit(q.Limit)
-	values.text("cursor", q.Cursor)
+	values := api.Values{}
+	values.Limit(q.Limit)
+	values.Text("cursor", q.Cursor)
 	page, err := get[api.Page[T]](ctx, c, url.Values(values), "v1", kind)
 	return sandtrail.OwnerPage[T]{Items: page.Items, NextCursor: page.Next()}, err
 }
@@ -253,8 +253,8 @@ func (c *Client) CountBefore(ctx context.Context, old sandtrail.Cutoff) (int64, 
 }
 
 func (c *Client) countOld(ctx context.Context, old sandtrail.Cutoff) (api.Count, error) {
-	ask := api.NewCleanup(old.Map(bound))
-	q := url.Values{"before": {formatTime(*ask.Before)}}
+	ask := api.NewCleanup(old.Map(api.Bound))
+	q := url.Values{"before": {api.FormatTime(*ask.Before)}}
 	for t, age := range ask.Types {
 		q.Set("types["+t+"]", age)
 	}
@@ -268,7 +268,7 @@ func (c *Client) countOld(ctx context.Context, old sandtrail.Cutoff) (api.Count,
 // were deleted beside the error.
 func (c *Client) Cleanup(ctx context.Context, old sandtrail.Cutoff) (int64, error) {
 	done, err := do[api.CleanedUp](ctx, c, call{
-		method: http.MethodPost, path: []string{"v1", "cleanup"}, body: api.NewCleanup(old.Map(bound)), once: true,
+		method: http.MethodPost, path: []string{"v1", "cleanup"}, body: api.NewCleanup(old.Map(api.Bound)), once: true,
 	})
 	var a *answered
 	if errors.As(err, &a) && a.problem.Deleted != nil {
@@ -304,69 +304,4 @@ func (c *Client) RemoveHold(ctx context.Context, subject sandtrail.Subject, id s
 func (c *Client) HeldBefore(ctx context.Context, old sandtrail.Cutoff) (int64, error) {
 	count, err := c.countOld(ctx, old)
 	return count.Held, err
-}
-
-// values are query parameters of which zero values are left out.
-type values url.Values
-
-func (v values) text(name, value string) {
-	if value != "" {
-		url.Values(v).Set(name, value)
-	}
-}
-
-func (v values) limit(n int) {
-	if n != 0 {
-		url.Values(v).Set("limit", strconv.Itoa(n))
-	}
-}
-
-func (v values) times(since, until time.Time) {
-	if !since.IsZero() {
-		v.text("since", formatTime(since))
-	}
-	if !until.IsZero() {
-		v.text("until", formatTime(until))
-	}
-}
-
-func (v values) owners(userID, strategyID string) {
-	v.text("userId", userID)
-	v.text("strategyId", strategyID)
-}
-
-func formatTime(t time.Time) string { return bound(t).Format(time.RFC3339Nano) }
-
-// bound is a bound of time as it can be written. One outside of the years
-// that RFC 3339 knows stands for their end: no record lies beyond.
-func bound(t time.Time) time.Time {
-	switch t = t.UTC(); {
-	case t.Year() < 0:
-		return time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
-	case t.Year() > 9999:
-		return time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
-	}
-	return t
-}
-
-func filterValues(f sandtrail.Filter) values {
-	v := values{}
-	v.owners(f.UserID, f.StrategyID)
-	v.text("executionType", string(f.Type))
-	v.times(f.Since, f.Until)
-	v.text("text", f.Text)
-	if f.Within != 0 {
-		v.text("within", f.Within.String())
-	}
-	for name, flag := range map[string]*bool{"success": f.Success, "timedOut": f.TimedOut} {
-		if flag != nil {
-			v.text(name, strconv.FormatBool(*flag))
-		}
-	}
-	for name, limit := range map[string]*int{"minTime": f.MinTime, "maxTime": f.MaxTime, "minMemory": f.MinMemory, "maxMemory": f.MaxMemory} {
-		if limit != nil {
-			v.text(name, strconv.Itoa(*limit))
-		}
-	}
-	return v
 }

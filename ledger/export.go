@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"hash"
@@ -17,14 +18,15 @@ type Export struct {
 
 	service Service
 	format  string
+	filter  string
 	to      io.Writer
 	hash    hash.Hash
 }
 
-// Export begins an export to a writer. The format, such as "ndjson", goes into the
-// manifest.
-func (s Service) Export(to io.Writer, format string) *Export {
-	return &Export{service: s, format: format, to: to, hash: sha256.New()}
+// Export begins an export to a writer. The format, such as "ndjson", and the filter, as
+// Manifest.Filter ("": Everything), go into the manifest.
+func (s Service) Export(to io.Writer, format, filter string) *Export {
+	return &Export{service: s, format: format, filter: cmp.Or(filter, Everything), to: to, hash: sha256.New()}
 }
 
 // Write implements io.Writer.
@@ -73,7 +75,7 @@ func (x *Export) Manifest(ctx context.Context, now time.Time) ([]byte, error) {
 		return nil, err
 	}
 	return x.service.Keys.SignManifest(Manifest{
-		Format: x.format, Records: x.Records, SHA256: [sha256.Size]byte(x.Sum()), Size: c.Size, Root: c.Root, At: now,
+		Format: x.format, Filter: x.filter, Records: x.Records, SHA256: [sha256.Size]byte(x.Sum()), Size: c.Size, Root: c.Root, At: now,
 	})
 }
 

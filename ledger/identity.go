@@ -59,12 +59,9 @@ func (s Service) checkKeys(ctx context.Context, snap Snapshot) error {
 		}
 	}
 	return sandtrail.Errorf(sandtrail.CodeConflict,
-		"the key %s has signed nothing of this log, whose newest checkpoint is signed with %s: use the file of that key. %s",
-		strings.Join(signersOfKeys(s.Keys), ", "), strings.Join(signersOf(newest), ", "), LostKey)
+		"the key %s has signed nothing of this log, whose newest checkpoint is signed with %s: use the file of that key",
+		strings.Join(signersOfKeys(s.Keys), ", "), strings.Join(signersOf(newest), ", "))
 }
-
-// LostKey says what to do when a key is lost.
-const LostKey = "If it is lost, sandtrail ledger rotate --lost makes a new one, and every verification says so from then on"
 
 func (s Service) signed(checkpoint []byte) bool {
 	_, err := s.Keys.Open(checkpoint)
@@ -84,7 +81,7 @@ func signersOfKeys(k Keys) (names []string) {
 func ReplaceKeys(ctx context.Context, log Log, now time.Time, place func(Keys) error) (Keys, error) {
 	lost, err := Signers(ctx, log)
 	if err == nil && len(lost) == 0 {
-		err = sandtrail.Errorf(sandtrail.CodeConflict, "no checkpoint of this log was signed yet, so that no key is lost: begin with sandtrail ledger checkpoint")
+		err = sandtrail.Errorf(sandtrail.CodeConflict, "no checkpoint of this log was signed yet, so that no key of it is lost: sign one with a new key")
 	}
 	if err != nil {
 		return Keys{}, err

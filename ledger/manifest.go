@@ -28,14 +28,26 @@ type Manifest struct {
 	Size    int64             // of the log when the export was made
 	Root    Hash
 	At      time.Time
+	// Filter is what was exported, as the query of the HTTP API's GET /v1/export, or
+	// Everything. "": a manifest of before there was this line.
+	Filter string
 }
+
+// Everything is the filter of an export of all executions.
+const Everything = "everything"
 
 const manifestType = "sandtrail-export/v1"
 
 func (m Manifest) text() string {
-	return fmt.Sprintf("%s\n%s\nformat %s\nrecords %d\nsha256 %x\nlog %d %s\nat %s\n", manifestType, m.Origin, m.Format, m.Records,
+	text := fmt.Sprintf("%s\n%s\nformat %s\nrecords %d\nsha256 %x\nlog %d %s\nat %s\n", manifestType, m.Origin, m.Format, m.Records,
 		m.SHA256, m.Size, base64.StdEncoding.EncodeToString(m.Root[:]), m.At.UTC().Format(time.RFC3339))
+	if m.Filter != "" {
+		text += filterLine + m.Filter + "\n"
+	}
+	return text
 }
+
+const filterLine = "filter "
 
 // SignManifest signs the manifest for the log of the keys.
 func (k Keys) SignManifest(m Manifest) ([]byte, error) {
@@ -72,7 +84,11 @@ func ReadManifest(signed []byte) (Manifest, error) {
 
 func parseManifest(text string) (m Manifest, err error) {
 	var sum, root, at string
-	_, err = fmt.Sscanf(text, manifestType+"\n%s\nformat %s\nrecords %d\nsha256 %s\nlog %d %s\nat %s\n",
+	lines, filter, filtered := strings.Cut(text, "\n"+filterLine)
+	if filtered {
+		lines, m.Filter = lines+"\n", strings.TrimSuffix(filter, "\n")
+	}
+	_, err = fmt.Sscanf(lines, manifestType+"\n%s\nformat %s\nrecords %d\nsha256 %s\nlog %d %s\nat %s\n",
 		&m.Origin, &m.Format, &m.Records, &sum, &m.Size, &root, &at)
 	if err != nil {
 		return Manifest{}, errors.New("the file must be a manifest of an export, " + manifestType)
@@ -135,7 +151,8 @@ func AppendExported(b []byte, e sandtrail.Execution, ref *LeafRef) ([]byte, erro
 
 // VerifyExport checks a file against its manifest: the whole by its hash and
 // the number of executions, and, of NDJSON, each execution against its ledger entry. report
-// receives what is found.
+// receives what is found. Of another format no execution is read: none is Intact. What
+// is not checked of a file without a finding is in Manifest.NotChecked.
 func VerifyExport(file io.Reader, m Manifest, report func(Finding)) (Summary, error) {
 	whole := sha256.New()
 	x := exportVerifier{report: report, sum: Summary{Leaves: m.Size, Root: m.Root.String(), Reasons: map[string]int64{}}}
@@ -148,7 +165,7 @@ func VerifyExport(file io.Reader, m Manifest, report func(Finding)) (Summary, er
 			x.find(Finding{Kind: Truncated, Detail: fmt.Sprintf("the file has %d records, the manifest says %d", x.sum.Records, m.Records)})
 		}
 	} else {
-		x.sum.Records, x.sum.Intact = m.Records, m.Records
+		x.sum.Records = m.Records
 	}
 	if _, err := io.Copy(io.Discard, file); err != nil {
 		return Summary{}, fmt.Errorf("verify export: %w", err)
@@ -157,6 +174,22 @@ func VerifyExport(file io.Reader, m Manifest, report func(Finding)) (Summary, er
 		x.find(Finding{Kind: Altered, Detail: "the file is not the one that the manifest was signed for"})
 	}
 	return x.sum, nil
+}
+
+// NotChecked lists what VerifyExport does not check of a file of the manifest.
+func (m Manifest) NotChecked() (list []string) {
+	switch {
+	case m.Filter == "":
+		list = append(list, "which executions were to be in the file: its manifest does not say, because it is from before manifests did")
+	case m.Filter == Everything:
+		list = append(list, "whether the log has executions that are not in the file: only verify at the database or its server tells")
+	default:
+		list = append(list, "whether the log has executions of "+m.Filter+" that are not in the file: only verify at the database or its server tells")
+	}
+	if m.Format != "ndjson" {
+		list = append(list, "each execution against its entry in the log: only ndjson has what that takes")
+	}
+	return append(list, fmt.Sprintf("whether the entries are among the %d of the log that the manifest names: a receipt of each proves that", m.Size))
 }
 
 // maxLine is how many bytes an exported line may have.

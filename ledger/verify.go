@@ -48,13 +48,13 @@ type Summary struct {
 	// they are in the tree, and what they are of was not compared.
 	Meanwhile int64 `json:"meanwhile,omitempty"`
 
-	Leaves      int64            `json:"leaves"`      // of the log
-	Root        string           `json:"root"`        // of the log, base64
-	Checkpoints int              `json:"checkpoints"` // that the log agrees with
-	Unchecked   int              `json:"unchecked"`   // stored checkpoints, for want of a public key
+	Leaves      int64            `json:"leaves"`             // of the log
+	Root        string           `json:"root"`               // of the log, base64
+	Checkpoints int              `json:"checkpoints"`        // that the log agrees with
+	Unchecked   int              `json:"unchecked"`          // stored checkpoints, for want of a public key
 	LostKeys    []string         `json:"lostKeys,omitempty"` // named by a checkpoint signed after their loss, as origin+hash
-	Reasons     map[string]int64 `json:"reasons"`     // removed records by reason
-	Renames     int64            `json:"renames"`     // of users and strategies, whose executions are verified by their former ids
+	Reasons     map[string]int64 `json:"reasons"`            // removed records by reason
+	Renames     int64            `json:"renames"`            // of users and strategies, whose executions are verified by their former ids
 	FindingsN   int64            `json:"findingCount"`
 	Closed      []ClosedLog      `json:"closed,omitempty"` // logs that were here before this one, the last first
 }

@@ -33,7 +33,7 @@ var movedQuestions = map[string]func(ctx context.Context, s *postgres.Store, w s
 	},
 	"export": func(ctx context.Context, s *postgres.Store, w sandtrail.Window, _ follow.Place) (n int, err error) {
 		q := sandtrail.Query{Filter: sandtrail.Filter{Since: w.Since, Until: w.Until, Type: sandtrail.Terminal}, Limit: 100}
-		out := ledger.Service{Log: s}.Export(io.Discard, "ndjson")
+		out := ledger.Service{Log: s}.Export(io.Discard, "ndjson", "")
 		for {
 			page, err := s.Executions(ctx, q, now)
 			if err != nil {

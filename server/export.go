@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -74,7 +75,7 @@ func (s *Server) exportAll(ctx context.Context, q sandtrail.Query, first sandtra
 	if write != nil {
 		return s.exportPages(ctx, q, first, write)
 	}
-	x := s.cfg.Ledger.Export(out, "ndjson")
+	x := s.cfg.Ledger.Export(out, "ndjson", url.Values(api.FilterValues(q.Filter)).Encode())
 	err := s.exportPages(ctx, q, first, func(page []sandtrail.Execution) error { return x.Lines(ctx, page) })
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ type Ledger interface {
 	Closed(ctx context.Context) ([]ledger.ClosedLog, error)
 	ClosedTile(ctx context.Context, at time.Time, path string) ([]byte, error)
 	// Export begins an export with a manifest.
-	Export(to io.Writer, format string) *ledger.Export
+	Export(to io.Writer, format, filter string) *ledger.Export
 }
 
 func (s *Server) registerLedger() {
@@ -94,7 +94,7 @@ var errNoLedger = sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no l
 func (noLedger) Checkpoint(context.Context, time.Time) ([]byte, error) { return nil, errNoLedger }
 func (noLedger) Tile(context.Context, string) ([]byte, error)          { return nil, errNoLedger }
 
-func (noLedger) Export(io.Writer, string) *ledger.Export            { return nil }
+func (noLedger) Export(io.Writer, string, string) *ledger.Export            { return nil }
 func (noLedger) Closed(context.Context) ([]ledger.ClosedLog, error) { return nil, errNoLedger }
 
 func (noLedger) ClosedTile(context.Context, time.Time, string) ([]byte, error) {

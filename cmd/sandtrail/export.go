@@ -81,7 +81,7 @@ func (c *exportCmd) write(ctx context.Context, d *deps, to io.Writer, at time.Ti
 		if server, ok := store.(*client.Client); ok {
 			return fromServer(ctx, server, c.filter(at), to)
 		}
-		if m, err = c.manifested(ctx, d, to, so); err != nil {
+		if m, err = c.manifested(ctx, d, to, at, so); err != nil {
 			return nil, err
 		}
 		out = manifestExporter(ctx, m, c.Format)

@@ -68,6 +68,9 @@ func (f ledgerKeyFlag) noKeyFile(d *deps) error {
 	return sandtrail.Errorf(sandtrail.CodeInvalid, "--ledger-key: the server signs with the key that it was started with: leave it out")
 }
 
+// lostKey ends the error of a log whose key is not here.
+const lostKey = "; if it is lost, sandtrail ledger rotate --lost makes a new one, and every verify says so from then on"
+
 // errNoKey is wrapped by the error of a log that is signed, whose key is not there.
 var errNoKey = errors.New("the key is not there")
 
@@ -80,7 +83,10 @@ func (f ledgerKeyFlag) ensure(ctx context.Context, d *deps, log ledger.Log) (led
 	}
 	keys, err := ledger.LoadKeys(path)
 	if err == nil {
-		return keys, ledger.Service{Log: log, Keys: keys}.CheckKeys(ctx)
+		if err := (ledger.Service{Log: log, Keys: keys}).CheckKeys(ctx); err != nil {
+			return keys, &sandtrail.Error{Code: sandtrail.CodeOf(err), Err: err, Message: "--ledger-key: " + path + ": " + err.Error() + lostKey}
+		}
+		return keys, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return keys, invalid(err)
@@ -91,7 +97,7 @@ func (f ledgerKeyFlag) ensure(ctx context.Context, d *deps, log ledger.Log) (led
 	}
 	if len(names) > 0 {
 		return keys, &sandtrail.Error{Code: sandtrail.CodeConflict, Err: errNoKey, Message: fmt.Sprintf(
-			"--ledger-key: there is no file %s, and this log is signed with %s: name the file of that key. %s", path, strings.Join(names, ", "), ledger.LostKey)}
+			"--ledger-key: there is no file %s, and this log is signed with %s: name the file of that key%s", path, strings.Join(names, ", "), lostKey)}
 	}
 	keys, err = ledger.EnsureKeys(path, "sandtrail/"+sandtrail.NewID(d.now()).String())
 	return keys, invalid(err)

@@ -128,3 +128,41 @@ func TestAKeyGivenTwice(t *testing.T) {
 		t.Errorf("doctor blames the database for an argument: %s", out)
 	}
 }
+
+// What is said of an exported file is what was checked of it.
+func TestTheVerdictOfAnExportClaimsNoMore(t *testing.T) {
+	a := newAudited(t, 5)
+	dir := t.TempDir()
+	for _, c := range []struct {
+		name  string
+		args  []string
+		want  []string
+		never string
+	}{
+		{"e.ndjson", nil, []string{"5 executions: 5 as they were sealed.", "whether the log has executions that are not in the file"}, "Nothing was"},
+		{"e.ndjson", []string{"--until", "2030-01-01", "--failed"}, []string{"0 executions", "executions of success=false&until=2030-01-01T00%3A00%3A00Z that are not in the file"}, "Nothing was"},
+		{"e.parquet", []string{"--format", "parquet"}, []string{"5 executions.", "each execution against its entry"}, "intact"},
+	} {
+		export, manifest := filepath.Join(dir, c.name), filepath.Join(dir, "m.txt")
+		a.ok("", append([]string{"export", "--to", export, "--manifest", manifest}, c.args...)...)
+		out := a.ok("", "verify", "--export", export, "--manifest", manifest)
+		for _, want := range append(c.want, "✓ The file is the one", "Not checked:") {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s %v: lacks %q\n%s", c.name, c.args, want, out)
+			}
+		}
+		if strings.Contains(out, c.never) {
+			t.Errorf("%s %v: says %q\n%s", c.name, c.args, c.never, out)
+		}
+		v, status := a.verify("--export", export, "--manifest", manifest)
+		if status != 0 || len(v.NotChecked) < 2 || c.name == "e.parquet" && v.Intact != 0 {
+			t.Errorf("%s %v: status %d, %+v", c.name, c.args, status, v)
+		}
+		// The filter is signed.
+		text := string(readFile(t, manifest))
+		forged := strings.Replace(text, "\nfilter ", "\nfilter within=1h&", 1)
+		if out, status := a.run("", "verify", "--export", export, "--manifest", a.file(forged)); forged == text || status != statusFinding {
+			t.Errorf("a manifest of another filter: status %d\n%s", status, out)
+		}
+	}
+}

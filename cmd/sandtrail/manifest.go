@@ -3,21 +3,24 @@ package main
 import (
 	"context"
 	"io"
+	"net/url"
 	"os"
+	"time"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/client"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
 // manifested begins an export with a manifest, behind what is written already.
-func (c *exportCmd) manifested(ctx context.Context, d *deps, to io.Writer, so written) (*ledger.Export, error) {
+func (c *exportCmd) manifested(ctx context.Context, d *deps, to io.Writer, at time.Time, so written) (*ledger.Export, error) {
 	service, err := c.service(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	x := service.Export(to, c.Format)
+	x := service.Export(to, c.Format, url.Values(api.FilterValues(c.filter(at))).Encode())
 	if so.content != nil {
 		err = x.Resume(so.content, so.records)
 	}
@@ -102,6 +105,7 @@ func (c *verifyCmd) export(d *deps, trusted ledger.Verifiers) error {
 	if v.Summary, err = ledger.VerifyExport(file, m, v.add); err != nil {
 		return err
 	}
+	v.NotChecked, v.Manifest = m.NotChecked(), &m
 	if err := c.compare(trusted, ledger.Checkpoint{Origin: m.Origin, Size: m.Size, Root: m.Root}, v.find); err != nil {
 		return err
 	}

@@ -104,9 +104,28 @@ func (v *verified) published() string {
 	if wrong := v.Missing + v.Altered + v.Inserted; wrong > 0 {
 		fmt.Fprintf(&b, "Wrong: %s missing, %s altered, %s inserted.\n", human.Count(v.Missing), human.Count(v.Altered), human.Count(v.Inserted))
 	}
-	fmt.Fprintf(&b, "The log agrees with %s.%s\nNot checked:", human.Plural(int64(v.Checkpoints), "checkpoint"), v.closed())
-	for _, what := range v.NotChecked {
-		b.WriteString("\n- " + what)
+	fmt.Fprintf(&b, "The log agrees with %s.%s", human.Plural(int64(v.Checkpoints), "checkpoint"), v.closed())
+	return b.String() + v.unchecked()
+}
+
+// unchecked words what was not checked.
+func (v *verified) unchecked() string {
+	return "\nNot checked:\n- " + strings.Join(v.NotChecked, "\n- ")
+}
+
+// exported words the summary of an exported file.
+func (v *verified) exported() string {
+	text := human.Plural(v.Records, "execution")
+	if v.Manifest.Format == "ndjson" {
+		text += fmt.Sprintf(": %s as they were sealed", human.Count(v.Intact))
+		for _, part := range []struct {
+			n    int64
+			what string
+		}{{v.Altered, "altered"}, {v.Unsealed, "unsealed when they were exported"}} {
+			if part.n > 0 {
+				text += fmt.Sprintf(", %s %s", human.Count(part.n), part.what)
+			}
+		}
 	}
-	return b.String()
+	return text + "." + v.unchecked()
 }

@@ -225,8 +225,11 @@ const maxListed = 10_000
 type verified struct {
 	ledger.Summary
 	Findings []ledger.Finding `json:"findings"`
-	// NotChecked says what a server could not show; nil: the database was read.
+	// NotChecked says what a server could not show, or a file does not; nil: the
+	// database was read.
 	NotChecked []string `json:"notChecked,omitempty"`
+	// Manifest is that of an exported file, nil where none was verified.
+	Manifest *ledger.Manifest `json:"-"`
 }
 
 func (v *verified) add(f ledger.Finding) {
@@ -246,7 +249,10 @@ func (v *verified) print(d *deps, form string) error {
 		whole: v, rows: v.Findings, columns: findingColumns(),
 		empty: v.clean() + "\n" + v.counts(), foot: v.counts(),
 	}
-	if v.NotChecked != nil {
+	if v.Manifest != nil {
+		f.foot = v.exported()
+		f.empty = "✓ The file is the one that the manifest was signed for, by a key of the log " + v.Manifest.Origin + ".\n" + f.foot
+	} else if v.NotChecked != nil {
 		f.foot = v.published()
 		f.empty = "✓ The server shows the log that it signed, and each execution that it shows is the one that was sealed.\n" + f.foot
 	}
