@@ -94,7 +94,7 @@ var errNoLedger = sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no l
 func (noLedger) Checkpoint(context.Context, time.Time) ([]byte, error) { return nil, errNoLedger }
 func (noLedger) Tile(context.Context, string) ([]byte, error)          { return nil, errNoLedger }
 
-func (noLedger) Export(io.Writer, string, string) *ledger.Export            { return nil }
+func (noLedger) Export(io.Writer, string, string) *ledger.Export    { return nil }
 func (noLedger) Closed(context.Context) ([]ledger.ClosedLog, error) { return nil, errNoLedger }
 
 func (noLedger) ClosedTile(context.Context, time.Time, string) ([]byte, error) {
