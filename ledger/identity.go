@@ -81,7 +81,7 @@ func signersOfKeys(k Keys) (names []string) {
 func ReplaceKeys(ctx context.Context, log Log, now time.Time, place func(Keys) error) (Keys, error) {
 	lost, err := Signers(ctx, log)
 	if err == nil && len(lost) == 0 {
-		err = sandtrail.Errorf(sandtrail.CodeConflict, "no checkpoint of this log was signed yet, so that no key of it is lost; sign a checkpoint first")
+		err = sandtrail.Errorf(sandtrail.CodeConflict, "no checkpoint of this log was signed yet, so that no key of it is lost; make a key and sign a checkpoint first")
 	}
 	if err != nil {
 		return Keys{}, err
