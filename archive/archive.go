@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/sandtrail/sandtrail"
-	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/bounded"
@@ -85,7 +84,7 @@ func (a Archiver) begin(ctx context.Context, week time.Time) (f *archiveFile, er
 	if f.temp, err = a.Store.temp(); err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
-	f.out = a.Ledger.Export(f.temp, "parquet", url.Values(api.FilterValues(sandtrail.Filter{Since: week, Until: week.AddDate(0, 0, 7)})).Encode())
+	f.out = a.Ledger.Export(f.temp, "parquet", filterOf(week))
 	f.rows = NewWriter(f.out)
 	return f, nil
 }
@@ -266,4 +265,9 @@ func (a Archiver) Cleanup(ctx context.Context, from database.ArchivedCleaner, ol
 	// Now go what holds nothing any more.
 	n, err := from.CleanupArchived(ctx, time.Time{}, old, func(sandtrail.ID) bool { return false })
 	return deleted + n, err
+}
+
+// filterOf is the filter of a week, as ledger.Manifest has it.
+func filterOf(week time.Time) string {
+	return url.Values{"since": {week.Format(time.RFC3339)}, "until": {week.AddDate(0, 0, 7).Format(time.RFC3339)}}.Encode()
 }
