@@ -22,8 +22,7 @@ const (
 	RoleAdmin   Role = "admin"   // everything
 )
 
-// Key is what is kept about an API key. The secret itself is not: it is shown
-// once, when NewKey makes it.
+// Key is a stored API key, without its secret: NewKey returns that once.
 type Key struct {
 	ID         sandtrail.ID `json:"id"`
 	Name       string       `json:"name"`

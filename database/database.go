@@ -27,16 +27,16 @@ type Database interface {
 	// a lock: of several processes that start together one applies, the
 	// others wait and find nothing to do. It returns those it applied.
 	Migrate(ctx context.Context, now time.Time) ([]Migration, error)
-	// Doctor examines the database without changing it. Deep compares what is
-	// derived with the executions and may read all of them.
+	// Doctor examines the database without changing it. Deep compares roll-ups and
+	// other derived data with the executions, and may read all of them.
 	Doctor(ctx context.Context, depth Depth, now time.Time) ([]Check, error)
-	// Maintain does one round of every step of Upkeep. A step that fails keeps
-	// none of the others from its work; the error joins those of all.
+	// Maintain runs every step of Upkeep once, also after one has failed. Its error
+	// joins those of the steps.
 	Maintain(ctx context.Context, now time.Time) error
 	// Upkeep lists the steps of the work that keeps answers fast: creating
-	// partitions ahead, moving strays, folding what is pending. They depend on
-	// each other in nothing and may run at once, in several processes too; who
-	// finds the work taken, or what it needs locked, returns soon.
+	// partitions ahead, moving strays, applying pending changes to roll-ups. They
+	// depend on each other in nothing and may run at once, in several processes too.
+	// A step returns soon where another process runs it, or has locked its rows.
 	Upkeep() []UpkeepStep
 }
 

@@ -14,9 +14,8 @@ import (
 
 // Log is a store's ledger, as a Service uses it.
 type Log interface {
-	// Inspect runs f on one snapshot of the store, whose Records as many
-	// goroutines may call at the same time as are given. With none, f is all
-	// that uses it.
+	// Inspect runs f on one snapshot of the store. readers is how many goroutines
+	// may call its Records at the same time; 0: only f calls the snapshot.
 	Inspect(ctx context.Context, readers int, f func(Snapshot) error) error
 	// BlocksAt returns what is stored of the blocks with records about a time,
 	// in their order, all of one moment.
