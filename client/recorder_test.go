@@ -79,7 +79,7 @@ var testDay = sync.OnceValue(func() time.Time {
 // numbered is a record that is the same whoever makes it.
 func numbered(i int) sandtrail.Draft {
 	return sandtrail.Draft{
-		ID: sandtrail.ID{0: 1, 8: 0x80, 15: byte(i)}, UserID: "u", StrategyID: "s", Type: sandtrail.Validation,
+		ID: sandtrail.ID{0: 1, 8: 0x80, 14: byte(i >> 8), 15: byte(i)}, UserID: "u", StrategyID: "s", Type: sandtrail.Validation,
 		Success: new(true), ExecutionTime: &i, CreatedAt: testDay(),
 	}
 }
