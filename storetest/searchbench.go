@@ -85,7 +85,7 @@ func searchable(from, to, size int) []sandtrail.Admitted {
 	r := rand.New(rand.NewPCG(uint64(from), 1))
 	var batch []sandtrail.Admitted
 	for i := from; i < to; i++ {
-		at := sandtrail.Millisecond(noon.Add(-time.Duration(size-i) * (30 * 24 * time.Hour) / time.Duration(size)))
+		at := sandtrail.Millisecond(noon.Add(-time.Duration(size-i) * (30 * 24 * time.Hour / time.Duration(size))))
 		errors := ""
 		if i%6 == 0 {
 			errors = fmt.Sprintf(`"errors":[{"severity":"error","message":"unexpected token at line %d of module %x","code":"E%d"}],`, r.IntN(1000), r.Uint32(), r.IntN(50))
