@@ -65,7 +65,7 @@ func (f *Faults) Err(message string) error {
 
 // sort orders the faults by path, so that messages are stable.
 func (f *Faults) sort() {
-	slices.SortFunc(f.fields, func(a, b FieldError) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortStableFunc(f.fields, func(a, b FieldError) int { return strings.Compare(a.Path, b.Path) })
 }
 
 // Key applies the rules of an identifier that an application chooses.

@@ -19,14 +19,42 @@ import (
 // every verification with the first keys takes for forged, and the other way round.
 
 // Signers returns the names of the keys that signed the newest stored checkpoint, as
-// origin+hash, without verifying it. None: no checkpoint was signed yet.
+// origin+hash, without verifying it. None: no checkpoint of this log was signed yet.
 func Signers(ctx context.Context, log Log) (names []string, err error) {
 	err = log.Inspect(ctx, 0, func(snap Snapshot) error {
-		newest, err := snap.Newest(ctx)
+		newest, err := newestOf(ctx, snap)
 		names = signersOf(newest)
 		return err
 	})
 	return names, err
+}
+
+// newestOf is the newest stored checkpoint if it commits to this log, else nil: then it
+// is forged, or this log began behind another that was closed.
+func newestOf(ctx context.Context, snap Snapshot) ([]byte, error) {
+	newest, err := snap.Newest(ctx)
+	if err != nil || newest == nil {
+		return nil, err
+	}
+	// A log that began behind another takes a new key at any time: the witnesses of
+	// the former one ask for that.
+	if closed, err := snap.Closed(ctx); err != nil || len(closed) > 0 {
+		return nil, err
+	}
+	text, _, _ := strings.Cut(string(newest), "\n\n")
+	c, err := parseCheckpoint(text + "\n")
+	if err != nil {
+		return nil, nil // verify tells
+	}
+	size, err := snap.Size(ctx)
+	if err != nil || c.Size > size {
+		return nil, err
+	}
+	root, err := Root(c.Size, tilesOf(ctx, snap))
+	if err != nil || root != c.Root {
+		return nil, ctx.Err()
+	}
+	return newest, nil
 }
 
 // signersOf reads the names of the keys of a signed note.
@@ -43,13 +71,13 @@ func signersOf(signed []byte) (names []string) {
 }
 
 // CheckKeys refuses, with sandtrail.CodeConflict, keys with which no stored checkpoint
-// was signed where another was.
+// was signed where the newest one of this log was signed with others.
 func (s Service) CheckKeys(ctx context.Context) error {
 	return s.Log.Inspect(ctx, 0, func(snap Snapshot) error { return s.checkKeys(ctx, snap) })
 }
 
 func (s Service) checkKeys(ctx context.Context, snap Snapshot) error {
-	newest, err := snap.Newest(ctx)
+	newest, err := newestOf(ctx, snap)
 	if err != nil || newest == nil || s.signed(newest) {
 		return err
 	}

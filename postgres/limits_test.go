@@ -136,7 +136,7 @@ var (
 		"PutWitnessed": func(c call) error { return second(c.PutWitnessed(c.ctx, "o", nil, []byte("s"), now)) },
 	}
 	// uncalled ends the store, or is for tests alone.
-	uncalled = []string{"Close", "CountPartitions", "DropWeek", "EndAtFirst", "MakePartition", "SnapshotsOlder"}
+	uncalled = []string{"AsCoordinator", "Close", "CountPartitions", "DropWeek", "EndAtFirst", "MakePartition", "ReconcileAll", "SnapshotsOlder"}
 )
 
 type calls map[string]func(call) error

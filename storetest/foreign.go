@@ -219,6 +219,7 @@ type foreign struct {
 	when  string
 	// orphans says that there are executions without an owner.
 	orphans bool
+	keys    ledger.Keys // of the log, made when they are first needed
 }
 
 func (f *foreign) check(what string, err error) {

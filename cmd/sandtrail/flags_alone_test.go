@@ -54,6 +54,7 @@ var alone = map[string]observation{
 	"hold add --reason":          {"hold add --user ada --reason case; hold list -o csv", "hold add --user ada --reason other; hold list -o csv"},
 	"hold remove --strategy":     more("hold add --strategy momentum --reason case; hold remove", "--strategy momentum"),
 	"hold remove --user":         more("hold add --user ada --reason case; hold remove", "--user ada"),
+	"ledger rotate --lost":       more("ledger checkpoint; ledger rotate", "--lost"),
 	"ledger rotate --ledger-key": more("ledger key --ledger-key key; ledger rotate", "--ledger-key key"),
 
 	"ledger key --ledger-key":        {rotated + "ledger key", rotated + "ledger key --ledger-key k"},

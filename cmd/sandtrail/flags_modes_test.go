@@ -92,7 +92,7 @@ func onStore(t *testing.T, mode storeMode, all string) (text string) {
 
 // seededAgain removes what observations have written, and puts back what they have
 // removed; {} is before the names of Sandtrail's own tables.
-const seededAgain = `DELETE FROM {}holds; DELETE FROM {}silences; DELETE FROM {}keys WHERE coalesce(name, '') <> 'kept';
+const seededAgain = `DELETE FROM {}holds; DELETE FROM {}silences; DELETE FROM {}ledger_checkpoints; DELETE FROM {}keys WHERE coalesce(name, '') <> 'kept';
 	DELETE FROM sandbox_execution_logs; DELETE FROM users WHERE id NOT IN ('ada', 'bob'); DELETE FROM strategies WHERE id NOT IN ('momentum', 'other');
 	INSERT INTO sandbox_execution_logs SELECT * FROM seeded`
 

@@ -25,6 +25,7 @@ func more(base, flag string) observation { return observation{base, base + " " +
 // observed are the flags that are honoured in every mode, with what proves it.
 var observed = map[string]observation{
 	"list --user": more("list", "--user bob"), "list --strategy": more("list", "--strategy other"), "list --type": more("list", "--type terminal"),
+	"list --text": more("list", "--text nowhere"), "failures --text": more("failures --within 1d", "--text nowhere"), "export --text": more("export", "--text nowhere"),
 	"list --timed-out": more("list", "--timed-out"), "list --since": more("list", "--since 30m"), "list --until": more("list", "--until 30m"),
 	"list --min-time": more("list", "--min-time 2s"), "list --max-time": more("list", "--max-time 2s"),
 	"list --min-memory": more("list", "--min-memory 100"), "list --max-memory": more("list", "--max-memory 100"),

@@ -199,14 +199,23 @@ func (c *ledgerKeyCmd) Run(ctx context.Context, d *deps) error {
 	}
 	keys, err := ledger.LoadKeys(path) // which needs no database
 	if errors.Is(err, fs.ErrNotExist) {
-		var s ledger.Service
-		s, err = c.service(ctx, d)
-		keys = s.Keys
+		keys, err = c.prepare(ctx, d, path)
 	}
 	if err != nil {
 		return invalid(err)
 	}
 	return d.say("%s", strings.Join(keys.Public(), "\n"))
+}
+
+// prepare makes the key of a log that is to begin. In a file that the caller names it
+// may be that of any log; else the database, if there is one, must not be signed yet.
+func (c *ledgerKeyCmd) prepare(ctx context.Context, d *deps, path string) (ledger.Keys, error) {
+	if c.LedgerKey == "" {
+		if log, err := d.ledgerOf(ctx); err == nil {
+			return c.ensure(ctx, d, log)
+		}
+	}
+	return ledger.EnsureKeys(path, "sandtrail/"+sandtrail.NewID(d.now()).String())
 }
 
 type ledgerRotateCmd struct {
