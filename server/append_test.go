@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -269,43 +270,37 @@ func (f *failingPages) Executions(ctx context.Context, q sandtrail.Query, now ti
 	return f.Store.Executions(ctx, q, now)
 }
 
-// held is a store whose first append waits.
+// held is a store whose appends wait.
 type held struct {
 	sandtrail.Store
-	begun, let chan struct{}
-	once       sync.Once
+	let chan struct{}
 }
 
-func (h *held) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtrail.Appended, error) {
-	h.once.Do(func() {
-		close(h.begun)
-		select {
-		case <-h.let:
-		case <-ctx.Done():
-		}
-	})
-	if err := ctx.Err(); err != nil {
-		return sandtrail.Appended{}, err
+func (h held) Append(ctx context.Context, batch []sandtrail.Admitted) (sandtrail.Appended, error) {
+	select {
+	case <-h.let:
+		return h.Store.Append(ctx, batch)
+	case <-ctx.Done():
+		return sandtrail.Appended{}, ctx.Err()
 	}
-	return h.Store.Append(ctx, batch)
 }
 
-// Lines are read and checked while those before are stored.
+// Lines are read and checked while those before are stored: nothing is stored until
+// the time, which each batch is checked by, is asked for a second one.
 func TestNDJSONIsReadWhileItIsStored(t *testing.T) {
-	h := &held{begun: make(chan struct{}), let: make(chan struct{})}
-	let := sync.OnceFunc(func() { close(h.let) })
+	var asked atomic.Int64
+	let := make(chan struct{})
 	k := newKit(t, func(c *server.Config) {
-		h.Store, c.Store = c.Store, h
+		c.Store = held{c.Store, let}
 		c.Limits.RequestTime = 20 * time.Second
 		c.Now = func() time.Time {
-			select {
-			case <-h.begun: // so it is for the second batch that the time is asked
-				let()
-			default:
+			if asked.Add(1) == 2 {
+				close(let)
 			}
 			return start
 		}
 	}).owners()
+	asked.Store(0)
 	got := as[api.Appended](t, k.do(ndjson(repeat(2500, func(int) string { return record() }))), 201)
 	if got.Accepted != 2500 || k.count() != 2500 {
 		t.Errorf("accepted %d, stored %d", got.Accepted, k.count())
