@@ -211,8 +211,12 @@ func (c *ledgerKeyCmd) Run(ctx context.Context, d *deps) error {
 // may be that of any log; else the database, if there is one, must not be signed yet.
 func (c *ledgerKeyCmd) prepare(ctx context.Context, d *deps, path string) (ledger.Keys, error) {
 	if c.LedgerKey == "" {
-		if log, err := d.ledgerOf(ctx); err == nil {
+		log, err := d.ledgerOf(ctx)
+		if err == nil {
 			return c.ensure(ctx, d, log)
+		}
+		if db, _, _ := d.target(); !strings.HasPrefix(db, "sqlite:") {
+			return ledger.Keys{}, err // it may be signed
 		}
 	}
 	return ledger.EnsureKeys(path, "sandtrail/"+sandtrail.NewID(d.now()).String())

@@ -165,8 +165,9 @@ func BenchmarkRecord(b *testing.B) {
 func BenchmarkStream(b *testing.B) {
 	size, url := benchSize(b), benchDatabase(b)
 	s := startServe(b, url)
+	bounded := http.Client{Timeout: 10 * time.Minute}
 	post := func(kind string, body []byte) {
-		response, err := http.Post(s.url+"/v1/executions", kind, bytes.NewReader(body))
+		response, err := bounded.Post(s.url+"/v1/executions", kind, bytes.NewReader(body))
 		check(b, err)
 		defer response.Body.Close()
 		if said, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusCreated {
