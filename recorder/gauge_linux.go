@@ -13,37 +13,51 @@ import (
 // charged to the group as well, stays out.
 //
 // Between two looks the kernel keeps the highest usage. Of that, the part held
-// is what exceeds the page cache and the like before and after.
+// is what exceeds the page cache before and after, and the unexplained usage
+// before or after: a process that ends takes its pages out of memory.stat some
+// time before it takes them out of the usage, so that one of the two may be high.
 type gauge struct {
 	stat, usage, mark *os.File
 
-	names  map[string]bool // the lines of memory.stat that are held
-	reset  string          // what sets the mark back when it is written; "": it is never set back
-	rest   int64           // usage that was not held at the last look, bytes
-	marked int64           // the mark at the last look, bytes
+	names  map[string]int // the lines of memory.stat that count, and for what
+	reset  string         // what sets the mark back when it is written; "": it is never set back
+	looked bool           // there was a look
+	last   sample         // of the last look
+	marked int64          // the mark at the last look, bytes
 
 	held int64 // the highest so far, bytes
 	peak int64 // the group's own highest usage, page cache and all, bytes
 }
 
-// heldV1 lacks the kernel's memory: cgroup v1 does not tell which of it serves
+// sample is the usage of a group at one moment in bytes: the sum of three parts.
+type sample struct{ held, cache, unexplained int64 }
+
+// What a line of memory.stat counts for.
+const (
+	isHeld = 1 + iota
+	isCache
+	isBoth // it is held, and part of a line that counts for the cache
+)
+
+// statV1 lacks the kernel's memory: cgroup v1 does not tell which of it serves
 // the page cache.
 var (
-	heldV1 = map[string]bool{"total_rss": true, "total_shmem": true}
-	heldV2 = map[string]bool{
-		"anon": true, "shmem": true, "sock": true, "kernel_stack": true, "pagetables": true,
-		"sec_pagetables": true, "percpu": true, "vmalloc": true, "slab_unreclaimable": true,
+	statV1 = map[string]int{"total_rss": isHeld, "total_shmem": isBoth, "total_cache": isCache}
+	statV2 = map[string]int{
+		"anon": isHeld, "shmem": isBoth, "sock": isHeld, "kernel_stack": isHeld, "pagetables": isHeld,
+		"sec_pagetables": isHeld, "percpu": isHeld, "vmalloc": isHeld, "slab_unreclaimable": isHeld,
+		"file": isCache, "slab_reclaimable": isCache,
 	}
 )
 
 // newGauge returns nil where the group has no memory controller.
 func newGauge(g *group) *gauge {
 	controller, current, mark := "", "memory.current", "memory.peak"
-	m := &gauge{names: heldV2, reset: "reset"}
+	m := &gauge{names: statV2, reset: "reset"}
 	switch g.method {
 	case CgroupHybrid, CgroupV1:
 		controller, current, mark = "memory", "memory.usage_in_bytes", "memory.max_usage_in_bytes"
-		m.names, m.reset = heldV1, "0"
+		m.names, m.reset = statV1, "0"
 	case CgroupSampling, Sampling:
 		return nil
 	}
@@ -90,17 +104,19 @@ func (m *gauge) look() {
 			m.reset = ""
 		}
 	}
-	held, usage, ok2 := m.now()
+	now, ok2 := m.now()
 	if !ok || !ok2 {
 		return
 	}
-	rest := max(usage-held, 0)
-	m.peak = max(m.peak, mark)
-	m.held = max(m.held, held)
-	if mark != m.marked { // it was reached since the last look
-		m.held = max(m.held, mark-max(rest, m.rest))
+	if !m.looked {
+		m.last.unexplained = now.unexplained
 	}
-	m.rest, m.marked = rest, mark
+	m.peak = max(m.peak, mark)
+	m.held = max(m.held, now.held)
+	if mark != m.marked { // it was reached since the last look
+		m.held = max(m.held, mark-max(now.cache, m.last.cache)-min(now.unexplained, m.last.unexplained))
+	}
+	m.looked, m.last, m.marked = true, now, mark
 	if m.reset != "" {
 		m.marked = 0
 	}
@@ -116,33 +132,42 @@ func (m *gauge) filled(limit int64) {
 	}
 }
 
-// now reads both figures of one moment: again if the usage changed meanwhile, as
+// now reads both files at one moment: again if the usage changed meanwhile, as
 // it does where the recorder had to wait for a core in between.
-func (m *gauge) now() (held, usage int64, ok bool) {
+func (m *gauge) now() (s sample, ok bool) {
 	const tries, tolerated = 4, 1 << 20
 	for range tries {
 		before, ok1 := number(m.usage)
-		var ok2, ok3 bool
-		held, ok2 = m.heldNow()
-		usage, ok3 = number(m.usage)
+		var ok2 bool
+		s, ok2 = m.explained()
+		usage, ok3 := number(m.usage)
+		s.unexplained = max(usage-s.held-s.cache, 0)
 		if ok = ok1 && ok2 && ok3; !ok || max(usage-before, before-usage) <= tolerated {
 			break
 		}
 	}
-	return held, usage, ok
+	return s, ok
 }
 
-func (m *gauge) heldNow() (held int64, ok bool) {
+// explained reads memory.stat.
+func (m *gauge) explained() (s sample, ok bool) {
 	text, err := contents(m.stat)
 	for line := range bytes.Lines(text) {
 		name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
-		if !m.names[string(name)] {
-			continue
-		}
+		kind := m.names[string(name)]
 		n, _ := strconv.ParseInt(string(value), 10, 64)
-		held, ok = held+n, true
+		switch kind {
+		case isHeld:
+			s.held += n
+		case isCache:
+			s.cache += n
+		case isBoth:
+			s.held, s.cache = s.held+n, s.cache-n
+		}
+		ok = ok || kind != 0
 	}
-	return held, ok && err == nil
+	s.cache = max(s.cache, 0) // the kernel's counts lag
+	return s, ok && err == nil
 }
 
 func number(f *os.File) (n int64, ok bool) {
