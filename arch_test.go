@@ -143,6 +143,7 @@ var edges = []edge{
 	{"notify", "internal/delivery", "posts to webhooks, and keeps secrets out of errors"},
 	{"ledger/publish", ".", "its errors"},
 	{"ledger/publish", "durable", "keeps checkpoints in files"},
+	{"ledger/publish", "ledger", "knows the error for a checkpoint that the log contradicts"},
 	{"ledger/publish", "internal/delivery", "posts to witnesses, and keeps secrets out of errors"},
 	{"worker", "ledger/publish", "the job that publishes checkpoints"},
 	{"cmd/sandtrail", "ledger/publish", "where checkpoints go"},

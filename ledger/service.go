@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -70,6 +71,44 @@ func (s Service) Checkpoint(ctx context.Context, now time.Time) ([]byte, error) 
 	}
 	return signed, s.Log.PutCheckpoint(ctx, size, now, signed)
 }
+
+// Confirm reports whether a checkpoint, signed with one of the log's keys, is of
+// this log or of one that was closed before. The error for another says what it
+// proves.
+func (s Service) Confirm(ctx context.Context, signed []byte) error {
+	c, err := s.Keys.Open(signed)
+	if err != nil {
+		return err
+	}
+	return s.Log.Inspect(ctx, 0, func(snap Snapshot) error {
+		size, err := snap.Size(ctx)
+		if err != nil {
+			return err
+		}
+		logs, err := snap.Closed(ctx)
+		if err != nil {
+			return err
+		}
+		for _, log := range append(logs, ClosedLog{Leaves: size, Tiles: tilesOf(ctx, snap)}) {
+			if c.Size > log.Leaves {
+				continue
+			}
+			if root, err := Root(c.Size, log.Tiles); err != nil {
+				return err
+			} else if root == c.Root {
+				return nil
+			}
+		}
+		if c.Size > size {
+			return fmt.Errorf("%w: it has %d entries, the log has %d: its end was cut off, or a backup was restored", ErrContradicted, c.Size, size)
+		}
+		return fmt.Errorf("%w: its first %d entries are others: the log was forked or rewritten", ErrContradicted, c.Size)
+	})
+}
+
+// ErrContradicted is wrapped by the error for a genuine checkpoint that the log
+// contradicts.
+var ErrContradicted = errors.New("the log contradicts this checkpoint of its own")
 
 // sizeAndRoot are those of the log as a snapshot has it.
 func sizeAndRoot(ctx context.Context, snap Snapshot) (size int64, root Hash, err error) {

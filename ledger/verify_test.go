@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -423,6 +424,17 @@ func TestSinceOfAnotherLog(t *testing.T) {
 		if diff := cmp.Diff([]FindingKind{test.want}, found); diff != "" || sum.Earlier != 0 || sum.Intact != 600 {
 			t.Errorf("%s: %d intact, %d verified earlier; findings (-want +got)\n%s", test.want, sum.Intact, sum.Earlier, diff)
 		}
+		err = Service{Log: m, Keys: keys}.Confirm(t.Context(), test.since)
+		if errors.Is(err, ErrContradicted) != (test.want != Reset) || err != nil && !errors.Is(err, ErrContradicted) {
+			t.Errorf("%s is confirmed with %v", test.want, err)
+		}
+	}
+	service := Service{Log: m, Keys: keys}
+	other, err := GenerateKeys(randomBytes{r}, keys.Origin())
+	check(t, err)
+	check(t, service.Confirm(t.Context(), m.sign(t, keys)))
+	if err := service.Confirm(t.Context(), former.sign(t, other)); !errors.Is(err, ErrSignature) {
+		t.Errorf("one that was signed with another key is confirmed with %v", err)
 	}
 }
 

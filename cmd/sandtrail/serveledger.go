@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -80,7 +81,7 @@ func (c *ledgerFlags) jobs(store serviceStore, service *ledger.Service, hook not
 		jobs = append(jobs, worker.Checkpoints(sign, store, c.publishers(hook), time.Duration(c.CheckpointEvery)))
 	}
 	if c.VerifyEvery > 0 {
-		verify := func(ctx context.Context, now time.Time) error { return verifyStore(ctx, store, service, now, log) }
+		verify := func(ctx context.Context, now time.Time) error { return c.verifyStore(ctx, store, service, now, log) }
 		jobs = append(jobs, worker.Verification(verify, store, time.Duration(c.VerifyEvery)))
 	}
 	return jobs
@@ -109,16 +110,19 @@ func signed(ctx context.Context, service ledger.Service, now time.Time) (publish
 	c, err := service.Keys.Open(text)
 	return publish.Checkpoint{
 		Origin: c.Origin, Size: c.Size, Signed: string(text),
-		Proof: func(ctx context.Context, old int64) ([]byte, error) { return service.WitnessRequest(ctx, old, text) },
+		Proof:   func(ctx context.Context, old int64) ([]byte, error) { return service.WitnessRequest(ctx, old, text) },
+		Confirm: service.Confirm,
 	}, err
 }
 
-// verifyStore verifies and remembers the outcome. What it finds goes to the
-// log, up to a number of findings.
-func verifyStore(ctx context.Context, store serviceStore, service *ledger.Service, now time.Time, log *slog.Logger) error {
+// verifyStore verifies, with the checkpoints of --checkpoint-dir that a key of the
+// log signed, and remembers the outcome. What it finds goes to the log, up to a
+// number of findings.
+func (c *ledgerFlags) verifyStore(ctx context.Context, store serviceStore, service *ledger.Service, now time.Time, log *slog.Logger) error {
 	v := ledger.Verification{}
 	if service != nil {
 		v.Trusted = service.Keys.Verifiers
+		v.Outside = c.published(service.Keys, log)
 	}
 	told := 0
 	v.Report = func(f ledger.Finding) {
@@ -132,4 +136,21 @@ func verifyStore(ctx context.Context, store serviceStore, service *ledger.Servic
 	}
 	log.Info("verify", "records", sum.Records, "findings", sum.FindingsN)
 	return store.PutVerification(ctx, sum.Outcome(now))
+}
+
+// published reads the checkpoints of --checkpoint-dir. Files that cannot be read or
+// that no key of the log signed prove nothing of the log; their number is logged.
+func (c *ledgerFlags) published(keys ledger.Keys, log *slog.Logger) [][]byte {
+	if c.CheckpointDir == "" {
+		return nil
+	}
+	all, err := publish.Directory{Path: string(c.CheckpointDir)}.All()
+	genuine := slices.DeleteFunc(slices.Clone(all), func(signed []byte) bool {
+		_, err := keys.Open(signed)
+		return err != nil
+	})
+	if skipped := len(all) - len(genuine); skipped > 0 || err != nil {
+		log.Warn("verify: some files of --checkpoint-dir are not compared with the log", "unsigned", skipped, "error", err)
+	}
+	return genuine
 }

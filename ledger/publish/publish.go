@@ -18,6 +18,7 @@ import (
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/durable"
 	"github.com/sandtrail/sandtrail/internal/delivery"
+	"github.com/sandtrail/sandtrail/ledger"
 )
 
 // Checkpoint is a signed checkpoint on its way out.
@@ -29,6 +30,9 @@ type Checkpoint struct {
 	// Proof makes the request to a witness that has seen the first old
 	// leaves: a C2SP tlog-witness add-checkpoint.
 	Proof func(ctx context.Context, old int64) ([]byte, error) `json:"-"`
+	// Confirm compares the log with a checkpoint that was published before. The
+	// error for one that the log contradicts wraps ledger.ErrContradicted.
+	Confirm func(ctx context.Context, signed []byte) error `json:"-"`
 }
 
 // maxCheckpoint is how many bytes of a file are read that could be a checkpoint.
@@ -44,19 +48,65 @@ type Publisher interface {
 type Directory struct{ Path string }
 
 // Publish writes the checkpoint, unless it is there already. One of another log
-// of the same size, such as after a reset, gets a name with its hash.
-func (d Directory) Publish(_ context.Context, c Checkpoint) error {
+// of the same size, such as after a reset, gets a name with its hash. Then Publish
+// compares the log with what the directory has of this size and of the largest: a
+// checkpoint that the log contradicts is an error that wraps
+// ledger.ErrContradicted and names the file.
+func (d Directory) Publish(ctx context.Context, c Checkpoint) error {
 	name := fmt.Sprintf("checkpoint-%012d.txt", c.Size)
 	text, _, _ := strings.Cut(c.Signed, "\n\n") // signatures follow
 	there, err := durable.ReadFile(filepath.Join(d.Path, name), maxCheckpoint)
 	was, _, _ := strings.Cut(string(there), "\n\n")
+	largest, errLargest := d.largest()
 	if err == nil && was != text || err != nil && !errors.Is(err, os.ErrNotExist) { // or no checkpoint is there
+		errLargest = errors.Join(errLargest, d.confirm(ctx, c, name))
 		name = fmt.Sprintf("checkpoint-%012d-%.4x.txt", c.Size, sha256.Sum256([]byte(text)))
 	}
 	if err := d.write(name, c.Signed); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("publish a checkpoint: %w", err)
 	}
-	return nil
+	if largest != "" && largest != fmt.Sprintf("checkpoint-%012d.txt", c.Size) {
+		errLargest = errors.Join(errLargest, d.confirm(ctx, c, largest))
+	}
+	return errLargest
+}
+
+// largest names the file of the largest checkpoint in the directory, "" for none.
+func (d Directory) largest() (string, error) {
+	files, err := filepath.Glob(filepath.Join(d.Path, "checkpoint-[0-9]*.txt")) // sorted
+	if err != nil || len(files) == 0 {
+		return "", err
+	}
+	return filepath.Base(files[len(files)-1]), nil
+}
+
+// All reads every checkpoint that the directory has. A file that is larger than a
+// checkpoint is an error, as is one that cannot be read.
+func (d Directory) All() (signed [][]byte, err error) {
+	files, err := filepath.Glob(filepath.Join(d.Path, "checkpoint-[0-9]*.txt"))
+	for _, file := range files {
+		text, errRead := durable.ReadFile(file, maxCheckpoint)
+		if errRead != nil {
+			err = errors.Join(err, errRead)
+			continue
+		}
+		signed = append(signed, text)
+	}
+	return signed, err
+}
+
+// confirm compares the log with a file. One that no key of the log signed proves
+// nothing.
+func (d Directory) confirm(ctx context.Context, c Checkpoint, name string) error {
+	path := filepath.Join(d.Path, name)
+	signed, err := durable.ReadFile(path, maxCheckpoint)
+	if err == nil {
+		err = c.Confirm(ctx, signed)
+	}
+	if errors.Is(err, ledger.ErrContradicted) {
+		return fmt.Errorf("%s: %w; keep the file, it is evidence, and run: sandtrail verify --checkpoint %s", path, err, path)
+	}
+	return ctx.Err()
 }
 
 func (d Directory) write(name, content string) error {

@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,11 +12,19 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sandtrail/sandtrail/ledger"
 )
 
 var checkpoint = Checkpoint{
 	Origin: "example.com/audit", Size: 7, Signed: "example.com/audit\n7\n…\n",
 	Proof: func(_ context.Context, old int64) ([]byte, error) { return fmt.Appendf(nil, "old %d", old), nil },
+	Confirm: func(_ context.Context, signed []byte) error { // all but those marked as of a fork
+		if strings.Contains(string(signed), "fork") {
+			return fmt.Errorf("%w: test", ledger.ErrContradicted)
+		}
+		return nil
+	},
 }
 
 func TestDirectory(t *testing.T) {
@@ -60,6 +69,29 @@ func TestDirectory(t *testing.T) {
 	}
 	if err := (Directory{Path: filepath.Join(dir.Path, "missing")}).Publish(t.Context(), checkpoint); err == nil {
 		t.Error("a directory that is missing is no error")
+	}
+}
+
+// TestDirectoryTellsOfForks: files that contradict the log are named, of the
+// checkpoint's size and beyond.
+func TestDirectoryTellsOfForks(t *testing.T) {
+	for _, size := range []int64{7, 900} {
+		dir := Directory{Path: t.TempDir()}
+		other := checkpoint
+		other.Size, other.Signed = size, fmt.Sprintf("example.com/audit\n%d\nfork\n", size)
+		other.Confirm = func(context.Context, []byte) error { return nil }
+		if err := dir.Publish(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // it is told again, and the checkpoint is published all the same
+			err := dir.Publish(t.Context(), checkpoint)
+			if name := fmt.Sprintf("checkpoint-%012d.txt", size); !errors.Is(err, ledger.ErrContradicted) || !strings.Contains(err.Error(), name) {
+				t.Errorf("beside a fork of %d entries: %v; want an error that names %s", size, err, name)
+			}
+		}
+		if files, err := os.ReadDir(dir.Path); err != nil || len(files) != 2 {
+			t.Errorf("%v, %v; want both checkpoints", files, err)
+		}
 	}
 }
 
