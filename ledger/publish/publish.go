@@ -104,7 +104,7 @@ func (d Directory) confirm(ctx context.Context, c Checkpoint, name string) error
 		err = c.Confirm(ctx, signed)
 	}
 	if errors.Is(err, ledger.ErrContradicted) {
-		return fmt.Errorf("%s: %w; keep the file, it is evidence, and run: sandtrail verify --checkpoint %s", path, err, path)
+		return fmt.Errorf("%s: %w; keep the file, it is evidence, and verify the log with it", path, err)
 	}
 	return ctx.Err()
 }
