@@ -37,6 +37,7 @@ var edges = []edge{
 
 	{"sqlite", ".", "implements the store's contracts"},
 	{"sqlite", "derive", "gives it the SQL"},
+	{"sqlite", "internal/sqlstore", "runs its SQL"},
 	{"sqlite", "rollup", "keeps and answers from the roll-ups"},
 	{"sqlite", "ledger", "keeps the ledger's leaves"},
 	{"sqlite", "internal/human", "the file's size in an examination"},
@@ -44,6 +45,7 @@ var edges = []edge{
 	{"sqlite", "modernc.org/sqlite", "the database"},
 	{"postgres", ".", "implements the store's contracts"},
 	{"postgres", "derive", "gives it the SQL"},
+	{"postgres", "internal/sqlstore", "runs its SQL"},
 	{"postgres", "rollup", "keeps and answers from the roll-ups"},
 	{"postgres", "ledger", "keeps the ledger's leaves"},
 	{"postgres", "internal/ownerkey", "spells owners' keys as their columns do"},
@@ -54,6 +56,7 @@ var edges = []edge{
 	{"storetest", ".", "the contracts it holds stores to"},
 	{"storetest", "ledger", "verifies what other clients wrote"},
 	{"storetest", "github.com/google/go-cmp", "shows how two answers differ"},
+	{"internal/sqlstore", ".", "implements the store's contracts"},
 	{"internal/recordcsv", ".", "writes the domain's executions"},
 	{"ingest", "internal/recordcsv", "reads the columns that exports have"},
 	{"server", "internal/recordcsv", "exports CSV"},

@@ -139,7 +139,7 @@ const purgeBatch = 5000
 // user. Interrupted, it can be called again.
 func (s *Store) DeleteUser(ctx context.Context, id string) (int64, error) {
 	ctx = database.WithOwnLimits(ctx)
-	id, err := s.spelled(ctx, sandtrail.Users, id)
+	id, err := engine{s}.Spell(ctx, sandtrail.Users, id)
 	if err != nil {
 		return 0, err
 	}
@@ -150,7 +150,7 @@ func (s *Store) DeleteUser(ctx context.Context, id string) (int64, error) {
 // DeleteStrategy is DeleteUser for strategies.
 func (s *Store) DeleteStrategy(ctx context.Context, id string) (int64, error) {
 	ctx = database.WithOwnLimits(ctx)
-	id, err := s.spelled(ctx, sandtrail.Strategies, id)
+	id, err := engine{s}.Spell(ctx, sandtrail.Strategies, id)
 	if err != nil {
 		return 0, err
 	}

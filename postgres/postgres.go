@@ -21,6 +21,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/internal/sqlstore"
 )
 
 // Options say where things are in the database. They matter to the migration
@@ -84,6 +85,7 @@ type LogTable struct {
 
 // Store is a database.Database on PostgreSQL.
 type Store struct {
+	tables
 	pool       pool
 	keepPlans  bool
 	options    Options
@@ -123,6 +125,7 @@ func openWith(ctx context.Context, config *pgxpool.Config, options Options) (*St
 	options.fewTexts, options.searchBudget = cmp.Or(options.fewTexts, fewTexts), cmp.Or(options.searchBudget, database.SearchBudget)
 	options.readAtOnce = cmp.Or(options.readAtOnce, readAtOnce)
 	s := &Store{pool: pool{connections}, options: options, keepPlans: config.ConnConfig.StatementCacheCapacity > 0}
+	s.tables = sqlstore.New(engine{s})
 	s.searching = make(chan struct{}, max(1, connections.Config().MaxConns/2))
 	if err := s.checkTriggers(ctx); err != nil {
 		connections.Close()

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail"
+	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/follow"
 	"github.com/sandtrail/sandtrail/internal/pgtest"
 	"github.com/sandtrail/sandtrail/postgres"
@@ -31,6 +33,28 @@ func TestKeysGone(t *testing.T) {
 		VALUES (gen_random_uuid(), 'k', 'admin', sha256('k'), now())`,
 		[]string{"DELETE FROM sandtrail.keys", "TRUNCATE sandtrail.keys", "TRUNCATE sandtrail.keys CASCADE"},
 		func(statement string) error { return second(conn.Exec(t.Context(), statement)) })
+}
+
+// TestOpeningWaitsForKeys: a key that is being made keeps servers from being opened.
+func TestOpeningWaitsForKeys(t *testing.T) {
+	s, url := open(t)
+	conn, watch := foreign(t, url), foreign(t, url)
+	exec(t, conn, "BEGIN")
+	exec(t, conn, `INSERT INTO sandtrail.keys (id, name, role, hash, created_at)
+		VALUES (gen_random_uuid(), 'k', 'admin', sha256('k'), now())`)
+	opened := make(chan error, 1)
+	go func() { opened <- s.Unkey(t.Context(), now) }()
+	for !value[bool](t, watch, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)") {
+		select {
+		case err := <-opened:
+			t.Fatalf("opened beside a key that is being made: %v", err)
+		default:
+		}
+	}
+	exec(t, conn, "COMMIT")
+	if err := <-opened; !errors.Is(err, auth.ErrKeyed) {
+		t.Errorf("open behind a key that was made: %v, want ErrKeyed", err)
+	}
 }
 
 // A transaction that began first and commits last must not be passed over.

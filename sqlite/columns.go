@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"math"
@@ -127,39 +126,5 @@ func scanInto(scan func(...any) error, e *sandtrail.Execution, metadata any, mor
 		return err
 	}
 	e.ID, e.CreatedAt, e.Classes = id.ID, at.Time, sandtrail.SplitClasses(classes)
-	return nil
-}
-
-// selectAll reads every row of a query.
-func selectAll[T any](ctx context.Context, s *Store, what, text string, args []any, read func(scan func(...any) error) (T, error)) (found []T, err error) {
-	err = s.query(ctx, what, text, args, func(rows *sql.Rows) (err error) {
-		found, err = collect(rows, read)
-		return err
-	})
-	return found, err
-}
-
-// idOrNull is the column of an id that may be absent.
-func idOrNull(id *sandtrail.ID) any {
-	if id == nil {
-		return nil
-	}
-	return id.String()
-}
-
-// optionalID scans a column of an id that may be absent.
-type optionalID struct{ into **sandtrail.ID }
-
-// Scan is part of sql.Scanner.
-func (o optionalID) Scan(src any) error {
-	if src == nil {
-		*o.into = nil
-		return nil
-	}
-	var id executionID
-	if err := id.Scan(src); err != nil {
-		return err
-	}
-	*o.into = &id.ID
 	return nil
 }

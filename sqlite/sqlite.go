@@ -24,6 +24,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/database"
+	"github.com/sandtrail/sandtrail/internal/sqlstore"
 )
 
 // Options tune a Store. The zero value is good.
@@ -69,6 +70,7 @@ func (o Options) withDefaults() Options {
 
 // Store is a database.Database in one file.
 type Store struct {
+	tables
 	path    string
 	opened  os.FileInfo // the file as it was when the Store was opened
 	options Options
@@ -94,6 +96,7 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	s := &Store{path: abs, options: options.withDefaults()}
+	s.tables = sqlstore.New(engine{s})
 	if err = s.touch(); err != nil {
 		return nil, err
 	}
