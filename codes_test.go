@@ -48,6 +48,7 @@ var passing = map[string]string{
 	`more than %d executions have other owners than they were sealed with, and no rename that was known at the start accounts for that; verify again once no user or strategy is being renamed`: "the renames are in the log",
 	`the database lacks %d migrations; migrate it`:                                                   "it is migrated",
 	`the roll-ups are those of an older Sandtrail; migrate the database`:                             "it is migrated",
+	`the database lacks %s, as after a tool has rebuilt a table: `:                                   "it is repaired",
 	`there is no such database file`:                                                                 "it is in its place",
 	`the database file cannot be opened or made`:                                                     "its directory is mended",
 	`the database file has vanished; restore it and restart`:                                         "it is restored",

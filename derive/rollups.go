@@ -101,6 +101,21 @@ func Retire(ctx context.Context, r Rollups, stored []StoredDay) (moved int64, er
 	return moved, mergeTotals(ctx, r, totals)
 }
 
+// Clear drops the live counts of stored days, so that all executions can be applied
+// anew; the counts of what retention removed stay.
+func Clear(ctx context.Context, r Rollups, stored []StoredDay) error {
+	days := map[rollup.Key]*rollup.Day{}
+	for _, s := range stored {
+		day := &rollup.Day{}
+		if err := s.decode(day); err != nil {
+			return err
+		}
+		day.Clear()
+		days[s.Key] = day
+	}
+	return putDays(ctx, r, days)
+}
+
 // putDays replaces stored days; empty ones are deleted.
 func putDays(ctx context.Context, r Rollups, days map[rollup.Key]*rollup.Day) error {
 	full := make([]StoredDay, 0, len(days))

@@ -31,6 +31,7 @@ const (
 	Forked       FindingKind = "forked"        // the log is not the one a checkpoint was signed for
 	Reset        FindingKind = "reset"         // a checkpoint is of a log that was closed before this one
 	BadSignature FindingKind = "bad-signature" // no key we know signed the checkpoint
+	Disarmed     FindingKind = "disarmed"      // triggers or indexes of the store are missing
 )
 
 // Summary counts what a verification saw. Records is the sum of the counts of
@@ -87,7 +88,7 @@ type Verification struct {
 func Verify(ctx context.Context, src Source, v Verification) (Summary, error) {
 	w := &verifier{Verification: v, src: src, sum: Summary{Reasons: map[string]int64{}}}
 	w.live, w.stored = newMultisets()
-	steps := []func(context.Context) error{w.readPending, w.readRemovals, w.readRenames, w.readClosed, w.readCheckpoints, w.walk, w.searchInserted}
+	steps := []func(context.Context) error{w.checkGuards, w.readPending, w.readRemovals, w.readRenames, w.readClosed, w.readCheckpoints, w.walk, w.searchInserted}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return Summary{}, fmt.Errorf("verify: %w", err)

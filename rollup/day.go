@@ -80,6 +80,15 @@ func (d *Day) Retire() Cell {
 	return live
 }
 
+// Clear drops the counts of stored records. Those of retired ones stay.
+func (d *Day) Clear() {
+	d.Summary.Live = Cell{}
+	for i := range d.slots {
+		d.slots[i].Live = Cell{}
+	}
+	d.slots = slices.DeleteFunc(d.slots, func(s slot) bool { return s.isEmpty() })
+}
+
 // IsEmpty reports whether the day counts nothing and need not be stored.
 func (d *Day) IsEmpty() bool { return d.Summary.isEmpty() && len(d.slots) == 0 }
 

@@ -90,8 +90,19 @@ func (c *connector) pragmas() []string {
 
 const ownWait = 5 * time.Millisecond
 
-// write runs fn in a transaction that holds the write lock and commits it.
+// write runs fn in a transaction that holds the write lock and commits it, unless
+// guards are missing.
 func (s *Store) write(ctx context.Context, what string, fn func(*sql.Tx) error) error {
+	return s.writeUnguarded(ctx, what, func(tx *sql.Tx) error {
+		if err := s.checkGuards(ctx, tx); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+// writeUnguarded is write for what makes the guards.
+func (s *Store) writeUnguarded(ctx context.Context, what string, fn func(*sql.Tx) error) error {
 	if s.frozen {
 		return s.unavailable(what+": the database file may only be read here; check its permissions and those of its directory", nil)
 	}

@@ -13,18 +13,11 @@ import (
 )
 
 // checkRollups counts all executions anew, day by day, and compares.
-func checkRollups(ctx context.Context, _ *Store, tx *sql.Tx) (database.Check, error) {
+func checkRollups(ctx context.Context, s *Store, tx *sql.Tx) (database.Check, error) {
 	return derive.CheckRollups(ctx, rollups{tx}, func() string {
-		return "somebody dropped the triggers of the table, or used INSERT OR REPLACE without PRAGMA recursive_triggers; count anew: " + recount
+		return "triggers were missing for a while, or INSERT OR REPLACE was used without PRAGMA recursive_triggers; count anew: " + s.repairCommand()
 	})
 }
-
-// recount makes changes of all executions, for the roll-ups alone. Pending changes
-// are kept for the ledger.
-const recount = `BEGIN IMMEDIATE; DELETE FROM sandtrail_rollups; DELETE FROM sandtrail_totals;
-INSERT INTO sandtrail_counted SELECT seq, sign, execution_id, created_at, reason FROM sandtrail_changes WHERE NOT updated; DELETE FROM sandtrail_changes;
-INSERT INTO sandtrail_changes SELECT NULL, 1, 1, NULL, id, user_id, strategy_id, created_at, success, timed_out, execution_time,
-memory_used, cpu_usage, error_count, warning_count FROM sandbox_execution_logs; COMMIT;`
 
 // Dates is part of derive.Snapshot.
 func (r rollups) Dates(ctx context.Context) ([]rollup.Date, error) {

@@ -36,7 +36,7 @@ func (s *Store) Doctor(ctx context.Context, depth database.Depth, now time.Time)
 type examination func(context.Context, *Store, *sql.Tx) (database.Check, error)
 
 func examinations(depth database.Depth) []examination {
-	all := []examination{checkMigrations, checkJournalMode, checkAutoVacuum, checkSize, checkLedger, checkTexts}
+	all := []examination{checkMigrations, examineGuards, checkJournalMode, checkAutoVacuum, checkSize, checkLedger, checkTexts}
 	if depth == database.Deep {
 		return append(all, checkIntegrity("integrity_check"), checkForeignKeys, checkRollups, checkValues)
 	}

@@ -27,7 +27,7 @@ func (s *Store) Inspect(ctx context.Context, readers int, f func(ledger.Snapshot
 	defer func() { _ = connections.close() }()
 	var txs []*sql.Tx
 	defer func() { rollBack(txs) }()
-	err := s.write(ctx, what, func(*sql.Tx) (err error) { // nobody writes meanwhile: all see the same
+	err := s.writeUnguarded(ctx, what, func(*sql.Tx) (err error) { // no process writes meanwhile: all see the same
 		rollBack(txs)
 		txs, err = begin(ctx, connections.DB, 1+readers)
 		return err

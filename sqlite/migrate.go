@@ -55,7 +55,7 @@ func (s *Store) Migrations(ctx context.Context) (all []database.Migration, err e
 // write lock: of several processes that start together one applies, the
 // others wait and find nothing to do.
 func (s *Store) Migrate(ctx context.Context, now time.Time) (applied []database.Migration, err error) {
-	err = s.write(ctx, "migrate", func(tx *sql.Tx) error {
+	err = s.writeUnguarded(ctx, "migrate", func(tx *sql.Tx) error {
 		applied = nil
 		if _, err := tx.ExecContext(ctx, createMigrations); err != nil {
 			return err
@@ -79,7 +79,7 @@ func (s *Store) Migrate(ctx context.Context, now time.Time) (applied []database.
 			}
 			applied = append(applied, m)
 		}
-		return nil
+		return s.checkGuards(ctx, tx)
 	})
 	if err != nil {
 		return nil, err

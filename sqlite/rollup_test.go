@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -112,28 +113,26 @@ func TestOtherWritersCount(t *testing.T) {
 	}
 }
 
-// TestDriftIsFoundAndMended writes past the triggers.
+// TestDriftIsFoundAndMended replaces executions as a client does whose recursive
+// triggers are off, so that the deletions fire none.
 func TestDriftIsFoundAndMended(t *testing.T) {
 	s, path := fileStore(t)
 	if _, err := s.Append(t.Context(), batchOf(20)); err != nil {
 		t.Fatal(err)
 	}
-	plain(t, path, "DROP TRIGGER sandtrail_execution_deleted", "DELETE FROM sandbox_execution_logs WHERE execution_time = 3")
-	var fix string
+	plain(t, path, "PRAGMA recursive_triggers = OFF", "REPLACE INTO sandbox_execution_logs SELECT * FROM sandbox_execution_logs WHERE execution_time = 3")
 	checks, err := s.Doctor(t.Context(), database.Deep, noon)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range checks {
-		if !c.OK && c.Name == "roll-ups" {
-			fix = c.Fix
-		}
+	if !slices.ContainsFunc(checks, func(c database.Check) bool {
+		return !c.OK && c.Name == "roll-ups" && strings.Contains(c.Fix, "migrate --repair")
+	}) {
+		t.Fatalf("the drift is not found: %+v", checks)
 	}
-	_, statements, found := strings.Cut(fix, "count anew: ")
-	if !found {
-		t.Fatalf("no statements mend it: %+v", checks)
+	if _, err := s.Repair(t.Context(), noon); err != nil {
+		t.Fatal(err)
 	}
-	plain(t, path, statements)
 	expectSound(t, s)
 }
 

@@ -80,6 +80,8 @@ type Store struct {
 
 	searching chan struct{} // a place for each search that runs: half of the readers
 
+	guarded atomic.Int64 // PRAGMA schema_version when all guards were in place; 0: not known
+
 	keyTypes atomic.Pointer[keyTypes] // nil: not read yet
 }
 
@@ -171,12 +173,15 @@ func (s *Store) Close() error {
 }
 
 // Ping reports whether the file is still the one that was opened and its
-// schema is complete.
+// schema is complete, with all triggers and indexes.
 func (s *Store) Ping(ctx context.Context) error {
 	return s.read(ctx, "ping", func(tx *sql.Tx) error {
 		pending, err := pendingMigrations(ctx, tx)
 		if err == nil && pending > 0 {
 			err = s.errPending(pending)
+		}
+		if err == nil {
+			err = s.checkGuards(ctx, tx)
 		}
 		return err
 	})

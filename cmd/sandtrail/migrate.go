@@ -26,7 +26,7 @@ type migrateCmd struct {
 	PrismaSchema cmdline.InPath `placeholder:"FILE" help:"PostgreSQL: read the tables, keys and columns of users, strategies and executions in this Prisma schema (a file, or a folder of them), and compare them with the database's."`
 	LogTable     string         `placeholder:"TABLE" help:"PostgreSQL: the table to adopt (default sandbox_execution_logs); a schema may precede it: app.RunLog."`
 	ExtraColumns string         `enum:",keep,metadata" default:"" placeholder:"keep|metadata" help:"With --adopt: what becomes of its columns that are none of an execution's: columns of the log (keep, the default) or keys of the metadata."`
-	Repair       bool           `help:"PostgreSQL: begin a new log where the table of executions was dropped from outside, as prisma migrate reset does; the old one's ledger is kept."`
+	Repair       bool           `help:"SQLite: make triggers and indexes that another tool dropped, enter what was written meanwhile into the ledger, count all executions anew. PostgreSQL: begin a new log where the table of executions was dropped from outside, as prisma migrate reset does; the old one's ledger is kept."`
 	DropOld      bool           `help:"With --adopt: drop the old table, which adoption has kept aside."`
 
 	Partitions string `enum:",auto,day,week,month" default:"" placeholder:"SIZE" help:"PostgreSQL: how long new partitions are: day, week, month or auto, by how many executions come (default: as before, auto at first)."`
@@ -75,9 +75,9 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 		return sandtrail.Errorf(sandtrail.CodeInvalid,
 			"migrate changes tables, for which a server has no call: run it at the database with --db, without --server and SANDTRAIL_SERVER")
 	}
-	if strings.HasPrefix(db, "sqlite:") && (c.Adopt || c.Repair || c.PrismaSchema != "" || c.LogTable != "" || c.Partitions != "" || c.ownerTables != ownerTables{}) {
+	if strings.HasPrefix(db, "sqlite:") && (c.Adopt || c.PrismaSchema != "" || c.LogTable != "" || c.Partitions != "" || c.ownerTables != ownerTables{}) {
 		return sandtrail.Errorf(sandtrail.CodeInvalid,
-			"--adopt, --repair, --prisma-schema, --log-table, --partitions and other names of tables and columns are for PostgreSQL: name the database with --db or SANDTRAIL_DB; on SQLite the tables are users and strategies")
+			"--adopt, --prisma-schema, --log-table, --partitions and other names of tables and columns are for PostgreSQL: name the database with --db or SANDTRAIL_DB; on SQLite the tables are users and strategies")
 	}
 	if !c.Adopt && (c.ExtraColumns != "" || c.DropOld) {
 		return sandtrail.Errorf(sandtrail.CodeInvalid, "--extra-columns and --drop-old belong to --adopt")
@@ -113,6 +113,11 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
+	if file, ok := opened.(*sqlite.Store); ok && c.Repair {
+		if err := c.repair(ctx, d, file, now); err != nil {
+			return err
+		}
+	}
 	applied, err := opened.Migrate(ctx, now)
 	err = errors.Join(c.report(d, applied, err == nil), err)
 	if trail != nil && err == nil && c.Output == "table" {
@@ -123,6 +128,17 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	}
 	if adopted && err == nil {
 		err = d.say("The old table is dropped by: sandtrail migrate --adopt --drop-old")
+	}
+	return err
+}
+
+// repair has a file repaired and tells what was done.
+func (c *migrateCmd) repair(ctx context.Context, d *deps, file *sqlite.Store, now time.Time) error {
+	report, err := file.Repair(ctx, now)
+	for _, line := range report {
+		if c.Output == "table" && err == nil {
+			err = d.say("%s", line)
+		}
 	}
 	return err
 }
