@@ -9,7 +9,7 @@
 // hashes survive the executions; the salts do not, so that what remains of a
 // removed record says nothing about it.
 //
-// [SealChanges] enters what a store's journal tells into its [Book]. [Keys]
+// [SealChanges] enters a store's changes into its [Book]. [Keys]
 // sign [Checkpoint]s. A [Service] hands out checkpoints, proofs and [Receipt]s,
 // and [Verify] compares a whole store with its ledger and classifies every
 // difference.

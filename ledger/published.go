@@ -384,7 +384,7 @@ func (p *publishedVerifier) removal(a *accounts, r StoredRemoval) (err error) {
 	return nil
 }
 
-// sealedRenames are those of a log of which the journal is not read.
+// sealedRenames are those of a log of which the changes are not read.
 type sealedRenames []StoredRename
 
 func (s sealedRenames) Renames(context.Context, Stretch) ([]StoredRename, error) { return s, nil }

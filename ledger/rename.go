@@ -74,7 +74,7 @@ var errNotRename = errors.New("a rename is not what was sealed")
 
 // SealRenames enters renames into the log, in the order in which they were
 // done. Executions that were sealed before keep the owner's former id in their
-// ledger entries. As with SealChanges, the renames must be gone from the journal when
+// ledger entries. As with SealChanges, the renames must be gone from the store when
 // the transaction commits.
 func SealRenames(ctx context.Context, book Book, renames []Rename, now time.Time, random io.Reader) error {
 	s := &sealer{book: book, random: random, pages: map[int64]*openPage{}}

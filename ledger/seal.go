@@ -60,7 +60,7 @@ type Page struct {
 	Entries      []byte // opaque; Pages may leave it out
 }
 
-// Change is one execution that was inserted or deleted, from the store's journal.
+// Change is one execution that was inserted or deleted, of the store's changes.
 type Change struct {
 	Removed   bool
 	ID        sandtrail.ID
@@ -88,7 +88,7 @@ const spansPerRemoval = 4096
 // Where an execution has gone, or has come more than once, all of its changes
 // must be given together (Entangled), unless they come in order (InOrder): which of
 // its ledger entries one is about depends on the others. All or nothing is the transaction's matter; when it commits, the
-// changes must be gone from the journal.
+// changes must be gone from the store.
 func SealChanges(ctx context.Context, book Book, changes []Change, now time.Time, random io.Reader) (Sealed, error) {
 	s := &sealer{book: book, random: random, pages: map[int64]*openPage{}}
 	var err error

@@ -60,7 +60,7 @@ type StoredRemoval struct {
 // in.
 type Pending struct{ Came, Went int }
 
-// PendingOf counts the journal's changes.
+// PendingOf counts changes.
 func PendingOf(changes []Change) map[sandtrail.ID]Pending {
 	pending := map[sandtrail.ID]Pending{}
 	for _, c := range changes {

@@ -199,7 +199,7 @@ func (d distributed) freeUnswept(ctx context.Context, tx pgx.Tx, condition strin
 // unswept lists, beside the entries of dropped partitions, what reconciling
 // will find: whoever looks before it must not take that for tampering.
 func (d distributed) unswept(ctx context.Context, tx pgx.Tx) ([]ledger.Change, error) {
-	changes, err := scanAll(ctx, tx, scanQueued,
+	changes, err := scanAll(ctx, tx, scanUnsealed,
 		d.l.sql("SELECT true, i.id, i.created_at, 'retention' FROM {schema}.ids i JOIN {schema}.dropped d ON "+isUnswept))
 	if err != nil {
 		return nil, err

@@ -230,14 +230,14 @@ const droppedPrefix = "dropped_"
 // retired share and returns how many executions those are.
 func retire(ctx context.Context, tx pgx.Tx, l *layout, w span) (n int64, err error) {
 	for {
-		entries, err := takeEntries(ctx, tx, l, batchOf("created_at >= $1 AND created_at < $2"), w.since, w.until)
+		changes, err := takeBatch(ctx, tx, l, pendingChanges, foldBatch, "created_at >= $1 AND created_at < $2", w.since, w.until)
 		if err != nil {
 			return 0, err
 		}
-		if err := foldAndQueue(ctx, tx, l, entries); err != nil {
+		if err := count(ctx, tx, l, changes); err != nil {
 			return 0, err
 		}
-		if len(entries) < foldBatch {
+		if len(changes) < foldBatch {
 			break
 		}
 	}
@@ -273,7 +273,7 @@ func retireSome(ctx context.Context, tx pgx.Tx, l *layout) (n int, live int64, e
 }
 
 // sweepDropped removes the ids of partitions taken out, in short transactions
-// that queue the removals for the ledger, and then the partitions.
+// that leave the removals to the ledger, and then the partitions.
 func (s *Store) sweepDropped(ctx context.Context, l *layout) error {
 	dropped, err := droppedIn(ctx, s.pool, l)
 	if err != nil {

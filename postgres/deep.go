@@ -28,24 +28,24 @@ func (r rollups) Dates(ctx context.Context) ([]rollup.Date, error) {
 		return rollup.Date(date), err
 	}, r.l.sql(`SELECT day FROM {schema}.rollups
 		UNION SELECT DISTINCT floor(extract(epoch FROM created_at) / 86400)::integer FROM {logs}
-		UNION SELECT floor(extract(epoch FROM created_at) / 86400)::integer FROM {schema}.journal ORDER BY 1`))
+		UNION SELECT floor(extract(epoch FROM created_at) / 86400)::integer FROM `+pendingChanges+` ORDER BY 1`))
 }
 
 // Executions is part of derive.Snapshot.
 func (r rollups) Executions(ctx context.Context, date rollup.Date, f func(rollup.Change)) error {
-	return r.eachChange(ctx, date, recordColumns+" FROM {logs} ", f)
+	return r.eachChange(ctx, date, recordColumns+" FROM {logs}", f)
 }
 
 // Pending is part of derive.Snapshot.
 func (r rollups) Pending(ctx context.Context, date rollup.Date, f func(rollup.Change)) error {
-	return r.eachChange(ctx, date, entryColumns+" FROM {schema}.journal ", f)
+	return r.eachChange(ctx, date, entryColumns+" FROM "+pendingChanges, f)
 }
 
 // eachChange reads the changes of a day.
 func (r rollups) eachChange(ctx context.Context, date rollup.Date, from string, f func(rollup.Change)) error {
 	var w conditions
 	w.day(date)
-	rows, err := r.tx.Query(ctx, r.l.sql("SELECT "+from+w.where()), w.args...)
+	rows, err := r.tx.Query(ctx, r.l.sql("SELECT "+from+" "+w.where()), w.args...)
 	if err != nil {
 		return err
 	}

@@ -2,79 +2,53 @@ package postgres
 
 import (
 	"context"
-	"strconv"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sandtrail/sandtrail/derive"
+	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
-// foldBatch is how many journal entries one transaction folds.
+// foldBatch is how many pending changes one transaction folds.
 const foldBatch = 20000
 
-// fold moves the journal into the roll-ups and into the ledger, in
-// transactions of foldBatch entries. It returns at once when somebody else is
-// at it.
+// fold applies the pending changes to the roll-ups and enters them into the
+// ledger. A ledger that is torn does not keep the roll-ups from being kept: the
+// changes stay for it, and seal reports it.
 func (s *Store) fold(ctx context.Context, l *layout, now time.Time) error {
-	folded := 0
-	for {
-		n, err := s.foldOnce(ctx, l, now)
-		if err != nil {
-			return wrap("fold the journal", err)
+	err := s.inBatches(ctx, l, pendingChanges, "true", foldBatch, func(tx pgx.Tx, changes []change) error {
+		if len(changes) == 0 {
+			return nil
 		}
-		if folded += n; n < foldBatch {
-			break
+		err := pgx.BeginFunc(ctx, tx, func(nested pgx.Tx) error { return foldAndSeal(ctx, nested, l, changes, now) })
+		if errors.Is(err, ledger.ErrTorn) {
+			err = count(ctx, tx, l, changes)
 		}
-	}
-	if folded < vacuumAfter {
-		return nil
-	}
-	// Questions read the journal from end to end: do not leave it to the
-	// server when the room of deleted rows is used again.
-	return s.pool.vacuum(ctx, l.sql("{schema}.journal"))
-}
-
-// vacuumAfter is after how many entries folded the journal is vacuumed.
-const vacuumAfter = 1000
-
-func (s *Store) foldOnce(ctx context.Context, l *layout, now time.Time) (n int, err error) {
-	err = s.foldLocked(ctx, l, func(tx pgx.Tx) error {
-		entries, err := takeEntries(ctx, tx, l, batchOf("true"))
-		if n = len(entries); err != nil || n == 0 {
-			return err
-		}
-		return sealEntries(ctx, tx, l, now, entries)
+		return err
 	})
-	return n, err
+	return wrap("fold the changes", err)
 }
 
-// foldLocked runs f in a transaction that sees one state of everything, unless
-// somebody else is folding or sealing.
-func (s *Store) foldLocked(ctx context.Context, l *layout, f func(pgx.Tx) error) error {
-	return s.again(func(tx pgx.Tx) error {
-		ok, err := tryLock(ctx, tx, l.Schema, "fold")
-		if err != nil || !ok {
-			return err
-		}
-		return f(tx)
-	}, func(f func(pgx.Tx) error) error { return s.inSnapshot(ctx, l, asSession, f) })
-}
-
-// batchOf is the condition for up to foldBatch of the journal's entries of
-// which another is true.
-func batchOf(condition string) string {
-	return "ctid = ANY (ARRAY (SELECT ctid FROM {schema}.journal WHERE " + condition + " LIMIT " + strconv.Itoa(foldBatch) + "))"
-}
-
-// foldEntries adds journal entries to the roll-ups.
-func foldEntries(ctx context.Context, tx pgx.Tx, l *layout, entries []noted) error {
-	changes := make([]rollup.Change, len(entries))
-	for i := range entries {
-		changes[i] = entries[i].folded
+// count applies pending changes to the roll-ups and leaves them to the ledger.
+func count(ctx context.Context, tx pgx.Tx, l *layout, changes []change) error {
+	if err := apply(ctx, tx, l, changes); err != nil {
+		return err
 	}
-	return derive.Apply(ctx, rollups{tx, l}, changes)
+	return putCounted(ctx, tx, l, entriesOf(changes))
+}
+
+// apply adds changes to the roll-ups, except for those that they count.
+func apply(ctx context.Context, tx pgx.Tx, l *layout, changes []change) error {
+	figures := make([]rollup.Change, 0, len(changes))
+	for i := range changes {
+		if !changes[i].counted {
+			figures = append(figures, changes[i].figures)
+		}
+	}
+	return derive.Apply(ctx, rollups{tx, l}, figures)
 }
 
 // forget removes the roll-ups of users and strategies that are gone, of those
@@ -85,7 +59,7 @@ func forget(ctx context.Context, tx pgx.Tx, l *layout, condition string, args ..
 	gone, err := scanAll(ctx, tx, scanSubject, l.sql(`SELECT scope, key FROM {schema}.totals t
 		WHERE (scope = 1 AND NOT EXISTS (SELECT FROM {users} WHERE {users.id}::text = t.key)
 				OR scope = 2 AND NOT EXISTS (SELECT FROM {strategies} WHERE {strategies.id}::text = t.key))
-			AND NOT EXISTS (SELECT FROM {schema}.journal j WHERE t.key IN (j.user_id, j.strategy_id))
+			AND NOT EXISTS (SELECT FROM {schema}.changes_pending j WHERE t.key IN (j.user_id, j.strategy_id))
 			AND `+condition), args...)
 	if err != nil || len(gone) == 0 {
 		return wrap("forget the roll-ups of the gone", err)

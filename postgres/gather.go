@@ -12,7 +12,7 @@ import (
 	"github.com/sandtrail/sandtrail/rollup"
 )
 
-// A question is answered from roll-ups, from journal entries that are not in
+// A question is answered from roll-ups, from changes that are not in
 // them yet, and from the records around edges that cut through a slot. One
 // statement reads all three, so that they are of one snapshot.
 type question struct {
@@ -32,7 +32,7 @@ const (
 const (
 	noDay    = `''::text, 0, NULL::bytea, NULL::bytea`
 	noChange = `0::smallint, false, '', '', 'epoch'::timestamptz, false, false, 0, NULL::integer, NULL::float8, 0, 0`
-	// changeOf selects a journal entry after its sign and reason, and a
+	// changeOf selects a change after its sign and reason, and a
 	// record as well.
 	changeOf = `user_id::text, strategy_id::text, created_at, success, timed_out, execution_time, memory_used, cpu_usage,
 		error_count, warning_count`
@@ -54,7 +54,7 @@ func (q *question) total(subject rollup.Subject) {
 		c.add("scope = $", int16(subject.Scope))
 		c.add("key = $", subject.ID)
 	})
-	q.read(isEntry, noDay+", "+entryColumns, "{schema}.journal", func(c *conditions) { c.subject(subject) })
+	q.read(isEntry, noDay+", "+entryColumns, pendingChanges, func(c *conditions) { c.subject(subject) })
 	table, id := "{users}", "{users.id}"
 	if subject.Scope == rollup.Strategy {
 		table, id = "{strategies}", "{strategies.id}"
@@ -68,7 +68,7 @@ func (q *question) plan(plan rollup.Plan, userID, strategyID string) {
 	q.anew = userID != "" && strategyID != "" // long stretches of records, by either index
 	subject := rollup.SubjectOf(userID, strategyID)
 	q.days(plan, subject.Scope, &subject.ID)
-	q.read(isEntry, noDay+", "+entryColumns, "{schema}.journal", func(c *conditions) {
+	q.read(isEntry, noDay+", "+entryColumns, pendingChanges, func(c *conditions) {
 		c.owners(userID, strategyID)
 		c.span(days(plan))
 	})
@@ -78,7 +78,7 @@ func (q *question) plan(plan rollup.Plan, userID, strategyID string) {
 // planAll asks for what a plan needs of every user or every strategy.
 func (q *question) planAll(plan rollup.Plan, scope rollup.Scope) {
 	q.days(plan, scope, nil)
-	q.read(isEntry, noDay+", "+entryColumns, "{schema}.journal", func(c *conditions) { c.span(days(plan)) })
+	q.read(isEntry, noDay+", "+entryColumns, pendingChanges, func(c *conditions) { c.span(days(plan)) })
 	q.records(plan, "", "")
 }
 

@@ -160,7 +160,7 @@ func (t triggered) unswept(ctx context.Context, tx pgx.Tx) ([]ledger.Change, err
 		if err != nil {
 			return nil, err
 		}
-		more, err := scanAll(ctx, tx, scanQueued, t.l.sql("SELECT true, i.id, i.created_at, 'retention' FROM {schema}."+quote(name)+
+		more, err := scanAll(ctx, tx, scanUnsealed, t.l.sql("SELECT true, i.id, i.created_at, 'retention' FROM {schema}."+quote(name)+
 			" d JOIN {schema}.ids i ON "+left))
 		if err != nil {
 			return nil, err

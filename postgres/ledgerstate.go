@@ -21,7 +21,7 @@ func (s *Store) LedgerState(ctx context.Context) (state database.LedgerState, er
 	}
 	err = s.pool.QueryRow(ctx, l.sql(`
 		SELECT coalesce((SELECT n * $1 + length(hashes) / 32 FROM {schema}.ledger_tiles WHERE level = 0 ORDER BY n DESC LIMIT 1), 0),
-			(SELECT count(*) FROM {schema}.ledger_queue) + (SELECT count(*) FROM {schema}.journal WHERE reason IS DISTINCT FROM 'update'),
+			(SELECT count(*) FROM {schema}.changes WHERE `+isForLedger+`),
 			c.size, c.at, v.records, v.findings, v.at
 		FROM (SELECT) one
 		LEFT JOIN (SELECT size, at FROM {schema}.ledger_checkpoints ORDER BY id DESC LIMIT 1) c ON true

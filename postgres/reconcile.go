@@ -53,7 +53,7 @@ func (e entered) values() []any {
 	}
 }
 
-// came enters executions into the ids and the journal; those of the ids in
+// came enters executions into the ids and the changes; those of the ids in
 // updated are there in another form already.
 func (d distributed) came(ctx context.Context, tx pgx.Tx, list []entered, updated [][16]byte) error {
 	if len(list) == 0 {
@@ -64,7 +64,7 @@ func (d distributed) came(ctx context.Context, tx pgx.Tx, list []entered, update
 		func(i int) []any { return list[i].values() }); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, d.l.sql(`INSERT INTO {schema}.journal
+	_, err := tx.Exec(ctx, d.l.sql(`INSERT INTO `+pendingChanges+`
 		SELECT 1, CASE WHEN id = ANY ($2) THEN 'update' END, `+enteredColumns+` FROM {schema}.ids WHERE id = ANY ($1)`), enteredIDs(list), updated)
 	return err
 }
@@ -82,7 +82,7 @@ func (d distributed) went(ctx context.Context, tx pgx.Tx, gone []entered, reason
 	_, err := tx.Exec(ctx, d.l.sql(`WITH gone AS (
 			DELETE FROM {schema}.ids i USING unnest($1::uuid[], $2::timestamptz[], $3::text[]) AS g (id, created_at, reason)
 			WHERE i.id = g.id AND i.created_at = g.created_at RETURNING g.reason, i.*)
-		INSERT INTO {schema}.journal SELECT -1, reason, `+enteredColumns+` FROM gone`), enteredIDs(gone), times, reasons)
+		INSERT INTO `+pendingChanges+` SELECT -1, reason, `+enteredColumns+` FROM gone`), enteredIDs(gone), times, reasons)
 	return err
 }
 
@@ -139,7 +139,7 @@ func (d distributed) differences(ctx context.Context, tx pgx.Tx, c conditions) (
 	return found, err
 }
 
-// repair brings entries, journal and executions that fulfil a condition in
+// repair brings entries, changes and executions that fulfil a condition in
 // step. An execution whose id another one has is left out.
 func (d distributed) repair(ctx context.Context, tx pgx.Tx, c conditions) error {
 	found, err := d.differences(ctx, tx, c)

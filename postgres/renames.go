@@ -11,19 +11,18 @@ import (
 	"github.com/sandtrail/sandtrail/ledger"
 )
 
-// sealRenames takes renames of users and strategies into the ledger, and returns
-// how many there were.
-func sealRenames(ctx context.Context, tx pgx.Tx, l *layout, now time.Time) (int, error) {
+// sealRenames takes renames of users and strategies into the ledger.
+func sealRenames(ctx context.Context, tx pgx.Tx, l *layout, now time.Time) error {
 	b := &book{tx: tx, l: l}
 	renames, err := b.PendingRenames(ctx)
 	if err != nil || len(renames) == 0 {
-		return 0, err
+		return err
 	}
 	if err := ledger.SealRenames(ctx, b, renames, now, rand.Reader); err != nil {
-		return 0, err
+		return err
 	}
 	_, err = tx.Exec(ctx, l.sql("DELETE FROM {schema}.ledger_renamed")) // of the same snapshot
-	return len(renames), err
+	return err
 }
 
 // PendingRenames is part of ledger.RenameReader.

@@ -16,7 +16,7 @@ import (
 const snapshotPatience = 10 * time.Minute
 
 // checkSnapshots looks for sessions whose old snapshots keep the server from
-// cleaning the journal, which questions read from end to end.
+// cleaning the pending changes, which statistics read from end to end.
 func (s *Store) checkSnapshots(ctx context.Context, _ *layout, _ time.Time) (database.Check, error) {
 	return s.snapshotsOlder(ctx, snapshotPatience)
 }

@@ -13,10 +13,10 @@ import (
 )
 
 // TestDoctorNamesWhoKeepsASnapshot keeps one open, as pg_dump does, while
-// executions come and are folded: the journal's pages are not used again.
+// executions come and are folded: the pages of the changes are not used again.
 func TestDoctorNamesWhoKeepsASnapshot(t *testing.T) {
 	if pgtest.OnCitus() {
-		t.Skip("Citus has no journal that its clients write")
+		t.Skip("Citus has no changes that its clients write")
 	}
 	s, url := open(t)
 	putOwners(t, s, 1)
@@ -24,7 +24,7 @@ func TestDoctorNamesWhoKeepsASnapshot(t *testing.T) {
 	exec(t, other, "SET application_name = 'pg_dump of the night'")
 	pages := func() (n int) {
 		t.Helper()
-		if err := foreign(t, url).QueryRow(t.Context(), "SELECT pg_relation_size('sandtrail.journal') / 8192").Scan(&n); err != nil {
+		if err := foreign(t, url).QueryRow(t.Context(), "SELECT pg_relation_size('sandtrail.changes_pending') / 8192").Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -53,9 +53,9 @@ func TestDoctorNamesWhoKeepsASnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	held := fill()
-	t.Logf("3,000 executions, folded in three steps: the journal has %d pages, under a foreign snapshot %d", free, held)
+	t.Logf("3,000 executions, folded in three steps: the changes have %d pages, under a foreign snapshot %d", free, held)
 	if held <= free {
-		t.Errorf("the journal has %d pages under a foreign snapshot, and %d without: this test proves nothing", held, free)
+		t.Errorf("the changes have %d pages under a foreign snapshot, and %d without: this test proves nothing", held, free)
 	}
 	check, err := s.SnapshotsOlder(t.Context(), 0)
 	if want := fmt.Sprintf("process %d of", other.PgConn().PID()); err != nil || check.OK || !strings.Contains(check.Detail, want) ||

@@ -15,7 +15,7 @@ import (
 )
 
 // Maintain makes the partitions of the coming four weeks, moves rows out of the
-// default partition, moves the journal into the roll-ups and the ledger, and
+// default partition, applies the changes to the roll-ups and the ledger, and
 // finishes what a cleanup has left. Of several at once each does what the
 // others do not. A standby, or a session that may only read, does nothing of it
 // and says so.

@@ -68,7 +68,7 @@ func (a *Answer) addPart(p *Part, from, to int64) {
 	}
 }
 
-// AddChange adds a journal entry that is not folded yet. Entries outside the
+// AddChange adds a change that is not folded yet. Changes outside the
 // plan are ignored.
 func (a *Answer) AddChange(c Change) {
 	if date := DateOf(c.CreatedAt); date < a.plan.First || date > a.plan.Last {

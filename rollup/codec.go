@@ -18,7 +18,7 @@ import (
 const (
 	version = 2
 	// recounted begins a day as version 1 encoded it, without costs. A migration
-	// has put its live records into the journal, so that they are not read here.
+	// has put its live records into the changes, so that they are not read here.
 	recounted = 0
 )
 

@@ -24,7 +24,7 @@
 //
 // # Use
 //
-// Writers append changes to a journal. [Fold] turns journal entries into a
+// Writers append changes to a feed. [Fold] turns changes into a
 // [Delta], days and totals to be merged into the stored ones in the same
 // transaction that deletes the entries. A question is answered by a [Plan],
 // which says what to read, and an [Answer], which takes stored days, entries

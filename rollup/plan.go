@@ -8,7 +8,7 @@ import (
 )
 
 // Plan says what has to be read to count the records between instants
-// exactly: stored days, journal entries not folded yet, and, where an instant
+// exactly: stored days, changes not folded yet, and, where an instant
 // cuts through a slot, the records of the cut piece themselves.
 type Plan struct {
 	// Raw are the stretches of createdAt whose records must be read:

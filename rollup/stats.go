@@ -122,7 +122,7 @@ func (r *Ranking) AddDay(id string, date Date, summary, slots []byte) error {
 	return r.answer(id).AddDay(date, summary, slots)
 }
 
-// AddChange adds a journal entry that is not folded yet.
+// AddChange adds a change that is not folded yet.
 func (r *Ranking) AddChange(c Change) { r.answer(r.idOf(&c)).AddChange(c) }
 
 // AddRecord adds a stored record of one of the plan's raw ranges.

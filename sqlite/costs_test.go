@@ -2,11 +2,7 @@ package sqlite_test
 
 import (
 	"testing"
-	"time"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/storetest"
 )
 
@@ -28,37 +24,6 @@ func TestOldRollupsAreCountedAnew(t *testing.T) {
 		"DELETE FROM sandbox_execution_logs WHERE execution_time IN (3000, 5000)",
 		"UPDATE sandtrail_journal SET reason = 'retention' WHERE execution_time = 3000")
 	s := openAt(t, path)
-	if _, err := s.UserStats(t.Context(), "u"); sandtrail.CodeOf(err) != sandtrail.CodeUnavailable {
-		t.Errorf("before the migration: %v, want an error that asks for it", err)
-	}
-	if _, err := s.Migrate(t.Context(), noon); err != nil {
-		t.Fatal(err)
-	}
-	for _, when := range []string{"migrated", "maintained"} {
-		stats, err := s.UserStats(t.Context(), "u")
-		if err != nil {
-			t.Fatal(err)
-		}
-		trend, err := s.Trends(t.Context(), sandtrail.TrendQuery{UserID: "u", Since: noon.Add(-12 * time.Hour), Until: noon.Add(time.Hour)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		type counts struct {
-			Total    int64
-			Sum      sandtrail.Costs
-			Measured sandtrail.Measured
-		}
-		want := []counts{
-			{2, sandtrail.Costs{CPUSeconds: new(7.5), MemoryMiBSeconds: new(500.0)}, sandtrail.Measured{CPUUsage: 2, MemoryUsed: 2}},
-			{4, sandtrail.Costs{CPUSeconds: new(12.0), MemoryMiBSeconds: new(590.0)}, sandtrail.Measured{CPUUsage: 3, MemoryUsed: 3}},
-		}
-		got := []counts{{stats.TotalExecutions, stats.Sum, stats.Measured}, {trend[0].Total, trend[0].Sum, trend[0].Measured}}
-		if diff := cmp.Diff(want, got); diff != "" || *trend[0].AvgMemory != 32.5 {
-			t.Errorf("%s: an average of %v MiB, and\n%s", when, *trend[0].AvgMemory, diff)
-		}
-		if err := s.Maintain(t.Context(), noon); err != nil {
-			t.Fatal(err)
-		}
-	}
+	storetest.CountsOldRollupsAnew(t, s)
 	expectSound(t, s)
 }

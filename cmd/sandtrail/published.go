@@ -93,7 +93,7 @@ func (v *verified) notChecked(compared, older bool) (list []string) {
 	if !compared {
 		list = append(list, "whether the server shows the same log to others: give --checkpoint with one that was kept elsewhere")
 	}
-	return append(list, "holds, the journal and the server's own checkpoints: verify reads them at the database")
+	return append(list, "holds, the pending changes and the server's own checkpoints: verify reads them at the database")
 }
 
 // published words the summary of what a server shows.
