@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"mime"
 	"net/http"
 	"net/url"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/api"
+	"github.com/sandtrail/sandtrail/internal/backoff"
 	"github.com/sandtrail/sandtrail/internal/bounded"
 )
 
@@ -150,7 +150,7 @@ func (c *Client) send(ctx context.Context, request call) (*http.Response, error)
 		if err == nil || attempt >= c.options.Attempts || !mayRepeat(request, err) {
 			return response, err
 		}
-		if !pause(ctx, attempt, err) {
+		if !backoff.Wait(ctx, attempt, err) {
 			return nil, err
 		}
 	}
@@ -285,6 +285,9 @@ type answered struct {
 
 func (a *answered) Error() string { return fmt.Sprintf("HTTP status %d", a.problem.Status) }
 
+// RetryAfter is the time that the server asked the caller to wait; 0: none.
+func (a *answered) RetryAfter() time.Duration { return a.retryAfter }
+
 func seconds(header string) time.Duration {
 	n, err := strconv.Atoi(header)
 	if err != nil || n < 0 {
@@ -303,35 +306,6 @@ func mayRepeat(request call, err error) bool {
 		return !request.once
 	}
 	return false
-}
-
-const (
-	firstPause = 100 * time.Millisecond
-	maxPause   = 5 * time.Second
-)
-
-// pause waits before the next attempt, at least as long as the server asked
-// for and a random time, so that clients do not come back in step. It returns
-// false when the context ends or would end first.
-func pause(ctx context.Context, attempt int, err error) bool {
-	const doublings = 9 // are more than maxPause, and no overflow
-	wait := min(firstPause<<min(attempt-1, doublings), maxPause)
-	wait = wait/2 + rand.N(wait)
-	var a *answered
-	if errors.As(err, &a) && a.retryAfter > 0 {
-		wait = min(a.retryAfter, maxPause) + rand.N(firstPause)
-	}
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
-		return false
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // drain reads what is left of a body, so that its connection can be used

@@ -18,27 +18,24 @@ import (
 	"github.com/sandtrail/sandtrail/follow"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/server"
+	"github.com/sandtrail/sandtrail/sqlite"
 )
 
-// How long executions are kept is the server's affair alone.
-func TestAServersRulesAreTheServers(t *testing.T) {
-	db := withOwners(t)
-	url := serve(t, db, func(c *server.Config) { c.Now, c.Retention = time.Now, sandtrail.Periods{} })
-	old := numbered(1)
-	old.CreatedAt = time.Now().AddDate(0, 0, -100)
-	for _, policy := range []client.Policy{client.Strict, client.Spool} {
-		old.ID = sandtrail.NewID(time.Now())
-		r, err := open(t, url, "").Recorder(client.RecorderOptions{Policy: policy, Dir: t.TempDir()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(r.Record(t.Context(), old), r.Close(t.Context())); err != nil {
-			t.Errorf("%s: %v", policy, err)
-		}
-		if _, err := db.Execution(t.Context(), old.ID); err != nil {
-			t.Errorf("%s: %v", policy, err)
-		}
+// testDay is the time of every numbered record, also while midnight passes.
+var testDay = time.Now().UTC().Truncate(24 * time.Hour)
+
+func numbered(i int) sandtrail.Draft {
+	return sandtrail.Draft{
+		ID: sandtrail.ID{0: 1, 8: 0x80, 15: byte(i)}, UserID: "u", StrategyID: "s", Type: sandtrail.Validation,
+		Success: new(true), ExecutionTime: &i, CreatedAt: testDay,
 	}
+}
+
+func withOwners(t *testing.T) *sqlite.Store {
+	t.Helper()
+	db := openDatabase(t)
+	putOwners(t, db)
+	return db
 }
 
 // A stream that broke off goes on behind the last place, and tells each execution

@@ -32,6 +32,11 @@ func TestMain(m *testing.M) {
 		putMany(os.Args[1], os.Args[2])
 	case "runner":
 		beginAndWait(os.Args[1], os.Args[2])
+	case "recorder":
+		if err := program(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	default:
 		goleak.VerifyTestMain(m)
 	}

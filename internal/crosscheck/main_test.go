@@ -52,3 +52,13 @@ func TestCheck(t *testing.T) {
 		})
 	}
 }
+
+// TestClientBuildsAnywhere wants the client to be HTTP alone: browsers and systems
+// without file locks have it too.
+func TestClientBuildsAnywhere(t *testing.T) {
+	for _, platform := range []string{"js/wasm", "plan9/amd64"} {
+		if err := check("../..", platform, "./client"); err != nil {
+			t.Errorf("%s: %v", platform, err)
+		}
+	}
+}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/outbox"
 )
 
 // victim is the process of a kind of client that runs at the moment.
@@ -98,7 +99,7 @@ func spoolClient(dir, url string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer c.Close()
-	r, err := c.Recorder(client.RecorderOptions{Policy: client.Spool, Dir: dir})
+	r, err := outbox.NewRecorder(c, outbox.RecorderOptions{Policy: outbox.Spool, Dir: dir})
 	if err != nil {
 		return err
 	}

@@ -1,19 +1,18 @@
-package client
+package outbox
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
-	"github.com/sandtrail/sandtrail/outbox"
+	"github.com/sandtrail/sandtrail/internal/backoff"
 )
 
-// Policy says what a Recorder does while the server cannot take records.
+// Policy decides what a Recorder does while the server is out of reach.
 type Policy string
 
 // The policies.
@@ -25,36 +24,51 @@ const (
 	Spool Policy = "spool"
 )
 
-// RecorderOptions describe a Recorder. Zero fields take the value named beside
-// them; those below Policy are for Spool.
+// RecorderOptions describe a Recorder. The policy strict ignores every other field.
 type RecorderOptions struct {
-	Policy   Policy        // required
-	Dir      string        // required; of this server alone, for any number of processes
-	MaxBytes int64         // of what waits, beyond them new executions are dropped; outbox.DefaultMaxBytes
-	MaxAge   time.Duration // of what waits, older executions are dropped; 7 days
-	Log      *slog.Logger  // slog.Default(); told of what cannot be delivered
+	Policy Policy // required
+	// Dir is the folder of the outbox, required. Any number of processes may share
+	// it, if all of them record on the same server.
+	Dir string
+	// MaxBytes bounds the executions on disk, in bytes; 0: DefaultMaxBytes. The
+	// recorder drops executions beyond it, and Record returns ErrTooLarge.
+	MaxBytes int64
+	// MaxAge is how long an execution may wait; 0: 7 days. The recorder drops older ones.
+	MaxAge time.Duration
+	// Log takes what the recorder drops or cannot deliver; nil: slog.Default().
+	Log *slog.Logger
 }
 
-// defaultMaxAge is what MaxAge is if nobody says.
-const defaultMaxAge = 7 * 24 * time.Hour
+const (
+	defaultMaxAge  = 7 * 24 * time.Hour
+	longestRecheck = time.Minute // while the server is away
+)
 
-// Recorder records executions on a server. It may be used by many goroutines.
+// Server takes executions over the network: a client.Client.
+type Server interface {
+	sandtrail.Appender
+	// Record stores executions by the server's own rules, all or nothing. They are
+	// durable when it returns without error.
+	Record(ctx context.Context, drafts ...sandtrail.Draft) (sandtrail.Appended, error)
+}
+
+// Recorder records executions on a server. Many goroutines may use it at once.
 //
-// Executions that a spool has to drop are counted on disk, and each user and
-// strategy that lost some gets a failed execution which says how many, when
-// and why.
+// It counts on disk the executions that it drops. Each user and strategy that lost
+// some gets a failed execution, which says how many, when and why.
 type Recorder struct {
-	client  *Client
+	server  Server
 	options RecorderOptions
-	box     *outbox.Outbox // nil: Strict
-	wake    chan struct{}  // there is something to deliver
+	box     *Outbox       // nil: Strict
+	wake    chan struct{} // there is something to deliver
 	stop    context.CancelFunc
 	stopped sync.WaitGroup
 }
 
-// Recorder makes a recorder. Close it, so that what waits is delivered.
-func (c *Client) Recorder(o RecorderOptions) (*Recorder, error) {
-	r := &Recorder{client: c, options: o, wake: make(chan struct{}, 1), stop: func() {}}
+// NewRecorder makes a recorder, and the outbox's folder for the policy spool. Close
+// delivers pending executions. Bad options are CodeInvalid.
+func NewRecorder(to Server, o RecorderOptions) (*Recorder, error) {
+	r := &Recorder{server: to, options: o, wake: make(chan struct{}, 1), stop: func() {}}
 	switch {
 	case o.Policy == Strict:
 		return r, nil
@@ -70,23 +84,24 @@ func (c *Client) Recorder(o RecorderOptions) (*Recorder, error) {
 		r.options.Log = slog.Default()
 	}
 	var err error
-	if r.box, err = outbox.Open(o.Dir, outbox.Options{MaxBytes: o.MaxBytes}); err != nil {
+	if r.box, err = Open(o.Dir, Options{MaxBytes: o.MaxBytes}); err != nil {
 		return nil, err
 	}
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
 	r.stopped.Go(func() { r.deliver(ctx) })
-	r.wake <- struct{}{} // what an earlier process left
+	r.wake <- struct{}{} // for executions of an earlier process
 	return r, nil
 }
 
-// Record records executions, all or nothing. What breaks a rule is refused by
-// either policy. Whether a time is too old or too far ahead the server decides: a
-// spool then sets the execution aside, and State counts it. A spool that is full drops them: they are counted, and the
-// error is ErrTooLarge.
+// Record records executions, all or nothing. They are durable when it returns without
+// error: on the server (strict), or on disk (spool). Either policy refuses executions
+// that break a rule. The server alone judges times: the recorder sets aside executions
+// that it refuses, and State counts them. A full outbox drops new executions and counts
+// them: the error is ErrTooLarge.
 func (r *Recorder) Record(ctx context.Context, drafts ...sandtrail.Draft) error {
 	if r.box == nil {
-		_, err := r.client.Record(ctx, drafts...)
+		_, err := r.server.Record(ctx, drafts...)
 		return err
 	}
 	if err := (sandtrail.Admission{}).Check(drafts...); err != nil {
@@ -97,13 +112,13 @@ func (r *Recorder) Record(ctx context.Context, drafts ...sandtrail.Draft) error 
 	}
 	_, err := r.box.Put(drafts...)
 	if errors.Is(err, sandtrail.CodeTooLarge) {
-		err = errors.Join(err, r.box.Drop(outbox.Full, drafts...))
+		err = errors.Join(err, r.box.Drop(Full, drafts...))
 	}
 	r.poke()
 	return err
 }
 
-// poke makes the background look at once.
+// poke lets the background deliver at once.
 func (r *Recorder) poke() {
 	select {
 	case r.wake <- struct{}{}:
@@ -111,16 +126,16 @@ func (r *Recorder) poke() {
 	}
 }
 
-// State says how many executions wait, and how many were refused for good.
-func (r *Recorder) State() (outbox.State, error) {
+// State counts the executions that are pending, and those that the server refused.
+func (r *Recorder) State() (State, error) {
 	if r.box == nil {
-		return outbox.State{}, nil
+		return State{}, nil
 	}
 	return r.box.State()
 }
 
-// Close delivers what waits until the context ends, and stops. What is left
-// stays on disk for the next recorder of the directory; the error says why.
+// Close delivers pending executions until the context ends, and stops. The rest stays
+// on disk for the next recorder of the folder, and the error says why.
 func (r *Recorder) Close(ctx context.Context) error {
 	r.stop()
 	r.stopped.Wait()
@@ -129,15 +144,14 @@ func (r *Recorder) Close(ctx context.Context) error {
 	}
 	for attempt := 1; ; attempt++ {
 		err := r.flush(ctx)
-		if err == nil || !retryable(err) || !pause(ctx, attempt, err) {
+		if err == nil || !retryable(err) || !backoff.Wait(ctx, attempt, err) {
 			return err
 		}
 	}
 }
 
-// deliver delivers whenever there is something, and again after a pause that
-// grows while the server is away. An error that no repetition mends waits for
-// the next record.
+// deliver delivers when it is woken, and again after a pause that grows while the
+// server is away. After another error it waits for the next record.
 func (r *Recorder) deliver(ctx context.Context) {
 	again := time.NewTimer(0)
 	defer again.Stop()
@@ -159,7 +173,7 @@ func (r *Recorder) deliver(ctx context.Context) {
 			return
 		case retryable(err):
 			failures++
-			again.Reset(backOff(failures))
+			again.Reset(backoff.Pause(failures+1, longestRecheck))
 		default:
 			failures = 0
 		}
@@ -169,25 +183,19 @@ func (r *Recorder) deliver(ctx context.Context) {
 	}
 }
 
-// backOff is how long the background waits after so many failures.
-func backOff(failures int) time.Duration {
-	wait := firstPause << min(failures, 9)
-	return wait/2 + rand.N(wait)
-}
-
 func retryable(err error) bool {
 	return errors.Is(err, sandtrail.CodeUnavailable) || errors.Is(err, sandtrail.CodeRateLimited)
 }
 
-// flush delivers what waits, drops what has waited too long and accounts for
-// what was dropped.
+// flush drops executions that are too old, delivers the others, and records how many
+// were dropped.
 func (r *Recorder) flush(ctx context.Context) error {
 	now := time.Now()
 	if _, err := r.box.Expire(now.Add(-r.options.MaxAge)); err != nil {
 		return err
 	}
 	admission := sandtrail.Admission{Now: now, Retention: -1} // the server's rules decide
-	done, err := r.box.Flush(ctx, r.client, admission)
+	done, err := r.box.Flush(ctx, r.server, admission)
 	if done.Refused+done.Damaged > 0 {
 		r.options.Log.Error("executions were set aside", "dir", r.box.Dir(), "refused", done.Refused, "damaged", done.Damaged)
 	}
@@ -202,6 +210,6 @@ func (r *Recorder) flush(ctx context.Context) error {
 		return err
 	}
 	r.options.Log.Error("executions were dropped", "dir", r.box.Dir(), "records", dropped)
-	_, err = r.box.Flush(ctx, r.client, admission)
+	_, err = r.box.Flush(ctx, r.server, admission)
 	return err
 }

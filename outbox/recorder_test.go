@@ -1,4 +1,4 @@
-package client_test
+package outbox_test
 
 import (
 	"bufio"
@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,28 +16,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/client"
+	"github.com/sandtrail/sandtrail/outbox"
 	"github.com/sandtrail/sandtrail/server"
 	"github.com/sandtrail/sandtrail/sqlite"
 )
-
-// programEnv makes the test binary a program that records: the server's URL,
-// the spool's directory, the first record and how many there are.
-const programEnv = "SANDTRAIL_TEST_RECORDER"
-
-func TestMain(m *testing.M) {
-	if arguments := os.Getenv(programEnv); arguments != "" {
-		if err := program(strings.Fields(arguments)); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	goleak.VerifyTestMain(m)
-}
 
 // program records and says the number of each record that was taken.
 func program(arguments []string) error {
@@ -49,7 +32,7 @@ func program(arguments []string) error {
 		return err
 	}
 	defer c.Close()
-	r, err := c.Recorder(client.RecorderOptions{Policy: client.Spool, Dir: arguments[1]})
+	r, err := outbox.NewRecorder(c, outbox.RecorderOptions{Policy: outbox.Spool, Dir: arguments[1]})
 	if err != nil {
 		return err
 	}
@@ -88,9 +71,7 @@ func numbered(i int) sandtrail.Draft {
 // until, unless that is the last. It returns the next number.
 func runProgram(t *testing.T, url, dir string, from, until, all int) int {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), programEnv+"="+fmt.Sprintf("%s %s %d %d", url, dir, from, all))
-	cmd.Stderr = os.Stderr
+	cmd := helper("recorder", url, dir, strconv.Itoa(from), strconv.Itoa(all))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -150,8 +131,15 @@ func TestSpoolLosesNothing(t *testing.T) {
 
 func withOwners(t *testing.T) *sqlite.Store {
 	t.Helper()
-	db := openDatabase(t)
-	err := errors.Join(db.PutUser(t.Context(), sandtrail.User{ID: "u", Email: "u@example.com"}),
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if _, err := db.Migrate(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(db.PutUser(t.Context(), sandtrail.User{ID: "u", Email: "u@example.com"}),
 		db.PutStrategy(t.Context(), sandtrail.Strategy{ID: "s", Name: "S"}))
 	if err != nil {
 		t.Fatal(err)
@@ -190,25 +178,60 @@ func serveAt(t *testing.T, db *sqlite.Store, address string) {
 	})
 }
 
-func spool(t *testing.T, url string, change ...func(*client.RecorderOptions)) *client.Recorder {
+// serve serves a database until the test ends.
+func serve(t *testing.T, db *sqlite.Store, change ...func(*server.Config)) string {
+	t.Helper()
+	config := server.Config{Store: db}
+	for _, c := range change {
+		c(&config)
+	}
+	s, err := server.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	h := httptest.NewServer(s.Handler())
+	t.Cleanup(func() {
+		stop()
+		h.Close()
+		if err := <-ran; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	return h.URL
+}
+
+func dial(t *testing.T, url string) *client.Client {
+	t.Helper()
+	c, err := client.Open(url, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func spool(t *testing.T, url string, change ...func(*outbox.RecorderOptions)) *outbox.Recorder {
 	t.Helper()
 	c, err := client.New(client.Options{URL: url, Attempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	options := client.RecorderOptions{Policy: client.Spool, Dir: t.TempDir()}
+	options := outbox.RecorderOptions{Policy: outbox.Spool, Dir: t.TempDir()}
 	for _, f := range change {
 		f(&options)
 	}
-	r, err := c.Recorder(options)
+	r, err := outbox.NewRecorder(c, options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-func closeNow(t *testing.T, r *client.Recorder) error {
+func closeNow(t *testing.T, r *outbox.Recorder) error {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -217,9 +240,9 @@ func closeNow(t *testing.T, r *client.Recorder) error {
 
 func TestStrictRefusesTheCaller(t *testing.T) {
 	db := withOwners(t)
-	url := serve(t, db, func(c *server.Config) { c.Now = time.Now })
-	c := open(t, url, "")
-	r, err := c.Recorder(client.RecorderOptions{Policy: client.Strict})
+	url := serve(t, db)
+	c := dial(t, url)
+	r, err := outbox.NewRecorder(c, outbox.RecorderOptions{Policy: outbox.Strict})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +263,7 @@ func TestStrictRefusesTheCaller(t *testing.T) {
 func TestDropsAreRecorded(t *testing.T) {
 	gone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }))
 	dir := t.TempDir()
-	here := func(o *client.RecorderOptions) { o.Dir, o.MaxBytes = dir, 1000 }
+	here := func(o *outbox.RecorderOptions) { o.Dir, o.MaxBytes = dir, 1000 }
 	r := spool(t, gone.URL, here)
 	taken, dropped := 0, 0
 	for i := range 20 {
@@ -262,7 +285,7 @@ func TestDropsAreRecorded(t *testing.T) {
 	gone.Close()
 
 	db := withOwners(t)
-	r = spool(t, serve(t, db, func(c *server.Config) { c.Now = time.Now }), here)
+	r = spool(t, serve(t, db), here)
 	if err := r.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +302,7 @@ func TestDropsAreRecorded(t *testing.T) {
 func TestWhatWaitsTooLongIsDropped(t *testing.T) {
 	gone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }))
 	dir := t.TempDir()
-	r := spool(t, gone.URL, func(o *client.RecorderOptions) { o.Dir = dir })
+	r := spool(t, gone.URL, func(o *outbox.RecorderOptions) { o.Dir = dir })
 	if err := r.Record(t.Context(), numbered(1), numbered(2)); err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +317,7 @@ func TestWhatWaitsTooLongIsDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	db := withOwners(t)
-	r = spool(t, serve(t, db, func(c *server.Config) { c.Now = time.Now }), func(o *client.RecorderOptions) { o.Dir = dir })
+	r = spool(t, serve(t, db), func(o *outbox.RecorderOptions) { o.Dir = dir })
 	if err := r.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -305,9 +328,9 @@ func TestWhatWaitsTooLongIsDropped(t *testing.T) {
 }
 
 func TestRecorderRefuses(t *testing.T) {
-	c := open(t, "http://127.0.0.1:1", "")
-	for _, o := range []client.RecorderOptions{{}, {Policy: "hope"}, {Policy: client.Spool}} {
-		if _, err := c.Recorder(o); !errors.Is(err, sandtrail.CodeInvalid) {
+	c := dial(t, "http://127.0.0.1:1")
+	for _, o := range []outbox.RecorderOptions{{}, {Policy: "hope"}, {Policy: outbox.Spool}} {
+		if _, err := outbox.NewRecorder(c, o); !errors.Is(err, sandtrail.CodeInvalid) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
@@ -319,5 +342,26 @@ func TestRecorderRefuses(t *testing.T) {
 	}
 	if err := closeNow(t, r); err != nil {
 		t.Errorf("nothing waits: %v", err)
+	}
+}
+
+// How long executions are kept is the server's affair alone.
+func TestAServersRulesAreTheServers(t *testing.T) {
+	db := withOwners(t)
+	url := serve(t, db, func(c *server.Config) { c.Retention = sandtrail.Periods{} })
+	old := numbered(1)
+	old.CreatedAt = time.Now().AddDate(0, 0, -100)
+	for _, policy := range []outbox.Policy{outbox.Strict, outbox.Spool} {
+		old.ID = sandtrail.NewID(time.Now())
+		r, err := outbox.NewRecorder(dial(t, url), outbox.RecorderOptions{Policy: policy, Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(r.Record(t.Context(), old), r.Close(t.Context())); err != nil {
+			t.Errorf("%s: %v", policy, err)
+		}
+		if _, err := db.Execution(t.Context(), old.ID); err != nil {
+			t.Errorf("%s: %v", policy, err)
+		}
 	}
 }
