@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/ledger"
 )
@@ -37,15 +36,4 @@ func (s *Store) LedgerState(ctx context.Context) (state database.LedgerState, er
 		state.Verified = &database.LedgerVerification{Records: *v.n, Findings: *v.m, At: v.at.UTC()}
 	}
 	return state, nil
-}
-
-// PutVerification remembers the outcome of a verification.
-func (s *Store) PutVerification(ctx context.Context, v database.LedgerVerification) error {
-	ctx, l, err := s.openUnlimited(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = s.pool.Exec(ctx, l.sql("INSERT INTO {schema}.ledger_verifications (at, records, findings) VALUES ($1, $2, $3)"),
-		sandtrail.Millisecond(v.At), v.Records, v.Findings)
-	return wrap("keep the outcome of a verification", err)
 }

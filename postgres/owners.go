@@ -50,26 +50,6 @@ func (s *Store) putOwner(ctx context.Context, statement string, args ...any) (er
 	return err
 }
 
-// User returns one user.
-func (s *Store) User(ctx context.Context, id string) (u sandtrail.User, err error) {
-	l, err := s.open(ctx)
-	if err != nil {
-		return u, err
-	}
-	err = s.pool.QueryRow(ctx, l.sql("SELECT "+selectUser+" FROM {users} u WHERE u.{users.id} = $1"), id).Scan(&u.ID, &u.Email, &u.Name)
-	return u, wrap("read user", notFound(err, "there is no user %q", id))
-}
-
-const (
-	selectUser     = "u.{users.id}::text, coalesce(u.{users.email}, ''), {u.name}"
-	selectStrategy = "{strategies.id}::text, coalesce({strategies.name}, '')"
-)
-
-// Users returns a page of users.
-func (s *Store) Users(ctx context.Context, q sandtrail.OwnerQuery) (sandtrail.OwnerPage[sandtrail.User], error) {
-	return ownerPage(ctx, s, q, selectUser+" FROM {users} u", "{users.order}", func(u sandtrail.User) string { return u.ID })
-}
-
 // PutStrategy creates or replaces a strategy.
 func (s *Store) PutStrategy(ctx context.Context, st sandtrail.Strategy) error {
 	if err := st.Validate(); err != nil {
@@ -85,51 +65,6 @@ func (s *Store) PutStrategy(ctx context.Context, st sandtrail.Strategy) error {
 	err = s.putOwner(ctx, l.sql(`INSERT INTO {strategies} ({strategies.id}, {strategies.name}) VALUES ($1, $2)
 		ON CONFLICT ({strategies.id}) DO UPDATE SET {strategies.name} = $2`), st.ID, st.Name)
 	return wrapf(err, "put strategy %q", st.ID)
-}
-
-// Strategy returns one strategy.
-func (s *Store) Strategy(ctx context.Context, id string) (st sandtrail.Strategy, err error) {
-	l, err := s.open(ctx)
-	if err != nil {
-		return st, err
-	}
-	err = s.pool.QueryRow(ctx, l.sql("SELECT "+selectStrategy+" FROM {strategies} WHERE {strategies.id} = $1"), id).Scan(&st.ID, &st.Name)
-	return st, wrap("read strategy", notFound(err, "there is no strategy %q", id))
-}
-
-// Strategies returns a page of strategies.
-func (s *Store) Strategies(ctx context.Context, q sandtrail.OwnerQuery) (sandtrail.OwnerPage[sandtrail.Strategy], error) {
-	return ownerPage(ctx, s, q, selectStrategy+" FROM {strategies}", "{strategies.order}", func(st sandtrail.Strategy) string { return st.ID })
-}
-
-// ownerPage reads a page of what selected selects, by order.
-func ownerPage[T any](ctx context.Context, s *Store, q sandtrail.OwnerQuery, selected, order string, id func(T) string) (sandtrail.OwnerPage[T], error) {
-	var page sandtrail.OwnerPage[T]
-	q, err := q.Plan()
-	if err != nil {
-		return page, err
-	}
-	l, err := s.open(ctx)
-	if err != nil {
-		return page, err
-	}
-	var c conditions
-	if after := q.After(); after != nil {
-		c.add(order+" > $", *after)
-	}
-	rows, err := s.pool.Query(ctx, l.sql(fmt.Sprintf("SELECT %s %s ORDER BY %s LIMIT %d", selected, c.where(), order, q.Limit+1)), c.args...)
-	if err != nil {
-		return page, wrap("list owners", err)
-	}
-	page.Items, err = pgx.CollectRows(rows, pgx.RowToStructByPos[T])
-	if isNoKey(err) {
-		return page, sandtrail.Errorf(sandtrail.CodeInvalid, "cursor: not a cursor of this service; start again without one")
-	}
-	if len(page.Items) > q.Limit {
-		page.Items = page.Items[:q.Limit]
-		page.NextCursor = q.Next(id(page.Items[q.Limit-1]))
-	}
-	return page, wrap("list owners", err)
 }
 
 // purgeBatch is how many executions one transaction of a purge deletes.

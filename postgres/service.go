@@ -23,6 +23,7 @@ var dialect = sqlstore.Dialect{
 	Unkey:         "INSERT INTO {schema}.settings (name, value) VALUES ('keyed', 'false') ON CONFLICT (name) DO UPDATE SET value = 'false'",
 	AwaitRemovals: "UPDATE {schema}.settings SET value = to_jsonb(value::bigint + 1) WHERE name = 'holds'",
 	IsOrphan:      func(err error) bool { return state(err) == foreignKeyViolation },
+	IsNoKey:       isNoKey,
 }
 
 // Spell is part of sqlstore.Engine.
@@ -38,12 +39,15 @@ func (e engine) Spell(ctx context.Context, subject sandtrail.Subject, id string)
 func (engine) Dialect() sqlstore.Dialect { return dialect }
 
 // Exec is part of sqlstore.Engine.
-func (e engine) Exec(ctx context.Context, doing, statement string, args ...any) (int64, error) {
+func (e engine) Exec(ctx context.Context, doing, statement string, args ...any) (n int64, err error) {
 	l, err := e.open(ctx)
 	if err != nil {
 		return 0, err
 	}
-	n, err := tx{e.pool, l}.Exec(ctx, statement, args...)
+	err = again(func() (err error) {
+		n, err = tx{e.pool, l}.Exec(ctx, statement, args...)
+		return err
+	})
 	return n, wrap(doing, err)
 }
 

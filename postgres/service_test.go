@@ -24,6 +24,7 @@ func TestService(t *testing.T) {
 	t.Run("agenda", func(t *testing.T) { s, _ := open(t); storetest.Leases(t, s) })
 	t.Run("alerts", func(t *testing.T) { s, _ := open(t); storetest.AlertLog(t, s) })
 	t.Run("silences", func(t *testing.T) { s, _ := open(t); storetest.Silences(t, s) })
+	t.Run("witness memory", func(t *testing.T) { s, _ := open(t); storetest.WitnessMemory(t, s) })
 }
 
 func TestKeysGone(t *testing.T) {

@@ -170,7 +170,7 @@ func closed(since, until time.Time) (time.Time, time.Time) {
 func (s *Store) nameRanks(ctx context.Context, l *layout, subject sandtrail.Subject, ranks []sandtrail.Rank) error {
 	query := "SELECT {users.id}::text, coalesce({users.email}, '') FROM {users} WHERE {users.id}::text = ANY($1)"
 	if subject == sandtrail.Strategies {
-		query = "SELECT " + selectStrategy + " FROM {strategies} WHERE {strategies.id}::text = ANY($1)"
+		query = "SELECT {strategies.id}::text, coalesce({strategies.name}, '') FROM {strategies} WHERE {strategies.id}::text = ANY($1)"
 	}
 	ids := make([]string, len(ranks))
 	for i, r := range ranks {

@@ -41,12 +41,3 @@ func (b *book) state(ctx context.Context) (state database.LedgerState, err error
 	}
 	return state, noRows(err)
 }
-
-// PutVerification remembers the outcome of a verification.
-func (s *Store) PutVerification(ctx context.Context, v database.LedgerVerification) error {
-	return s.write(ctx, "keep the outcome of a verification", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO sandtrail_ledger_verifications (at, records, findings) VALUES (?, ?, ?)`,
-			formatTime(v.At), v.Records, v.Findings)
-		return err
-	})
-}

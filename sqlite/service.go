@@ -23,10 +23,14 @@ var dialect = sqlstore.Dialect{
 	Keyed:    "SELECT keyed FROM {schema}.keyed",
 	Unkey:    "INSERT INTO {schema}.keyed VALUES (1, 0) ON CONFLICT (one) DO UPDATE SET keyed = 0",
 	IsOrphan: func(err error) bool { return resultCode(err) == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY },
+	IsNoKey:  func(error) bool { return false }, // SQLite compares keys with any text
 }
 
 // words are SQLite's for PostgreSQL's.
-var words = strings.NewReplacer("{schema}.", "sandtrail_", "{logs}", "sandbox_execution_logs", "$", "?", "::text", "", ` COLLATE "C"`, "")
+var words = strings.NewReplacer("$", "?", "::text", "", ` COLLATE "C"`, "",
+	"{schema}.", "sandtrail_", "{logs}", "sandbox_execution_logs",
+	"{users}", "users", "{users.id}", "id", "{users.email}", "email", "{u.name}", "u.name", "{users.order}", "id",
+	"{strategies}", "strategies", "{strategies.id}", "id", "{strategies.name}", "name", "{strategies.order}", "id")
 
 // Spell is part of sqlstore.Engine.
 func (e engine) Spell(ctx context.Context, subject sandtrail.Subject, id string) (string, error) {

@@ -17,6 +17,7 @@ func TestService(t *testing.T) {
 	t.Run("agenda", func(t *testing.T) { storetest.Leases(t, openService(t)) })
 	t.Run("alerts", func(t *testing.T) { storetest.AlertLog(t, openService(t)) })
 	t.Run("silences", func(t *testing.T) { storetest.Silences(t, openService(t)) })
+	t.Run("witness memory", func(t *testing.T) { storetest.WitnessMemory(t, openService(t)) })
 }
 
 func TestKeysGone(t *testing.T) {

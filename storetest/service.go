@@ -13,6 +13,7 @@ import (
 	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/follow"
+	"github.com/sandtrail/sandtrail/ledger"
 )
 
 var serviceStart = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -348,5 +349,28 @@ func Leases(t *testing.T, leases database.Leases) {
 			t.Fatalf("reschedule: %v", err)
 		}
 		claims("when it is due later than a period from now", serviceStart, 1)
+	}
+}
+
+// WitnessMemory holds an empty memory of other logs' checkpoints to its contract.
+func WitnessMemory(t *testing.T, m ledger.WitnessMemory) {
+	for _, step := range []struct {
+		was, signed, kept string
+		put               bool
+	}{
+		{"", "first\n", "first\n", true},
+		{"", "a fork\n", "first\n", false},
+		{"first\n", "second\n", "second\n", true},
+		{"first\n", "a fork\n", "second\n", false},
+	} {
+		put, err := m.PutWitnessed(t.Context(), "example.org/log", []byte(step.was), []byte(step.signed), serviceStart)
+		if err != nil || put != step.put {
+			t.Errorf("put %q behind %q: %v, %v; want %v", step.signed, step.was, put, err, step.put)
+		}
+		for origin, want := range map[string]string{"example.org/log": step.kept, "example.org/other": ""} {
+			if kept, err := m.Witnessed(t.Context(), origin); err != nil || string(kept) != want {
+				t.Errorf("%s after %q: %q, %v; want %q", origin, step.signed, kept, err, want)
+			}
+		}
 	}
 }

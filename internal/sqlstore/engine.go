@@ -1,6 +1,7 @@
-// Package sqlstore keeps what both stores keep beside executions, in one SQL: keys
-// and the access log, alerts and silences, holds, leases. Statements are PostgreSQL's, with
-// $1 for the first argument, {schema}. before a table and {logs} for the executions; a store runs them in the
+// Package sqlstore is the SQL that both stores share: that of keys and the access log,
+// alerts and silences, holds, leases, users and strategies. Statements are PostgreSQL's.
+// {schema}. is before a table of Sandtrail, {logs} is that of the executions, and
+// {users}, {users.id} and their like are the application's. A store runs them in the
 // words of its database.
 package sqlstore
 
@@ -41,6 +42,9 @@ type Dialect struct {
 	// IsOrphan reports whether a row was refused because the row that it references is
 	// not there.
 	IsOrphan func(error) bool
+	// IsNoKey reports whether a text cannot be a key of the application's users or
+	// strategies.
+	IsNoKey func(error) bool
 }
 
 // Tx is a transaction.
