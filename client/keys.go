@@ -10,8 +10,8 @@ import (
 	"github.com/sandtrail/sandtrail/auth"
 )
 
-// CreateKey makes a key on the server. The answer holds its secret, which
-// nobody can ask for again. It is not repeated when the answer is lost.
+// CreateKey makes a key on the server. The answer holds its secret, which the
+// server does not keep. The call is not repeated when the answer is lost.
 func (c *Client) CreateKey(ctx context.Context, k api.NewKey) (api.CreatedKey, error) {
 	return do[api.CreatedKey](ctx, c, call{method: http.MethodPost, path: []string{"v1", "keys"}, body: k, once: true})
 }

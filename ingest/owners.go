@@ -24,8 +24,8 @@ type beside struct {
 	Strategy *sandtrail.Strategy `json:"strategy"`
 }
 
-// ensure makes the owners of an execution: as it tells of them, or else with its
-// ids for names, and an address that reaches nobody.
+// ensure makes the owners of an execution from its own data. Where it has none, their
+// ids are names and addresses.
 func (o *Owners) ensure(ctx context.Context, e sandtrail.Execution, b beside) error {
 	user, strategy := b.User, b.Strategy
 	if user == nil || user.Email == "" {

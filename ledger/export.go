@@ -80,7 +80,7 @@ func (x *Export) Manifest(ctx context.Context, now time.Time) ([]byte, error) {
 }
 
 // Removals lists removals in the log, in the order of their ledger entries.
-func (s Service) Removals(ctx context.Context, part Stretch) (all []StoredRemoval, err error) {
+func (s Service) Removals(ctx context.Context, part Range) (all []StoredRemoval, err error) {
 	err = s.Log.Inspect(ctx, 0, func(snap Snapshot) error {
 		for removal, err := range snap.Removals(ctx, part) {
 			if err != nil {
@@ -94,7 +94,7 @@ func (s Service) Removals(ctx context.Context, part Stretch) (all []StoredRemova
 }
 
 // Renames lists renames in the log, in the order of their ledger entries.
-func (s Service) Renames(ctx context.Context, part Stretch) (all []StoredRename, err error) {
+func (s Service) Renames(ctx context.Context, part Range) (all []StoredRename, err error) {
 	err = s.Log.Inspect(ctx, 0, func(snap Snapshot) (err error) {
 		all, err = snap.Renames(ctx, part)
 		return err

@@ -157,9 +157,9 @@ func (m *memory) Put(_ context.Context, w Written) error {
 	return nil
 }
 
-func (m *memory) Closed(context.Context) ([]ClosedLog, error)              { return m.closed, nil }
-func (m *memory) Renames(context.Context, Stretch) ([]StoredRename, error) { return nil, nil }
-func (m *memory) PendingRenames(context.Context) ([]Rename, error)         { return nil, nil }
+func (m *memory) Closed(context.Context) ([]ClosedLog, error)            { return m.closed, nil }
+func (m *memory) Renames(context.Context, Range) ([]StoredRename, error) { return nil, nil }
+func (m *memory) PendingRenames(context.Context) ([]Rename, error)       { return nil, nil }
 
 func (m *memory) Pages(_ context.Context, from, to time.Time) ([]Page, error) {
 	var pages []Page
@@ -191,7 +191,7 @@ func (m *memory) Blocks(context.Context) iter.Seq2[Block, error] {
 	}
 }
 
-func (m *memory) Removals(context.Context, Stretch) iter.Seq2[StoredRemoval, error] {
+func (m *memory) Removals(context.Context, Range) iter.Seq2[StoredRemoval, error] {
 	return func(yield func(StoredRemoval, error) bool) {
 		for _, leaf := range slices.Sorted(maps.Keys(m.removals)) {
 			s := StoredRemoval{Leaf: leaf, Data: m.removals[leaf]}

@@ -387,8 +387,8 @@ func (p *publishedVerifier) removal(a *accounts, r StoredRemoval) (err error) {
 // sealedRenames are those of a log of which the changes are not read.
 type sealedRenames []StoredRename
 
-func (s sealedRenames) Renames(context.Context, Stretch) ([]StoredRename, error) { return s, nil }
-func (sealedRenames) PendingRenames(context.Context) ([]Rename, error)           { return nil, nil }
+func (s sealedRenames) Renames(context.Context, Range) ([]StoredRename, error) { return s, nil }
+func (sealedRenames) PendingRenames(context.Context) ([]Rename, error)         { return nil, nil }
 
 // commit counts what the accounts say, and reports what they leave open.
 func (p *publishedVerifier) commit(a *accounts) {

@@ -111,7 +111,7 @@ func (s *sealer) addRename(ctx context.Context, r Rename, now time.Time) error {
 // RenameReader reads renames; every Snapshot is one.
 type RenameReader interface {
 	// Renames lists those in the log, in the order of their ledger entries.
-	Renames(ctx context.Context, part Stretch) ([]StoredRename, error)
+	Renames(ctx context.Context, part Range) ([]StoredRename, error)
 	// PendingRenames lists those not in the log yet, in their order.
 	PendingRenames(ctx context.Context) ([]Rename, error)
 }
@@ -139,7 +139,7 @@ const pendingLeaf = 1<<63 - 1
 
 // readRenames reads renames. Those that are not what was sealed go to bad.
 func readRenames(ctx context.Context, src RenameReader, bad func(StoredRename)) (renames, error) {
-	stored, err := src.Renames(ctx, Stretch{})
+	stored, err := src.Renames(ctx, Range{})
 	if err != nil {
 		return renames{}, err
 	}

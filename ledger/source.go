@@ -17,7 +17,7 @@ type Source interface {
 	// Blocks yields the blocks in order.
 	Blocks(ctx context.Context) iter.Seq2[Block, error]
 	// Removals yields removals in the order of their ledger entries.
-	Removals(ctx context.Context, part Stretch) iter.Seq2[StoredRemoval, error]
+	Removals(ctx context.Context, part Range) iter.Seq2[StoredRemoval, error]
 	// Size returns the number of ledger entries.
 	Size(ctx context.Context) (int64, error)
 	// Tile returns a tile of the tree, empty when there is none.
@@ -41,9 +41,9 @@ type ClosedLog struct {
 	Tiles  TileReader `json:"-"`      // of its ledger
 }
 
-// Stretch is a part of a list in the order of ledger entries; the zero value is
+// Range is a part of a list in the order of ledger entries; the zero value is
 // all of it.
-type Stretch struct {
+type Range struct {
 	From  int64 // the index of the first entry
 	Limit int   // how many at most; 0: all
 }

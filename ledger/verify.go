@@ -133,7 +133,7 @@ func (w *verifier) readPending(ctx context.Context) (err error) {
 // only when it is what the tree has at its place.
 func (w *verifier) readRemovals(ctx context.Context) error {
 	w.removals = map[int64]bool{}
-	for stored, err := range w.src.Removals(ctx, Stretch{}) {
+	for stored, err := range w.src.Removals(ctx, Range{}) {
 		if err != nil {
 			return err
 		}

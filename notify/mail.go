@@ -41,7 +41,7 @@ func ParseMail(server, from string, to []string, now func() time.Time) (Mail, er
 	}
 	m := Mail{Server: u, From: from, To: to, Now: now}
 	if len(to) == 0 {
-		return Mail{}, fmt.Errorf("mail: nobody to send to")
+		return Mail{}, fmt.Errorf("mail: no recipient: name at least one")
 	}
 	for _, address := range append([]string{from}, to...) {
 		if parsed, err := mail.ParseAddress(address); err != nil || parsed.Name != "" {

@@ -44,7 +44,7 @@ const closed = ".closed"
 // Drop counts records that are given up, so that AccountForDrops can tell of
 // them. What it counts is durable when it returns.
 func (b *Outbox) Drop(why Reason, drafts ...sandtrail.Draft) error {
-	h, err := b.hold(b.patience)
+	h, err := b.hold(b.lockTimeout)
 	if err != nil {
 		return fmt.Errorf("count dropped records: %w", err)
 	}
@@ -99,7 +99,7 @@ func readDrops(path string) (sum drops, err error) {
 // user, strategy and type of which records were dropped: a run that failed
 // with an error that says how many and why. It returns how many were dropped.
 func (b *Outbox) AccountForDrops() (n int, err error) {
-	h, err := b.hold(b.patience)
+	h, err := b.hold(b.lockTimeout)
 	if err != nil {
 		return 0, fmt.Errorf("account for dropped records: %w", err)
 	}

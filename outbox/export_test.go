@@ -14,12 +14,12 @@ func CloseDrops(path string) error {
 	return err
 }
 
-// SetPatience bounds the wait for a lock.
-func (b *Outbox) SetPatience(d time.Duration) { b.patience = d }
+// SetLockTimeout bounds the wait for a lock.
+func (b *Outbox) SetLockTimeout(d time.Duration) { b.lockTimeout = d }
 
 // Fill keeps each record in a file of its own, without waiting for the disk.
 func (b *Outbox) Fill(drafts []sandtrail.Draft) error {
-	h, err := b.hold(b.patience)
+	h, err := b.hold(b.lockTimeout)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (b *Outbox) Fill(drafts []sandtrail.Draft) error {
 
 // Counted is what the outbox believes to hold.
 func (b *Outbox) Counted() (bytes int64, dropped int, err error) {
-	h, err := b.hold(b.patience)
+	h, err := b.hold(b.lockTimeout)
 	if err != nil {
 		return 0, 0, err
 	}

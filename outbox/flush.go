@@ -127,20 +127,20 @@ func (f *flushing) deliverAll(ctx context.Context, waiting []batch) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		var parcels []*parcel
+		var items []*item
 		var err error
-		if parcels, waiting, err = f.load(waiting); err != nil {
+		if items, waiting, err = f.load(waiting); err != nil {
 			return err
 		}
-		if err := errors.Join(f.deliver(ctx, parcels), f.forget(parcels)); err != nil {
+		if err := errors.Join(f.deliver(ctx, items), f.forget(items)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// parcel is one record on its way.
-type parcel struct {
+// item is one record on its way.
+type item struct {
 	batch *batch
 	draft sandtrail.Draft
 
@@ -151,10 +151,10 @@ type parcel struct {
 
 // load reads batches until there is enough for one delivery and returns those
 // that are left. Damaged ones are set aside.
-func (f *flushing) load(waiting []batch) (parcels []*parcel, rest []batch, err error) {
+func (f *flushing) load(waiting []batch) (items []*item, rest []batch, err error) {
 	for i, w := range waiting {
-		if len(parcels) >= chunkRecords {
-			return parcels, waiting[i:], nil
+		if len(items) >= chunkRecords {
+			return items, waiting[i:], nil
 		}
 		if f.stuck[w.owner] {
 			if err := f.leave(w); err != nil {
@@ -175,10 +175,10 @@ func (f *flushing) load(waiting []batch) (parcels []*parcel, rest []batch, err e
 			return nil, nil, err
 		}
 		for _, d := range drafts {
-			parcels = append(parcels, &parcel{batch: &w, draft: d})
+			items = append(items, &item{batch: &w, draft: d})
 		}
 	}
-	return parcels, nil, nil
+	return items, nil, nil
 }
 
 // ownerKeys tell a record's user and strategy apart from all others.
@@ -186,45 +186,45 @@ func ownerKeys(d sandtrail.Draft) map[string]string {
 	return map[string]string{"userId": "user " + d.UserID, "strategyId": "strategy " + d.StrategyID}
 }
 
-// deliver brings parcels to the store together. When it refuses some of them,
+// deliver brings items to the store together. When it refuses some of them,
 // those of the users and strategies that it does not know stay, without another
 // try; of the others either half is delivered by itself.
-func (f *flushing) deliver(ctx context.Context, parcels []*parcel) error {
-	parcels = f.known(parcels, nil)
-	if len(parcels) == 0 {
+func (f *flushing) deliver(ctx context.Context, items []*item) error {
+	items = f.known(items, nil)
+	if len(items) == 0 {
 		return nil
 	}
-	err := f.send(ctx, parcels)
+	err := f.send(ctx, items)
 	switch {
 	case err == nil:
-		f.done.Delivered += len(parcels)
-		for _, p := range parcels {
+		f.done.Delivered += len(items)
+		for _, p := range items {
 			p.settled = true
 		}
 		return nil
 	case !isRefusal(err):
 		return err
-	case len(parcels) == 1:
-		return f.settle(parcels[0], err)
+	case len(items) == 1:
+		return f.settle(items[0], err)
 	}
-	f.learn(parcels, err)
-	if rest := f.known(parcels, err); len(rest) < len(parcels) {
+	f.learn(items, err)
+	if rest := f.known(items, err); len(rest) < len(items) {
 		return f.deliver(ctx, rest)
 	}
-	half := len(parcels) / 2
-	err = f.deliver(ctx, parcels[:half])
+	half := len(items) / 2
+	err = f.deliver(ctx, items[:half])
 	if err == nil {
-		err = f.deliver(ctx, parcels[half:])
+		err = f.deliver(ctx, items[half:])
 	}
 	return err
 }
 
 // settle decides about a record that the store has refused.
-func (f *flushing) settle(p *parcel, why error) error {
+func (f *flushing) settle(p *item, why error) error {
 	var e *sandtrail.Error
 	p.early = errors.As(why, &e) && e.Early()
 	if p.early || isUnknownOwner(why) {
-		f.learn([]*parcel{p}, why)
+		f.learn([]*item{p}, why)
 		f.stays(p, why)
 		return nil
 	}
@@ -233,7 +233,7 @@ func (f *flushing) settle(p *parcel, why error) error {
 	return f.setAside(p.draft, why)
 }
 
-func (f *flushing) stays(p *parcel, why error) {
+func (f *flushing) stays(p *item, why error) {
 	p.stays = true
 	f.stuck[ownerOf(p.draft)] = f.stuck[ownerOf(p.draft)] || !p.early
 	f.done.Stayed++
@@ -242,10 +242,10 @@ func (f *flushing) stays(p *parcel, why error) {
 	}
 }
 
-// known lets those of the parcels stay whose owners the store does not know, and
+// known lets those of the items stay whose owners the store does not know, and
 // returns the others.
-func (f *flushing) known(parcels []*parcel, why error) (others []*parcel) {
-	for _, p := range parcels {
+func (f *flushing) known(items []*item, why error) (others []*item) {
+	for _, p := range items {
 		keys := ownerKeys(p.draft)
 		if f.unknown[keys["userId"]] || f.unknown[keys["strategyId"]] {
 			f.stays(p, why)
@@ -274,7 +274,7 @@ func ownerIn(path string) (at int, owner string) {
 }
 
 // learn takes from an error which owners the store does not know.
-func (f *flushing) learn(parcels []*parcel, err error) {
+func (f *flushing) learn(items []*item, err error) {
 	var e *sandtrail.Error
 	if !errors.As(err, &e) || e.Code != sandtrail.CodeInvalid {
 		return
@@ -284,15 +284,15 @@ func (f *flushing) learn(parcels []*parcel, err error) {
 		if owner == "" {
 			return // something else is wrong with them
 		}
-		if 0 <= at && at < len(parcels) {
-			f.unknown[ownerKeys(parcels[at].draft)[owner]] = true
+		if 0 <= at && at < len(items) {
+			f.unknown[ownerKeys(items[at].draft)[owner]] = true
 		}
 	}
 }
 
-func (f *flushing) send(ctx context.Context, parcels []*parcel) error {
-	drafts := make([]sandtrail.Draft, len(parcels))
-	for i, p := range parcels {
+func (f *flushing) send(ctx context.Context, items []*item) error {
+	drafts := make([]sandtrail.Draft, len(items))
+	for i, p := range items {
 		drafts[i] = p.draft
 	}
 	admitted, err := f.admission.Admit(drafts...)

@@ -54,9 +54,9 @@ type Outbox struct {
 	max int64
 	now func() time.Time
 
-	retries  int
-	patience time.Duration // for a lock
-	taken    sync.Map      // owners, by ownerOf, of whom a store has taken a record: see Taken
+	retries     int
+	lockTimeout time.Duration
+	taken       sync.Map // owners, by ownerOf, of whom a store has taken a record: see Taken
 }
 
 // The files and directories inside.
@@ -76,7 +76,7 @@ var folders = []string{"", refusedDir, damagedDir, startedDir, droppedDir}
 // that others may write to, is refused with durable.ErrNotPrivate: what they
 // put there would be delivered in this user's name.
 func Open(dir string, o Options) (*Outbox, error) {
-	b := &Outbox{dir: dir, max: o.MaxBytes, now: o.Now, retries: o.Retries, patience: lockPatience}
+	b := &Outbox{dir: dir, max: o.MaxBytes, now: o.Now, retries: o.Retries, lockTimeout: defaultLockTimeout}
 	if b.max == 0 {
 		b.max = DefaultMaxBytes
 	}
@@ -140,7 +140,7 @@ func (b *Outbox) admit(size int64, name string, raw []byte) error {
 	if err != nil {
 		return errors.Join(err, f.Discard())
 	}
-	h, err := b.hold(b.patience)
+	h, err := b.hold(b.lockTimeout)
 	if err != nil {
 		return errors.Join(err, f.Discard())
 	}
@@ -163,8 +163,8 @@ type State struct {
 	Lost    int        `json:"lost"`    // runs whose recorder has died; the next Sweep makes records of them
 }
 
-// Calm reports whether nobody has to look after the outbox.
-func (s State) Calm() bool { return s.Waiting+s.Refused+s.Damaged+s.Dropped+s.Lost == 0 }
+// Clear reports whether the outbox holds nothing, and has lost nothing.
+func (s State) Clear() bool { return s.Waiting+s.Refused+s.Damaged+s.Dropped+s.Lost == 0 }
 
 // State tells what the outbox holds without reading a record: from the names of
 // the files. A damaged file counts as the records that its name tells of.

@@ -449,13 +449,13 @@ func TestStateTellsOfAgeAndDrops(t *testing.T) {
 		}
 		return s
 	}
-	if s := state(); s != (outbox.State{}) || !s.Calm() {
+	if s := state(); s != (outbox.State{}) || !s.Clear() {
 		t.Errorf("a new outbox: %+v", s)
 	}
 	if err := b.Drop(outbox.Full, draft("u1"), draft("u1")); err != nil {
 		t.Fatal(err)
 	}
-	if s := state(); s.Dropped != 2 || s.Oldest != nil || s.Calm() {
+	if s := state(); s.Dropped != 2 || s.Oldest != nil || s.Clear() {
 		t.Errorf("after drops: %+v", s)
 	}
 	if _, err := b.AccountForDrops(); err != nil {
@@ -472,7 +472,7 @@ func TestLockThatIsNeverGivenBack(t *testing.T) {
 	dir := t.TempDir()
 	box, err := outbox.Open(dir, outbox.Options{})
 	check(t, err)
-	box.SetPatience(50 * time.Millisecond)
+	box.SetLockTimeout(50 * time.Millisecond)
 	for _, name := range []string{"lock", "flush"} {
 		f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR, 0o600)
 		check(t, err)

@@ -113,7 +113,7 @@ func (b *Outbox) End(t *Trace) error {
 }
 
 // forgetTrace removes a trace and the finished record beside it, the trace
-// last: without it nobody would look for the other.
+// last: it is how the outbox finds the record.
 func forgetTrace(path string) error {
 	if err := os.Remove(finishedPath(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -35,9 +35,9 @@ const (
 	tallyForm     = "%020d %020d %020d\n"
 	tallyBytes    = 3*20 + 3
 
-	lockPatience   = 10 * time.Second // its holders need milliseconds
-	uncountedAfter = 100 * time.Millisecond
-	longestNap     = 50 * time.Millisecond
+	defaultLockTimeout = 10 * time.Second // its holders need milliseconds
+	uncountedAfter     = 100 * time.Millisecond
+	longestNap         = 50 * time.Millisecond
 )
 
 // held is an outbox whose lock is held.
@@ -47,10 +47,10 @@ type held struct {
 	tally
 }
 
-// hold takes the lock, and waits for it as long as the patience: one that is
+// hold takes the lock, and waits for it as long as the timeout: one that is
 // held longer is held by a process that was stopped, or that means harm.
-func (b *Outbox) hold(patience time.Duration) (*held, error) {
-	f, err := b.lock(lockName, patience)
+func (b *Outbox) hold(timeout time.Duration) (*held, error) {
+	f, err := b.lock(lockName, timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (h *held) counting(bytes int64, do func() error) error {
 // counting is held.counting for what is done whatever the bound. Where the lock
 // is not to be had it is done uncounted.
 func (b *Outbox) counting(bytes int64, do func() error) error {
-	h, err := b.hold(min(b.patience, uncountedAfter))
+	h, err := b.hold(min(b.lockTimeout, uncountedAfter))
 	if errors.Is(err, filelock.ErrLocked) {
 		return do()
 	}
@@ -173,7 +173,7 @@ func (b *Outbox) remove(gone ...batch) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	h, err := b.hold(min(b.patience, uncountedAfter))
+	h, err := b.hold(min(b.lockTimeout, uncountedAfter))
 	if err == nil {
 		defer h.release()
 	} else if !errors.Is(err, filelock.ErrLocked) {
@@ -207,21 +207,21 @@ func (b *Outbox) dropped() (int, error) {
 }
 
 // lock takes the lock that a file stands for, and waits for it as long as the
-// patience.
-func (b *Outbox) lock(name string, patience time.Duration) (*os.File, error) {
+// timeout.
+func (b *Outbox) lock(name string, timeout time.Duration) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(b.dir, name), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(timeout)
 	for nap := time.Millisecond; ; nap = min(2*nap, longestNap) {
 		err := filelock.TryLock(f)
-		if errors.Is(err, filelock.ErrLocked) && patience > 0 {
+		if errors.Is(err, filelock.ErrLocked) && timeout > 0 {
 			if time.Now().Before(deadline) {
 				<-time.After(nap)
 				continue
 			}
-			err = fmt.Errorf("%w: %s was not to be had for %s", err, f.Name(), patience)
+			err = fmt.Errorf("%w: %s was not to be had for %s", err, f.Name(), timeout)
 		}
 		if err != nil {
 			return nil, errors.Join(err, f.Close())

@@ -342,7 +342,7 @@ func (b *book) blocksFrom(ctx context.Context, n int64) ([]storedBlock, error) {
 }
 
 // Removals is part of ledger.Source.
-func (b *book) Removals(ctx context.Context, part ledger.Stretch) iter.Seq2[ledger.StoredRemoval, error] {
+func (b *book) Removals(ctx context.Context, part ledger.Range) iter.Seq2[ledger.StoredRemoval, error] {
 	return stream(ctx, b.tx, func(row pgx.CollectableRow) (r ledger.StoredRemoval, err error) {
 		var hash []byte
 		err = row.Scan(&r.Leaf, &r.Data, &hash)

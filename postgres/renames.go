@@ -31,7 +31,7 @@ func (b *book) PendingRenames(ctx context.Context) ([]ledger.Rename, error) {
 }
 
 // Renames is part of ledger.RenameReader.
-func (b *book) Renames(ctx context.Context, part ledger.Stretch) ([]ledger.StoredRename, error) {
+func (b *book) Renames(ctx context.Context, part ledger.Range) ([]ledger.StoredRename, error) {
 	return scanAll(ctx, b.tx, func(row pgx.CollectableRow) (r ledger.StoredRename, err error) {
 		var hash []byte
 		err = row.Scan(&r.Leaf, &r.Data, &r.Opening, &hash)
@@ -45,7 +45,7 @@ func (b *book) Renames(ctx context.Context, part ledger.Stretch) ([]ledger.Store
 // eraseNames forgets what users and strategies that are gone were called before
 // they were renamed.
 func eraseNames(ctx context.Context, tx pgx.Tx, l *layout) error {
-	stored, err := (&book{tx: tx, l: l}).Renames(ctx, ledger.Stretch{})
+	stored, err := (&book{tx: tx, l: l}).Renames(ctx, ledger.Range{})
 	if err != nil || len(stored) == 0 {
 		return err
 	}

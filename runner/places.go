@@ -101,7 +101,7 @@ func (p *Program) stateDir(what, flag string) (string, error) {
 	return filepath.Join(state, "sandtrail"), nil
 }
 
-// Retention is how old records may be if nobody says.
+// Retention is how old records may be where the flag is left out.
 const Retention = cmdline.Duration(sandtrail.DefaultRetention)
 
 // RetentionFlag says how old records may be.

@@ -93,7 +93,7 @@ func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*body[api.C
 	if err := s.cfg.Keys.CreateKey(ctx, key); err != nil {
 		return nil, err
 	}
-	s.gate.welcome(key.Hash)
+	s.auth.welcome(key.Hash)
 	return answer(api.CreatedKey{Key: key, Secret: secret}, nil)
 }
 
@@ -114,7 +114,7 @@ func (s *Server) revokeKey(ctx context.Context, in *keyInput) (*struct{}, error)
 	if err := s.cfg.Keys.RevokeKey(ctx, id, sandtrail.Millisecond(s.now())); err != nil {
 		return nil, err
 	}
-	s.gate.forget()
+	s.auth.forget()
 	return nil, nil
 }
 

@@ -23,7 +23,7 @@ func (s *Server) registerAlerts() {
 		"Newest first, each with what became of telling every channel. A year is kept."), s.alertHistory)
 	register(s, operation("GET /v1/alerts/silences", "listSilences", "List the silences that last", "Oldest first."), s.listSilences)
 	create := operation("POST /v1/alerts/silences", "createSilence", "Silence a rule, or all of them",
-		"Nobody is told of what changes meanwhile; what still is so when the silence ends is told then.")
+		"The server sends nothing while it lasts. Rules that still fire when it ends are notified then.")
 	create.DefaultStatus = 201
 	register(s, create, s.createSilence)
 	register(s, operation("DELETE /v1/alerts/silences/{id}", "endSilence", "End a silence before its time", ""), s.endSilence)

@@ -22,9 +22,8 @@ const (
 )
 
 // committer makes small appends that arrive together share one transaction:
-// while as many commit as there are writers, the next group gathers. Nobody is
-// answered before the commit, and a batch that is refused does not fail its
-// neighbours.
+// while as many commit as there are writers, the next group gathers. The
+// answers follow the commit, and a refused batch does not fail the others.
 type committer struct {
 	store     sandtrail.Appender
 	writers   int
@@ -32,13 +31,13 @@ type committer struct {
 	stopped   chan struct{}
 	metrics   *metrics
 	tracer    trace.Tracer // of the spans of writes; nil where there are none
-	committed *bell
+	committed *broadcast
 }
 
 type write struct {
 	ctx   context.Context
 	batch []sandtrail.Admitted
-	done  chan written // buffered: an answer nobody waits for is dropped
+	done  chan written // buffered: the answer of a caller that left is dropped
 }
 
 type written struct {
@@ -46,7 +45,7 @@ type written struct {
 	err      error
 }
 
-func newCommitter(cfg Config, m *metrics, committed *bell) *committer {
+func newCommitter(cfg Config, m *metrics, committed *broadcast) *committer {
 	return &committer{
 		store: cfg.Store, writers: cfg.Writers, queue: make(chan *write, groupRecords), stopped: make(chan struct{}),
 		metrics: m, tracer: cfg.Tracer, committed: committed,
@@ -138,7 +137,7 @@ func (c *committer) commit(group []*write) {
 	appended, err := c.append(ctx, group, all)
 	c.metrics.groupSize.Observe(float64(len(all)))
 	if err != nil && len(group) > 1 && !transient(err) {
-		// Somebody's record is at fault: halve until it stands alone.
+		// One record is at fault: halve until it is alone.
 		c.commit(group[:len(group)/2])
 		c.commit(group[len(group)/2:])
 		return
@@ -187,7 +186,7 @@ func (c *committer) finished(appended sandtrail.Appended, err error) {
 	c.metrics.accepted.Add(float64(appended.Accepted))
 	c.metrics.duplicates.Add(float64(appended.Duplicates))
 	if appended.Accepted > 0 {
-		c.committed.ring()
+		c.committed.send()
 	}
 }
 

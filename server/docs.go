@@ -103,7 +103,7 @@ type newExecution struct {
 	TimedOut      *bool           `json:"timedOut,omitempty" doc:"false if left out."`
 	ErrorCount    *int            `json:"errorCount,omitempty" nullable:"true" minimum:"0" doc:"The number of metadata.errors if left out."`
 	WarningCount  *int            `json:"warningCount,omitempty" nullable:"true" minimum:"0" doc:"The number of metadata.warnings if left out."`
-	Classes       []string        `json:"classesFound,omitempty" doc:"An array, or a comma-separated string; null if nobody looked."`
+	Classes       []string        `json:"classesFound,omitempty" doc:"An array, or a comma-separated string; null if not looked for."`
 	Metadata      json.RawMessage `json:"metadata,omitempty" doc:"A JSON object of up to 64 KiB."`
 	CreatedAt     *string         `json:"createdAt,omitempty" nullable:"true" format:"date-time" doc:"When the execution ended; now if left out."`
 }

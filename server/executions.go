@@ -77,7 +77,7 @@ func (s *Server) registerExecutions() {
 	register(s, operation("GET /v1/executions/{id}", "getExecution", "Read one execution", ""), s.getExecution)
 
 	register(s, streaming(operation("GET "+streamPath, "streamExecutions", "Follow executions as they are committed",
-		"Server-sent events, one for each committed execution, whoever wrote it. The data of an event is the execution; its id is the place to go on from."),
+		"Server-sent events, one for each committed execution, from any program. The data of an event is the execution; its id is the place to go on from."),
 		"text/event-stream"), s.streamExecutions)
 	register(s, streaming(operation("GET /v1/export", "exportExecutions", "Export executions",
 		"Newest first, of any number. A connection that is cut short means that executions are missing: "+
@@ -138,7 +138,7 @@ func (s *Server) visibleExecution(ctx context.Context, text string) (sandtrail.E
 	return s.executionOf(ctx, callerOf(ctx).userID, text)
 }
 
-// executionOf reads one execution of a user, of anybody if that is "".
+// executionOf reads one execution of a user; "": of any user.
 func (s *Server) executionOf(ctx context.Context, userID, text string) (sandtrail.Execution, error) {
 	p, err := sandtrail.ParseIDPrefix(text)
 	if err != nil {

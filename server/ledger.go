@@ -22,8 +22,8 @@ type Ledger interface {
 	Proof(ctx context.Context, e sandtrail.Execution, now time.Time) (ledger.Proof, error)
 	Receipt(ctx context.Context, e sandtrail.Execution, now time.Time) (ledger.Receipt, error)
 	Tile(ctx context.Context, path string) ([]byte, error)
-	Removals(ctx context.Context, part ledger.Stretch) ([]ledger.StoredRemoval, error)
-	Renames(ctx context.Context, part ledger.Stretch) ([]ledger.StoredRename, error)
+	Removals(ctx context.Context, part ledger.Range) ([]ledger.StoredRemoval, error)
+	Renames(ctx context.Context, part ledger.Range) ([]ledger.StoredRename, error)
 	Closed(ctx context.Context) ([]ledger.ClosedLog, error)
 	ClosedTile(ctx context.Context, at time.Time, path string) ([]byte, error)
 	// Export begins an export with a manifest.
@@ -101,11 +101,11 @@ func (noLedger) ClosedTile(context.Context, time.Time, string) ([]byte, error) {
 	return nil, errNoLedger
 }
 
-func (noLedger) Removals(context.Context, ledger.Stretch) ([]ledger.StoredRemoval, error) {
+func (noLedger) Removals(context.Context, ledger.Range) ([]ledger.StoredRemoval, error) {
 	return nil, errNoLedger
 }
 
-func (noLedger) Renames(context.Context, ledger.Stretch) ([]ledger.StoredRename, error) {
+func (noLedger) Renames(context.Context, ledger.Range) ([]ledger.StoredRename, error) {
 	return nil, errNoLedger
 }
 
@@ -144,7 +144,7 @@ func (s *Server) closed(ctx context.Context, _ *struct{}) (*body[api.Page[ledger
 }
 
 func (s *Server) removals(ctx context.Context, in *PageInput) (*body[api.Page[ledger.StoredRemoval]], error) {
-	part, err := in.stretch()
+	part, err := in.entries()
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (s *Server) removals(ctx context.Context, in *PageInput) (*body[api.Page[le
 }
 
 func (s *Server) renames(ctx context.Context, in *PageInput) (*body[api.Page[ledger.StoredRename]], error) {
-	part, err := in.stretch()
+	part, err := in.entries()
 	if err != nil {
 		return nil, err
 	}
@@ -161,17 +161,17 @@ func (s *Server) renames(ctx context.Context, in *PageInput) (*body[api.Page[led
 	return answer(api.NewPage(items, nextEntry(items, in.Limit, func(r ledger.StoredRename) int64 { return r.Leaf })), err)
 }
 
-// stretch is what a cursor stands for where pages go by ledger entries: the
+// entries is what a cursor stands for where pages go by ledger entries: the
 // entries after one.
-func (in *PageInput) stretch() (ledger.Stretch, error) {
+func (in *PageInput) entries() (ledger.Range, error) {
 	if in.Cursor == "" {
-		return ledger.Stretch{Limit: in.Limit}, nil
+		return ledger.Range{Limit: in.Limit}, nil
 	}
 	last, err := strconv.ParseUint(in.Cursor, 10, 62)
 	if err != nil {
-		return ledger.Stretch{}, atField("cursor", errBadCursor)
+		return ledger.Range{}, atField("cursor", errBadCursor)
 	}
-	return ledger.Stretch{From: int64(last) + 1, Limit: in.Limit}, nil
+	return ledger.Range{From: int64(last) + 1, Limit: in.Limit}, nil
 }
 
 // nextEntry is the cursor of the page after items, of which limit were asked for.

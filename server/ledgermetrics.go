@@ -12,9 +12,9 @@ import (
 
 // ledgerMetrics reads the state of a ledger whenever Prometheus asks.
 type ledgerMetrics struct {
-	keeper database.LedgerKeeper
-	now    func() time.Time
-	log    *slog.Logger
+	store database.LedgerKeeper
+	now   func() time.Time
+	log   *slog.Logger
 }
 
 // stateTime bounds how long a scrape waits for the store.
@@ -44,7 +44,7 @@ func (m ledgerMetrics) Describe(out chan<- *prometheus.Desc) {
 func (m ledgerMetrics) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), stateTime)
 	defer cancel()
-	state, err := m.keeper.LedgerState(ctx)
+	state, err := m.store.LedgerState(ctx)
 	if err != nil {
 		m.log.Warn("metrics of the ledger", "error", err)
 		return

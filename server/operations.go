@@ -70,10 +70,10 @@ const formBody = 2 << 20
 // page lets readers through to the page: without keys, those on this machine.
 func (s *Server) page(page http.Handler) http.HandlerFunc {
 	admit := func(w http.ResponseWriter, r *http.Request) {
-		open, err := s.gate.isOpen(r.Context())
+		open, err := s.auth.isOpen(r.Context())
 		if err == nil && open {
 			if err = checkLocal(r); err != nil {
-				s.gate.recordDenied(r, stranger(r), "page", err)
+				s.auth.recordDenied(r, stranger(r), "page", err)
 			}
 		}
 		if err != nil {
@@ -194,7 +194,7 @@ func (o optional[T]) pointer() *T {
 }
 
 // ownUser confines a caller who is bound to a user to that user: it returns
-// the user to ask for, or an error if somebody else was asked for.
+// the user to ask for, or an error if the caller asked for another.
 func ownUser(ctx context.Context, asked string) (string, error) {
 	bound := callerOf(ctx).userID
 	switch {

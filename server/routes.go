@@ -22,8 +22,8 @@ const (
 	byAnybody // no key needed
 
 	writers = byIngest | byAdmin
-	seers   = byReader | byAuditor | byAdmin // see everybody's records
-	readers = seers | byBound
+	unbound = byReader | byAuditor | byAdmin // read the records of all users
+	readers = unbound | byBound
 )
 
 // route is what is known about a pattern besides how it is answered.
@@ -46,15 +46,15 @@ var routeTable = map[string]route{
 	"GET /v1/executions/stream": {grants: readers, endless: true},
 	"GET /v1/export":            {grants: readers, act: "export", endless: true},
 
-	"GET /v1/strategies/{id}/stats":   {grants: seers},
-	"GET /v1/strategies/{id}/health":  {grants: seers},
+	"GET /v1/strategies/{id}/stats":   {grants: unbound},
+	"GET /v1/strategies/{id}/health":  {grants: unbound},
 	"GET /v1/users/{id}/stats":        {grants: readers},
 	"GET /v1/trends":                  {grants: readers},
 	"GET /v1/window":                  {grants: readers},
-	"GET /v1/ranking":                 {grants: seers},
-	"GET /v1/alerts":                  {grants: seers},
-	"GET /v1/alerts/history":          {grants: seers},
-	"GET /v1/alerts/silences":         {grants: seers},
+	"GET /v1/ranking":                 {grants: unbound},
+	"GET /v1/alerts":                  {grants: unbound},
+	"GET /v1/alerts/history":          {grants: unbound},
+	"GET /v1/alerts/silences":         {grants: unbound},
 	"POST /v1/alerts/silences":        {grants: byAdmin, act: "silence alerts"},
 	"DELETE /v1/alerts/silences/{id}": {grants: byAdmin, act: "end silence"},
 
@@ -62,24 +62,24 @@ var routeTable = map[string]route{
 	"GET /v1/users/{id}":              {grants: readers},
 	"PUT /v1/users/{id}":              {grants: byAdmin, act: "put user"},
 	"DELETE /v1/users/{id}":           {grants: byAdmin, act: "delete user"},
-	"GET /v1/strategies":              {grants: seers},
-	"GET /v1/strategies/{id}":         {grants: seers},
+	"GET /v1/strategies":              {grants: unbound},
+	"GET /v1/strategies/{id}":         {grants: unbound},
 	"PUT /v1/strategies/{id}":         {grants: byAdmin, act: "put strategy"},
 	"DELETE /v1/strategies/{id}":      {grants: byAdmin, act: "delete strategy"},
-	"GET /v1/holds":                   {grants: seers},
+	"GET /v1/holds":                   {grants: unbound},
 	"PUT /v1/holds/{subject}/{id}":    {grants: byAdmin, act: "put hold"},
 	"DELETE /v1/holds/{subject}/{id}": {grants: byAdmin, act: "remove hold"},
 	"GET /v1/examination":             {grants: byAuditor | byAdmin, endless: true},
-	"GET /v1/retention":               {grants: seers},
-	"GET /v1/cleanup":                 {grants: seers},
+	"GET /v1/retention":               {grants: unbound},
+	"GET /v1/cleanup":                 {grants: unbound},
 	"POST /v1/cleanup":                {grants: byAdmin, act: auth.CleanupAction},
 
-	"GET /v1/ledger/checkpoint":                 {grants: seers},
-	"GET /v1/ledger/tile/{path...}":             {grants: seers},
-	"GET /v1/ledger/closed":                     {grants: seers},
-	"GET /v1/ledger/removals":                   {grants: seers},
-	"GET /v1/ledger/renames":                    {grants: seers},
-	"GET /v1/ledger/closed/{at}/tile/{path...}": {grants: seers},
+	"GET /v1/ledger/checkpoint":                 {grants: unbound},
+	"GET /v1/ledger/tile/{path...}":             {grants: unbound},
+	"GET /v1/ledger/closed":                     {grants: unbound},
+	"GET /v1/ledger/removals":                   {grants: unbound},
+	"GET /v1/ledger/renames":                    {grants: unbound},
+	"GET /v1/ledger/closed/{at}/tile/{path...}": {grants: unbound},
 
 	"GET /v1/ledger/proof/{id}":   {grants: readers},
 	"GET /v1/ledger/receipt/{id}": {grants: readers},
@@ -97,7 +97,7 @@ var routeTable = map[string]route{
 	"GET /docs":         {grants: byAnybody, guarded: true},
 }
 
-// HandleFunc registers a handler behind the gate and the meters. It is what
+// HandleFunc registers a handler behind the authenticator and the meters. It is what
 // the API library registers its operations through, so that no route can
 // come to be without a line in routeTable.
 func (s *Server) HandleFunc(pattern string, handle func(http.ResponseWriter, *http.Request)) {
@@ -123,7 +123,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 func (s *Server) admit(pattern string, route route, w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
 	if route.grants&byAnybody != 0 {
 		if route.guarded {
-			if err := s.gate.checkVisitor(r); err != nil {
+			if err := s.auth.checkVisitor(r); err != nil {
 				s.writeProblem(w, r, err, "")
 				return nil, false
 			}
@@ -134,17 +134,17 @@ func (s *Server) admit(pattern string, route route, w http.ResponseWriter, r *ht
 	if act == "" {
 		act = pattern
 	}
-	c, err := s.gate.identify(r)
+	c, err := s.auth.identify(r)
 	if err == nil && route.grants&c.grant() == 0 {
 		err = sandtrail.Errorf(sandtrail.CodeForbidden, "a key with the role %s may not do this; ask for one with another role", describeRole(c))
 	}
 	switch sandtrail.CodeOf(err) {
 	case sandtrail.CodeUnauthorized, sandtrail.CodeForbidden:
 		s.metrics.denied.Inc()
-		s.gate.recordDenied(r, c, act, err)
+		s.auth.recordDenied(r, c, act, err)
 	}
 	if err == nil && route.act != "" {
-		err = s.gate.record(r, c, act, auth.Allowed, "")
+		err = s.auth.record(r, c, act, auth.Allowed, "")
 	}
 	if err != nil {
 		s.writeProblem(w, r, err, "")

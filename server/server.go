@@ -104,13 +104,13 @@ type Server struct {
 	now       func() time.Time
 	store     sandtrail.Store
 	committer *committer
-	gate      *gate
+	auth      *authenticator
 	metrics   *metrics
 	api       huma.API
 	mux       *http.ServeMux
 	handler   http.Handler
 	shares
-	committed *bell // rung after each local commit
+	committed *broadcast // after each local commit
 
 	drain     context.Context // ends when the server begins to stop
 	stopDrain context.CancelFunc
@@ -145,7 +145,7 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, log: cfg.Log, now: cfg.Now, store: cfg.Store,
 		mux:       http.NewServeMux(),
 		shares:    newShares(cfg.Limits),
-		committed: newBell(),
+		committed: newBroadcast(),
 	}
 	s.drain, s.stopDrain = context.WithCancel(context.Background())
 	s.metrics = newMetrics(cfg)
@@ -153,7 +153,7 @@ func New(cfg Config) (*Server, error) {
 	s.metrics.watch(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "sandtrail_group_commit_waiting", Help: "Appends that wait for the next transaction.",
 	}, s.committer.waiting))
-	s.gate = newGate(cfg)
+	s.auth = newAuthenticator(cfg)
 	if err := s.routes(); err != nil {
 		return nil, err
 	}
@@ -168,12 +168,12 @@ func (s *Server) Handler() http.Handler { return s.handler }
 func (s *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { s.committer.run(ctx); return nil })
-	group.Go(func() error { s.gate.run(ctx); return nil })
+	group.Go(func() error { s.auth.run(ctx); return nil })
 	group.Go(func() error { <-ctx.Done(); s.stopDrain(); return nil })
 	return group.Wait()
 }
 
-// ErrOpenAddress is returned by Serve when anybody on a network could reach a
+// ErrOpenAddress is returned by Serve when any host on a network could reach a
 // server that has no keys.
 var ErrOpenAddress = errors.New("without keys only a loopback address is served: make a key first, or listen on 127.0.0.1")
 
@@ -227,7 +227,7 @@ func (s *Server) shutDown(server *http.Server) error {
 }
 
 func (s *Server) checkAddress(ctx context.Context, addr net.Addr) error {
-	open, err := s.gate.isOpen(ctx)
+	open, err := s.auth.isOpen(ctx)
 	if err != nil {
 		return fmt.Errorf("look for keys: %w", err)
 	}
@@ -238,28 +238,28 @@ func (s *Server) checkAddress(ctx context.Context, addr net.Addr) error {
 	if ok && !tcp.IP.IsLoopback() {
 		return ErrOpenAddress
 	}
-	s.log.Warn("no keys are defined: everybody on this machine may read and write; make one with `sandtrail keys create --role admin`")
+	s.log.Warn("no keys are defined: every program on this machine may read and write; make one with `sandtrail keys create --role admin`")
 	return nil
 }
 
-// bell wakes everybody who waits for it.
-type bell struct {
+// broadcast wakes all goroutines that wait for its next signal.
+type broadcast struct {
 	mu   sync.Mutex
-	rung chan struct{}
+	sent chan struct{}
 }
 
-func newBell() *bell { return &bell{rung: make(chan struct{})} }
+func newBroadcast() *broadcast { return &broadcast{sent: make(chan struct{})} }
 
-// next is closed at the next ring.
-func (b *bell) next() <-chan struct{} {
+// next is closed at the next signal.
+func (b *broadcast) next() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.rung
+	return b.sent
 }
 
-func (b *bell) ring() {
+func (b *broadcast) send() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	close(b.rung)
-	b.rung = make(chan struct{})
+	close(b.sent)
+	b.sent = make(chan struct{})
 }

@@ -17,7 +17,7 @@ func (s *Server) registerStatistics() {
 		"Over all their stored executions."), s.userStats)
 	register(s, operation("GET /v1/trends", "trends", "Executions by day or hour",
 		"Newest first, empty buckets included. Not found where nothing counts and there is no such user or strategy."), s.trends)
-	register(s, operation("GET /v1/window", "window", "Statistics of a stretch of time", "Of all times where since and until are left out."), s.window)
+	register(s, operation("GET /v1/window", "window", "Statistics of a range of time", "Of all times where since and until are left out."), s.window)
 	register(s, operation("GET /v1/ranking", "ranking", "Users or strategies that stand out", "Of all times where since and until are left out."), s.ranking)
 }
 
@@ -56,14 +56,14 @@ func mustBeOwn(ctx context.Context, userID string) error {
 	return nil
 }
 
-// StretchInput is the part of a call that names a stretch of time.
-type StretchInput struct {
+// RangeInput is the part of a call that names a range of time.
+type RangeInput struct {
 	Since time.Time `query:"since" doc:"Inclusive."`
 	Until time.Time `query:"until" doc:"Exclusive."`
 }
 
 type trendsInput struct {
-	StretchInput
+	RangeInput
 	Days       int    `query:"days" minimum:"1" maximum:"3660" default:"7" doc:"Days of 24 hours back from now, where since is left out."`
 	TZ         string `query:"tz" default:"UTC" doc:"IANA name of the time zone whose days are meant." example:"Europe/Paris"`
 	Bucket     string `query:"bucket" enum:"day,hour" default:"day"`
@@ -92,7 +92,7 @@ func (s *Server) trends(ctx context.Context, in *trendsInput) (*body[[]sandtrail
 }
 
 type windowInput struct {
-	StretchInput
+	RangeInput
 	UserID     string `query:"userId"`
 	StrategyID string `query:"strategyId"`
 }
@@ -108,7 +108,7 @@ func (s *Server) window(ctx context.Context, in *windowInput) (*body[sandtrail.W
 }
 
 type rankingInput struct {
-	StretchInput
+	RangeInput
 	Subject string `query:"subject" enum:"strategy,user" required:"true"`
 	Order   string `query:"order" enum:"executions,failures" default:"executions"`
 	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"10"`

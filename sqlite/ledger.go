@@ -287,7 +287,7 @@ func (b *book) Blocks(ctx context.Context) iter.Seq2[ledger.Block, error] {
 }
 
 // Removals is part of ledger.Source.
-func (b *book) Removals(ctx context.Context, part ledger.Stretch) iter.Seq2[ledger.StoredRemoval, error] {
+func (b *book) Removals(ctx context.Context, part ledger.Range) iter.Seq2[ledger.StoredRemoval, error] {
 	return stream(ctx, b.tx, func(scan func(...any) error) (r ledger.StoredRemoval, err error) {
 		var hash []byte
 		err = scan(&r.Leaf, &r.Data, &hash)

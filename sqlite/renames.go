@@ -47,7 +47,7 @@ func (b *book) PendingRenames(ctx context.Context) ([]ledger.Rename, error) {
 }
 
 // Renames is part of ledger.RenameReader.
-func (b *book) Renames(ctx context.Context, part ledger.Stretch) ([]ledger.StoredRename, error) {
+func (b *book) Renames(ctx context.Context, part ledger.Range) ([]ledger.StoredRename, error) {
 	rows, err := b.tx.QueryContext(ctx, `SELECT r.leaf, r.data, r.opening, substr(t.hashes, 1 + 32 * (r.leaf % ?1), 32) FROM sandtrail_ledger_renames r
 		LEFT JOIN sandtrail_ledger_tiles t ON t.level = 0 AND t.n = r.leaf / ?1 WHERE r.leaf >= ?2 ORDER BY r.leaf LIMIT iif(?3 = 0, -1, ?3)`, ledger.BlockLeaves, part.From, part.Limit)
 	if err != nil {
@@ -64,7 +64,7 @@ func (b *book) Renames(ctx context.Context, part ledger.Stretch) ([]ledger.Store
 // eraseNames forgets what users and strategies that are gone were called before
 // they were renamed.
 func eraseNames(ctx context.Context, tx *sql.Tx) error {
-	stored, err := (&book{tx: tx}).Renames(ctx, ledger.Stretch{})
+	stored, err := (&book{tx: tx}).Renames(ctx, ledger.Range{})
 	if err != nil || len(stored) == 0 {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 type alertCmd struct {
 	Check     alertCheckCmd     `cmd:"" help:"Evaluate a rule now; exit status 1 when it fires."`
 	History   alertHistoryCmd   `cmd:"" help:"Show when rules began to fire and ended, and who was told."`
-	Silence   alertSilenceCmd   `cmd:"" help:"Tell nobody for a while."`
+	Silence   alertSilenceCmd   `cmd:"" help:"Send no notifications for a while."`
 	Silences  alertSilencesCmd  `cmd:"" help:"List the silences that last."`
 	Unsilence alertUnsilenceCmd `cmd:"" help:"End a silence."`
 }
@@ -36,7 +36,7 @@ func (alertCheckCmd) Examples() []string {
 	return []string{
 		"sandtrail alert check",
 		"sandtrail alert check --strategy momentum --threshold 10 --within 24h",
-		"sandtrail alert check --metric noExecutions --within 6h || page-somebody",
+		"sandtrail alert check --metric noExecutions --within 6h || page-on-call",
 	}
 }
 

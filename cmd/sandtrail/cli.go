@@ -151,7 +151,7 @@ func run(ctx context.Context, args []string, d *deps) int {
 		return report(d.err, usage(parser, args, err))
 	}
 	d.globals, d.parser, d.makes = *flags, parser, slices.Contains(makers, pathOf(parsed.Selected()))
-	if err := d.slip(parsed); err != nil {
+	if err := d.refuseDropped(parsed); err != nil {
 		return report(d.err, sandtrail.Errorf(sandtrail.CodeInvalid, "%w (see %s --help)", err, parsed.Selected().FullPath()))
 	}
 	parsed.Bind(d)

@@ -87,7 +87,7 @@ func (c *doctorCmd) outbox(d *deps) (database.Check, error) {
 		return check, err
 	}
 	state, err := box.State()
-	check.OK, check.Detail = state.Calm(), box.Dir()+": "+wordState(state)
+	check.OK, check.Detail = state.Clear(), box.Dir()+": "+wordState(state)
 	switch {
 	case state.Waiting+state.Lost+state.Dropped > 0:
 		check.Fix = "sandtrail outbox flush"

@@ -174,15 +174,14 @@ type keyKeeper interface {
 }
 
 func (d *deps) keys(ctx context.Context) (keyKeeper, error) {
-	return hereOrThere(ctx, d, "keys", func(s serviceStore) keyKeeper { return localKeys{s, d} })
+	return remoteOrLocal(ctx, d, "keys", func(s serviceStore) keyKeeper { return localKeys{s, d} })
 }
 
-// hereOrThere is what keeps something: a server's client, or what local makes
-// of a database.
-func hereOrThere[T any](ctx context.Context, d *deps, kept string, local func(serviceStore) T) (keeper T, err error) {
+// remoteOrLocal is the client of a server, or the service that local makes of a database.
+func remoteOrLocal[T any](ctx context.Context, d *deps, kept string, local func(serviceStore) T) (found T, err error) {
 	store, err := d.store(ctx)
 	if err != nil {
-		return keeper, err
+		return found, err
 	}
 	switch s := store.(type) {
 	case serviceStore:
@@ -190,7 +189,7 @@ func hereOrThere[T any](ctx context.Context, d *deps, kept string, local func(se
 	case T:
 		return s, nil
 	}
-	return keeper, sandtrail.Errorf(sandtrail.CodeInvalid, "this store keeps no %s", kept)
+	return found, sandtrail.Errorf(sandtrail.CodeInvalid, "this store keeps no %s", kept)
 }
 
 // serviceStore is what both databases keep for a server.

@@ -21,7 +21,7 @@ import (
 // ledgerCmd is about the keys and checkpoints of the ledger.
 type ledgerCmd struct {
 	Checkpoint ledgerCheckpointCmd `cmd:"" help:"Print a signed checkpoint, to be kept outside the database."`
-	Key        ledgerKeyCmd        `cmd:"" help:"Print the public keys, to be given to whoever verifies."`
+	Key        ledgerKeyCmd        `cmd:"" help:"Print the public keys, for those who verify."`
 	Rotate     ledgerRotateCmd     `cmd:"" help:"Add a new key; the old one signs beside it until the next rotation."`
 }
 
@@ -120,19 +120,19 @@ func invalid(err error) error {
 	return &sandtrail.Error{Code: sandtrail.CodeInvalid, Message: err.Error(), Err: err}
 }
 
-// keeper is a store with a ledger.
-type keeper interface {
+// ledgerStore is a store with a ledger.
+type ledgerStore interface {
 	ledger.Log
 	database.LedgerKeeper
 }
 
 // ledgerOf is the ledger of the database, up to date.
-func (d *deps) ledgerOf(ctx context.Context) (keeper, error) {
+func (d *deps) ledgerOf(ctx context.Context) (ledgerStore, error) {
 	store, err := d.store(ctx)
 	if err != nil {
 		return nil, err
 	}
-	log, ok := store.(keeper)
+	log, ok := store.(ledgerStore)
 	if !ok {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid,
 			"this command works on the database itself, not through a server: give --db in place of --server or SANDTRAIL_SERVER")

@@ -13,7 +13,7 @@ const (
 	maxRules    = 1 << 20                    // the file of alert rules
 	maxBegun    = 64 << 10                   // what an export was begun with
 	maxPEM      = 1 << 20                    // a chain of certificates, or a private key
-	maxExported = 16 * intake.MaxRecordBytes // a line of an export, whoever wrote the execution
+	maxExported = 16 * intake.MaxRecordBytes // a line of an export, also of executions from other programs
 )
 
 // readSigned reads a checkpoint or a manifest.

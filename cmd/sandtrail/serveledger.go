@@ -32,7 +32,7 @@ type ledgerFlags struct {
 // service is the ledger of a store. Where the key's file was not named and is not
 // there or cannot be made, there is service without it: nil. A key of another log is
 // refused.
-func (c *ledgerFlags) service(ctx context.Context, store keeper, d *deps, log *slog.Logger) (*ledger.Service, error) {
+func (c *ledgerFlags) service(ctx context.Context, store ledgerStore, d *deps, log *slog.Logger) (*ledger.Service, error) {
 	keys, err := c.ensure(ctx, d, store)
 	if err != nil && c.LedgerKey == "" && (sandtrail.CodeOf(err) != sandtrail.CodeConflict || errors.Is(err, errNoKey)) {
 		log.Warn("checkpoints, proofs and receipts are not served: name the key with --ledger-key", "error", err)

@@ -173,7 +173,7 @@ type alertKeeper interface {
 }
 
 func (d *deps) alerts(ctx context.Context) (alertKeeper, error) {
-	return hereOrThere(ctx, d, "alerts", func(s serviceStore) alertKeeper { return localAlerts{s, d} })
+	return remoteOrLocal(ctx, d, "alerts", func(s serviceStore) alertKeeper { return localAlerts{s, d} })
 }
 
 // localAlerts keeps silences in a database and writes what it does into the

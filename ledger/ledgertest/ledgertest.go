@@ -370,13 +370,13 @@ func (o *operator) lists() {
 	walk(o, o.service.Renames, func(r ledger.StoredRename) int64 { return r.Leaf })
 }
 
-func walk[T any](o *operator, list func(context.Context, ledger.Stretch) ([]T, error), index func(T) int64) {
+func walk[T any](o *operator, list func(context.Context, ledger.Range) ([]T, error), index func(T) int64) {
 	o.Helper()
-	all, err := list(o.Context(), ledger.Stretch{})
+	all, err := list(o.Context(), ledger.Range{})
 	check(o, err)
 	for _, size := range []int{1, 2, len(all) + 1} {
 		got := all[:0:0]
-		for next := (ledger.Stretch{Limit: size}); ; next.From = index(got[len(got)-1]) + 1 {
+		for next := (ledger.Range{Limit: size}); ; next.From = index(got[len(got)-1]) + 1 {
 			part, err := list(o.Context(), next)
 			check(o, err)
 			if len(part) == 0 {

@@ -86,14 +86,14 @@ func (c caller) shareName() string {
 
 type callerKey struct{}
 
-// callerOf is who sent the request; a caller without rights if nobody asked.
+// callerOf is the caller of a request; one without rights where the server did not ask.
 func callerOf(ctx context.Context) caller {
 	c, _ := ctx.Value(callerKey{}).(caller)
 	return c
 }
 
-// gate decides who comes in.
-type gate struct {
+// authenticator decides who comes in.
+type authenticator struct {
 	keys   auth.Keyring
 	access auth.AccessLog
 	now    func() time.Time
@@ -119,8 +119,8 @@ type knownKey struct {
 	limiter   *rate.Limiter
 }
 
-func newGate(cfg Config) *gate {
-	return &gate{
+func newAuthenticator(cfg Config) *authenticator {
+	return &authenticator{
 		keys: cfg.Keys, access: cfg.AccessLog, now: cfg.Now, log: cfg.Log, rate: rate.Limit(cfg.Limits.Rate),
 		touch: make(chan sandtrail.ID, 64), denied: rate.NewLimiter(deniedPerSecond, 10*deniedPerSecond),
 		misses: rate.NewLimiter(unknownPerSecond, 2*unknownPerSecond),
@@ -129,7 +129,7 @@ func newGate(cfg Config) *gate {
 }
 
 // run notes in the store when keys were used.
-func (g *gate) run(ctx context.Context) {
+func (g *authenticator) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -143,8 +143,8 @@ func (g *gate) run(ctx context.Context) {
 }
 
 // isOpen reports whether no key has ever been made, so that the server is
-// open to everybody on this machine.
-func (g *gate) isOpen(ctx context.Context) (bool, error) {
+// open to every program on this machine.
+func (g *authenticator) isOpen(ctx context.Context) (bool, error) {
 	if g.keys == nil {
 		return true, nil
 	}
@@ -166,17 +166,17 @@ func (g *gate) isOpen(ctx context.Context) (bool, error) {
 
 // welcome makes a key that was made here be looked up however many strangers try
 // others.
-func (g *gate) welcome(hash auth.KeyHash) {
+func (g *authenticator) welcome(hash auth.KeyHash) {
 	g.forget()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.known[hash] = &knownKey{limiter: g.newLimiter()}
 }
 
-func (g *gate) newLimiter() *rate.Limiter { return rate.NewLimiter(g.rate, 2*int(g.rate)+1) }
+func (g *authenticator) newLimiter() *rate.Limiter { return rate.NewLimiter(g.rate, 2*int(g.rate)+1) }
 
 // forget makes the next request look its key up again.
-func (g *gate) forget() {
+func (g *authenticator) forget() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, known := range g.known {
@@ -187,7 +187,7 @@ func (g *gate) forget() {
 }
 
 // identify finds out who sent a request.
-func (g *gate) identify(r *http.Request) (caller, error) {
+func (g *authenticator) identify(r *http.Request) (caller, error) {
 	stranger := stranger(r)
 	remote := stranger.remote
 	if secret, given := bearer(r); given {
@@ -232,7 +232,7 @@ func bearer(r *http.Request) (secret string, given bool) {
 	return strings.TrimSpace(secret), true
 }
 
-func (g *gate) lookUp(ctx context.Context, secret string) (*knownKey, error) {
+func (g *authenticator) lookUp(ctx context.Context, secret string) (*knownKey, error) {
 	invalid := sandtrail.Errorf(sandtrail.CodeUnauthorized, "the key is not valid: unknown, expired or revoked; ask for another")
 	if g.keys == nil || !auth.IsSecret(secret) {
 		return nil, invalid
@@ -252,7 +252,7 @@ func (g *gate) lookUp(ctx context.Context, secret string) (*knownKey, error) {
 	return known, nil
 }
 
-func (g *gate) remember(ctx context.Context, hash auth.KeyHash) (*knownKey, error) {
+func (g *authenticator) remember(ctx context.Context, hash auth.KeyHash) (*knownKey, error) {
 	g.mu.Lock()
 	known := g.known[hash]
 	fresh := known != nil && g.now().Sub(known.at) < keyMemory
@@ -288,14 +288,14 @@ func (g *gate) remember(ctx context.Context, hash auth.KeyHash) (*knownKey, erro
 
 // noteUnknown remembers that there is no such key, so that asking again costs
 // nothing for a while. All are forgotten when there are too many.
-func (g *gate) noteUnknown(hash auth.KeyHash) {
+func (g *authenticator) noteUnknown(hash auth.KeyHash) {
 	if len(g.unknown) >= maxUnknown {
 		clear(g.unknown)
 	}
 	g.unknown[hash] = g.now()
 }
 
-func (g *gate) noteUse(known *knownKey) {
+func (g *authenticator) noteUse(known *knownKey) {
 	g.mu.Lock()
 	due := g.now().Sub(known.touchedAt) >= touchEvery
 	if due {
@@ -313,7 +313,7 @@ func (g *gate) noteUse(known *knownKey) {
 
 // checkVisitor applies checkLocal to calls that need no key, where no key is
 // needed for anything.
-func (g *gate) checkVisitor(r *http.Request) error {
+func (g *authenticator) checkVisitor(r *http.Request) error {
 	if open, err := g.isOpen(r.Context()); err == nil && !open {
 		return nil
 	}
@@ -350,7 +350,7 @@ func isLocalHost(hostPort string) bool {
 }
 
 // record adds a line to the access log.
-func (g *gate) record(r *http.Request, c caller, act string, outcome auth.Outcome, detail string) error {
+func (g *authenticator) record(r *http.Request, c caller, act string, outcome auth.Outcome, detail string) error {
 	if g.access == nil {
 		return nil
 	}
@@ -367,7 +367,7 @@ func (g *gate) record(r *http.Request, c caller, act string, outcome auth.Outcom
 
 // recordDenied notes a refusal. It never fails the answer, which is a refusal
 // already, and lets no flood of them into the store.
-func (g *gate) recordDenied(r *http.Request, c caller, act string, cause error) {
+func (g *authenticator) recordDenied(r *http.Request, c caller, act string, cause error) {
 	if !g.denied.AllowN(g.now(), 1) {
 		return
 	}

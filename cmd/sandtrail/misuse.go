@@ -13,9 +13,9 @@ import (
 	"github.com/sandtrail/sandtrail/internal/cmdline"
 )
 
-// slip refuses flags that were typed and would be dropped: by cmdline.Typed, and
+// refuseDropped refuses flags that were typed and would be dropped: by cmdline.Typed, and
 // those for another kind of store.
-func (d *deps) slip(parsed *kong.Context) error {
+func (d *deps) refuseDropped(parsed *kong.Context) error {
 	typed := cmdline.Typed{}
 	for _, step := range parsed.Path {
 		f := step.Flag

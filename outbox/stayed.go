@@ -20,24 +20,24 @@ func (f *flushing) leave(w batch) error {
 	return f.postpone(w)
 }
 
-// forget removes the files of settled parcels. What stays is tried again after
+// forget removes the files of settled items. What stays is tried again after
 // all others; where it is not the whole of its file, or of several owners, each
 // owner's part gets a file of its own first.
-func (f *flushing) forget(parcels []*parcel) error {
+func (f *flushing) forget(items []*item) error {
 	var gone []batch
-	for len(parcels) > 0 {
+	for len(items) > 0 {
 		n := 1
-		for n < len(parcels) && parcels[n].batch == parcels[0].batch {
+		for n < len(items) && items[n].batch == items[0].batch {
 			n++
 		}
-		whole, err := f.keepLeft(*parcels[0].batch, parcels[:n])
+		whole, err := f.keepLeft(*items[0].batch, items[:n])
 		if err != nil {
 			return err
 		}
 		if !whole {
-			gone = append(gone, *parcels[0].batch)
+			gone = append(gone, *items[0].batch)
 		}
-		parcels = parcels[n:]
+		items = items[n:]
 	}
 	// Not made durable: a file that comes back after a power failure is
 	// delivered again and known as a duplicate.
@@ -46,29 +46,29 @@ func (f *flushing) forget(parcels []*parcel) error {
 
 // keepLeft keeps of one batch what is not settled. It reports whether the batch
 // stays as it is.
-func (f *flushing) keepLeft(w batch, parcels []*parcel) (whole bool, err error) {
-	var left []*parcel
+func (f *flushing) keepLeft(w batch, items []*item) (whole bool, err error) {
+	var left []*item
 	tried := false
-	for _, p := range parcels {
+	for _, p := range items {
 		if !p.settled {
 			left = append(left, p)
 		}
 		tried = tried || p.stays
 	}
 	switch {
-	case len(left) == len(parcels) && !tried:
+	case len(left) == len(items) && !tried:
 		return true, nil // the store was not reached
-	case len(left) == 1 && len(parcels) == 1:
+	case len(left) == 1 && len(items) == 1:
 		w.id, w.owner = left[0].draft.ID.String(), left[0].owner()
 		return true, f.postpone(w)
-	case len(left) == len(parcels) && w.owner == ownerOf(left[0].draft):
+	case len(left) == len(items) && w.owner == ownerOf(left[0].draft):
 		return true, f.postpone(w)
 	}
 	return false, f.divide(w, left)
 }
 
-// owner is where the parcel belongs while it waits.
-func (p *parcel) owner() string {
+// owner is where the item belongs while it waits.
+func (p *item) owner() string {
 	if p.early {
 		return early
 	}
@@ -87,7 +87,7 @@ func (f *flushing) postpone(w batch) error {
 }
 
 // divide writes what is left of a batch, by owners.
-func (f *flushing) divide(w batch, left []*parcel) error {
+func (f *flushing) divide(w batch, left []*item) error {
 	info, err := os.Stat(filepath.Join(f.dir, w.file))
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func (f *flushing) divide(w batch, left []*parcel) error {
 	for len(left) > 0 {
 		first := left[0]
 		var drafts []sandtrail.Draft
-		left = slices.DeleteFunc(left, func(p *parcel) bool {
+		left = slices.DeleteFunc(left, func(p *item) bool {
 			together := p == first || !first.early && p.owner() == first.owner() && p.stays == first.stays
 			if together {
 				drafts = append(drafts, p.draft)
@@ -111,7 +111,7 @@ func (f *flushing) divide(w batch, left []*parcel) error {
 
 // writePart writes drafts that fared as the first of them did. They wait since
 // then.
-func (f *flushing) writePart(drafts []sandtrail.Draft, first *parcel, since time.Time) error {
+func (f *flushing) writePart(drafts []sandtrail.Draft, first *item, since time.Time) error {
 	raw, err := encode(drafts)
 	if err != nil {
 		return err
