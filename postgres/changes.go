@@ -2,10 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sandtrail/sandtrail/derive"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/rollup"
 )
@@ -78,6 +81,45 @@ const retired = " INSERT INTO " + countedChanges + " (sign, reason, id, created_
 func because(ctx context.Context, tx pgx.Tx, reason string) error {
 	_, err := tx.Exec(ctx, "SELECT set_config('sandtrail.reason', $1, true)", reason)
 	return err
+}
+
+// foldBatch is how many pending changes one transaction folds.
+const foldBatch = 20000
+
+// fold applies the pending changes to the roll-ups and enters them into the
+// ledger. A ledger that is torn does not keep the roll-ups from being kept: the
+// changes stay for it, and seal reports it.
+func (s *Store) fold(ctx context.Context, l *layout, now time.Time) error {
+	err := s.inBatches(ctx, l, pendingChanges, "true", foldBatch, func(tx pgx.Tx, changes []change) error {
+		if len(changes) == 0 {
+			return nil
+		}
+		err := pgx.BeginFunc(ctx, tx, func(nested pgx.Tx) error { return foldAndSeal(ctx, nested, l, changes, now) })
+		if errors.Is(err, ledger.ErrTorn) {
+			err = count(ctx, tx, l, changes)
+		}
+		return err
+	})
+	return wrap("fold the changes", err)
+}
+
+// count applies pending changes to the roll-ups and leaves them to the ledger.
+func count(ctx context.Context, tx pgx.Tx, l *layout, changes []change) error {
+	if err := apply(ctx, tx, l, changes); err != nil {
+		return err
+	}
+	return putCounted(ctx, tx, l, entriesOf(changes))
+}
+
+// apply adds changes to the roll-ups, except for those that they count.
+func apply(ctx context.Context, tx pgx.Tx, l *layout, changes []change) error {
+	figures := make([]rollup.Change, 0, len(changes))
+	for i := range changes {
+		if !changes[i].counted {
+			figures = append(figures, changes[i].figures)
+		}
+	}
+	return derive.Apply(ctx, rollups{tx, l}, figures)
 }
 
 // inBatches takes the changes of a partition that fulfil a condition, and runs f
