@@ -70,11 +70,11 @@ func (x *Export) Manifest(ctx context.Context, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := x.service.Keys.Open(signed)
+	c, err := x.service.Current().Open(signed)
 	if err != nil {
 		return nil, err
 	}
-	return x.service.Keys.SignManifest(Manifest{
+	return x.service.Current().SignManifest(Manifest{
 		Format: x.format, Filter: x.filter, Records: x.Records, SHA256: [sha256.Size]byte(x.Sum()), Size: c.Size, Root: c.Root, At: now,
 	})
 }

@@ -91,11 +91,11 @@ func (s Service) checkKeys(ctx context.Context, snap Snapshot) error {
 	}
 	return sandtrail.Errorf(sandtrail.CodeConflict,
 		"the key %s has signed nothing of this log, whose newest checkpoint is signed with %s: use the file of that key",
-		strings.Join(signersOfKeys(s.Keys), ", "), strings.Join(signersOf(newest), ", "))
+		strings.Join(signersOfKeys(s.Current()), ", "), strings.Join(signersOf(newest), ", "))
 }
 
 func (s Service) signed(checkpoint []byte) bool {
-	_, err := s.Keys.Open(checkpoint)
+	_, err := s.Current().Open(checkpoint)
 	return err == nil
 }
 

@@ -104,6 +104,9 @@ func (k Keys) Origin() string { return k.signers[0].Name() }
 // Public returns the public keys, to be given to those who verify.
 func (k Keys) Public() []string { return k.public }
 
+// Newest is the place of the newest key in Public.
+func (k Keys) Newest() int { return len(k.private) - 1 }
+
 // MarshalText gives the text form, private keys included.
 func (k Keys) MarshalText() ([]byte, error) {
 	text := "# Signs the checkpoints of a Sandtrail ledger. Keep it secret, and outside the database.\n" +

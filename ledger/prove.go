@@ -157,7 +157,7 @@ func (s Service) checkpointAfter(ctx context.Context, leaf int64, now time.Time)
 	if err != nil {
 		return nil, Checkpoint{}, err
 	}
-	c, err := s.Keys.Open(signed)
+	c, err := s.Current().Open(signed)
 	if err != nil {
 		return nil, Checkpoint{}, err
 	}

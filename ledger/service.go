@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -40,6 +41,20 @@ type Service struct {
 	Log    Log
 	Keys   Keys
 	Memory *Memory // nil: each proof reads all of its path
+
+	// Rotated holds the keys that replace Keys since a rotation; nil, or a nil in it:
+	// there was none.
+	Rotated *atomic.Pointer[Keys]
+}
+
+// Current are the keys that sign now.
+func (s Service) Current() Keys {
+	if s.Rotated != nil {
+		if keys := s.Rotated.Load(); keys != nil {
+			return *keys
+		}
+	}
+	return s.Keys
 }
 
 // Checkpoint returns a signed checkpoint of the whole log. It signs one when
@@ -62,10 +77,10 @@ func (s Service) Checkpoint(ctx context.Context, now time.Time) ([]byte, error) 
 	if err != nil {
 		return nil, fmt.Errorf("ledger checkpoint: %w", err)
 	}
-	if c, err := s.Keys.Open(newest); err == nil && c.Size == size && c.Root == root {
+	if c, err := s.Current().Open(newest); err == nil && c.Size == size && c.Root == root {
 		return newest, nil
 	}
-	signed, err := s.Keys.Sign(size, root)
+	signed, err := s.Current().Sign(size, root)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +91,7 @@ func (s Service) Checkpoint(ctx context.Context, now time.Time) ([]byte, error) 
 // this log or of one that was closed before. The error for another says what it
 // proves.
 func (s Service) Confirm(ctx context.Context, signed []byte) error {
-	c, err := s.Keys.Open(signed)
+	c, err := s.Current().Open(signed)
 	if err != nil {
 		return err
 	}
@@ -120,7 +135,7 @@ func sizeAndRoot(ctx context.Context, snap Snapshot) (size int64, root Hash, err
 }
 
 // PublicKeys are those that checkpoints are verified with.
-func (s Service) PublicKeys() []string { return s.Keys.Public() }
+func (s Service) PublicKeys() []string { return s.Current().Public() }
 
 // Tile returns a tile of the log by its path, as C2SP tlog-tiles has it, or
 // sandtrail.CodeNotFound. A narrow tile may be asked for when a wider one is

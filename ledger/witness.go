@@ -20,8 +20,8 @@ import (
 // was cut or rewritten cannot have it. It speaks C2SP tlog-witness.
 type Witness struct {
 	Memory WitnessMemory
-	Logs   Verifiers // whose checkpoints it takes
-	Keys   Keys      // cosign them
+	Logs   Verifiers   // whose checkpoints it takes
+	Keys   func() Keys // cosign them, such as Service.Current
 }
 
 // WitnessMemory keeps what a witness has seen.
@@ -82,7 +82,7 @@ func (w Witness) AddCheckpoint(ctx context.Context, request []byte, now time.Tim
 	if !put {
 		return nil, &ConflictError{seen.Size}
 	}
-	return w.Keys.Cosign(next, now)
+	return w.Keys().Cosign(next, now)
 }
 
 // ErrForked is returned for a checkpoint that does not continue the one that
@@ -145,7 +145,7 @@ func parseAddCheckpoint(request []byte) (old int64, proof []Hash, signed []byte,
 // WitnessRequest is what a witness that has seen the first old leaves is asked
 // to add: the checkpoint with the proof.
 func (s Service) WitnessRequest(ctx context.Context, old int64, signed []byte) ([]byte, error) {
-	c, err := s.Keys.Open(signed)
+	c, err := s.Current().Open(signed)
 	if err != nil {
 		return nil, err
 	}

@@ -110,7 +110,7 @@ func (w watched) add(s *postgres.Store, keys ledger.Keys) error {
 	if err != nil {
 		return err
 	}
-	witness := ledger.Witness{Memory: s, Logs: logs, Keys: keys}
+	witness := ledger.Witness{Memory: s, Logs: logs, Keys: func() ledger.Keys { return keys }}
 	request, err := service.WitnessRequest(ctx, 0, signed)
 	if err != nil {
 		return err

@@ -204,6 +204,9 @@ func (c *ledgerKeyCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return invalid(err)
 	}
+	if err := d.recordAct(ctx, "replace lost ledger key", keys.Public()[keys.Newest()]); err != nil {
+		return err
+	}
 	return d.say("%s", strings.Join(keys.Public(), "\n"))
 }
 
@@ -254,10 +257,29 @@ func (c *ledgerRotateCmd) Run(ctx context.Context, d *deps) error {
 	if keys, err = keys.Rotate(rand.Reader); err != nil {
 		return err
 	}
+	if err := c.record(ctx, d, keys); err != nil {
+		return err
+	}
 	if err := ledger.WriteKeys(path, keys, (*durable.File).Replace); err != nil {
 		return err
 	}
-	return d.say("%s", strings.Join(keys.Public(), "\n"))
+	return d.say("%s\nThe new key: %s. Servers with this file sign with it within a minute.", strings.Join(keys.Public(), "\n"), keys.Public()[keys.Newest()])
+}
+
+// record writes a rotation to the access log of the database, where there is one: a
+// key can be prepared before.
+func (c *ledgerRotateCmd) record(ctx context.Context, d *deps, keys ledger.Keys) error {
+	log, err := d.ledgerOf(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = (ledger.Service{Log: log, Keys: keys}).CheckKeys(ctx)
+	}
+	if err == nil {
+		err = d.recordAct(ctx, "rotate ledger key", keys.Public()[keys.Newest()])
+	}
+	return err
 }
 
 // replace makes a key for a log whose own is lost. A file that is there is kept: it may
@@ -277,6 +299,9 @@ func (c *ledgerRotateCmd) replace(ctx context.Context, d *deps, path string) err
 	keys, err = ledger.ReplaceKeys(ctx, log, d.now(), func(k ledger.Keys) error { return ledger.WriteKeys(path, k, (*durable.File).Create) })
 	if err != nil {
 		return invalid(err)
+	}
+	if err := d.recordAct(ctx, "replace lost ledger key", keys.Public()[keys.Newest()]); err != nil {
+		return err
 	}
 	return d.say("%s", strings.Join(keys.Public(), "\n"))
 }

@@ -105,7 +105,7 @@ func (c *serveCmd) Run(ctx context.Context, d *deps) error {
 	loop.Jobs = append(loop.Jobs, c.delivery(store, periods, d, log))
 	loop.Done = metrics.done
 	hook := notify.Webhook{Secret: c.WebhookSecret, Now: d.now}
-	loop.Jobs = append(loop.Jobs, c.ledgerFlags.jobs(store, service, hook, log)...)
+	loop.Jobs = append(loop.Jobs, c.ledgerFlags.jobs(store, service, hook, d, log)...)
 	config.Page = c.page(store, rules, periods, service, d, log)
 	api, err := server.New(config)
 	if err != nil {

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sandtrail/sandtrail"
@@ -38,7 +40,7 @@ func (c *ledgerFlags) service(ctx context.Context, store ledgerStore, d *deps, l
 		log.Warn("checkpoints, proofs and receipts are not served: name the key with --ledger-key", "error", err)
 		return nil, nil
 	}
-	return &ledger.Service{Log: store, Keys: keys, Memory: &ledger.Memory{}}, err
+	return &ledger.Service{Log: store, Keys: keys, Memory: &ledger.Memory{}, Rotated: &atomic.Pointer[ledger.Keys]{}}, err
 }
 
 // retained is the store as retention works on it.
@@ -68,11 +70,11 @@ func (c *ledgerFlags) witness(memory ledger.WitnessMemory, service *ledger.Servi
 	if service == nil {
 		return nil, sandtrail.Errorf(sandtrail.CodeInvalid, "--witness-of needs a key to cosign with: name its file with --ledger-key")
 	}
-	return ledger.Witness{Memory: memory, Logs: logs, Keys: service.Keys}, nil
+	return ledger.Witness{Memory: memory, Logs: logs, Keys: service.Current}, nil
 }
 
 // jobs are what is done for the ledger in the background.
-func (c *ledgerFlags) jobs(store serviceStore, service *ledger.Service, hook notify.Webhook, log *slog.Logger) []worker.Job {
+func (c *ledgerFlags) jobs(store serviceStore, service *ledger.Service, hook notify.Webhook, d *deps, log *slog.Logger) []worker.Job {
 	var jobs []worker.Job
 	if service != nil && c.CheckpointEvery > 0 {
 		sign := func(ctx context.Context, now time.Time) (publish.Checkpoint, error) {
@@ -80,11 +82,39 @@ func (c *ledgerFlags) jobs(store serviceStore, service *ledger.Service, hook not
 		}
 		jobs = append(jobs, worker.Checkpoints(sign, store, c.publishers(hook), time.Duration(c.CheckpointEvery)))
 	}
+	if service != nil {
+		jobs = append(jobs, worker.Job{Name: "ledger key", Every: max(time.Second, min(keyEvery, time.Duration(c.CheckpointEvery))), RunOnce: func(ctx context.Context, _ time.Time) error {
+			return c.reload(ctx, d, service, log)
+		}})
+	}
 	if c.VerifyEvery > 0 {
 		verify := func(ctx context.Context, now time.Time) error { return c.verifyStore(ctx, store, service, now, log) }
 		jobs = append(jobs, worker.Verification(verify, store, time.Duration(c.VerifyEvery)))
 	}
 	return jobs
+}
+
+// keyEvery is how often a server looks whether its key was rotated, unless it signs
+// more often.
+const keyEvery = 20 * time.Second
+
+// reload takes up the keys of the file once a rotation has replaced them. Keys of
+// another log are refused, and the server goes on with those that it has.
+func (c *ledgerFlags) reload(ctx context.Context, d *deps, service *ledger.Service, log *slog.Logger) error {
+	path, err := c.path(d)
+	if err != nil {
+		return err
+	}
+	keys, err := ledger.LoadKeys(path)
+	if err != nil || slices.Equal(keys.Public(), service.Current().Public()) {
+		return err
+	}
+	if err := (ledger.Service{Log: service.Log, Keys: keys}).CheckKeys(ctx); err != nil {
+		return fmt.Errorf("--ledger-key: %s was replaced, and is not used: %w", path, err)
+	}
+	service.Rotated.Store(&keys)
+	log.Info("the ledger key was rotated", "key", keys.Public()[keys.Newest()])
+	return nil
 }
 
 func (c *ledgerFlags) publishers(hook notify.Webhook) []publish.Publisher {
@@ -107,7 +137,7 @@ func signed(ctx context.Context, service ledger.Service, now time.Time) (publish
 	if err != nil {
 		return publish.Checkpoint{}, err
 	}
-	c, err := service.Keys.Open(text)
+	c, err := service.Current().Open(text)
 	return publish.Checkpoint{
 		Origin: c.Origin, Size: c.Size, Signed: string(text),
 		Proof:   func(ctx context.Context, old int64) ([]byte, error) { return service.WitnessRequest(ctx, old, text) },
@@ -121,8 +151,8 @@ func signed(ctx context.Context, service ledger.Service, now time.Time) (publish
 func (c *ledgerFlags) verifyStore(ctx context.Context, store serviceStore, service *ledger.Service, now time.Time, log *slog.Logger) error {
 	v := ledger.Verification{}
 	if service != nil {
-		v.Trusted = service.Keys.Verifiers
-		v.Outside = c.published(service.Keys, log)
+		v.Trusted = service.Current().Verifiers
+		v.Outside = c.published(service.Current(), log)
 	}
 	told := 0
 	v.Report = func(f ledger.Finding) {
