@@ -57,7 +57,7 @@ var edges = []edge{
 	{"storetest", "ledger", "verifies what other clients wrote"},
 	{"storetest", "github.com/google/go-cmp", "shows how two answers differ"},
 	{"internal/sqlstore", ".", "implements the store's contracts"},
-	{"internal/sqlstore", "ledger", "keeps what witnesses saw"},
+	{"internal/sqlstore", "ledger", "keeps what witnesses saw, and renames"},
 	{"internal/recordcsv", ".", "writes the domain's executions"},
 	{"ingest", "internal/recordcsv", "reads the columns that exports have"},
 	{"server", "internal/recordcsv", "exports CSV"},

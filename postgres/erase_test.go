@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -105,4 +106,30 @@ func occurrences(t *testing.T, conn *pgx.Conn, text string) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestErasedNames: the names of a renamed user can be opened until the user is gone.
+func TestErasedNames(t *testing.T) {
+	s, url := open(t)
+	conn := foreign(t, url)
+	putOwners(t, s, 1)
+	appendAll(t, s, execution(now))
+	exec(t, conn, "UPDATE users SET id = 'renamed' WHERE id = 'u0'")
+	openings := func(later time.Duration) int {
+		t.Helper()
+		if err := s.Maintain(t.Context(), now.Add(later)); err != nil {
+			t.Fatal(err)
+		}
+		return value[int](t, conn, "SELECT count(opening) FROM sandtrail.ledger_renames")
+	}
+	if n := openings(2 * time.Hour); n != 1 {
+		t.Fatalf("%d renames can be opened before the user is deleted, want 1", n)
+	}
+	if n, err := s.DeleteUser(t.Context(), "renamed"); err != nil || n != 1 {
+		t.Fatalf("deleted %d, %v", n, err)
+	}
+	openings(3 * time.Hour)
+	if n := openings(5 * time.Hour); n != 0 {
+		t.Errorf("%d renames of a user who is gone can still be opened", n)
+	}
 }

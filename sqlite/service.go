@@ -27,7 +27,7 @@ var dialect = sqlstore.Dialect{
 }
 
 // words are SQLite's for PostgreSQL's.
-var words = strings.NewReplacer("$", "?", "::text", "", ` COLLATE "C"`, "",
+var words = strings.NewReplacer("$", "?", "::text", "", "::integer", "", ` COLLATE "C"`, "",
 	"{schema}.", "sandtrail_", "{logs}", "sandbox_execution_logs",
 	"{users}", "users", "{users.id}", "id", "{users.email}", "email", "{u.name}", "u.name", "{users.order}", "id",
 	"{strategies}", "strategies", "{strategies.id}", "id", "{strategies.name}", "name", "{strategies.order}", "id")

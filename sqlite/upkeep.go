@@ -42,7 +42,7 @@ func (s *Store) tidy(ctx context.Context, now time.Time) error {
 	}
 	return s.write(ctx, "maintain", func(tx *sql.Tx) error {
 		if due {
-			if err := errors.Join(forget(ctx, tx, "true"), eraseNames(ctx, tx)); err != nil {
+			if err := errors.Join(forget(ctx, tx, "true"), (&book{tx: tx}).renames().Erase(ctx)); err != nil {
 				return err
 			}
 		}
