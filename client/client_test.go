@@ -89,7 +89,7 @@ func openDatabase(t *testing.T) *sqlite.Store {
 func serve(t *testing.T, db *sqlite.Store, change ...func(*server.Config)) string {
 	t.Helper()
 	config := server.Config{
-		Store: db, Keys: db, AccessLog: db, Follower: db, Examiner: db, Now: func() time.Time { return noon },
+		Store: db, Services: db, Now: func() time.Time { return noon },
 	}
 	for _, c := range change {
 		c(&config)
@@ -229,7 +229,7 @@ func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // behind starts a server behind something flaky.
 func behind(t *testing.T, db *sqlite.Store, f *flaky) *client.Client {
 	t.Helper()
-	s, err := server.New(server.Config{Store: db, Keys: db, Now: func() time.Time { return noon }})
+	s, err := server.New(server.Config{Store: db, Now: func() time.Time { return noon }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -429,7 +429,7 @@ func TestDoctorOverTheWire(t *testing.T) {
 			t.Errorf("%v\n%s", err, diff)
 		}
 	}
-	if _, err := open(serve(t, db, func(c *server.Config) { c.Examiner = nil })).Doctor(t.Context(), database.Shallow, noon); !errors.Is(err, sandtrail.CodeNotFound) {
+	if _, err := open(serve(t, db, func(c *server.Config) { c.Services = struct{ auth.Keyring }{db} })).Doctor(t.Context(), database.Shallow, noon); !errors.Is(err, sandtrail.CodeNotFound) {
 		t.Errorf("without an examiner: %v", err)
 	}
 }

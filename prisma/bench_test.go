@@ -217,7 +217,7 @@ func benchOwner(prefix string, i int) string { return prefix + strconv.Itoa(i%be
 func serveStore(b *testing.B, store *postgres.Store) []*client.Client {
 	b.Helper()
 	s, err := server.New(server.Config{
-		Writers: 2, Store: store, Keys: store, AccessLog: store, Follower: store,
+		Writers: 2, Store: store,
 		Retention: sandtrail.Periods{Keep: sandtrail.DefaultRetention},
 	})
 	check(b, err)

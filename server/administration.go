@@ -73,24 +73,24 @@ func (s *Server) retention(context.Context, *struct{}) (*body[api.Retention], er
 }
 
 func (s *Server) listKeys(ctx context.Context, _ *struct{}) (*body[api.Page[auth.Key]], error) {
-	if s.cfg.Keys == nil {
+	if s.services.keys == nil {
 		return answer(api.NewPage[auth.Key](nil, ""), nil)
 	}
-	keys, err := s.cfg.Keys.Keys(ctx)
+	keys, err := s.services.keys.Keys(ctx)
 	return answer(api.NewPage(keys, ""), err)
 }
 
 type createKeyInput struct{ Body api.NewKey }
 
 func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*body[api.CreatedKey], error) {
-	if s.cfg.Keys == nil {
+	if s.services.keys == nil {
 		return nil, errNoKeys
 	}
 	key, secret, err := in.Body.Make(s.now())
 	if err != nil {
 		return nil, err
 	}
-	if err := s.cfg.Keys.CreateKey(ctx, key); err != nil {
+	if err := s.services.keys.CreateKey(ctx, key); err != nil {
 		return nil, err
 	}
 	s.auth.welcome(key.Hash)
@@ -104,14 +104,14 @@ type keyInput struct {
 }
 
 func (s *Server) revokeKey(ctx context.Context, in *keyInput) (*struct{}, error) {
-	if s.cfg.Keys == nil {
+	if s.services.keys == nil {
 		return nil, errNoKeys
 	}
 	id, err := sandtrail.ParseID(in.ID)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.cfg.Keys.RevokeKey(ctx, id, sandtrail.Millisecond(s.now())); err != nil {
+	if err := s.services.keys.RevokeKey(ctx, id, sandtrail.Millisecond(s.now())); err != nil {
 		return nil, err
 	}
 	s.auth.forget()
@@ -149,10 +149,10 @@ func (s *Server) accessLog(ctx context.Context, in *accessInput) (*body[api.Page
 	if err != nil {
 		return nil, err
 	}
-	if s.cfg.AccessLog == nil {
+	if s.services.accessLog == nil {
 		return answer(api.NewPage[auth.Access](nil, ""), nil)
 	}
-	lines, err := s.cfg.AccessLog.Accesses(ctx, auth.AccessQuery{
+	lines, err := s.services.accessLog.Accesses(ctx, auth.AccessQuery{
 		Actor: in.Actor, Action: in.Action, Outcome: auth.Outcome(in.Outcome), Before: before, Limit: in.Limit,
 	})
 	next := nextBefore(lines, in.Limit, func(a auth.Access) sandtrail.ID { return a.ID })

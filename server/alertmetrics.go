@@ -7,7 +7,10 @@ import (
 )
 
 // alertMetrics reads which rules fire whenever Prometheus asks.
-type alertMetrics struct{ cfg Config }
+type alertMetrics struct {
+	alerts Alerts
+	cfg    Config
+}
 
 var alertFiring = prometheus.NewDesc("sandtrail_alert_firing", "Whether an alert rule fires, by rule; the same on every server.", []string{"rule"}, nil)
 
@@ -19,7 +22,7 @@ func (m alertMetrics) Describe(out chan<- *prometheus.Desc) { out <- alertFiring
 func (m alertMetrics) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), stateTime)
 	defer cancel()
-	states, err := m.cfg.Alerts.AlertStates(ctx)
+	states, err := m.alerts.AlertStates(ctx)
 	if err != nil {
 		m.cfg.Log.Warn("metrics of the alerts", "error", err)
 		return

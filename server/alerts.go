@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"time"
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/alert"
@@ -29,22 +28,7 @@ func (s *Server) registerAlerts() {
 	register(s, operation("DELETE /v1/alerts/silences/{id}", "endSilence", "End a silence before its time", ""), s.endSilence)
 }
 
-// noAlerts stands where nothing is kept about alerts.
-type noAlerts struct{}
-
 var errNoAlerts = sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no silences: its store keeps nothing about alerts")
-
-func (noAlerts) AlertStates(context.Context) ([]alert.State, error) { return nil, nil }
-
-func (noAlerts) AlertEvents(context.Context, sandtrail.ID, int) ([]alert.Event, error) {
-	return nil, nil
-}
-
-func (noAlerts) Silences(context.Context, time.Time) ([]alert.Silence, error) { return nil, nil }
-
-func (noAlerts) CreateSilence(context.Context, alert.Silence) error { return errNoAlerts }
-
-func (noAlerts) EndSilence(context.Context, sandtrail.ID, time.Time) error { return errNoAlerts }
 
 func (s *Server) alerts(ctx context.Context, _ *struct{}) (*body[api.Alerts], error) {
 	now := sandtrail.Millisecond(s.now())
@@ -66,19 +50,28 @@ func (s *Server) alertHistory(ctx context.Context, in *PageInput) (*body[api.Pag
 	if err != nil {
 		return nil, err
 	}
-	events, err := s.cfg.Alerts.AlertEvents(ctx, before, in.Limit)
+	if s.services.alerts == nil {
+		return answer(api.NewPage[alert.Event](nil, ""), nil)
+	}
+	events, err := s.services.alerts.AlertEvents(ctx, before, in.Limit)
 	next := nextBefore(events, in.Limit, func(e alert.Event) sandtrail.ID { return e.ID })
 	return answer(api.NewPage(events, next), err)
 }
 
 func (s *Server) listSilences(ctx context.Context, _ *struct{}) (*body[api.Page[alert.Silence]], error) {
-	silences, err := s.cfg.Alerts.Silences(ctx, s.now())
+	if s.services.alerts == nil {
+		return answer(api.NewPage[alert.Silence](nil, ""), nil)
+	}
+	silences, err := s.services.alerts.Silences(ctx, s.now())
 	return answer(api.NewPage(silences, ""), err)
 }
 
 type createSilenceInput struct{ Body api.NewSilence }
 
 func (s *Server) createSilence(ctx context.Context, in *createSilenceInput) (*body[alert.Silence], error) {
+	if s.services.alerts == nil {
+		return nil, errNoAlerts
+	}
 	silence, err := in.Body.Make(callerOf(ctx).name(), s.now())
 	if err == nil {
 		err = alert.CheckRule(silence.Rule, s.ruleNames())
@@ -86,7 +79,7 @@ func (s *Server) createSilence(ctx context.Context, in *createSilenceInput) (*bo
 	if err != nil {
 		return nil, err
 	}
-	return answer(silence, s.cfg.Alerts.CreateSilence(ctx, silence))
+	return answer(silence, s.services.alerts.CreateSilence(ctx, silence))
 }
 
 func (s *Server) ruleNames() (names []string) {
@@ -97,9 +90,12 @@ func (s *Server) ruleNames() (names []string) {
 }
 
 func (s *Server) endSilence(ctx context.Context, in *keyInput) (*struct{}, error) {
+	if s.services.alerts == nil {
+		return nil, errNoAlerts
+	}
 	id, err := sandtrail.ParseID(in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.cfg.Alerts.EndSilence(ctx, id, sandtrail.Millisecond(s.now()))
+	return nil, s.services.alerts.EndSilence(ctx, id, sandtrail.Millisecond(s.now()))
 }

@@ -119,9 +119,9 @@ type knownKey struct {
 	limiter   *rate.Limiter
 }
 
-func newAuthenticator(cfg Config) *authenticator {
+func newAuthenticator(cfg Config, kept services) *authenticator {
 	return &authenticator{
-		keys: cfg.Keys, access: cfg.AccessLog, now: cfg.Now, log: cfg.Log, rate: rate.Limit(cfg.Limits.Rate),
+		keys: kept.keys, access: kept.accessLog, now: cfg.Now, log: cfg.Log, rate: rate.Limit(cfg.Limits.Rate),
 		touch: make(chan sandtrail.ID, 64), denied: rate.NewLimiter(deniedPerSecond, 10*deniedPerSecond),
 		misses: rate.NewLimiter(unknownPerSecond, 2*unknownPerSecond),
 		known:  make(map[auth.KeyHash]*knownKey), unknown: make(map[auth.KeyHash]time.Time),

@@ -16,6 +16,7 @@ import (
 	"github.com/sandtrail/sandtrail/api"
 	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/server"
+	"github.com/sandtrail/sandtrail/sqlite"
 )
 
 // clock is a time that tests move.
@@ -200,7 +201,7 @@ func (forgetful) LogAccess(context.Context, auth.Access) error {
 }
 
 func TestWhatCannotBeLoggedIsNotDone(t *testing.T) {
-	k := newKit(t, func(c *server.Config) { c.AccessLog = forgetful{} }).owners()
+	k := newKit(t, func(c *server.Config) { c.Services = forgetful{} }).owners()
 	problem(t, k.do(request{method: "DELETE", path: "/v1/users/u1"}), sandtrail.CodeUnavailable)
 	if _, err := k.store.User(t.Context(), "u1"); err != nil {
 		t.Errorf("the user: %v", err)
@@ -210,7 +211,7 @@ func TestWhatCannotBeLoggedIsNotDone(t *testing.T) {
 func TestServeRefusesANetworkWithoutKeys(t *testing.T) {
 	k := newKit(t)
 	serve := func(address string) error {
-		s, err := server.New(server.Config{Store: k.store, Keys: k.store})
+		s, err := server.New(server.Config{Store: k.store})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,7 +244,7 @@ func TestServeRefusesANetworkWithoutKeys(t *testing.T) {
 
 func TestLastUseIsNoted(t *testing.T) {
 	touched := make(chan sandtrail.ID, 1)
-	k := newKit(t, func(c *server.Config) { c.Keys = touchSpy{c.Keys, touched} })
+	k := newKit(t, func(c *server.Config) { c.Services = touchSpy{c.Services.(*sqlite.Store), touched} })
 	secret := k.key(auth.RoleRead, "")
 	k.do(request{method: "GET", path: "/v1/users", key: secret})
 	<-touched
@@ -254,30 +255,30 @@ func TestLastUseIsNoted(t *testing.T) {
 }
 
 type touchSpy struct {
-	auth.Keyring
+	*sqlite.Store
 	touched chan sandtrail.ID
 }
 
 func (s touchSpy) TouchKey(ctx context.Context, id sandtrail.ID, now time.Time) error {
-	err := s.Keyring.TouchKey(ctx, id, now)
+	err := s.Store.TouchKey(ctx, id, now)
 	s.touched <- id
 	return err
 }
 
 // countingKeys counts what is asked of a keyring.
 type countingKeys struct {
-	auth.Keyring
+	*sqlite.Store
 	lookups atomic.Int64
 }
 
 func (c *countingKeys) KeyByHash(ctx context.Context, hash auth.KeyHash) (auth.Key, error) {
 	c.lookups.Add(1)
-	return c.Keyring.KeyByHash(ctx, hash)
+	return c.Store.KeyByHash(ctx, hash)
 }
 
 // emptied is keys that were made once, and of which the database knows nothing any more.
 type emptied struct {
-	auth.Keyring
+	*sqlite.Store
 	empty atomic.Bool
 }
 
@@ -285,13 +286,13 @@ func (e *emptied) Keyed(ctx context.Context) (bool, error) {
 	if e.empty.Load() {
 		return false, nil
 	}
-	return e.Keyring.Keyed(ctx)
+	return e.Store.Keyed(ctx)
 }
 
 func TestDeletingKeysOpensNothing(t *testing.T) {
 	keys, at := &emptied{}, start
 	k := newKit(t, func(c *server.Config) {
-		keys.Keyring, c.Keys = c.Keys, keys
+		keys.Store, c.Services = c.Services.(*sqlite.Store), keys
 		c.Now = func() time.Time { return at }
 	})
 	k.key(auth.RoleAdmin, "")
@@ -313,7 +314,7 @@ func TestManyValidKeysAtOnce(t *testing.T) {
 // the number of attempts, and a key that is made works at once.
 func TestUnknownKeysCostNothing(t *testing.T) {
 	keys := &countingKeys{}
-	k := newKit(t, func(c *server.Config) { keys.Keyring, c.Keys = c.Keys, keys })
+	k := newKit(t, func(c *server.Config) { keys.Store, c.Services = c.Services.(*sqlite.Store), keys })
 	admin := k.key(auth.RoleAdmin, "")
 	as[any](t, k.do(request{method: "GET", path: "/v1/keys", key: admin}), 200)
 	keys.lookups.Store(0)
@@ -349,7 +350,7 @@ func TestForeignHostsSeeNothingWithoutKeys(t *testing.T) {
 		}
 	}
 	k.key(auth.RoleAdmin, "")
-	k = newKit(t, func(c *server.Config) { c.Keys = k.store }) // one that has keys
+	k = newKit(t, func(c *server.Config) { c.Services = k.store }) // one that has keys
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"} {
 		if got := k.do(request{method: "GET", path: path, header: []string{"Host", "sandtrail.example"}}); got.status != 200 {
 			t.Errorf("%s with keys: status %d", path, got.status)

@@ -14,12 +14,7 @@ type Examiner interface {
 	Doctor(ctx context.Context, depth database.Depth, now time.Time) ([]database.Check, error)
 }
 
-// noExaminer stands where the store cannot be examined.
-type noExaminer struct{}
-
-func (noExaminer) Doctor(context.Context, database.Depth, time.Time) ([]database.Check, error) {
-	return nil, sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no examination: examine its store where that is")
-}
+var errNoExaminer = sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no examination: examine its store where that is")
 
 func (s *Server) registerExamination() {
 	register(s, operation("GET /v1/examination", "examine", "Examine the database",
@@ -31,14 +26,17 @@ type examineInput struct {
 }
 
 func (s *Server) examine(ctx context.Context, in *examineInput) (*body[api.Page[database.Check]], error) {
+	if s.services.examiner == nil {
+		return nil, errNoExaminer
+	}
 	depth := database.Shallow
 	if in.Deep {
 		depth = database.Deep
 	}
-	checks, err := s.cfg.Examiner.Doctor(ctx, depth, s.now())
-	if _, has := s.cfg.Examiner.(database.Clock); has && err == nil {
+	checks, err := s.services.examiner.Doctor(ctx, depth, s.now())
+	if _, has := s.services.examiner.(database.Clock); has && err == nil {
 		var clock database.Check
-		clock, err = database.CheckClock(ctx, s.cfg.Examiner, s.now())
+		clock, err = database.CheckClock(ctx, s.services.examiner, s.now())
 		checks = append(checks, clock)
 	}
 	return answer(api.NewPage(checks, ""), err)

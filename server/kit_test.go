@@ -52,7 +52,7 @@ func newKit(t *testing.T, change ...func(*server.Config)) *kit {
 		t.Fatal(err)
 	}
 	config := server.Config{
-		Store: store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store, Examiner: store, Now: func() time.Time { return start },
+		Store: store, Services: store, Now: func() time.Time { return start },
 		Retention: sandtrail.Periods{Keep: sandtrail.DefaultRetention},
 		Ledger:    withClosed{ledger.Service{Log: store, Keys: ledgerKeys}},
 		Witness:   ledger.Witness{Memory: store, Logs: ledgerKeys.Verifiers, Keys: func() ledger.Keys { return ledgerKeys }},

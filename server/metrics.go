@@ -30,7 +30,7 @@ type metrics struct {
 
 // newMetrics has its own registry, so that several servers of one process do
 // not collide, and shows another one beside it if given.
-func newMetrics(cfg Config) *metrics {
+func newMetrics(cfg Config, kept services) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "sandtrail_" + name, Help: help})
 	}
@@ -65,13 +65,15 @@ func newMetrics(cfg Config) *metrics {
 	}
 	all = append(all, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registry.MustRegister(all...)
-	registry.MustRegister(alertMetrics{cfg})
+	if kept.alerts != nil {
+		registry.MustRegister(alertMetrics{kept.alerts, cfg})
+	}
 	gatherer := prometheus.Gatherers{registry}
 	if cfg.Metrics != nil {
 		gatherer = append(gatherer, cfg.Metrics)
 	}
-	if cfg.Keeper != nil {
-		registry.MustRegister(ledgerMetrics{cfg.Keeper, cfg.Now, cfg.Log})
+	if kept.ledger != nil {
+		registry.MustRegister(ledgerMetrics{kept.ledger, cfg.Now, cfg.Log})
 	}
 	m.registry, m.handler = registry, promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})
 	return m

@@ -28,7 +28,7 @@ import (
 func BenchmarkProofs(b *testing.B) {
 	s, ids := sealedStore(b)
 	srv, err := server.New(server.Config{
-		Store: s, Keys: s, AccessLog: s, Follower: s, Keeper: s, Alerts: s, Examiner: s, Now: func() time.Time { return start },
+		Store: s, Now: func() time.Time { return start },
 		Ledger: ledger.Service{Log: s, Keys: ledgerKeys, Memory: &ledger.Memory{}},
 	})
 	if err != nil {

@@ -18,22 +18,18 @@ import (
 
 	"github.com/sandtrail/sandtrail"
 	"github.com/sandtrail/sandtrail/alert"
-	"github.com/sandtrail/sandtrail/auth"
-	"github.com/sandtrail/sandtrail/database"
-	"github.com/sandtrail/sandtrail/follow"
 )
 
 // Config says what a server serves. Only Store is required.
 type Config struct {
-	Store     sandtrail.Store
-	Keys      auth.Keyring          // nil: there are no keys, so only a loopback address can be served
-	AccessLog auth.AccessLog        // nil: no access log
-	Follower  follow.Follower       // nil: no live stream
-	Ledger    Ledger                // nil: its calls answer that there is none
-	Witness   Witness               // nil: there is no such call
-	Keeper    database.LedgerKeeper // whose state /metrics shows; nil: none
-	Alerts    Alerts                // nil: alerts have no history and cannot be silenced
-	Examiner  Examiner              // nil: the database cannot be examined
+	Store sandtrail.Store
+	// Services keeps what a Store may keep besides: it is any of auth.Keyring,
+	// auth.AccessLog, follow.Follower, database.LedgerKeeper, Alerts and Examiner.
+	// Both databases are all of them; nil: Store. Without a Keyring the server
+	// serves a loopback address only, and calls without their service are CodeNotFound.
+	Services any
+	Ledger   Ledger  // nil: its calls are CodeNotFound
+	Witness  Witness // nil: there is no such call
 
 	// Writers is how many transactions of small appends run at once; 0: one,
 	// as suits a database that has one writer.
@@ -103,6 +99,7 @@ type Server struct {
 	log       *slog.Logger
 	now       func() time.Time
 	store     sandtrail.Store
+	services  services
 	committer *committer
 	auth      *authenticator
 	metrics   *metrics
@@ -129,11 +126,8 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Ledger == nil {
 		cfg.Ledger = noLedger{}
 	}
-	if cfg.Alerts == nil {
-		cfg.Alerts = noAlerts{}
-	}
-	if cfg.Examiner == nil {
-		cfg.Examiner = noExaminer{}
+	if cfg.Services == nil {
+		cfg.Services = cfg.Store
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -142,18 +136,18 @@ func New(cfg Config) (*Server, error) {
 		cfg.Now = time.Now
 	}
 	s := &Server{
-		cfg: cfg, log: cfg.Log, now: cfg.Now, store: cfg.Store,
+		cfg: cfg, log: cfg.Log, now: cfg.Now, store: cfg.Store, services: servicesOf(cfg.Services),
 		mux:       http.NewServeMux(),
 		shares:    newShares(cfg.Limits),
 		committed: newBroadcast(),
 	}
 	s.drain, s.stopDrain = context.WithCancel(context.Background())
-	s.metrics = newMetrics(cfg)
+	s.metrics = newMetrics(cfg, s.services)
 	s.committer = newCommitter(cfg, s.metrics, s.committed)
 	s.metrics.watch(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "sandtrail_group_commit_waiting", Help: "Appends that wait for the next transaction.",
 	}, s.committer.waiting))
-	s.auth = newAuthenticator(cfg)
+	s.auth = newAuthenticator(cfg, s.services)
 	if err := s.routes(); err != nil {
 		return nil, err
 	}

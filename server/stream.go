@@ -57,17 +57,17 @@ func (s *Server) streamExecutions(ctx context.Context, in *streamInput) (*huma.S
 		return nil, err
 	}
 	in.UserID = user
-	if s.cfg.Follower == nil {
+	if s.services.follower == nil {
 		return nil, sandtrail.Errorf(sandtrail.CodeNotFound, "this server has no stream: its store cannot be followed")
 	}
 	place := follow.Place(in.LastEventID)
 	if place == "" {
-		if place, err = s.cfg.Follower.Tip(ctx); err != nil {
+		if place, err = s.services.follower.Tip(ctx); err != nil {
 			return nil, err
 		}
 	}
 	// A place that is not ours is refused before the stream begins.
-	if _, err := s.cfg.Follower.Follow(ctx, place, 1); err != nil {
+	if _, err := s.services.follower.Follow(ctx, place, 1); err != nil {
 		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
@@ -128,7 +128,7 @@ func (st *stream) run(ctx context.Context, w http.ResponseWriter) error {
 // catchUp sends what became visible since.
 func (st *stream) catchUp(ctx context.Context) error {
 	for {
-		records, err := st.server.cfg.Follower.Follow(ctx, st.place, followBatch)
+		records, err := st.server.services.follower.Follow(ctx, st.place, followBatch)
 		if err != nil {
 			st.server.logger(ctx).Warn("follow", "error", err)
 			return err

@@ -179,7 +179,7 @@ func TestStreamSaysHowToGoOn(t *testing.T) {
 	bad := sandtrail.Errorf(sandtrail.CodeInvalid, "the place is not one of this database; begin anew without one")
 	gone := sandtrail.Errorf(sandtrail.CodeUnavailable, "out of reach; try again later")
 	for err, want := range map[*sandtrail.Error]string{bad: "begin anew without Last-Event-ID", gone: "come back with Last-Event-ID"} {
-		k := newKit(t, func(c *server.Config) { c.Follower = &lost{Follower: c.Follower, err: err} })
+		k := newKit(t, func(c *server.Config) { c.Services = &lost{Follower: c.Services.(follow.Follower), err: err} })
 		e, ok := k.subscribe("", "", "").next()
 		if !ok || !strings.HasSuffix(e.comment, want) {
 			t.Errorf("%v: the stream ended with %q, want %q", err, e.comment, want)
@@ -215,7 +215,7 @@ func TestServeDrains(t *testing.T) {
 	k := newKit(t).owners()
 	release, entered := make(chan struct{}), make(chan struct{})
 	s, err := server.New(server.Config{
-		Store: slowAppends{k.store, entered, release}, Keys: k.store, Follower: k.store, Now: func() time.Time { return start },
+		Store: slowAppends{k.store, entered, release}, Services: k.store, Now: func() time.Time { return start },
 	})
 	if err != nil {
 		t.Fatal(err)

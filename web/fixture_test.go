@@ -169,7 +169,7 @@ func whole(t testing.TB, store fullStore, clock func() time.Time, edit ...func(*
 	}
 	proofs := ledger.Service{Log: store, Keys: keys}
 	served, err := server.New(server.Config{
-		Store: store, Keys: store, AccessLog: store, Follower: store, Ledger: proofs, Alerts: store, Now: clock,
+		Store: store, Ledger: proofs, Now: clock,
 		Page: func(api http.Handler) http.Handler {
 			o := Options{
 				Store: store, Now: clock, Authenticator: Keyring(store, clock), API: api, Examiner: store, Alerts: store, AccessLog: store,

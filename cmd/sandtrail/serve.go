@@ -173,8 +173,7 @@ func (c *serveCmd) config(store serviceStore, rules []alert.Rule, periods sandtr
 		writers = 2 // one works while the other waits for the disk
 	}
 	return server.Config{
-		Writers: writers,
-		Store:   store, Keys: store, AccessLog: store, Follower: store, Keeper: store, Alerts: store, Examiner: store,
+		Writers: writers, Store: store,
 		Rules: rules, Retention: periods, Limits: server.Limits{Rate: c.RateLimit},
 		Log: log, Now: d.now, Version: runner.BuildVersion(),
 	}
