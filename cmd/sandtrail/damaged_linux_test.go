@@ -361,7 +361,12 @@ func damagedInputs(t *testing.T, a *audited, dir string) []damageable {
 		{"served.key", certificateKey, false, maxPEM, nil, pair(certificate, false)},
 		interruptedExport(a, dir), waitingBatch(t), refusedFile(t), trace(t),
 		{"checkpoint-000000000007.txt", []byte("example.com/audit\n7\n…\n\nsignature\n"), false, 1 << 20, nil, func(path string) (string, error) {
-			return "", publish.Directory{Path: filepath.Dir(path)}.Publish(context.Background(), publish.Checkpoint{Size: 7, Signed: "example.com/audit\n7\n…\n\nsignature\n"})
+			return "", publish.Directory{Path: filepath.Dir(path)}.Publish(context.Background(), publish.Checkpoint{
+				Size: 7, Signed: "example.com/audit\n7\n…\n\nsignature\n", Confirm: func(_ context.Context, signed []byte) error {
+					_, err := ledger.Verifiers{}.Open(signed)
+					return err
+				},
+			})
 		}},
 	}
 }

@@ -40,10 +40,10 @@ func TestCheck(t *testing.T) {
 				}
 			}
 			t.Setenv("GOFLAGS", "")
-			if err := check(dir, "linux/arm64"); err != nil {
+			if err := check(dir, "linux/arm64", "./..."); err != nil {
 				t.Errorf("on Linux: %v", err)
 			}
-			switch err := check(dir, "windows/amd64"); {
+			switch err := check(dir, "windows/amd64", "./..."); {
 			case test.complains == "" && err != nil:
 				t.Error(err)
 			case test.complains != "" && (err == nil || !strings.Contains(err.Error(), test.complains)):
