@@ -204,9 +204,6 @@ func (c *ledgerKeyCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return invalid(err)
 	}
-	if err := d.recordAct(ctx, "replace lost ledger key", keys.Public()[keys.Newest()]); err != nil {
-		return err
-	}
 	return d.say("%s", strings.Join(keys.Public(), "\n"))
 }
 

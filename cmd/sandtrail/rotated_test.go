@@ -15,6 +15,7 @@ func TestRotationReachesServers(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const db = "sqlite:flags.db"
 	seedFlags(t, db)
+	command(t, 0, "ledger", "key", "--db", db) // in the default place: opens the database
 	first, _, _ := strings.Cut(command(t, 0, "ledger", "key", "--db", db, "--ledger-key", "key"), "\n")
 	served := startServe(t, db, "--ledger-key", "key", "--checkpoint-every", "1s")
 	checkpoint := func() string {
@@ -46,6 +47,10 @@ func TestRotationReachesServers(t *testing.T) {
 	var object string
 	if err := file.QueryRowContext(t.Context(), "SELECT object FROM sandtrail_access_log WHERE action = 'rotate ledger key'").Scan(&object); err != nil || object != second {
 		t.Errorf("the access log has the rotation to %q, %v", object, err)
+	}
+	var lines int
+	if err := file.QueryRowContext(t.Context(), "SELECT count(*) FROM sandtrail_access_log WHERE action LIKE '%ledger key'").Scan(&lines); err != nil || lines != 1 {
+		t.Errorf("the access log has %d lines of keys, %v; want one of the rotation: that the key was printed is no act", lines, err)
 	}
 	command(t, 0, "users", "add", "eve", "--email", "eve@example.com", "--db", db)
 	record := func() {
