@@ -1,10 +1,12 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -44,11 +46,13 @@ func TestOpeningWaitsForKeys(t *testing.T) {
 	exec(t, conn, `INSERT INTO sandtrail.keys (id, name, role, hash, created_at)
 		VALUES (gen_random_uuid(), 'k', 'admin', sha256('k'), now())`)
 	opened := make(chan error, 1)
-	go func() { opened <- s.Unkey(t.Context(), now) }()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	go func() { opened <- s.Unkey(ctx, now) }()
 	for !value[bool](t, watch, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)") {
 		select {
 		case err := <-opened:
-			t.Fatalf("opened beside a key that is being made: %v", err)
+			t.Fatalf("opened beside a key that is being made, or not within a minute: %v", err)
 		default:
 		}
 	}

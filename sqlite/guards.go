@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/sandtrail/sandtrail/auth"
 	"github.com/sandtrail/sandtrail/database"
 	"github.com/sandtrail/sandtrail/derive"
+	"github.com/sandtrail/sandtrail/internal/sqlstore"
 	"github.com/sandtrail/sandtrail/ledger"
 	"github.com/sandtrail/sandtrail/remedy"
 	"github.com/sandtrail/sandtrail/rollup"
@@ -154,7 +154,7 @@ func examineGuards(ctx context.Context, s *Store, tx *sql.Tx) (database.Check, e
 	return c, err
 }
 
-// Unguarded is part of ledger.Source.
+// Unguarded is part of ledger.Guarded.
 func (b *book) Unguarded(ctx context.Context) (string, error) {
 	broken, err := brokenGuards(ctx, b.tx)
 	if err != nil || len(broken) == 0 {
@@ -167,8 +167,8 @@ func (b *book) Unguarded(ctx context.Context) (string, error) {
 // written past them, in one transaction. All roll-ups are counted anew, except for
 // the counts of what retention removed. Executions that the ledger lacks are entered
 // into it, those that it has and that are gone as removals of the reason
-// ledger.Unguarded. Then it adds a line to the access log. The report has a line for
-// each thing done.
+// ledger.Unguarded, and the access log gets a line. The report has a line for each
+// thing done.
 func (s *Store) Repair(ctx context.Context, now time.Time) (report []string, err error) {
 	err = s.writeUnguarded(ctx, "repair", func(tx *sql.Tx) error {
 		var made []string
@@ -190,13 +190,24 @@ func (s *Store) Repair(ctx context.Context, now time.Time) (report []string, err
 			"counted all executions anew",
 			fmt.Sprintf("entered %d executions and %d removals into the ledger", len(unknown), len(gone)),
 		}, made...)
-		return errors.Join(takeIn(ctx, tx, unknown, gone), recount(ctx, tx))
+		if err := takeIn(ctx, tx, unknown, gone); err != nil {
+			return err
+		}
+		if err := recount(ctx, tx); err != nil {
+			return err
+		}
+		return logRepair(ctx, tx, report, now)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return report, s.LogAccess(ctx, auth.Access{
-		ID: sandtrail.NewID(now), At: sandtrail.Millisecond(now), Actor: "cli", Action: "repair", Outcome: auth.Allowed, Detail: strings.Join(report, "; "),
+	return report, nil
+}
+
+func logRepair(ctx context.Context, t *sql.Tx, report []string, now time.Time) error {
+	now = sandtrail.Millisecond(now)
+	return sqlstore.LogAccess(ctx, tx{t}, auth.Access{
+		ID: sandtrail.NewID(now), At: now, Actor: "cli", Action: "repair", Outcome: auth.Allowed, Detail: strings.Join(report, "; "),
 	}.Bounded())
 }
 
@@ -208,7 +219,10 @@ func takeIn(ctx context.Context, tx *sql.Tx, unknown []sandtrail.ID, gone []ledg
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(derive.Apply(ctx, rollups{tx}, pending), counted(ctx, tx, last)); err != nil {
+	if err := derive.Apply(ctx, rollups{tx}, pending); err != nil {
+		return err
+	}
+	if err := counted(ctx, tx, last); err != nil {
 		return err
 	}
 	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'sandtrail_changes'").Scan(&last); err != nil {

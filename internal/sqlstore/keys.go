@@ -106,11 +106,22 @@ func (t Tables) TouchKey(ctx context.Context, id sandtrail.ID, now time.Time) er
 	return err
 }
 
+const insertAccess = `INSERT INTO {schema}.access_log
+	(id, at, key_id, actor, action, object, outcome, detail, remote) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+
+func accessArgs(a auth.Access) []any {
+	return []any{a.ID, a.At, a.KeyID, a.Actor, a.Action, a.Object, string(a.Outcome), a.Detail, a.Remote}
+}
+
 // LogAccess adds a line to the access log.
 func (t Tables) LogAccess(ctx context.Context, a auth.Access) error {
-	_, err := t.engine.Exec(ctx, "log access", `INSERT INTO {schema}.access_log
-		(id, at, key_id, actor, action, object, outcome, detail, remote) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		a.ID, a.At, a.KeyID, a.Actor, a.Action, a.Object, string(a.Outcome), a.Detail, a.Remote)
+	_, err := t.engine.Exec(ctx, "log access", insertAccess, accessArgs(a)...)
+	return err
+}
+
+// LogAccess adds a line to the access log in the transaction of the act.
+func LogAccess(ctx context.Context, tx Tx, a auth.Access) error {
+	_, err := tx.Exec(ctx, insertAccess, accessArgs(a)...)
 	return err
 }
 

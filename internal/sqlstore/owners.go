@@ -31,12 +31,12 @@ var strategies = owner[sandtrail.Strategy]{
 	id:   func(s sandtrail.Strategy) string { return s.ID },
 }
 
-// User returns one user, or ErrNotFound.
+// User returns one user, or sandtrail.CodeNotFound.
 func (t Tables) User(ctx context.Context, id string) (sandtrail.User, error) {
 	return one(ctx, t.engine, users, id)
 }
 
-// Strategy returns one strategy, or ErrNotFound.
+// Strategy returns one strategy, or sandtrail.CodeNotFound.
 func (t Tables) Strategy(ctx context.Context, id string) (sandtrail.Strategy, error) {
 	return one(ctx, t.engine, strategies, id)
 }
