@@ -52,6 +52,11 @@ func TestTriggersThatAreGone(t *testing.T) {
 	if said := command(t, 0, "migrate", "--repair", "--db", db); !strings.Contains(said, "made "+missing) {
 		t.Errorf("migrate --repair: %s", said)
 	}
+	var out, complaint bytes.Buffer
+	if status := run(t.Context(), []string{"migrate", "--repair", "-o", "json", "--db", db}, bare(&out, &complaint)); status != 0 ||
+		strings.TrimSpace(out.String()) != "[]" || !strings.Contains(complaint.String(), "counted all executions anew") {
+		t.Errorf("migrate --repair -o json: status %d: %s%s", status, &out, &complaint)
+	}
 	for _, arguments := range [][]string{{"users", "add", "eve", "--email", "eve@example.com", "--db", db}, {"migrate", "--db", db}, {"doctor", "--deep", "--db", db}, {"verify", "--db", db}} {
 		command(t, 0, arguments...)
 	}

@@ -132,11 +132,14 @@ func (c *migrateCmd) Run(ctx context.Context, d *deps) error {
 	return err
 }
 
-// repair has a file repaired and tells what was done.
+// repair has a file repaired and tells what was done: beside an output for programs,
+// which lists migrations, as warnings.
 func (c *migrateCmd) repair(ctx context.Context, d *deps, file *sqlite.Store, now time.Time) error {
 	report, err := file.Repair(ctx, now)
 	for _, line := range report {
-		if c.Output == "table" && err == nil {
+		if c.Output != "table" {
+			d.warn("repair: %s", line)
+		} else if err == nil {
 			err = d.say("%s", line)
 		}
 	}
